@@ -1,0 +1,53 @@
+"""Fine-tune the pre-trained encoders on a label and test them: the number, its protocol and its audit.
+
+    python Fine_tuning/fine_tuning.py --data-dir data/DEAP --run-dir runs/deap --label arousal
+
+Edit the constants below, or give them as flags. Relative paths in constants start at the repository.
+Before: main_pretrain_1s.py and main_pretrain_5s.py with the same run directory (or --init random, without them).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import utils.errors
+from utils.finetuning import finetune
+from utils.settings import read_settings
+
+# Where
+DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
+RUN_DIR = "runs/deap"  # folder with the split and the pre-trained encoders
+RESUME = True  # keep the folds that are complete; False: run them again
+DEVICE = "auto"  # auto | cpu | cuda | mps
+
+# Protocol; None: as RUN_DIR was split in pre-training
+PROTOCOL = None  # subject-dependent
+SPLIT = None  # trial | window
+N_FOLDS = None  # folds of the cross-validation
+FOLDS = []  # which of them to run, such as [0, 1]; empty: all
+SEED = 0  # of the first weights and the batches
+
+# Task
+LABEL = "arousal"  # arousal | valence | four (the quadrants) | any other rating of the data set
+THRESHOLD = None  # a rating of at least this is high (None: the data set's own, 5 for DEAP, 3 for DREAMER)
+PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an honest protocol must then score chance
+
+# Network
+MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps
+RESOLUTIONS = "5s+1s"  # 5s+1s | 5s | 1s
+INIT = "pretrained"  # pretrained | random: first weights of the encoders
+PPS_CHANNELS = []  # peripheral channels by name; empty: those of the pre-trained encoders
+EMBED_DIM_1S = None  # width of a token of the 1 s encoders (None: as pre-trained, else as in the paper)
+EMBED_DIM_5S = None  # likewise of the 5 s encoders
+
+# Training; None: the recipe's value
+RECIPE = "paper"  # table of hyper-parameters in utils/recipes.py
+EPOCHS = None  # passes over the training windows (paper: 6 DEAP, 15 DREAMER)
+BATCH_SIZE = None  # 5 s windows per batch (paper: 256)
+LR = None  # learning rate of Adam at each restart of the cosine schedule (paper: 1e-3)
+WEIGHT_DECAY = None  # L2 penalty (paper: 0)
+
+
+if __name__ == "__main__":
+    utils.errors.run(lambda: finetune(read_settings(globals())))

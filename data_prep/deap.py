@@ -1,0 +1,156 @@
+"""DEAP's raw format: where its files are, what they hold, and how they become 1 s blocks.
+
+Authors   Koelstra, Muehl, Soleymani, Lee, Yazdani, Ebrahimi, Pun, Nijholt, Patras
+Source    "DEAP: A Database for Emotion Analysis using Physiological Signals", IEEE Trans. Affective Computing, 2012
+Link      https://www.eecs.qmul.ac.uk/mmv/datasets/deap/ (an agreement is to be signed; the data may not be passed on)
+People    32, each with 40 one-minute music videos; ratings from 1 to 9
+Signals   128 Hz, band-passed and cleaned by DEAP's authors: 32 EEG (uV) and 8 peripheral channels
+Files     data_preprocessed_python/s01.dat ... s32.dat, pickles of Python 2:
+          data (40 trials, 40 channels, 8064 samples: 3 s before the video, then 60 s), labels (40 trials, 4 ratings)
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.safe_pickle import UnsafePickleError, load_arrays
+from data_prep.transforms import remove_baseline, to_blocks, zscore_channels, zscore_trial
+from utils.errors import InputError
+
+RATE = 128  # Hz
+BASELINE_SECONDS = 3
+MIN_SECONDS = 5  # one 5 s window
+EEG_CHANNELS = (
+    "Fp1 AF3 F3 F7 FC5 FC1 C3 T7 CP5 CP1 P3 P7 PO3 O1 Oz Pz Fp2 AF4 Fz F4 F8 FC6 FC2 Cz C4 T8 CP6 CP2 P4 P8 PO4 O2"
+).split()
+PPS_CHANNELS = "hEOG vEOG zEMG tEMG GSR respiration plethysmograph temperature".split()
+RATINGS = "valence arousal dominance liking".split()
+RATING_RANGE = (1, 9)
+THRESHOLD = 5
+MAX_FILE_BYTES = 4 << 30  # 40 times a DEAP file
+
+
+def find_files(folder):
+    """Files of all subjects.
+
+    Parameters
+    ----------
+    folder : path
+        With ``s01.dat``, ``s02.dat``, ... or with a folder ``data_preprocessed_python`` that has them.
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        By subject id (``"s01"``), in order.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or there are fewer than two subjects, strange names, or two files for a subject.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"--raw-dir {folder} is not a folder; give the one that holds s01.dat, s02.dat, ...")
+    if (folder / "data_preprocessed_python").is_dir():
+        folder = folder / "data_preprocessed_python"
+    files = {}
+    for path in sorted(folder.glob("*.[dD][aA][tT]")):
+        if path.name.startswith("."):
+            continue
+        match = re.fullmatch(r"s0*(\d+)\.dat", path.name, re.IGNORECASE)
+        if not match:
+            raise InputError(f"{path} is not named like a subject of DEAP (s01.dat); move it out of the folder")
+        subject = f"s{int(match[1]):02d}"
+        if subject in files:
+            raise InputError(f"{files[subject]} and {path} are the same subject; keep one of them")
+        files[subject] = path
+    if len(files) < 2:
+        raise InputError(f"--raw-dir {folder} has {len(files)} files s01.dat, s02.dat, ...; at least 2 are needed")
+    return dict(sorted(files.items(), key=lambda item: int(item[0][1:])))
+
+
+def read_file(path):
+    """One subject's raw file, checked.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    data : numpy.ndarray, shape (trials, 40, samples)
+        128 Hz, the first 3 s before the video.
+    ratings : numpy.ndarray, shape (trials, 4)
+        Valence, arousal, dominance, liking.
+    checksum : str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is not such a pickle, or its arrays have another shape, or values that are not finite.
+    """
+    path = Path(path)
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(f"{path} is larger than any DEAP file; download it again")
+    content = path.read_bytes()
+    try:
+        arrays = load_arrays(content)
+    except UnsafePickleError as error:
+        raise InputError(f"{path} is not a DEAP file: {error}; download it again") from None
+    if not {"data", "labels"} <= set(arrays):
+        raise InputError(f"{path} is not a DEAP file: it has {sorted(arrays)}, not data and labels; download it again")
+    data, ratings = arrays["data"], arrays["labels"]
+    n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
+    if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:
+        raise InputError(
+            f"{path} has data of shape {data.shape}, not (at least 2 trials, {n_channels} channels, at least {least} "
+            "samples); use the files of data_preprocessed_python"
+        )
+    if ratings.shape != (len(data), len(RATINGS)):
+        raise InputError(
+            f"{path} has labels of shape {ratings.shape}, not {(len(data), len(RATINGS))}; download it again"
+        )
+    for name, array in (("data", data), ("labels", ratings)):
+        if not np.isfinite(array).all():
+            raise InputError(f"{path} has NaN or infinite values in {name}; repair it or leave it out")
+    if ratings.min() < RATING_RANGE[0] or ratings.max() > RATING_RANGE[1]:
+        raise InputError(
+            f"{path} has ratings outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; repair it or leave it out"
+        )
+    return data, ratings, hashlib.sha256(content).hexdigest()
+
+
+def constant_channels(data):
+    """Names of the channels that do not change at all in at least one trial of ``data`` (trials, 40, samples)."""
+    still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)
+    return [name for name, constant in zip(EEG_CHANNELS + PPS_CHANNELS, still, strict=True) if constant]
+
+
+def to_prepared(data, pps_normalise="trial"):
+    """Baseline removal and normalisation (PhysioSync, preprocessing).
+
+    Parameters
+    ----------
+    data : numpy.ndarray, shape (trials, 40, samples)
+        As `read_file` returns it.
+    pps_normalise : str
+        ``"trial"``: each PPS channel standardised over its trial; ``"none"``: only its baseline removed.
+
+    Returns
+    -------
+    eeg : numpy.ndarray, float32, shape (trials, seconds, 32, 128)
+        Standardised across channels at each sample.
+    pps : numpy.ndarray, float32, shape (trials, seconds, 8, 128)
+    """
+    n_eeg = len(EEG_CHANNELS)
+    eeg, pps = [], []
+    for trial in data:  # one trial at a time stays in the processor's cache
+        blocks = to_blocks(trial.astype(np.float64), RATE)  # (40, seconds, 128)
+        blocks = remove_baseline(blocks[:, BASELINE_SECONDS:], blocks[:, :BASELINE_SECONDS])
+        eeg.append(zscore_channels(blocks[:n_eeg]).astype(np.float32).swapaxes(0, 1))
+        peripheral = zscore_trial(blocks[n_eeg:]) if pps_normalise == "trial" else blocks[n_eeg:]
+        pps.append(peripheral.astype(np.float32).swapaxes(0, 1))
+    return np.stack(eeg), np.stack(pps)

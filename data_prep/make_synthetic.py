@@ -1,0 +1,154 @@
+"""Write raw files in DEAP's or DREAMER's format, with planted structure, to try every script without the real data.
+
+    python data_prep/make_synthetic.py --format deap --out-dir data/raw --subjects 8 --trials 10 --seconds 60 --seed 0
+
+What is planted: data_prep/synthetic.py. The same settings always write the same bytes.
+"""
+
+import struct
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import scipy.io
+
+import utils.errors
+from data_prep import deap, dreamer, synthetic
+from utils.files import atomic_folder
+from utils.progress import Progress
+from utils.settings import read_settings
+
+FORMAT = "deap"  # deap: s01.dat, s02.dat, ... | dreamer: one DREAMER.mat
+OUT_DIR = "data/synthetic_raw"  # folder to write; must not exist
+SUBJECTS = 8  # people
+TRIALS = 10  # stimuli
+SECONDS = 60  # length of a stimulus in s; of the shortest one for dreamer, whose clips differ in length
+SEED = 0  # same seed, same bytes
+NULL = False  # True: ratings have nothing to do with the signals
+
+
+def main():
+    settings = read_settings(globals())
+    with atomic_folder(settings.OUT_DIR, "--out-dir") as folder:
+        (write_deap if settings.FORMAT == "deap" else write_dreamer)(folder, settings)
+    raw = f"--raw-dir {settings.OUT_DIR}" if settings.FORMAT == "deap" else f"--raw-file {settings.OUT_DIR}/DREAMER.mat"
+    print(f"{settings.OUT_DIR}: {settings.SUBJECTS} subjects x {settings.TRIALS} trials")
+    print(f"next: python data_prep/prepare_{settings.FORMAT}.py {raw}")
+
+
+def simulate(settings, channels, lengths, rest_seconds):
+    """Trials and ratings of one subject after the other.
+
+    Parameters
+    ----------
+    settings : Settings
+    channels : list of str
+        EEG electrodes.
+    lengths : list of int
+        Seconds of each stimulus.
+    rest_seconds : int
+        Quiet time in front of each.
+
+    Yields
+    ------
+    trials : iterator of synthetic.Trial
+    ratings : dict of str to numpy.ndarray, shape (trials,)
+        In -1..1; with NULL of something drawn apart from the signals.
+    """
+    stimuli = synthetic.make_stimuli(settings.SEED, settings.TRIALS, max(lengths))
+    courses = [s.courses[:, : n * synthetic.LATENT_RATE] for s, n in zip(stimuli, lengths, strict=True)]
+    felt = np.stack([course.mean(axis=1) for course in courses])
+    for index in Progress(range(settings.SUBJECTS), desc="simulating", unit="subject"):
+        person = synthetic.make_person(settings.SEED, index, channels)
+        signal_rng, rating_rng = (np.random.default_rng([settings.SEED, i, index]) for i in (3, 4))
+        rated = synthetic.make_targets(rating_rng, len(stimuli)) if settings.NULL else felt
+        trials = (
+            synthetic.Trial(signal_rng, person, s, rest_seconds, n) for s, n in zip(stimuli, lengths, strict=True)
+        )
+        yield trials, synthetic.make_ratings(rating_rng, person, rated)
+
+
+def write_deap(folder, settings):
+    lengths = [settings.SECONDS] * settings.TRIALS
+    subjects = simulate(settings, deap.EEG_CHANNELS, lengths, deap.BASELINE_SECONDS)
+    for index, (trials, ratings) in enumerate(subjects, start=1):
+        data = np.stack([deap_channels(trial) for trial in trials])
+        labels = np.stack([np.clip(5 + 4 * ratings[name], 1, 9).round(2) for name in deap.RATINGS], axis=1)
+        (folder / f"s{index:02d}.dat").write_bytes(python2_pickle({"labels": labels, "data": data}))
+
+
+def deap_channels(trial):
+    """All channels of DEAP (40, samples) of a simulated trial."""
+    rate = deap.RATE
+    blinks = trial.blinks(rate)
+    pps = {
+        "hEOG": trial.eye(rate),
+        "vEOG": trial.eye(rate) + 150 * blinks,
+        "zEMG": trial.muscle(rate, which=1),
+        "tEMG": trial.muscle(rate, which=0),
+        "GSR": trial.skin_conductance(rate),
+        "respiration": trial.respiration(rate),
+        "plethysmograph": trial.pulse(rate),
+        "temperature": trial.temperature(rate),
+    }
+    return np.stack([*trial.eeg(deap.EEG_CHANNELS, rate, blinks), *(pps[name] for name in deap.PPS_CHANNELS)])
+
+
+def python2_pickle(arrays):
+    """The bytes Python 2 writes for a dictionary of float64 arrays: protocol 2, 8-bit strings, names of NumPy 1."""
+    out = [b"\x80\x02}("]
+    for name, array in arrays.items():
+        raw = np.ascontiguousarray(array, dtype="<f8").tobytes()
+        out += [b"U", struct.pack("B", len(name)), name.encode()]  # SHORT_BINSTRING
+        out += [b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"]
+        out += [b"(K\x01(", *(b"J" + struct.pack("<i", n) for n in array.shape), b"t"]  # version, shape
+        out += [b"cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"]
+        out += [b"\x89T", struct.pack("<i", len(raw)), raw, b"tb"]  # C order, BINSTRING, BUILD
+    return b"".join([*out, b"u."])
+
+
+def write_dreamer(folder, settings):
+    lengths = [settings.SECONDS + 7 * trial % 13 for trial in range(settings.TRIALS)]
+    rest = dreamer.BASELINE_SECONDS
+    people = []
+    for trials, ratings in simulate(settings, dreamer.EEG_CHANNELS, lengths, rest):
+        person = {"Age": "25", "Gender": "female" if len(people) % 2 else "male"}
+        person |= {signal: {"baseline": [], "stimuli": []} for signal in ("EEG", "ECG")}
+        for trial in trials:
+            eeg = trial.eeg(dreamer.EEG_CHANNELS, dreamer.EEG_RATE, trial.blinks(dreamer.EEG_RATE))
+            for signal, rate, values in (
+                ("EEG", dreamer.EEG_RATE, eeg),
+                ("ECG", dreamer.ECG_RATE, trial.ecg(dreamer.ECG_RATE)),
+            ):
+                person[signal]["baseline"].append(np.ascontiguousarray(values[:, : rest * rate].T))
+                person[signal]["stimuli"].append(np.ascontiguousarray(values[:, rest * rate :].T))
+        for signal in ("EEG", "ECG"):
+            person[signal] = {part: cells(arrays, (-1, 1)) for part, arrays in person[signal].items()}
+        for name in dreamer.RATINGS:
+            person[f"Score{name.capitalize()}"] = np.clip(np.rint(3 + 2 * ratings[name]), 1, 5)[:, None]
+        people.append(person)
+    structure = {
+        "Data": cells(people, (1, -1)),
+        "EEG_SamplingRate": float(dreamer.EEG_RATE),
+        "ECG_SamplingRate": float(dreamer.ECG_RATE),
+        "EEG_Electrodes": cells(dreamer.EEG_CHANNELS, (1, -1)),
+        "noOfSubjects": float(settings.SUBJECTS),
+        "noOfVideoSequences": float(settings.TRIALS),
+    }
+    with open(folder / "DREAMER.mat", "wb") as file:
+        scipy.io.savemat(file, {"DREAMER": structure}, oned_as="column")
+        file.seek(0)
+        file.write(b"MATLAB 5.0 MAT-file, synthetic recordings".ljust(116))  # SciPy writes the time here
+
+
+def cells(items, shape):
+    """A MATLAB cell array of ``items``."""
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array.reshape(shape)
+
+
+if __name__ == "__main__":
+    utils.errors.run(main)

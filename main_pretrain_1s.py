@@ -1,0 +1,46 @@
+"""Pre-train the encoders of 1 s windows, EEG and PPS, without labels (LS-TCL short-term, and CM-CA).
+
+    python main_pretrain_1s.py --data-dir data/DEAP --run-dir runs/deap --split trial
+
+Edit the constants below, or give them as flags. Relative paths in constants start at this repository.
+The same command goes on where an earlier one stopped. Next: main_pretrain_5s.py.
+"""
+
+import utils.errors
+from utils.pretraining import pretrain
+from utils.settings import read_settings
+
+# Where
+DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
+RUN_DIR = "runs/deap"  # folder for the split, the checkpoints and the results
+RESUME = True  # go on from the last complete epoch; False: start again
+DEVICE = "auto"  # auto | cpu | cuda | mps
+
+# Protocol; None: as RUN_DIR was split before, or for a new one what the comment says
+PROTOCOL = None  # subject-dependent (None)
+SPLIT = None  # trial (None): test trials are never seen in training | window: the paper's, test windows only
+N_FOLDS = None  # folds of the cross-validation (None: 10, or one per trial if there are fewer)
+FOLDS = []  # which of them to run, such as [0, 1]; empty: all
+SEED = 0  # of the split, the first weights and the batches
+
+# Networks
+WINDOW = "1s"  # window length: 1s | 5s
+EMBED_DIM = None  # width of a token, a multiple of 4 (None: as many as a window has samples, as in the paper)
+PROJECTOR_DIMS = [1024, 2048, 4096]  # widths of the projector's layers
+PPS_CHANNELS = []  # peripheral channels by name, such as ["GSR"]; empty: the paper's for DEAP, else all
+
+# Training; None: the recipe's value
+RECIPE = "paper"  # table of hyper-parameters in utils/recipes.py
+EPOCHS = None  # passes over all windows in all six augmentations (paper: 500); 0 saves random weights
+BATCH_SIZE = None  # stimulus windows per batch (paper: 8)
+SUBJECTS_PER_GROUP = None  # people whose windows are pooled, at most half of them (paper: 2)
+TEMPERATURE = None  # of the contrastive losses (paper: 0.1)
+LR = None  # learning rate of Adam (paper: 7e-4 DEAP, 1e-4 DREAMER)
+WEIGHT_DECAY = None  # L2 penalty (paper: 1e-3)
+KEEP = "last"  # weights to keep: last epoch | best epoch on a part of the training rows that is set aside
+VALIDATION_FRACTION = 0.1  # that part, for KEEP = "best"
+SAVE_EVERY = 1  # epochs between checkpoints
+
+
+if __name__ == "__main__":
+    utils.errors.run(lambda: pretrain(read_settings(globals())))

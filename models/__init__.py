@@ -1,0 +1,8 @@
+"""The networks of PhysioSync: pure tensors, no files, no printing."""
+
+from models.contrastive import ContrastiveModel
+from models.encoder import Encoder
+from models.fusion import FusionClassifier, FusionModel
+from models.losses import CrossModalAlignment, group_nt_xent
+
+__all__ = ["ContrastiveModel", "CrossModalAlignment", "Encoder", "FusionClassifier", "FusionModel", "group_nt_xent"]

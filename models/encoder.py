@@ -1,0 +1,183 @@
+"""The encoder of one modality (EEG or PPS): multi-view embedding, three attention blocks, projector."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+N_VIEWS = 3
+N_TOKENS = N_VIEWS + 1  # a class token in front of the views
+N_BLOCKS = 3
+N_HEADS = 4
+BRANCH_SCALE = 0.1  # learned scale of each residual branch, at the start
+INIT_STD = 0.02
+
+
+class MultiViewEmbedding(nn.Module):
+    """Three gated views of a flattened window.
+
+    One linear map gives the value and the three gates: its rows are [value, gate 1, gate 2, gate 3].
+    """
+
+    def __init__(self, n_inputs, embed_dim):
+        super().__init__()
+        self.linear = nn.Linear(n_inputs, (1 + N_VIEWS) * embed_dim)
+        self.norm = nn.BatchNorm1d(embed_dim)
+        self.embed_dim = embed_dim
+        nn.init.trunc_normal_(self.linear.weight, std=INIT_STD)
+
+    def forward(self, x):
+        value, gates = self.linear(x).split([self.embed_dim, N_VIEWS * self.embed_dim], dim=1)
+        views = value.unsqueeze(1) * gates.sigmoid().unflatten(1, (N_VIEWS, -1))  # (B, 3, E)
+        return self.norm(views.flatten(0, 1)).view_as(views)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; the queries and values have a bias, the keys have none."""
+
+    def __init__(self, embed_dim):
+        super().__init__()
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(embed_dim))
+        self.v_bias = nn.Parameter(torch.zeros(embed_dim))
+        self.proj = nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, x):
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        qkv = F.linear(x, self.qkv.weight, bias).unflatten(2, (3, N_HEADS, -1))  # (B, T, 3, heads, E/heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, T, E/heads)
+        out = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block; optional prompt tokens take part in the attention only."""
+
+    def __init__(self, embed_dim, prompt_tokens):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(embed_dim)
+        self.attention = Attention(embed_dim)
+        self.scale1 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
+        self.norm2 = nn.LayerNorm(embed_dim)
+        self.fc1 = nn.Linear(embed_dim, 4 * embed_dim)
+        self.fc2 = nn.Linear(4 * embed_dim, embed_dim)
+        self.scale2 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
+        self.prompt = nn.Parameter(torch.empty(1, prompt_tokens, embed_dim)) if prompt_tokens else None
+        if prompt_tokens:
+            nn.init.trunc_normal_(self.prompt, std=INIT_STD)
+
+    def forward(self, x):
+        n_tokens = x.shape[1]
+        if self.prompt is not None:
+            x = torch.cat([x, self.prompt.expand(len(x), -1, -1)], dim=1)  # (B, 4 + prompts, E)
+        x = x + self.scale1 * self.attention(self.norm1(x))
+        x = x[:, :n_tokens]  # the MLP acts on each token alone, so the prompts can go before it
+        hidden = self.fc1(self.norm2(x)).relu()
+        return x + self.scale2 * self.fc2(hidden).relu()
+
+
+class Encoder(nn.Module):
+    """Encoder of one modality's windows, with the projector of the contrastive loss.
+
+    Parameters
+    ----------
+    n_channels, n_samples : int
+        Size of a window: channels, and samples in time (128 for 1 s at 128 Hz, 640 for 5 s).
+    embed_dim : int
+        Width E of a token, a multiple of 4. The paper takes 128 at 1 s and 640 at 5 s.
+    prompt_tokens : int
+        Learned prompt tokens of every block: 2 in the EEG encoder, 0 in the PPS encoder.
+    input_dropout : float
+        Dropout on the tokens before the first block: 0.2 for EEG, 0 for PPS.
+    projector_dims : tuple of int
+        Widths of the projector's three linear layers.
+
+    Raises
+    ------
+    ValueError
+        If ``embed_dim`` is no multiple of 4, or a window has another size than the encoder.
+
+    Notes
+    -----
+    Source: PhysioSync (arXiv 2504.17163), the EEG and GSR encoders. The projector has no nonlinearity.
+    """
+
+    def __init__(
+        self, n_channels, n_samples, embed_dim, prompt_tokens=0, input_dropout=0.0, projector_dims=(1024, 2048, 4096)
+    ):
+        super().__init__()
+        if embed_dim % N_HEADS:
+            raise ValueError(f"embed_dim must be a multiple of {N_HEADS}, not {embed_dim}")
+        self.arguments = dict(
+            n_channels=n_channels,
+            n_samples=n_samples,
+            embed_dim=embed_dim,
+            prompt_tokens=prompt_tokens,
+            input_dropout=input_dropout,
+            projector_dims=list(projector_dims),
+        )
+        self.feature_dim = N_TOKENS * embed_dim
+        self.embedding = MultiViewEmbedding(n_channels * n_samples, embed_dim)
+        self.class_token = nn.Parameter(torch.empty(1, 1, embed_dim))
+        self.type_embedding = nn.Parameter(torch.empty(1, 1, embed_dim))
+        self.position_embedding = nn.Parameter(torch.empty(1, N_TOKENS, embed_dim))
+        for token in (self.class_token, self.type_embedding, self.position_embedding):
+            nn.init.trunc_normal_(token, std=INIT_STD)
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.blocks = nn.Sequential(*[Block(embed_dim, prompt_tokens) for _ in range(N_BLOCKS)])
+        self.norm = nn.LayerNorm(embed_dim)
+        d1, d2, d3 = projector_dims
+        self.projector = nn.Sequential(
+            nn.Linear(self.feature_dim, d1),
+            nn.BatchNorm1d(d1),
+            nn.Dropout(0.2),
+            nn.Linear(d1, d2),
+            nn.BatchNorm1d(d2),
+            nn.Dropout(0.2),
+            nn.Linear(d2, d3),
+        )
+
+    def forward(self, x):
+        """Encode windows.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (B, n_channels, n_samples)
+            Windows as the prepared data set holds them (any further axes of length 1 are ignored).
+
+        Returns
+        -------
+        torch.Tensor, shape (B, 4 * embed_dim)
+            Features: the class token and the three views after the last block.
+        """
+        x = x.flatten(1)  # (B, C * L)
+        if x.shape[1] != self.embedding.linear.in_features:
+            size = f"{self.arguments['n_channels']} channels x {self.arguments['n_samples']} samples"
+            raise ValueError(f"the encoder takes windows of {size}, not of {x.shape[1]} values")
+        views = self.embedding(x)  # (B, 3, E)
+        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), views], dim=1)  # (B, 4, E)
+        tokens = self.input_dropout(tokens + self.type_embedding + self.position_embedding)
+        return self.norm(self.blocks(tokens)).flatten(1)
+
+    def project(self, feature):
+        """Map features (B, 4 * embed_dim) to the space of the contrastive loss (B, projector_dims[-1])."""
+        return self.projector(feature)
+
+
+def paper_arguments(modality, n_channels, n_samples, embed_dim=None):
+    """Arguments of `Encoder` as in the paper.
+
+    Parameters
+    ----------
+    modality : str
+        ``"eeg"`` (2 prompt tokens, dropout on the tokens) or ``"pps"`` (neither).
+    n_channels, n_samples : int
+    embed_dim : int, optional
+        By default as many as a window has samples, rounded down to a multiple of 4.
+
+    Returns
+    -------
+    dict
+    """
+    special = dict(prompt_tokens=2, input_dropout=0.2) if modality == "eeg" else {}
+    embed_dim = embed_dim or n_samples - n_samples % N_HEADS
+    return dict(n_channels=n_channels, n_samples=n_samples, embed_dim=embed_dim, **special)

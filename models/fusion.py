@@ -1,0 +1,111 @@
+"""Fine-tuning: features of both modalities and both resolutions, gated by confidence, fused to a class."""
+
+import torch
+from torch import nn
+
+N_SECONDS = 5  # 1 s windows beside each 5 s window
+
+
+class FusionClassifier(nn.Module):
+    """Confidence gates and classifier over the encoders' features.
+
+    Parameters
+    ----------
+    n_classes : int
+        2 for arousal or valence, 4 for the quadrants.
+    feature_dim_5s, feature_dim_1s : int
+        Width of the features of the 5 s and of the 1 s encoders.
+    n_modalities : int
+        2 for EEG and PPS, 1 for one of them.
+    resolutions : tuple of str
+        Any of ``"5s"`` and ``"1s"``.
+    """
+
+    def __init__(self, n_classes, feature_dim_5s=2560, feature_dim_1s=512, n_modalities=2, resolutions=("5s", "1s")):
+        super().__init__()
+        widths = {"5s": [feature_dim_5s], "1s": [feature_dim_1s] * N_SECONDS}
+        self.layout = [name for name in ("5s", "1s") if name in resolutions for _ in widths[name]] * n_modalities
+        gates = {name: nn.Linear(widths[name][0], n_classes) for name in ("5s", "1s") if name in resolutions}
+        self.gates = nn.ModuleDict(gates)
+        self.classifier = nn.Sequential(
+            nn.Linear(n_modalities * sum(sum(widths[name]) for name in resolutions), 256),
+            nn.BatchNorm1d(256),
+            nn.ReLU(),
+            nn.Linear(256, 128),
+            nn.BatchNorm1d(128),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(128, n_classes),
+        )
+
+    def forward(self, *features):
+        """Class scores of a batch.
+
+        Parameters
+        ----------
+        *features : torch.Tensor
+            By default twelve: EEG 5 s (B, feature_dim_5s), EEG 1 s five times (B, feature_dim_1s), then PPS likewise.
+            One list of them will do.
+
+        Returns
+        -------
+        torch.Tensor, shape (B, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If their number is not the one that the options ask for.
+        """
+        if len(features) == 1 and isinstance(features[0], list | tuple):
+            features = features[0]
+        if len(features) != len(self.layout):
+            raise ValueError(f"the classifier takes {len(self.layout)} features, not {len(features)}")
+        gated = []
+        for name, feature in zip(self.layout, features, strict=True):
+            confidence = self.gates[name](feature).softmax(1).amax(1, keepdim=True)  # (B, 1)
+            gated.append(feature * confidence)
+        return self.classifier(torch.cat(gated, dim=1))
+
+
+class FusionModel(nn.Module):
+    """Encoders and classifier as one network, from windows to class scores.
+
+    Parameters
+    ----------
+    encoders : dict of str to dict of str to Encoder
+        ``encoders[modality][resolution]``, with the modalities in the order ``"eeg"``, ``"pps"`` and the resolutions
+        ``"5s"``, ``"1s"``; absent ones are not used. Their projectors, which only pre-training needs, are dropped.
+    n_classes : int
+    """
+
+    def __init__(self, encoders, n_classes):
+        super().__init__()
+        self.encoders = nn.ModuleDict({name: nn.ModuleDict(by_window) for name, by_window in encoders.items()})
+        by_window = next(iter(encoders.values()))
+        widths = {f"feature_dim_{resolution}": encoder.feature_dim for resolution, encoder in by_window.items()}
+        self.head = FusionClassifier(n_classes, **widths, n_modalities=len(encoders), resolutions=tuple(by_window))
+        for by_window in encoders.values():
+            for encoder in by_window.values():
+                encoder.projector = nn.Identity()
+
+    def forward(self, blocks):
+        """Class scores.
+
+        Parameters
+        ----------
+        blocks : dict of str to torch.Tensor, shape (B, 5, n_channels, rate)
+            By modality, the 1 s blocks of 5 s windows.
+
+        Returns
+        -------
+        torch.Tensor, shape (B, n_classes)
+        """
+        features = []
+        for name, by_window in self.encoders.items():
+            x = blocks[name]
+            if "5s" in by_window:
+                features.append(by_window["5s"](x.transpose(1, 2).flatten(2)))  # (B, C, 5 * rate)
+            if "1s" in by_window:
+                seconds = by_window["1s"](x.flatten(0, 1)).unflatten(0, (-1, N_SECONDS))  # (B, 5, 4E)
+                features.extend(seconds.unbind(1))
+        return self.head(*features)

@@ -1,0 +1,69 @@
+"""The contrastive losses: LS-TCL (inside a modality) and CM-CA (between modalities)."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def group_nt_xent(z, tau):
+    """NT-Xent over the pooled windows of two groups of people (LS-TCL of PhysioSync).
+
+    Row i and row i + B of ``z`` are the same stimulus window, seen by two disjoint groups: the positive pair.
+    All other rows are negatives. The loss is the sum of both directions, each a mean over B.
+
+    Parameters
+    ----------
+    z : torch.Tensor, shape (2 * B, D)
+        Group projections, not normalised.
+    tau : float
+        Temperature.
+
+    Returns
+    -------
+    loss : torch.Tensor, scalar
+    accuracy : torch.Tensor, scalar
+        Fraction of group 1's rows whose most similar row of group 2 is their own stimulus window. Chance is 1 / B.
+
+    Raises
+    ------
+    ValueError
+        If ``z`` has an odd number of rows.
+    """
+    if len(z) % 2:
+        raise ValueError(f"group_nt_xent needs two groups of equal size, not {len(z)} rows")
+    n = len(z) // 2
+    z = F.normalize(z, dim=1)
+    similarity = z @ z.T / tau  # (2B, 2B)
+    own = torch.arange(n, device=z.device)
+    accuracy = (similarity[:n, n:].argmax(1) == own).to(z.dtype).mean()
+    similarity = similarity.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), float("-inf"))
+    positive = torch.cat([own + n, own])
+    return 2 * F.cross_entropy(similarity, positive), accuracy
+
+
+class CrossModalAlignment(nn.Module):
+    """CM-CA: EEG and PPS of the same stimulus windows agree in a shared space.
+
+    One linear map and one BatchNorm serve both modalities. The first half of the rows is swapped between them, so
+    that each positive pair is one group's EEG and the other group's PPS; NT-Xent is averaged over the two mixtures.
+
+    Parameters
+    ----------
+    feature_dim : int
+        Width of the pooled features, 4 * embed_dim.
+    shared_dim : int
+        Width of the shared space.
+    """
+
+    def __init__(self, feature_dim, shared_dim=1024):
+        super().__init__()
+        self.linear = nn.Linear(feature_dim, shared_dim)
+        self.norm = nn.BatchNorm1d(shared_dim)
+
+    def forward(self, eeg, pps, tau):
+        """Loss (scalar) of pooled features ``eeg`` and ``pps``, each (2 * B, feature_dim), at temperature ``tau``."""
+        eeg, pps = self.norm(self.linear(eeg)), self.norm(self.linear(pps))
+        n = len(eeg) // 2
+        mixed_1, _ = group_nt_xent(torch.cat([pps[:n], eeg[n:]]), tau)
+        mixed_2, _ = group_nt_xent(torch.cat([eeg[:n], pps[n:]]), tau)
+        return (mixed_1 + mixed_2) / 2

@@ -1,0 +1,1 @@
+"""What the scripts share: settings, splits, batches, training loops, checkpoints, metrics."""

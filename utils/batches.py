@@ -1,0 +1,176 @@
+"""Windows that stay on the device, batches that are an index, augmentation where the data is."""
+
+import numpy as np
+import torch
+
+N_VARIANTS = 6  # as is, weaker, stronger; and the same three with noise
+WEAKER, STRONGER, SCALE_RANGE = 0.7, 1.2, 0.1  # factors U(0.7, 0.8) and U(1.2, 1.3)
+NOISE_TO_SIGNAL = 10**-0.5  # variance, at 5 dB signal-to-noise ratio
+
+
+class Recordings:
+    """The 1 s blocks of both modalities on the device.
+
+    Parameters
+    ----------
+    data : data_prep.Prepared
+    modalities : list of str
+        ``"eeg"``, ``"pps"``.
+    pps_channels : list of str
+        Names of the PPS channels to take, in this order.
+    device : torch.device
+        On the CPU the EEG stays in its memory-mapped file.
+    """
+
+    def __init__(self, data, modalities, pps_channels, device):
+        pps = data.pps_indices(pps_channels)
+        self.blocks = {}
+        for name in modalities:
+            array = data.eeg if name == "eeg" else np.take(data.pps, pps, axis=3)
+            self.blocks[name] = torch.from_numpy(array).to(device)  # (S, T, seconds, C, rate)
+        self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
+
+    def n_channels(self, modality):
+        """Number of channels of ``"eeg"`` or ``"pps"``."""
+        return self.blocks[modality].shape[3]
+
+    def take(self, modality, subjects, first_seconds, n_seconds):
+        """1 s blocks of windows.
+
+        Parameters
+        ----------
+        modality : str
+        subjects, first_seconds : torch.Tensor, int64, shape (n,)
+            Subject, and trial * seconds + second at which the window starts.
+        n_seconds : int
+
+        Returns
+        -------
+        torch.Tensor, shape (n, n_seconds, C, rate)
+        """
+        blocks = self.blocks[modality].flatten(0, 2)  # (S * T * seconds, C, rate)
+        first = subjects * self.seconds_per_subject + first_seconds
+        index = first[:, None] + torch.arange(n_seconds, device=first.device)
+        return blocks.index_select(0, index.flatten()).unflatten(0, index.shape)
+
+
+class ContrastiveBatches:
+    """Batches of pre-training: B stimulus windows, each seen by two disjoint groups of N people.
+
+    Parameters
+    ----------
+    recordings : Recordings
+    subjects : torch.Tensor, int64
+        Training subjects.
+    first_seconds : torch.Tensor, int64
+        Training stimulus windows, by trial * seconds + first second.
+    n_seconds : int
+        Length of a window: 1 or 5.
+    batch_size, subjects_per_group : int
+        B and N.
+    """
+
+    def __init__(self, recordings, subjects, first_seconds, n_seconds, batch_size, subjects_per_group):
+        self.recordings = recordings
+        self.subjects, self.first_seconds, self.n_seconds = subjects, first_seconds, n_seconds
+        self.batch_size, self.subjects_per_group = batch_size, subjects_per_group
+        self.n_steps = N_VARIANTS * len(first_seconds) // batch_size
+
+    def shuffle(self):
+        """Order of an epoch: every window once in each variant, in six passes over all windows.
+
+        Returns
+        -------
+        windows, variants : torch.Tensor, int64, shape (n_steps, B)
+            What does not fill a last batch is left out.
+        """
+        n, device = len(self.first_seconds), self.subjects.device
+        passes = torch.rand(N_VARIANTS, n, device=device).argsort(1)  # (6, n) windows
+        turns = torch.rand(N_VARIANTS, n, device=device).argsort(0)  # (6, n) variant of each window in each pass
+        used = self.n_steps * self.batch_size
+        windows, variants = passes.flatten()[:used], turns.gather(1, passes).flatten()[:used]
+        return windows.view(self.n_steps, -1), variants.view(self.n_steps, -1)
+
+    def draw(self, windows, variants):
+        """One batch: people drawn for each window, signals gathered and augmented.
+
+        Parameters
+        ----------
+        windows, variants : torch.Tensor, int64, shape (B,)
+            A row of what `shuffle` returned.
+
+        Returns
+        -------
+        dict of str to torch.Tensor, shape (2, B, N, C, L)
+            By modality; both of the same people and in the same variant, with independent draws.
+        """
+        n = self.subjects_per_group
+        order = torch.rand(len(windows), len(self.subjects), device=windows.device).argsort(1)
+        people = self.subjects[order[:, : 2 * n]]  # (B, 2N) distinct: the first N are group 1, the others group 2
+        people = people.unflatten(1, (2, n)).transpose(0, 1)  # (2, B, N)
+        first = self.first_seconds[windows][None, :, None].expand_as(people)
+        batch = {}
+        for name in self.recordings.blocks:
+            blocks = self.recordings.take(name, people.flatten(), first.flatten(), self.n_seconds)
+            x = blocks.transpose(1, 2).flatten(2).unflatten(0, people.shape)  # (2, B, N, C, L)
+            batch[name] = augment(x, variants[None, :, None].expand_as(people))
+        return batch
+
+
+def augment(x, variants):
+    """Scale windows and add white noise.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (..., C, L)
+    variants : torch.Tensor, int64, shape (...)
+        0 as is; 1 scaled by U(0.7, 0.8); 2 by U(1.2, 1.3); 3, 4, 5 the same with noise at 5 dB SNR: its variance is
+        the signal's over all channels and samples of the scaled window times 10^-0.5.
+
+    Returns
+    -------
+    torch.Tensor, shape (..., C, L)
+    """
+    kind = variants % 3
+    draw = SCALE_RANGE * torch.rand(variants.shape, dtype=x.dtype, device=x.device)
+    scale = torch.where(kind == 0, 1.0, torch.where(kind == 1, WEAKER + draw, STRONGER + draw))
+    x = x * scale[..., None, None]
+    variance = x.var(dim=(-2, -1), correction=0, keepdim=True)
+    noisy = (variants >= 3)[..., None, None]
+    return x + torch.randn_like(x) * (variance * NOISE_TO_SIGNAL * noisy).sqrt()
+
+
+class LabelledWindows:
+    """The 5 s windows of fine-tuning on the device, each with the five 1 s windows inside it and its class.
+
+    Parameters
+    ----------
+    recordings : Recordings
+    windows : numpy.ndarray, int, shape (n, 3)
+        Subject, trial and 5 s row (trial * windows per trial + window) of each.
+    truth : numpy.ndarray, int64, shape (n,)
+        Class of each.
+    seconds : int
+        Length of a trial.
+    n_seconds : int
+        Length of a window.
+    """
+
+    def __init__(self, recordings, windows, truth, seconds, n_seconds=5):
+        self.recordings, self.n_seconds = recordings, n_seconds
+        subject, trial, row = windows.T
+        first_second = trial * seconds + row % (seconds // n_seconds) * n_seconds
+        device = next(iter(recordings.blocks.values())).device
+        self.subject, self.first_second, self.truth = (
+            torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first_second, truth)
+        )
+
+    def __len__(self):
+        return len(self.truth)
+
+    def take(self, index):
+        """Windows by position: 1 s blocks by modality, each (len(index), 5, C, rate), and classes (len(index),)."""
+        subject, first_second = self.subject[index], self.first_second[index]
+        names = self.recordings.blocks
+        blocks = {name: self.recordings.take(name, subject, first_second, self.n_seconds) for name in names}
+        return blocks, self.truth[index]

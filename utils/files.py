@@ -1,0 +1,130 @@
+"""Files are written to a temporary name and renamed: whoever reads one finds it whole."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+
+from utils.errors import InputError
+
+
+@contextlib.contextmanager
+def atomic(path):
+    """Open a temporary file for writing bytes; it takes the name ``path`` only if the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_folder(folder, flag):
+    """Fill a temporary folder; it takes the name ``folder`` only if the block ends well.
+
+    Parameters
+    ----------
+    folder : path
+        Must not exist, or be an empty folder: nothing is overwritten.
+    flag : str
+        The flag that names it, for the message.
+
+    Yields
+    ------
+    pathlib.Path
+        The temporary folder, beside the final one.
+
+    Raises
+    ------
+    InputError
+        If ``folder`` is there already.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{flag} {folder} already exists; delete it or choose another folder")
+    temporary = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path, text):
+    """Write a text file (UTF-8), atomically."""
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path, value):
+    """Write a JSON file for people to read, atomically."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path, remedy):
+    """Parse a JSON object; a missing or broken file is an `InputError` that ends in ``remedy``."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; {remedy}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a JSON file ({error}); {remedy}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} does not hold a JSON object; {remedy}")
+    return value
+
+
+def sha256(path):
+    """Checksum of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_tensors(path, value):
+    """Save a nest of dicts, lists, numbers, strings and tensors, atomically."""
+    with atomic(path) as file:
+        torch.save(value, file)
+
+
+def load_tensors(path, remedy, mmap=False):
+    """Load what `save_tensors` wrote, on the CPU; no code of the file is run.
+
+    Parameters
+    ----------
+    path : path
+    remedy : str
+        What to do if it is missing or broken; ends the message.
+    mmap : bool
+        Leave tensors in the file until they are used.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or holds anything but plain values and tensors.
+    """
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; {remedy}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a checkpoint; {remedy}") from None
+    except (MemoryError, PermissionError):
+        raise
+    except Exception:  # torch raises nearly anything for a damaged file
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is damaged or not a checkpoint of this project (no code in it was run); {remedy}")
+    return value

@@ -1,0 +1,107 @@
+"""Scores of predictions: pooled over all test windows, never averaged over batches."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics as sk
+
+SCORES = ("accuracy", "f1", "balanced_accuracy")
+N_BOOTSTRAP = 2000
+
+
+def confusion(truth, predicted, n_classes):
+    """Counts (n_classes, n_classes) of true classes (rows) and predicted ones (columns)."""
+    return sk.confusion_matrix(truth, predicted, labels=range(n_classes))
+
+
+def scores_from_confusion(confusion):
+    """Accuracy, F1 and balanced accuracy of confusion counts.
+
+    Parameters
+    ----------
+    confusion : numpy.ndarray, shape (..., n_classes, n_classes)
+        Rows are the truth.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (...); floats for one matrix
+        In 0..1. With two classes, F1 takes class 1 (high) as positive; with more it is weighted by class size. A
+        class without any true window does not count in the balanced accuracy; F1 of a class that is neither there
+        nor predicted is 0.
+    """
+    confusion = np.asarray(confusion, dtype=float)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true, predicted = confusion.sum(-1), confusion.sum(-2)
+    f1 = 2 * hits / np.maximum(true + predicted, 1)
+    recall, present = hits / np.maximum(true, 1), true > 0
+    total = np.maximum(true.sum(-1), 1)
+    scores = {
+        "accuracy": hits.sum(-1) / total,
+        "f1": f1[..., 1] if confusion.shape[-1] == 2 else (f1 * true).sum(-1) / total,
+        "balanced_accuracy": (recall * present).sum(-1) / np.maximum(present.sum(-1), 1),
+    }
+    return {name: float(value) if value.ndim == 0 else value for name, value in scores.items()}
+
+
+class TrialPredictions(NamedTuple):
+    """One prediction per trial of a subject; all arrays int, shape (n_trials,)."""
+
+    subject: np.ndarray
+    trial: np.ndarray
+    truth: np.ndarray
+    predicted: np.ndarray
+
+
+def per_trial(subject, trial, truth, probability):
+    """One prediction per trial: the mean of its windows' probabilities.
+
+    Parameters
+    ----------
+    subject, trial, truth : numpy.ndarray, int, shape (n,)
+    probability : numpy.ndarray, shape (n, n_classes)
+
+    Returns
+    -------
+    TrialPredictions
+    """
+    keys, first, owner = np.unique(np.stack([subject, trial]), axis=1, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), probability.shape[1]))
+    np.add.at(sums, owner.ravel(), probability)
+    return TrialPredictions(*keys, truth[first], sums.argmax(axis=1))
+
+
+def bootstrap_interval(unit, truth, predicted, n_classes, seed=0):
+    """95 % percentile intervals of the scores, resampling the independent units with all their windows.
+
+    Parameters
+    ----------
+    unit : numpy.ndarray, int, shape (n,)
+        Trial or subject of each window, whatever the protocol treats as independent.
+    truth, predicted : numpy.ndarray, int, shape (n,)
+    n_classes : int
+    seed : int
+
+    Returns
+    -------
+    dict of str to list of float, or None
+        None with fewer than two units.
+    """
+    units, owner = np.unique(unit, return_inverse=True)
+    if len(units) < 2:
+        return dict.fromkeys(SCORES)
+    confusion = np.zeros((len(units), n_classes, n_classes))
+    np.add.at(confusion, (owner, truth, predicted), 1)
+    intervals = {}
+    for name in SCORES:
+        result = stats.bootstrap(
+            (np.arange(len(units)),),
+            lambda sample, axis, name=name: scores_from_confusion(confusion[sample].sum(axis=-3))[name],
+            n_resamples=N_BOOTSTRAP,
+            method="percentile",
+            vectorized=True,
+            batch=100,
+            rng=np.random.default_rng(seed),
+        )
+        intervals[name] = [float(result.confidence_interval.low), float(result.confidence_interval.high)]
+    return intervals

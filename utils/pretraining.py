@@ -1,0 +1,304 @@
+"""Pre-training of one window size: LS-TCL inside each modality and CM-CA between them, without any label."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data_prep import open_prepared
+from models import ContrastiveModel, Encoder
+from models.encoder import paper_arguments
+from utils import recipes, splits
+from utils.batches import ContrastiveBatches, Recordings
+from utils.devices import choose_device, derive_seed, provenance
+from utils.errors import InputError
+from utils.files import load_tensors, save_tensors, write_text
+from utils.progress import Progress
+
+FORMAT_VERSION = 1
+MODALITIES = ("eeg", "pps")
+SAME_ON_RESUME = (  # a checkpoint is continued only with the settings that made it
+    *("WINDOW", "EMBED_DIM", "PROJECTOR_DIMS", "PPS_CHANNELS", "SEED", "BATCH_SIZE", "SUBJECTS_PER_GROUP"),
+    *("TEMPERATURE", "LR", "WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION"),
+)
+
+
+def pretrain(settings):
+    """Pre-train the encoders of every chosen fold (PhysioSync, arXiv 2504.17163, pre-training).
+
+    Parameters
+    ----------
+    settings : Settings
+        Of ``main_pretrain_1s.py`` or ``main_pretrain_5s.py``.
+
+    Notes
+    -----
+    Writes ``<run-dir>/pretrain_<window>/fold_<k>/checkpoint.pt`` and ``log.jsonl``.
+    """
+    data = open_prepared(settings.DATA_DIR)
+    manifest = splits.load_or_create(settings, data)
+    folds = splits.choose_folds(manifest, settings.FOLDS)
+    filled = recipes.fill(settings, recipes.PRETRAIN, data)
+    _fit_sizes(settings, filled, manifest)
+    device = choose_device(settings.DEVICE)
+    recordings = Recordings(data, MODALITIES, settings.PPS_CHANNELS, device)
+    for fold in folds:
+        FoldPretraining(settings, data, manifest, fold, recordings, device).run()
+    print(f"encoders of {len(folds)} folds are in {stage_folder(settings.RUN_DIR, settings.WINDOW)}")
+    following = "main_pretrain_5s.py" if settings.WINDOW == "1s" else "Fine_tuning/fine_tuning.py"
+    print(f"next: python {following} --data-dir {settings.DATA_DIR} --run-dir {settings.RUN_DIR}")
+
+
+def _fit_sizes(settings, filled, manifest):
+    """Groups no larger than half the training subjects: the recipe's size is cut, the user's own is refused."""
+    most = min(len(fold.train.subjects) for fold in manifest.folds) // 2
+    if most < 1:
+        raise InputError("groups of people need at least 2 training subjects in every fold; add recordings")
+    if settings.SUBJECTS_PER_GROUP > most:
+        if "SUBJECTS_PER_GROUP" not in filled:
+            asked = settings.SUBJECTS_PER_GROUP
+            raise InputError(f"--subjects-per-group {asked} is more than half the training subjects; at most {most}")
+        settings.SUBJECTS_PER_GROUP = most
+        print(f"SUBJECTS_PER_GROUP {most}: half the training subjects")
+
+
+def stage_folder(run_dir, window):
+    """Folder of the pre-training of one window size, ``"1s"`` or ``"5s"``."""
+    return Path(run_dir) / f"pretrain_{window}"
+
+
+def checkpoint_path(run_dir, window, fold):
+    """File with the encoders of fold number ``fold``."""
+    return stage_folder(run_dir, window) / f"fold_{fold:02d}" / "checkpoint.pt"
+
+
+class FoldPretraining:
+    """Pre-training of one fold, from its first epoch or from its checkpoint to its last epoch."""
+
+    def __init__(self, settings, data, manifest, fold, recordings, device):
+        self.settings, self.data, self.manifest, self.fold, self.device = settings, data, manifest, fold, device
+        self.path = checkpoint_path(settings.RUN_DIR, settings.WINDOW, fold.index)
+        self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
+        self.rows, self.validation_rows = self._hold_out(fold.train.rows[settings.WINDOW])
+        self.batches = self._batches(recordings, self.rows)
+        self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
+        torch.manual_seed(self._seed("weights"))
+        self.model = self._build(recordings).to(device)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), settings.LR, weight_decay=settings.WEIGHT_DECAY, fused=device.type != "mps"
+        )
+        self.epoch, self.history, self.best = 0, [], None
+
+    def run(self):
+        """Train the epochs that are missing."""
+        settings = self.settings
+        if settings.RESUME and self.path.exists():
+            self._resume()
+        self._write_log()
+        if self.epoch == settings.EPOCHS and (self.epoch or self.path.exists()):
+            print(f"fold {self.fold.index}: complete, {self.epoch} epochs")
+            return
+        if settings.EPOCHS == 0:
+            self._save()
+            return
+        n_steps = self.batches.n_steps
+        print(
+            f"fold {self.fold.index}: {len(self.rows)} windows of {settings.WINDOW} x {len(self.batches.subjects)} "
+            f"subjects, {n_steps} steps per epoch, epochs {self.epoch + 1} to {settings.EPOCHS}"
+        )
+        progress = Progress(
+            desc=f"{settings.WINDOW} fold {self.fold.index}",
+            initial=self.epoch * n_steps,
+            total=settings.EPOCHS * n_steps,
+            unit="step",
+        )
+        with progress:
+            while self.epoch < settings.EPOCHS:
+                start = time.perf_counter()
+                torch.manual_seed(self._seed(self.epoch))  # an epoch's randomness depends on its number alone
+                metrics = self._train_epoch(progress)
+                if self.validation is not None:
+                    metrics |= self._validate()
+                self.epoch += 1
+                entry = {"epoch": self.epoch, **metrics, "steps": n_steps, "seconds": time.perf_counter() - start}
+                self.history.append(entry)
+                progress.note(
+                    f"epoch {self.epoch}, loss {metrics['loss']:.3f}, accuracy EEG {metrics['accuracy_eeg']:.2f} "
+                    f"PPS {metrics['accuracy_pps']:.2f} (chance {1 / self.batches.batch_size:.2f})"
+                )
+                if self.epoch % settings.SAVE_EVERY == 0 or self.epoch == settings.EPOCHS:
+                    self._save()
+
+    def _train_epoch(self, progress):
+        """One epoch; its mean metrics. Nothing in a step waits for the device."""
+        self.model.train()
+        windows, variants = self.batches.shuffle()
+        record = None
+        for step in range(self.batches.n_steps):
+            batch = self.batches.draw(windows[step], variants[step])
+            loss, metrics = self.model(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            if record is None:
+                record = loss.new_zeros(self.batches.n_steps, len(metrics))
+            record[step] = torch.stack(list(metrics.values()))
+            progress.update()
+        return self._means(metrics, record)
+
+    @torch.no_grad()
+    def _validate(self):
+        """Metrics on the training rows that were set aside; keeps a copy of the best weights so far."""
+        self.model.eval()
+        torch.manual_seed(self._seed("validation"))  # the same batches after every epoch
+        windows, _ = self.validation.shuffle()
+        windows = windows[: max(1, len(windows) // 6)]  # one pass, without augmentation
+        results = [self.model(self.validation.draw(batch, torch.zeros_like(batch)))[1] for batch in windows]
+        record = torch.stack([torch.stack(list(metrics.values())) for metrics in results])
+        means = self._means(results[0], record)
+        if self.best is None or means["loss"] < self.best["loss"]:
+            weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self.best = {"epoch": self.epoch + 1, "loss": means["loss"], "weights": weights}
+        return {f"validation_{name}": value for name, value in means.items()}
+
+    def _means(self, metrics, record):
+        """Mean of each metric over the steps; a loss that is not finite ends the run."""
+        values = record.double().cpu().numpy()
+        broken = ~np.isfinite(values).all(axis=1)
+        if broken.any():
+            kept = f"the checkpoint of epoch {self.history[-1]['epoch']}" if self.path.exists() else "no checkpoint yet"
+            raise InputError(
+                f"fold {self.fold.index}: the loss is not finite at epoch {self.epoch + 1}, step {broken.argmax() + 1} "
+                f"({kept} in {self.path.parent}); lower --lr or look for strange values in the recordings"
+            )
+        return dict(zip(metrics, values.mean(axis=0).tolist(), strict=True))
+
+    def _hold_out(self, rows):
+        """Training rows, and those set aside for KEEP = "best": whole trials unless windows are split."""
+        settings = self.settings
+        if settings.KEEP == "last":
+            return rows, rows[:0]
+        per_trial = self.data.eeg.shape[2] // self.n_seconds
+        units = rows if self.manifest.split == "window" else rows // per_trial
+        distinct = np.unique(units)
+        n = max(1, round(settings.VALIDATION_FRACTION * len(distinct)))
+        if len(distinct) < 2:
+            raise InputError(f"--keep best sets training trials aside, but fold {self.fold.index} has only one")
+        rng = np.random.default_rng(derive_seed(settings.SEED, self.fold.index, "validation"))
+        held_out = np.isin(units, rng.permutation(distinct)[:n])
+        return rows[~held_out], rows[held_out]
+
+    def _batches(self, recordings, rows):
+        settings, subjects = self.settings, self.fold.train.subjects
+        if len(rows) < 2:
+            raise InputError(f"fold {self.fold.index} has {len(rows)} windows to contrast; at least 2 are needed")
+        per_trial = self.data.eeg.shape[2] // self.n_seconds
+        first_seconds = rows // per_trial * self.data.eeg.shape[2] + rows % per_trial * self.n_seconds
+        return ContrastiveBatches(
+            recordings,
+            torch.from_numpy(subjects).to(self.device),
+            torch.from_numpy(first_seconds).to(self.device),
+            self.n_seconds,
+            min(settings.BATCH_SIZE, len(rows)),
+            settings.SUBJECTS_PER_GROUP,
+        )
+
+    def _build(self, recordings):
+        n_samples = self.n_seconds * self.data.rate
+        encoders = {}
+        for name in recordings.blocks:
+            arguments = paper_arguments(name, recordings.n_channels(name), n_samples, self.settings.EMBED_DIM)
+            encoders[name] = Encoder(**arguments, projector_dims=self.settings.PROJECTOR_DIMS)
+        return ContrastiveModel(encoders, self.settings.TEMPERATURE)
+
+    def _seed(self, part):
+        return derive_seed(self.settings.SEED, self.settings.WINDOW, self.fold.index, part)
+
+    def _save(self):
+        weights = self.best["weights"] if self.best else self.model.state_dict()
+        encoders = {}
+        for name, encoder in self.model.encoders.items():
+            prefix = f"encoders.{name}."
+            own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+            encoders[name] = {"arguments": encoder.arguments, "weights": own}
+        subjects, rows = (self.fold.train.subjects, self.rows) if self.epoch else (np.zeros(0, int), np.zeros(0, int))
+        checkpoint = {
+            "format_version": FORMAT_VERSION,
+            "stage": "pretrain",
+            "window": self.settings.WINDOW,
+            "fold": self.fold.index,
+            "epoch": self.epoch,
+            "kept_epoch": self.best["epoch"] if self.best else self.epoch,
+            "manifest_hash": self.manifest.hash,
+            "dataset_checksum": self.data.checksum,
+            "settings": self.settings.as_dict(),
+            "provenance": provenance(self.device),
+            "encoders": encoders,  # the weights to use
+            "trained_on": {"subjects": torch.from_numpy(subjects), "rows": torch.from_numpy(rows)},
+            "history": self.history,
+            "training": {  # the state to go on from
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "best": self.best,
+            },
+        }
+        save_tensors(self.path, checkpoint)
+        self._write_log()
+
+    def _write_log(self):
+        write_text(self.path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in self.history))
+
+    def _resume(self):
+        """Take up the checkpoint's state."""
+        settings, path = self.settings, self.path
+        remedy = "use --no-resume to start again, or another --run-dir"
+        checkpoint = load_checkpoint(path, settings.WINDOW, self.manifest, remedy)
+        for name in SAME_ON_RESUME:
+            before, now = checkpoint["settings"].get(name), settings.as_dict()[name]
+            if before != now:
+                raise InputError(f"{path} was made with {name} = {before}, not {now}; {remedy}")
+        if checkpoint["epoch"] > settings.EPOCHS:
+            raise InputError(f"{path} has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}; {remedy}")
+        try:
+            training = checkpoint["training"]
+            self.model.load_state_dict(training["model"])
+            self.optimizer.load_state_dict(training["optimizer"])
+            self.best = training["best"]
+            self.epoch, self.history = checkpoint["epoch"], checkpoint["history"]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+            raise InputError(f"{path} does not hold the state of this training; {remedy}") from None
+
+
+def load_checkpoint(path, window, manifest, remedy, mmap=False):
+    """A pre-training checkpoint, after checking that it belongs to this run directory's manifest.
+
+    Parameters
+    ----------
+    path : path
+    window : str
+        ``"1s"`` or ``"5s"``.
+    manifest : splits.Manifest
+    remedy : str
+        What to do if it does not; ends the message.
+    mmap : bool
+        Leave tensors in the file until they are used.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, or of another window size, data set or split.
+    """
+    checkpoint = load_tensors(path, remedy, mmap)
+    if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
+        raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
+    if checkpoint.get("window") != window:
+        raise InputError(f"{path} holds encoders of {checkpoint.get('window')} windows, not {window}; {remedy}")
+    if checkpoint.get("manifest_hash") != manifest.hash:
+        raise InputError(f"{path} was trained on another split or data set than split.json says; {remedy}")
+    return checkpoint

@@ -1,0 +1,214 @@
+"""The constants at the top of a script are its settings, and each is a flag: RUN_DIR <-> --run-dir."""
+
+import argparse
+import ast
+import io
+import math
+import tokenize
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+from utils.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What values a constant may take. ``kind``: path, text, int, float, bool, ints or names."""
+
+    kind: str
+    choices: tuple = ()
+    least: float = -math.inf
+    most: float = math.inf
+    positive: bool = False  # greater than 0, for floats
+    optional: bool = False  # None leaves the choice to the recipe or the run directory
+
+
+def _count(least=1, optional=False):
+    return Rule("int", least=least, optional=optional)
+
+
+def _choice(*choices, optional=False):
+    return Rule("text", choices, optional=optional)
+
+
+RULES = {
+    # where
+    "DATA_DIR": Rule("path"),
+    "RUN_DIR": Rule("path"),
+    "RAW_DIR": Rule("path"),
+    "OUT_DIR": Rule("path"),
+    # protocol
+    "PROTOCOL": _choice("subject-dependent", optional=True),
+    "SPLIT": _choice("window", "trial", optional=True),
+    "N_FOLDS": _count(2, optional=True),
+    "FOLDS": Rule("ints", least=0),
+    "SEED": Rule("int", least=0, most=2**32 - 1),
+    "LABEL": Rule("text"),
+    "THRESHOLD": Rule("float", optional=True),
+    "PERMUTE_LABELS": Rule("bool"),
+    # networks
+    "WINDOW": _choice("1s", "5s"),
+    "EMBED_DIM": _count(4, optional=True),
+    "EMBED_DIM_1S": _count(4, optional=True),
+    "EMBED_DIM_5S": _count(4, optional=True),
+    "PROJECTOR_DIMS": Rule("ints", least=1),
+    "PPS_CHANNELS": Rule("names"),
+    "MODALITIES": _choice("eeg+pps", "eeg", "pps"),
+    "RESOLUTIONS": _choice("5s+1s", "5s", "1s"),
+    "INIT": _choice("pretrained", "random"),
+    # training
+    "RECIPE": _choice("paper"),
+    "EPOCHS": _count(0, optional=True),
+    "BATCH_SIZE": _count(2, optional=True),
+    "SUBJECTS_PER_GROUP": _count(1, optional=True),
+    "TEMPERATURE": Rule("float", positive=True, optional=True),
+    "LR": Rule("float", positive=True, optional=True),
+    "WEIGHT_DECAY": Rule("float", least=0, optional=True),
+    "KEEP": _choice("last", "best"),
+    "VALIDATION_FRACTION": Rule("float", positive=True, most=0.5),
+    "SAVE_EVERY": _count(),
+    "RESUME": Rule("bool"),
+    "DEVICE": _choice("auto", "cpu", "cuda", "mps"),
+    # preparation and synthetic recordings
+    "PPS_NORMALISE": _choice("trial", "none"),
+    "FORMAT": _choice("deap", "dreamer"),
+    "SUBJECTS": _count(1),
+    "TRIALS": _count(1),
+    "SECONDS": _count(1),
+    "NULL": Rule("bool"),
+}
+
+
+class Settings(SimpleNamespace):
+    """The settings of one run, as attributes with the constants' names."""
+
+    def as_dict(self):
+        """All settings as plain values, for JSON."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+
+
+def read_settings(constants, argv=None):
+    """Settings of a script: its constants, overridden by flags.
+
+    Parameters
+    ----------
+    constants : dict
+        The script's ``globals()``: every upper-case name is a setting. A relative path in a constant is relative to
+        the repository, one in a flag to the working directory.
+    argv : list of str, optional
+        Flags; those of the process by default.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    InputError
+        For an unknown flag, a wrong type, or a value out of range, in a flag or in a constant.
+    """
+    defaults = {name: value for name, value in constants.items() if name.isupper()}
+    comments = _comments(constants["__file__"])
+    parser = _Parser(
+        description=constants["__doc__"],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    for name, value in defaults.items():
+        action = {"action": argparse.BooleanOptionalAction} if RULES[name].kind == "bool" else {"metavar": "X"}
+        help_text = f"{comments.get(name, '')} (now: {_show(value)})".replace("%", "%%")
+        parser.add_argument(_flag(name), dest=name, help=help_text, **action)
+    given = vars(parser.parse_args(argv))
+
+    settings = {}
+    for name, value in defaults.items():
+        settings[name] = _check(name, given.get(name, value), _flag(name) if name in given else name)
+        if RULES[name].kind == "path" and settings[name] is not None:
+            settings[name] = (Path() if name in given else ROOT) / settings[name].expanduser()
+        if name in given:
+            print(f"{name} = {_show(settings[name])} (from {_flag(name)}; the constant is {_show(value)})")
+    return Settings(**settings)
+
+
+def _flag(name):
+    return "--" + name.lower().replace("_", "-")
+
+
+def _show(value):
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _check(name, value, where):
+    """The value in its type; ``where`` is how to call it in a message: the flag or the constant."""
+    rule = RULES[name]
+    if value is None or (isinstance(value, str) and value.lower() == "none"):
+        if rule.optional:
+            return None
+        raise InputError(f"{where} needs a value")
+    if rule.kind in ("ints", "names"):
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise InputError(f"{where} must be a list, not {value!r}")
+        items = [item.strip() if isinstance(item, str) else item for item in items]
+        items = [item for item in items if item != ""]
+        single = Rule("int" if rule.kind == "ints" else "text", rule.choices, rule.least, rule.most)
+        items = [_check_one(single, item, where) for item in items]
+        if len(set(items)) < len(items) and name in ("FOLDS", "PPS_CHANNELS"):
+            raise InputError(f"{where} names something twice: {_show(items)}")
+        return items
+    return _check_one(rule, value, where)
+
+
+def _check_one(rule, value, where):
+    if rule.kind in ("int", "float"):
+        convert = int if rule.kind == "int" else float
+        try:
+            if isinstance(value, bool) or (rule.kind == "int" and isinstance(value, float)):
+                raise ValueError
+            value = convert(value)
+        except (TypeError, ValueError):
+            kind = "a whole number" if rule.kind == "int" else "a number"
+            raise InputError(f"{where} must be {kind}, not {value!r}") from None
+        if not math.isfinite(value) or (rule.positive and value <= 0):
+            raise InputError(f"{where} must be greater than 0 and finite, not {value}")
+        if value < rule.least:
+            raise InputError(f"{where} must be at least {rule.least}, not {value}")
+        if value > rule.most:
+            raise InputError(f"{where} must be at most {rule.most}, not {value}")
+        return value
+    if rule.kind == "bool":
+        if not isinstance(value, bool):
+            raise InputError(f"{where} must be True or False, not {value!r}")
+        return value
+    if not isinstance(value, str | Path) or not str(value):
+        raise InputError(f"{where} must be a text, not {value!r}")
+    if rule.choices and value not in rule.choices:
+        raise InputError(f"{where} must be one of {', '.join(rule.choices)}; not {value!r}")
+    return Path(value) if rule.kind == "path" else str(value)
+
+
+def _comments(file):
+    """The comment behind each constant of a script, its text for --help."""
+    source = Path(file).read_text(encoding="utf-8")
+    by_line = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    return {
+        node.targets[0].id: by_line.get(node.end_lineno, "")
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        if "unrecognized" in message:
+            flags = [option for action in self._actions for option in action.option_strings if option != "-h"]
+            message += f"; the flags are {' '.join(flags)}"
+        raise InputError(message)
