@@ -63,7 +63,7 @@ def simulate(settings, channels, lengths, rest_seconds):
     for index in Progress(range(settings.SUBJECTS), desc="simulating", unit="subject"):
         person = synthetic.make_person(settings.SEED, index, channels)
         signal_rng, rating_rng = (np.random.default_rng([settings.SEED, i, index]) for i in (3, 4))
-        rated = synthetic.make_targets(rating_rng, len(stimuli)) if settings.NULL else felt
+        rated = synthetic.make_targets(rating_rng, len(stimuli), balanced=False) if settings.NULL else felt
         trials = (
             synthetic.Trial(signal_rng, person, s, rest_seconds, n) for s, n in zip(stimuli, lengths, strict=True)
         )

@@ -169,7 +169,7 @@ def _execute(data):
         elif name == "POP":
             stack.pop()
         else:
-            raise UnsafePickleError(f"it uses {name}, which no dictionary of arrays needs")
+            raise UnsafePickleError(f"it holds something ({name}) that no dictionary of numeric arrays has")
     raise UnsafePickleError("it is cut short")
 
 

@@ -96,9 +96,13 @@ def make_stimuli(seed, n_trials, seconds):
     return stimuli
 
 
-def make_targets(rng, n_trials):
-    """Mean arousal and valence per trial (n_trials, 2): quadrants equally often, strength 0.5 to 1."""
-    quadrants = rng.permutation(np.arange(n_trials) % 4)
+def make_targets(rng, n_trials, balanced=True):
+    """Mean arousal and valence per trial (n_trials, 2), strength 0.5 to 1.
+
+    The quadrants come equally often, or with ``balanced=False`` as chance has it: where labels are noise, balance would
+    be a trace of the left-out trials in the others, and put a classifier below chance.
+    """
+    quadrants = rng.permutation(np.arange(n_trials) % 4) if balanced else rng.integers(0, 4, n_trials)
     signs = np.stack([np.where(quadrants < 2, 1, -1), np.where(quadrants % 2 == 0, 1, -1)], axis=1)
     return signs * rng.uniform(0.5, 1.0, (n_trials, 2))
 

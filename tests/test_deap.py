@@ -1,23 +1,157 @@
-"""DEAP's reader: the preparation against the golden file."""
+"""DEAP's reader: the preparation against the golden file, and what it refuses."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from data_prep import deap
+from data_prep import deap, open_prepared
+from data_prep.make_synthetic import python2_pickle
 from tests.golden.weights import raw_deap
+from tests.support import assert_refused, call, done
 
+SCRIPT = "data_prep/prepare_deap.py"
 GOLDEN = np.load(Path(__file__).parent / "golden" / "prep_deap.npz", allow_pickle=False)
 
 
+def close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
 def test_preparation_equals_golden():
-    data, labels = raw_deap(GOLDEN["raw_seed"], int(GOLDEN["trials"]))
+    data, _ = raw_deap(GOLDEN["raw_seed"], int(GOLDEN["trials"]))
     eeg, pps = deap.to_prepared(data, pps_normalise="none")
-    seconds = eeg.reshape(-1, 32, 128)
     windows = eeg.reshape(-1, 5, 32, 128).swapaxes(1, 2).reshape(-1, 32, 640)
     gsr = pps[:, :, deap.PPS_CHANNELS.index("GSR")]
-    rows_1s, rows_5s = GOLDEN["eeg_1s_rows"], GOLDEN["eeg_5s_rows"]
-    np.testing.assert_allclose(seconds[rows_1s], GOLDEN["eeg_1s"][:, 0, 0], rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(windows[rows_5s], GOLDEN["eeg_5s"][:, 0, 0], rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(gsr.reshape(-1, 128)[rows_1s], GOLDEN["gsr_1s"][:, 0, 0, 0], rtol=1e-6, atol=1e-5)
-    np.testing.assert_allclose(gsr.reshape(-1, 640)[rows_5s], GOLDEN["gsr_5s"][:, 0, 0, 0], rtol=1e-6, atol=1e-5)
+    close(eeg.reshape(-1, 32, 128)[GOLDEN["eeg_1s_rows"]], GOLDEN["eeg_1s"][:, 0, 0])
+    close(windows[GOLDEN["eeg_5s_rows"]], GOLDEN["eeg_5s"][:, 0, 0])
+    close(gsr.reshape(-1, 128)[GOLDEN["eeg_1s_rows"]], GOLDEN["gsr_1s"][:, 0, 0, 0])
+    close(gsr.reshape(-1, 640)[GOLDEN["eeg_5s_rows"]], GOLDEN["gsr_5s"][:, 0, 0, 0])
+
+
+def write(folder, **files):
+    """Raw files by subject: (data, labels) or bytes."""
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        stream = content if isinstance(content, bytes) else python2_pickle({"labels": content[1], "data": content[0]})
+        (folder / f"{name}.dat").write_bytes(stream)
+    return folder
+
+
+def recording(seed=0, trials=2, seconds=8, channels=40):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((trials, channels, seconds * 128)), rng.uniform(1, 9, (trials, 4))
+
+
+def test_labels_and_ratings(tmp_path):
+    """A rating at the threshold is high; four agrees with arousal and valence, unlike the authors' program."""
+    data, labels = raw_deap(GOLDEN["raw_seed"], int(GOLDEN["trials"]))
+    folder = write(tmp_path / "raw", s01=(data, labels), s02=(data, labels))
+    done(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out")
+    prepared = open_prepared(tmp_path / "out")
+    for name, golden in (("arousal", "A"), ("valence", "V")):
+        values, classes = prepared.labels(name)
+        assert values[0].tolist() == GOLDEN[f"labels_5s_{golden}"][::12, 0].tolist()
+        assert classes == [f"low {name}", f"high {name}"]
+    four, classes = prepared.labels("four")
+    assert four[0].tolist() == [0, 0]
+    assert GOLDEN["labels_5s_Four"][::12, 0].tolist() == [3, 0]
+    assert len(classes) == 4
+    assert prepared.labels("arousal", threshold=7)[0][0].tolist() == [0, 0]
+
+
+def test_python_3_files_and_lengths_of_all_kinds(tmp_path):
+    """Pickles of Python 3, a capital ending, 66 s, three subjects in the order of their numbers."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for i, name in ((10, "S10.DAT"), (2, "s02.dat"), (1, "s1.dat")):
+        data, labels = recording(i, trials=5, seconds=3 + 66)
+        (folder / name).write_bytes(pickle.dumps({"data": data.astype("f4"), "labels": labels}))
+    done(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out")
+    prepared = open_prepared(tmp_path / "out")
+    assert prepared.eeg.shape == (3, 5, 66, 32, 128)
+    assert prepared.pps.shape == (3, 5, 66, 8, 128)
+    assert prepared.subjects == ["s01", "s02", "s10"]
+    assert prepared.info["sources"].keys() == {"s1.dat", "s02.dat", "S10.DAT"}
+
+
+def test_zeros_and_constant_channels(tmp_path):
+    data, labels = recording()
+    data[:, 5] = 0  # an EEG channel that is off
+    data[0, 36] = 7  # GSR that does not change in one trial
+    folder = write(tmp_path / "raw", s01=(data, labels), s02=recording(1))
+    out = done(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out")
+    assert "FC1, GSR" in out
+    prepared = open_prepared(tmp_path / "out")
+    assert (prepared.eeg[0, :, :, 5] == 0).all()
+    rest = np.delete(prepared.eeg[0], 5, axis=2)
+    np.testing.assert_allclose(rest.mean(axis=2), 0, atol=1e-6)
+    np.testing.assert_allclose(rest.std(axis=2), 1, rtol=1e-5)
+    assert (prepared.pps[0, 0, :, 4] == 0).all()
+    np.testing.assert_allclose(prepared.pps[0, 1].std(axis=(0, 2)), 1, rtol=1e-5)
+
+
+def test_pps_as_the_paper_leaves_it(tmp_path):
+    data, labels = recording()
+    folder = write(tmp_path / "raw", s01=(data, labels), s02=recording(1))
+    done(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out", "--pps-normalise", "none")
+    blocks = data[:, 36].reshape(2, 8, 128)
+    close(open_prepared(tmp_path / "out").pps[0, :, :, 4], blocks[:, 3:] - blocks[:, :3].mean(1, keepdims=True))
+
+
+GOOD = python2_pickle({"labels": recording()[1], "data": recording()[0]})
+NAN, INF, OFF = recording()[0], recording()[0], recording()[1]
+NAN[1, 3, 100], INF[0, 39, 5], OFF[0, 2] = np.nan, np.inf, 9.5
+BAD_FILES = {
+    "empty": (b"", "cut short"),
+    "truncated": (GOOD[: len(GOOD) // 2], "cut short"),
+    "foreign": (b"PK\x03\x04 not a pickle at all", "not a DEAP file"),
+    "evil": (b"cposix\nsystem\n(S'echo ran'\ntR.", "posix.system"),
+    "wrong keys": (pickle.dumps({"eeg": np.zeros(3)}, 2), "data and labels"),
+    "wrong shape": (recording(channels=32), "40 channels"),
+    "one trial": (recording(trials=1), "at least 2 trials"),
+    "too short": (recording(seconds=7), "at least 1024 samples"),
+    "labels of another shape": ((recording()[0], recording()[1][:, :3]), "labels of shape"),
+    "NaN": ((NAN, recording()[1]), "NaN or infinite values in data"),
+    "infinite": ((INF, recording()[1]), "NaN or infinite values in data"),
+    "off the scale": ((recording()[0], OFF), "outside 1 to 9"),
+    "other number of trials": (recording(trials=3), "all subjects need the same"),
+    "other length": (recording(seconds=9), "all subjects need the same"),
+    "objects": (pickle.dumps({"data": np.array([None]), "labels": np.zeros(2)}, 2), "no dictionary of numeric arrays"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_file(tmp_path, name):
+    content, part = BAD_FILES[name]
+    folder = write(tmp_path / "raw", s01=recording(), s02=content)
+    outcome = call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out")
+    assert_refused(outcome, folder / "s02.dat", part)
+    assert "ran" not in outcome.out
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_bad_folders(tmp_path):
+    out = ["--out-dir", tmp_path / "out"]
+    assert_refused(call(SCRIPT, "--raw-dir", tmp_path / "nowhere", *out), "--raw-dir", tmp_path / "nowhere")
+    folder = write(tmp_path / "raw", s01=recording())
+    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "at least 2")
+    write(folder, s2=recording(), s02=recording())
+    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "s02.dat", "s2.dat", "same subject")
+    (folder / "s2.dat").rename(folder / "notes.dat")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "notes.dat")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    folder = write(tmp_path / "raw", s01=recording(), s02=recording(1))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out"), "already exists")
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
+
+
+def test_folder_of_the_archive_is_found(tmp_path):
+    folder = write(tmp_path / "data_preprocessed_python", s01=recording(), s02=recording(1))
+    assert list(deap.find_files(tmp_path).values()) == [folder / "s01.dat", folder / "s02.dat"]

@@ -32,7 +32,7 @@ def assert_close(actual, expected, rtol):
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name, n_channels", [("encoder_eeg", 4), ("encoder_gsr", 1)])
+@pytest.mark.parametrize(("name", "n_channels"), [("encoder_eeg", 4), ("encoder_gsr", 1)])
 def test_encoder(name, n_channels):
     golden = load(name)
     encoder = no_dropout(models.authors.encoder(weights(golden["shapes"], golden["seed"]), n_channels))

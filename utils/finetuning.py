@@ -14,9 +14,10 @@ from models import Encoder, FusionModel
 from models.encoder import paper_arguments
 from utils import recipes, splits
 from utils.batches import LabelledWindows, Recordings
+from utils.checkpoints import load_tensors, save_tensors
 from utils.devices import choose_device, derive_seed, provenance
 from utils.errors import InputError
-from utils.files import load_tensors, save_tensors, write_json, write_text
+from utils.files import write_json, write_text
 from utils.pretraining import SAME_ON_RESUME, checkpoint_path, load_checkpoint
 from utils.progress import Progress
 from utils.results import print_summary, summarise
@@ -119,22 +120,23 @@ class FineTuning:
                     f"{path} was trained on the PPS channels {','.join(channels)}, not "
                     f"{','.join(self.settings.PPS_CHANNELS)}; use the same --pps-channels, or another --run-dir"
                 )
+            asked = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
+            for modality in self.modalities:
+                if modality not in checkpoint["encoders"]:
+                    raise InputError(f"{path} holds no {modality} encoder; {remedy}")
+                embed_dim = checkpoint["encoders"][modality]["arguments"]["embed_dim"]
+                if asked not in (None, embed_dim):
+                    raise InputError(f"--embed-dim-{resolution} {asked}: {path} has {embed_dim}; leave the flag out")
             checkpoints[resolution] = checkpoint
         return checkpoints
 
     def _arguments(self, checkpoints, resolution, modality):
         """Sizes of an encoder: the checkpoint's, if there is one, so that random weights sit in the same network."""
+        if resolution in checkpoints:
+            return checkpoints[resolution]["encoders"][modality]["arguments"]
+        n_samples = splits.RESOLUTIONS[resolution] * self.data.rate
         embed_dim = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
-        if resolution not in checkpoints:
-            n_samples = splits.RESOLUTIONS[resolution] * self.data.rate
-            return paper_arguments(modality, self.recordings.n_channels(modality), n_samples, embed_dim)
-        arguments = checkpoints[resolution]["encoders"][modality]["arguments"]
-        if embed_dim not in (None, arguments["embed_dim"]):
-            raise InputError(
-                f"--embed-dim-{resolution} {embed_dim}: the encoders in {self.settings.RUN_DIR} have "
-                f"{arguments['embed_dim']}; leave the flag out"
-            )
-        return arguments
+        return paper_arguments(modality, self.recordings.n_channels(modality), n_samples, embed_dim)
 
     def _build(self, checkpoints):
         encoders = {}

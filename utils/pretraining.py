@@ -12,9 +12,10 @@ from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments
 from utils import recipes, splits
 from utils.batches import ContrastiveBatches, Recordings
+from utils.checkpoints import load_tensors, save_tensors
 from utils.devices import choose_device, derive_seed, provenance
 from utils.errors import InputError
-from utils.files import load_tensors, save_tensors, write_text
+from utils.files import write_text
 from utils.progress import Progress
 
 FORMAT_VERSION = 1
@@ -301,4 +302,26 @@ def load_checkpoint(path, window, manifest, remedy, mmap=False):
         raise InputError(f"{path} holds encoders of {checkpoint.get('window')} windows, not {window}; {remedy}")
     if checkpoint.get("manifest_hash") != manifest.hash:
         raise InputError(f"{path} was trained on another split or data set than split.json says; {remedy}")
+    if not _is_complete(checkpoint):
+        raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
     return checkpoint
+
+
+def _is_complete(checkpoint):
+    """Whether a checkpoint has all parts, each of its type, and weights that fit their encoders."""
+    types = {"epoch": int, "kept_epoch": int, "history": list, "training": dict}
+    if not all(isinstance(checkpoint.get(name), kind) for name, kind in types.items()):
+        return False
+    try:
+        for encoder in checkpoint["encoders"].values():
+            with torch.device("meta"):  # compares names and sizes without taking memory
+                Encoder(**encoder["arguments"]).load_state_dict(encoder["weights"], assign=True)
+        trained_on = [checkpoint["trained_on"][name] for name in ("subjects", "rows")]
+        return (
+            set(checkpoint["encoders"]) <= set(MODALITIES)
+            and set(SAME_ON_RESUME) <= set(checkpoint["settings"])
+            and all(entry["epoch"] == i for i, entry in enumerate(checkpoint["history"], start=1))
+            and all(indices.dtype == torch.int64 and indices.dim() == 1 for indices in trained_on)
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        return False

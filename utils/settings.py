@@ -24,6 +24,8 @@ class Rule:
     most: float = math.inf
     positive: bool = False  # greater than 0, for floats
     optional: bool = False  # None leaves the choice to the recipe or the run directory
+    multiple: int = 1  # of what an int must be
+    length: int | None = None  # of a list
 
 
 def _count(least=1, optional=False):
@@ -51,10 +53,10 @@ RULES = {
     "PERMUTE_LABELS": Rule("bool"),
     # networks
     "WINDOW": _choice("1s", "5s"),
-    "EMBED_DIM": _count(4, optional=True),
-    "EMBED_DIM_1S": _count(4, optional=True),
-    "EMBED_DIM_5S": _count(4, optional=True),
-    "PROJECTOR_DIMS": Rule("ints", least=1),
+    "EMBED_DIM": Rule("int", least=4, multiple=4, optional=True),
+    "EMBED_DIM_1S": Rule("int", least=4, multiple=4, optional=True),
+    "EMBED_DIM_5S": Rule("int", least=4, multiple=4, optional=True),
+    "PROJECTOR_DIMS": Rule("ints", least=1, length=3),
     "PPS_CHANNELS": Rule("names"),
     "MODALITIES": _choice("eeg+pps", "eeg", "pps"),
     "RESOLUTIONS": _choice("5s+1s", "5s", "1s"),
@@ -145,7 +147,7 @@ def _show(value):
 def _check(name, value, where):
     """The value in its type; ``where`` is how to call it in a message: the flag or the constant."""
     rule = RULES[name]
-    if value is None or (isinstance(value, str) and value.lower() == "none"):
+    if value is None or (value == "none" and "none" not in rule.choices):
         if rule.optional:
             return None
         raise InputError(f"{where} needs a value")
@@ -159,6 +161,8 @@ def _check(name, value, where):
         items = [_check_one(single, item, where) for item in items]
         if len(set(items)) < len(items) and name in ("FOLDS", "PPS_CHANNELS"):
             raise InputError(f"{where} names something twice: {_show(items)}")
+        if rule.length not in (None, len(items)):
+            raise InputError(f"{where} needs {rule.length} values, not {len(items)}")
         return items
     return _check_one(rule, value, where)
 
@@ -173,12 +177,16 @@ def _check_one(rule, value, where):
         except (TypeError, ValueError):
             kind = "a whole number" if rule.kind == "int" else "a number"
             raise InputError(f"{where} must be {kind}, not {value!r}") from None
-        if not math.isfinite(value) or (rule.positive and value <= 0):
-            raise InputError(f"{where} must be greater than 0 and finite, not {value}")
+        if not math.isfinite(value):
+            raise InputError(f"{where} must be finite, not {value}")
+        if rule.positive and value <= 0:
+            raise InputError(f"{where} must be greater than 0, not {value}")
         if value < rule.least:
             raise InputError(f"{where} must be at least {rule.least}, not {value}")
         if value > rule.most:
             raise InputError(f"{where} must be at most {rule.most}, not {value}")
+        if rule.kind == "int" and value % rule.multiple:
+            raise InputError(f"{where} must be a multiple of {rule.multiple}, not {value}")
         return value
     if rule.kind == "bool":
         if not isinstance(value, bool):

@@ -1,0 +1,59 @@
+"""Helpers of the tests: run a script as a user would, make small data."""
+
+import contextlib
+import io
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ["--embed-dim", "8", "--projector-dims", "8,8,8"]
+
+
+class Outcome(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+def run(script, *flags, cwd=ROOT, python=(), env=None):
+    """Run a script of the repository in a process of its own."""
+    command = [sys.executable, *python, str(ROOT / script), *map(str, flags)]
+    env = {**os.environ, **(env or {})}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env, timeout=600)
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def call(script, *flags):
+    """Run a script's file as the main program, but in this process: no wait for the imports."""
+    out, err, argv, path = io.StringIO(), io.StringIO(), sys.argv, list(sys.path)
+    sys.argv = [str(ROOT / script), *map(str, flags)]
+    status = 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+    except SystemExit as stop:
+        status = stop.code or 0
+    finally:
+        sys.argv, sys.path = argv, path
+    return Outcome(status, out.getvalue(), err.getvalue())
+
+
+def done(script, *flags):
+    """Run in this process what must succeed; its standard output."""
+    outcome = call(script, *flags)
+    assert outcome.status == 0, outcome.err
+    return outcome.out
+
+
+def assert_refused(outcome, *parts):
+    """Exit status 2, one line on standard error that has all parts, no traceback."""
+    lines = [line for line in outcome.err.splitlines() if line.strip()]
+    assert outcome.status == 2, outcome
+    assert len(lines) == 1, outcome.err
+    assert lines[0].startswith("error: "), outcome.err
+    for part in parts:
+        assert str(part) in lines[0], f"{part!r} is not in {lines[0]!r}"

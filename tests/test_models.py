@@ -1,0 +1,173 @@
+"""Shapes and properties of the networks and losses."""
+
+import numpy as np
+import pytest
+import torch
+
+import models.authors
+from models import ContrastiveModel, CrossModalAlignment, Encoder, FusionClassifier, FusionModel, group_nt_xent
+
+SMALL = dict(embed_dim=8, projector_dims=(8, 8, 8))
+
+
+def nt_xent_numpy(z, tau):
+    """The group loss written out: every row against every other, in float64."""
+    n = len(z) // 2
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    total = 0
+    for i in range(2 * n):
+        similarity = z @ z[i] / tau
+        others = np.delete(similarity, i)
+        total += np.log(np.exp(others).sum()) - similarity[(i + n) % (2 * n)]
+    return total / n
+
+
+@pytest.mark.parametrize(("n", "tau"), [(1, 0.5), (2, 0.1), (7, 0.07)])
+def test_group_loss_equals_numpy(n, tau):
+    z = np.random.default_rng(n).standard_normal((2 * n, 5))
+    loss, _ = group_nt_xent(torch.from_numpy(z), tau)
+    assert float(loss) == pytest.approx(nt_xent_numpy(z, tau), rel=1e-12, abs=1e-12)
+
+
+def test_group_loss_is_symmetric_in_the_groups():
+    z = torch.randn(12, 5, dtype=torch.float64)
+    swapped, _ = group_nt_xent(torch.cat([z[6:], z[:6]]), 0.1)
+    assert float(swapped) == pytest.approx(float(group_nt_xent(z, 0.1)[0]), rel=1e-12)
+
+
+def test_contrastive_accuracy():
+    z = torch.eye(4)
+    assert float(group_nt_xent(torch.cat([z, z]), 0.1)[1]) == 1
+    assert float(group_nt_xent(torch.cat([z, z.roll(1, 0)]), 0.1)[1]) == 0
+    with pytest.raises(ValueError, match="equal size"):
+        group_nt_xent(torch.randn(3, 2), 0.1)
+
+
+def test_alignment_is_symmetric_in_the_modalities_and_updates_its_norm_twice():
+    module = CrossModalAlignment(6, 16).double()
+    eeg, pps = torch.randn(2, 8, 6, dtype=torch.float64)
+    loss = module(eeg, pps, 0.1)
+    assert int(module.norm.num_batches_tracked) == 2
+    assert module(pps, eeg, 0.1).item() == pytest.approx(loss.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize(("channels", "samples", "prompts"), [(32, 128, 2), (1, 640, 0), (2, 200, 0)])
+def test_encoder_shapes(channels, samples, prompts):
+    encoder = Encoder(channels, samples, 12, prompts, 0.2, projector_dims=(8, 8, 20))
+    feature = encoder(torch.randn(3, channels, samples))
+    assert feature.shape == (3, 48)
+    assert encoder.project(feature).shape == (3, 20)
+    with pytest.raises(ValueError, match="windows of"):
+        encoder(torch.randn(3, channels, samples + 1))
+
+
+@pytest.mark.parametrize(("samples", "millions"), [(128, 26.2), (640, 119.0)])
+def test_paper_size(samples, millions):
+    """Parameters of the authors' program for DEAP's EEG and GSR, less its second MLP that nothing ever uses."""
+    with torch.device("meta"):
+        encoders = {name: Encoder(c, samples, samples, p) for name, c, p in (("eeg", 32, 2), ("pps", 1, 0))}
+        model = ContrastiveModel(encoders, 0.1)
+    unused = 2 * 8 * samples**2
+    assert (sum(p.numel() for p in model.parameters()) + unused) / 1e6 == pytest.approx(millions, rel=0.002)
+
+
+def test_encoder_dropout_is_off_in_evaluation_and_random_in_training():
+    encoder = Encoder(2, 16, input_dropout=0.2, **SMALL)
+    x = torch.randn(4, 2, 16)
+    assert not torch.equal(encoder.project(encoder(x)), encoder.project(encoder(x)))
+    encoder.eval()
+    assert torch.equal(encoder.project(encoder(x)), encoder.project(encoder(x)))
+
+
+def test_embed_dim_must_fit_the_heads():
+    with pytest.raises(ValueError, match="multiple of 4"):
+        Encoder(2, 16, embed_dim=10)
+
+
+@pytest.fixture
+def contrastive():
+    torch.manual_seed(0)
+    encoders = {"eeg": Encoder(3, 16, prompt_tokens=2, **SMALL), "pps": Encoder(1, 16, **SMALL)}
+    return ContrastiveModel(encoders, 0.1).double().eval()
+
+
+def test_loss_is_the_sum_of_its_terms(contrastive):
+    windows = {"eeg": torch.randn(2, 4, 3, 3, 16).double(), "pps": torch.randn(2, 4, 3, 1, 16).double()}
+    loss, parts = contrastive(windows)
+    assert float(loss) == pytest.approx(float(parts["loss_eeg"] / 2 + parts["loss_pps"] / 2 + parts["loss_cmca"]))
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in contrastive.parameters())
+
+
+def test_order_of_people_in_a_group_does_not_matter(contrastive):
+    windows = {"eeg": torch.randn(2, 4, 3, 3, 16).double(), "pps": torch.randn(2, 4, 3, 1, 16).double()}
+    shuffled = {name: x[:, :, torch.tensor([2, 0, 1])] for name, x in windows.items()}
+    assert float(contrastive(shuffled)[0]) == pytest.approx(float(contrastive(windows)[0]), rel=1e-12)
+    moved = {name: x.roll(1, 2) if name == "eeg" else x for name, x in windows.items()}
+    assert float(contrastive(moved)[0]) == pytest.approx(float(contrastive(windows)[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("modalities", [("eeg", "pps"), ("eeg",), ("pps",)])
+@pytest.mark.parametrize("resolutions", [("5s", "1s"), ("5s",), ("1s",)])
+def test_fusion_model(modalities, resolutions):
+    channels = {"eeg": 3, "pps": 2}
+    encoders = {
+        m: {r: Encoder(channels[m], {"5s": 80, "1s": 16}[r], 8 if r == "1s" else 12) for r in resolutions}
+        for m in modalities
+    }
+    model = FusionModel(encoders, 4)
+    scores = model({m: torch.randn(6, 5, channels[m], 16) for m in modalities})
+    assert scores.shape == (6, 4)
+    assert not any("projector" in name for name in model.state_dict())
+
+
+def test_fusion_model_passes_windows_in_order():
+    """One 5 s window and its five seconds reach the encoders as the prepared folder has them."""
+    blocks = torch.arange(2 * 5 * 3 * 16.0).view(2, 5, 3, 16)
+    seen = {}
+
+    class Spy(torch.nn.Module):
+        feature_dim = 8
+
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def forward(self, x):
+            seen[self.name] = x
+            return torch.zeros(len(x), 8)
+
+    FusionModel({"eeg": {"5s": Spy("5s"), "1s": Spy("1s")}}, 2)({"eeg": blocks})
+    assert torch.equal(seen["5s"][1, 2], blocks[1, :, 2].flatten())
+    assert torch.equal(seen["1s"][5 + 3], blocks[1, 3])
+
+
+def test_confidence_gate():
+    head = FusionClassifier(2, 4, 4, n_modalities=1, resolutions=("5s",)).eval()
+    captured = []
+    head.classifier[0].register_forward_pre_hook(lambda _, inputs: captured.append(inputs[0]))
+    x = torch.randn(3, 4)
+    head(x)
+    confidence = head.gates["5s"](x).softmax(1).max(1, keepdim=True).values
+    torch.testing.assert_close(captured[0], x * confidence)
+    with pytest.raises(ValueError, match="takes 1 features, not 2"):
+        head(x, x)
+
+
+def test_authors_checkpoints_of_other_kinds_are_refused():
+    with pytest.raises(ValueError, match="not a pre-training checkpoint"):
+        models.authors.encoder({"weight": torch.zeros(2)}, 1)
+    with pytest.raises(ValueError, match="what is weight"):
+        models.authors.fusion({"weight": torch.zeros(2)})
+    with pytest.raises(ValueError, match="has no"):
+        models.authors.alignment({"bn.weight": torch.zeros(2)})
+
+
+def test_authors_checkpoint_file_with_parallel_names(tmp_path):
+    golden = np.load("tests/golden/losses.npz")
+    from tests.golden.weights import weights
+
+    state = {f"module.{k}": torch.from_numpy(v) for k, v in weights(golden["shapes"], golden["seed"]).items()}
+    torch.save({"epoch": 3, "state_dict": state, "optimizer": {}}, tmp_path / "checkpoint.pth")
+    module = models.authors.alignment(torch.load(tmp_path / "checkpoint.pth", weights_only=True))
+    torch.testing.assert_close(module.linear.weight.data, state["module.layers.clf.0.weight"])

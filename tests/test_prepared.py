@@ -1,0 +1,142 @@
+"""The prepared folder: written whole or not at all, checked when opened."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from data_prep import PreparedWriter, open_prepared
+from data_prep.transforms import to_blocks, zscore_channels, zscore_trial
+from utils.errors import InputError
+
+
+def writer(folder, n_subjects=2):
+    return PreparedWriter(
+        folder,
+        n_subjects,
+        name="mine",
+        sampling_rate=8,
+        eeg_channels=["Cz", "Pz"],
+        pps_channels=["GSR"],
+        ratings=["valence"],
+        rating_range=(1, 5),
+        threshold=3,
+        preparation={},
+    )
+
+
+def subject(rng, trials=2):
+    return (
+        rng.standard_normal((trials, 10, 2, 8)),
+        rng.standard_normal((trials, 10, 1, 8)),
+        rng.uniform(1, 5, (trials, 1)),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    with writer(tmp_path / "mine") as w:
+        for name in ("a", "b"):
+            w.add(name, *subject(rng), sources={f"{name}.dat": "0"})
+    return tmp_path / "mine"
+
+
+def test_what_is_written_is_read(folder):
+    rng = np.random.default_rng(0)
+    data = open_prepared(folder)
+    for i in range(2):
+        for stored, array in zip((data.eeg, data.pps, data.ratings), subject(rng), strict=True):
+            np.testing.assert_array_equal(stored[i], array.astype("f4"))
+    assert (data.name, data.rate, data.subjects) == ("mine", 8, ["a", "b"])
+    assert {p.name for p in folder.iterdir()} == {"eeg.npy", "pps.npy", "ratings.npy", "dataset.json"}
+    assert [p.name for p in folder.parent.iterdir()] == ["mine"]
+
+
+def test_files_do_not_change_through_the_arrays(folder):
+    data = open_prepared(folder)
+    data.eeg[:] = 0
+    assert open_prepared(folder).eeg.any()
+
+
+def test_an_error_leaves_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="all subjects need the same"), writer(tmp_path / "mine") as w:
+        w.add("a", *subject(rng), sources={})
+        w.add("b", *subject(rng, trials=3), sources={})
+    with pytest.raises(InputError, match="comes twice"), writer(tmp_path / "mine") as w:
+        w.add("a", *subject(rng), sources={})
+        w.add("a", *subject(rng), sources={})
+    with pytest.raises(ValueError, match="1 subjects were added, not 2"), writer(tmp_path / "mine") as w:
+        w.add("a", *subject(rng), sources={})
+    eeg, pps, ratings = subject(rng)
+    for change, part in ((lambda: ratings.fill(7), "outside"), (lambda: eeg.fill(np.nan), "NaN")):
+        change()
+        with pytest.raises(InputError, match=part), writer(tmp_path / "mine") as w:
+            w.add("a", eeg, pps, ratings, sources={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def edit(folder, **changes):
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+BREAK = {
+    "no folder": (lambda f: shutil.rmtree(f), "not a folder"),
+    "no json": (lambda f: (f / "dataset.json").unlink(), "does not exist"),
+    "no json at all": (lambda f: (f / "dataset.json").write_text("{"), "not a JSON file"),
+    "json of another kind": (lambda f: (f / "dataset.json").write_text("[]"), "JSON object"),
+    "other version": (lambda f: edit(f, format_version=99), "version 99"),
+    "edited": (lambda f: edit(f, threshold=4), "edited"),
+    "field of another type": (lambda f: edit(f, subjects="ab"), "'subjects'"),
+    "no array": (lambda f: (f / "pps.npy").unlink(), "does not exist"),
+    "truncated": (lambda f: (f / "eeg.npy").write_bytes((f / "eeg.npy").read_bytes()[:-4]), "checksum"),
+    "changed": (lambda f: np.save(f / "ratings.npy", np.ones((2, 2, 1), "f4")), "checksum"),
+}
+
+
+@pytest.mark.parametrize("name", BREAK)
+def test_damage_is_noticed(folder, name):
+    damage, part = BREAK[name]
+    damage(folder)
+    with pytest.raises(InputError, match=part) as error:
+        open_prepared(folder)
+    assert str(folder) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_labels_that_are_not_there(folder):
+    with pytest.raises(InputError, match="has the labels valence"):
+        open_prepared(folder).labels("four")
+    with pytest.raises(InputError, match="fear"):
+        open_prepared(folder).labels("fear")
+
+
+def test_channels_by_name(folder):
+    data = open_prepared(folder)
+    assert data.pps_indices([]) == data.pps_indices(["GSR"]) == [0]
+    with pytest.raises(InputError, match=r"ECG.*has GSR"):
+        data.pps_indices(["ECG"])
+
+
+def test_blocks_leave_out_what_fills_no_second():
+    blocks = to_blocks(np.arange(2 * 21.0).reshape(2, 21), 8)
+    assert blocks.shape == (2, 2, 8)
+    assert blocks[1, 1].tolist() == list(range(29, 37))
+
+
+def test_zscore_channels_skips_zeros():
+    x = np.array([1.0, 0.0, 3.0])[:, None]
+    assert zscore_channels(x)[:, 0].tolist() == [-1, 0, 1]  # mean 2 and deviation 1 of the two that count
+    assert zscore_channels(np.full((3, 1), 5.0)).tolist() == [[0], [0], [0]]
+    assert zscore_channels(np.zeros((3, 1))).tolist() == [[0], [0], [0]]
+
+
+def test_zscore_trial():
+    x = np.random.default_rng(0).standard_normal((3, 4, 8)) * 7 + 2
+    x[1] = 5
+    z = zscore_trial(x)
+    np.testing.assert_allclose(z.mean(axis=(1, 2)), 0, atol=1e-12)
+    np.testing.assert_allclose(z.std(axis=(1, 2)), [1, 0, 1])

@@ -1,0 +1,433 @@
+"""The real scripts, tiny: the whole road, resuming, seeds, what test data may not do, what is refused."""
+
+import ast
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from data_prep.prepared import _checksum
+from tests.support import ROOT, TINY, assert_refused, call, done, run
+from utils.checkpoints import load_tensors
+from utils.files import sha256
+
+PRETRAIN = {"1s": "main_pretrain_1s.py", "5s": "main_pretrain_5s.py"}
+FINETUNE = "Fine_tuning/fine_tuning.py"
+FAST = ["--epochs", 1]
+
+
+def weights(path):
+    """All tensors of a checkpoint's encoders, or of a fine-tuned model, by name."""
+    file = load_tensors(path, "")
+    if file["stage"] == "finetune":
+        return file["weights"]
+    return {f"{name}.{k}": v for name, e in file["encoders"].items() for k, v in e["weights"].items()}
+
+
+def equal(a, b):
+    a, b = weights(a), weights(b)
+    assert a.keys() == b.keys()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def checkpoint(run_dir, window="1s", fold=0):
+    return run_dir / f"pretrain_{window}" / f"fold_{fold:02d}" / "checkpoint.pt"
+
+
+def metrics(run_dir, name="arousal"):
+    return json.loads((run_dir / f"finetune_{name}" / "metrics.json").read_text())
+
+
+@pytest.fixture
+def run_dir(pretrained, tmp_path):
+    """A copy of the pre-trained run directory, to write into."""
+    return shutil.copytree(pretrained, tmp_path / "run")
+
+
+def test_whole_road(tmp_path):
+    """Every script in a process of its own, from another folder, with blanks and umlauts in the paths."""
+    home = tmp_path / "mein Ordner ü"
+    home.mkdir()
+    sizes = ["--subjects", 3, "--trials", 5, "--seconds", 11]
+    steps = [
+        ("data_prep/make_synthetic.py", "--out-dir", "raw", *sizes),
+        ("data_prep/prepare_deap.py", "--raw-dir", "raw", "--out-dir", "data"),
+        *(
+            (script, "--data-dir", "data", "--run-dir", "run", "--split", "trial", "--n-folds", 2, *FAST, *TINY)
+            for script in PRETRAIN.values()
+        ),
+        (FINETUNE, "--data-dir", "data", "--run-dir", "run", "--label", "four", *FAST),
+    ]
+    for step in steps:
+        outcome = run(*step, cwd=home, env={"PYTHONWARNINGS": "error::UserWarning"})
+        assert outcome.status == 0, outcome.err
+    assert "F1 per window" in outcome.out
+    assert "trial split" in outcome.out
+    assert "encoder 5s" in outcome.out
+    result = metrics(home / "run", "four")
+    assert len(result["folds"]) == 2
+    assert len(result["folds"][0]["confusion"]) == 4
+    assert {p.name for p in home.iterdir()} == {"raw", "data", "run"}
+    names = {str(p.relative_to(home / "run")) for p in (home / "run").rglob("*") if p.is_file()}
+    assert names == {
+        "split.json",
+        *(f"pretrain_{w}/fold_0{k}/{f}" for w in PRETRAIN for k in (0, 1) for f in ("checkpoint.pt", "log.jsonl")),
+        *(f"finetune_four/fold_0{k}/{f}" for k in (0, 1) for f in ("model.pt", "result.pt", "log.jsonl")),
+        "finetune_four/metrics.json",
+    }
+
+
+def test_metrics_file(run_dir, prepared):
+    out = done(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, *FAST)
+    result = metrics(run_dir)
+    assert {k: result[k] for k in ("dataset", "protocol", "split", "label")} == {
+        "dataset": "DEAP",
+        "protocol": "subject-dependent",
+        "split": "trial",
+        "label": "arousal",
+    }
+    assert result["settings"]["EPOCHS"] == 1
+    assert result["settings"]["PPS_CHANNELS"] == ["GSR"]
+    assert [fold["fold"] for fold in result["folds"]] == [0, 1, 2, 3]
+    for fold in result["folds"]:
+        assert fold["n_test"] == 4 * 2 == np.sum(fold["confusion"])
+        assert fold["n_train"] == 4 * 3 * 2
+        assert fold["accuracy"] == pytest.approx(np.trace(fold["confusion"]) / 8)
+        assert np.mean(list(fold["subject_accuracy"].values())) == pytest.approx(fold["accuracy"])
+        assert fold["subject_accuracy"].keys() == {"s01", "s02", "s03", "s04"}
+    for name in ("accuracy", "f1", "balanced_accuracy", "trial_accuracy", "trial_f1", "trial_balanced_accuracy"):
+        values = [fold[name] for fold in result["folds"]]
+        assert result[name]["mean"] == pytest.approx(np.mean(values))
+        assert result[name]["std"] == pytest.approx(np.std(values))
+        low, high = result[name]["ci95"]
+        assert 0 <= low <= high <= 1
+    assert 0.5 <= result["majority"] <= 1
+    seen = {"window": 0, "trial": 0, "subject": 1, "stimulus": 0}
+    assert result["audit"] == {"classifier": seen, "encoder_1s": seen, "encoder_5s": seen}
+    assert f"accuracy per window           {result['accuracy']['mean']:.3f} ± {result['accuracy']['std']:.3f}" in out
+    assert "does not speak of new people" in out
+
+
+def test_window_split_says_what_it_measures(tmp_path, prepared):
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path]
+    for script in PRETRAIN.values():
+        done(script, *flags, "--split", "window", *FAST, *TINY)
+    out = done(FINETUNE, *flags, *FAST)
+    assert "recall of the trial, not emotion" in out
+    assert metrics(tmp_path)["audit"]["encoder_1s"] == {"window": 0, "trial": 1, "subject": 1, "stimulus": 1}
+
+
+def test_a_planted_leak_is_reported(run_dir, prepared):
+    """Encoders that in truth were trained on everything: the audit reads their checkpoints, not the split's name."""
+    for fold in range(4):
+        path = checkpoint(run_dir, "1s", fold)
+        file = load_tensors(path, "")
+        file["trained_on"]["rows"] = torch.arange(4 * 12)
+        torch.save(file, path)
+    out = done(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, *FAST)
+    audit = metrics(run_dir)["audit"]
+    assert audit["encoder_1s"] == {"window": 1, "trial": 1, "subject": 1, "stimulus": 1}
+    assert audit["encoder_5s"]["window"] == audit["classifier"]["window"] == 0
+    assert "100% of the test windows themselves were seen" in out
+
+
+VARIANTS = {
+    "valence": ["--label", "valence"],
+    "dominance": ["--label", "dominance"],
+    "arousal_random": ["--init", "random"],
+    "arousal_eeg": ["--modalities", "eeg"],
+    "arousal_pps_5s": ["--modalities", "pps", "--resolutions", "5s"],
+    "arousal_1s_random": ["--resolutions", "1s", "--init", "random"],
+    "arousal_permuted": ["--permute-labels"],
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_sit_side_by_side(run_dir, prepared, name):
+    done(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, "--folds", 1, *FAST, *VARIANTS[name])
+    result = metrics(run_dir, name)
+    assert [fold["fold"] for fold in result["folds"]] == [1]
+    if "random" in name:
+        assert result["audit"]["encoder_1s"] == {"window": 0, "trial": 0, "subject": 0, "stimulus": 0}
+    if "5s" in name:
+        assert result["audit"]["encoder_1s"] is None
+
+
+def test_random_weights_need_no_pretraining(tmp_path, prepared):
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path, "--split", "trial", "--n-folds", 2, "--init", "random"]
+    done(FINETUNE, *flags, "--embed-dim-1s", 8, "--embed-dim-5s", 12, "--pps-channels", "GSR,hEOG", *FAST)
+    model = load_tensors(tmp_path / "finetune_arousal_random" / "fold_00" / "model.pt", "")
+    assert model["encoders"]["eeg"]["1s"]["embed_dim"] == 8
+    assert model["encoders"]["pps"]["5s"] == dict(
+        n_channels=2, n_samples=640, embed_dim=12, prompt_tokens=0, input_dropout=0.0, projector_dims=[1024, 2048, 4096]
+    )
+    assert model["channels"]["pps"] == ["GSR", "hEOG"]
+
+
+def test_runs_from_its_own_folder_too(run_dir, prepared):
+    flags = ["--data-dir", prepared, "--run-dir", run_dir, "--folds", 0, *FAST]
+    command = run(FINETUNE, *flags, cwd=ROOT / "Fine_tuning")
+    assert command.status == 0, command.err
+    assert len(metrics(run_dir)["folds"]) == 1
+
+
+def test_the_two_pretraining_scripts_differ_in_constants_only():
+    trees = []
+    for script in PRETRAIN.values():
+        tree = ast.parse((ROOT / script).read_text())
+        body = [node for node in tree.body[1:] if not isinstance(node, ast.Assign)]
+        names = [node.targets[0].id for node in tree.body if isinstance(node, ast.Assign)]
+        trees.append(([ast.dump(node) for node in body], names))
+    assert trees[0] == trees[1]
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("window", PRETRAIN)
+def test_resumed_run_is_bit_identical(tmp_path, prepared, window, keep):
+    """3 epochs at once, or 1, then 2 more (one of them not saved, so done again)."""
+    flags = ["--data-dir", prepared, "--split", "trial", "--n-folds", 2, "--folds", 1, "--keep", keep, *TINY]
+    done(PRETRAIN[window], *flags, "--run-dir", tmp_path / "once", "--epochs", 3)
+    for epochs in (1, 2, 3):
+        done(PRETRAIN[window], *flags, "--run-dir", tmp_path / "twice", "--epochs", epochs)
+    paths = [checkpoint(tmp_path / name, window, 1) for name in ("once", "twice")]
+    assert equal(*paths)
+    logs = [[json.loads(line) for line in p.with_name("log.jsonl").read_text().splitlines()] for p in paths]
+    for log in logs:
+        assert [entry.pop("epoch") for entry in log] == [1, 2, 3]
+        for entry in log:
+            entry.pop("seconds")
+    assert logs[0] == logs[1]
+    assert ("validation_loss" in logs[0][0]) == (keep == "best")
+
+
+def test_saving_less_often_does_not_change_the_weights(tmp_path, prepared, pretrained):
+    flags = ["--data-dir", prepared, "--split", "trial", "--folds", 0, *FAST, *TINY]
+    done(PRETRAIN["1s"], *flags, "--run-dir", tmp_path, "--save-every", 7)
+    assert equal(checkpoint(tmp_path), checkpoint(pretrained))
+
+
+def test_best_epoch_is_a_real_copy(tmp_path, prepared):
+    """A learning rate that ruins the weights: the best epoch's are kept, not the last ones'."""
+    flags = ["--data-dir", prepared, "--split", "trial", "--folds", 0, "--keep", "best", "--lr", 0.1, *TINY]
+    done(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / "a", "--epochs", 4)
+    file = load_tensors(checkpoint(tmp_path / "a"), "")
+    losses = [entry["validation_loss"] for entry in file["history"]]
+    assert file["kept_epoch"] == 1 + int(np.argmin(losses)) < 4
+    done(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / "b", "--epochs", file["kept_epoch"])
+    assert equal(checkpoint(tmp_path / "a"), checkpoint(tmp_path / "b"))
+
+
+def test_folds_do_not_depend_on_each_other(tmp_path, prepared, pretrained):
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path, "--split", "trial", *FAST, *TINY]
+    done(PRETRAIN["5s"], *flags, "--folds", "3,1")
+    for fold in (1, 3):
+        assert equal(checkpoint(tmp_path, "5s", fold), checkpoint(pretrained, "5s", fold))
+    assert not checkpoint(tmp_path, "5s", 0).exists()
+
+
+def test_other_seed_other_weights(tmp_path, prepared, pretrained):
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path, "--split", "trial", "--folds", 0, "--seed", 1, *FAST, *TINY]
+    done(PRETRAIN["1s"], *flags)
+    assert not equal(checkpoint(tmp_path), checkpoint(pretrained))
+
+
+def test_epochs_0_saves_random_weights(tmp_path, prepared):
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path, "--split", "trial", "--n-folds", 2]
+    for script in PRETRAIN.values():
+        done(script, *flags, "--epochs", 0, *TINY)
+    done(FINETUNE, *flags, *FAST)
+    assert metrics(tmp_path)["audit"]["encoder_5s"] == {"window": 0, "trial": 0, "subject": 0, "stimulus": 0}
+
+
+def test_finetuning_again_keeps_what_is_there(run_dir, prepared):
+    flags = ["--data-dir", prepared, "--run-dir", run_dir]
+    done(FINETUNE, *flags, "--folds", "0,1", *FAST)
+    first = metrics(run_dir)
+    stamp = (run_dir / "finetune_arousal" / "fold_00" / "model.pt").stat().st_mtime_ns
+    out = done(FINETUNE, *flags, "--folds", "0,1", *FAST)
+    assert "fold 0: complete" in out
+    assert metrics(run_dir) == first
+    assert (run_dir / "finetune_arousal" / "fold_00" / "model.pt").stat().st_mtime_ns == stamp
+    done(FINETUNE, *flags, "--folds", 2, *FAST)
+    assert metrics(run_dir)["folds"][:2] == first["folds"]
+    assert len(metrics(run_dir)["folds"]) == 3
+    done(FINETUNE, *flags, "--folds", "0,1", "--no-resume", *FAST)
+    again = metrics(run_dir)["folds"][:2]
+    for fold, before in zip(again, first["folds"], strict=True):
+        assert {k: v for k, v in fold.items() if k != "seconds"} == {k: v for k, v in before.items() if k != "seconds"}
+
+
+def test_stale_results_are_noticed(run_dir, prepared):
+    """Results of other settings, or of encoders that were trained on meanwhile, are never mixed with new ones."""
+    flags = ["--data-dir", prepared, "--run-dir", run_dir]
+    done(FINETUNE, *flags, *FAST)
+    assert_refused(call(FINETUNE, *flags, "--epochs", 2), "result.pt", "EPOCHS = 1, not 2", "--no-resume")
+    done(PRETRAIN["1s"], *flags, "--epochs", 2, "--folds", 0, *TINY)
+    assert_refused(call(FINETUNE, *flags, *FAST), "result.pt", "encoders 1s")
+    done(FINETUNE, *flags, "--folds", 1, *FAST)
+    assert [fold["fold"] for fold in metrics(run_dir)["folds"]] == [1, 2, 3]
+
+
+def poison(folder, trials, value):
+    """Overwrite signals and ratings of whole trials in a prepared folder, and its checksums."""
+    info = json.loads((folder / "dataset.json").read_text())
+    for name in ("eeg", "pps"):
+        array = np.load(folder / f"{name}.npy")
+        array[:, trials] = value
+        np.save(folder / f"{name}.npy", array)
+    ratings = np.load(folder / "ratings.npy")
+    ratings[:, trials] = 10 - ratings[:, trials]
+    np.save(folder / "ratings.npy", ratings)
+    info["arrays"] = {name: sha256(folder / f"{name}.npy") for name in info["arrays"]}
+    info["checksum"] = _checksum(info)
+    (folder / "dataset.json").write_text(json.dumps(info))
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e6])
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_test_data_never_reach_the_weights(tmp_path, prepared, value, keep):
+    """With the test trials of fold 0 poisoned, signals and ratings, all weights stay the same to the bit."""
+    bad = shutil.copytree(prepared, tmp_path / "bad")
+    split = ["--split", "trial", "--n-folds", 2, "--folds", 0]
+    for name, data in (("clean", prepared), ("dirty", bad)):
+        flags = ["--data-dir", data, "--run-dir", tmp_path / name]
+        if name == "dirty":
+            manifest = json.loads((tmp_path / "clean" / "split.json").read_text())
+            poison(bad, sorted({row // 2 for row in manifest["folds"][0]["test"]["rows"]["5s"]}), value)
+        for script in PRETRAIN.values():
+            done(script, *flags, *split, "--keep", keep, *FAST, *TINY)
+        done(FINETUNE, *flags, "--folds", 0, *FAST)
+    for window in PRETRAIN:
+        assert equal(checkpoint(tmp_path / "clean", window), checkpoint(tmp_path / "dirty", window))
+    models = [tmp_path / name / "finetune_arousal" / "fold_00" / "model.pt" for name in ("clean", "dirty")]
+    assert equal(*models)
+    assert all(tensor.isfinite().all() for tensor in weights(models[1]).values())
+
+
+# --- what is refused
+
+
+def test_missing_folders(tmp_path, pretrained):
+    for script in (*PRETRAIN.values(), FINETUNE):
+        assert_refused(call(script, "--data-dir", tmp_path / "no", "--run-dir", tmp_path / "run"), "--data-dir", "no")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_checkpoint(tmp_path, prepared, run_dir):
+    outcome = call(FINETUNE, "--data-dir", prepared, "--run-dir", tmp_path / "new")
+    assert_refused(outcome, "checkpoint.pt", "does not exist", "run main_pretrain_5s.py")
+    checkpoint(run_dir, "1s", 3).unlink()
+    outcome = call(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir)
+    assert_refused(outcome, "fold_03/checkpoint.pt", "run main_pretrain_1s.py")
+    assert not (run_dir / "finetune_arousal").exists()
+
+
+def test_run_directory_of_another_data_set(tmp_path, raw, run_dir):
+    done("data_prep/prepare_deap.py", "--raw-dir", raw, "--out-dir", tmp_path / "other", "--pps-normalise", "none")
+    for script in (*PRETRAIN.values(), FINETUNE):
+        outcome = call(script, "--data-dir", tmp_path / "other", "--run-dir", run_dir)
+        assert_refused(outcome, "split.json", "another data set")
+
+
+class Exploit:
+    def __reduce__(self):
+        return eval, ("print('ran')",)
+
+
+DAMAGE = {
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-2000]),
+    "text": lambda path: path.write_text("not a checkpoint"),
+    "list": lambda path: torch.save([1], path),
+    "exploit": lambda path: torch.save({"format_version": 1, "stage": "pretrain", "x": Exploit()}, path),
+    "other kind": lambda path: torch.save({"format_version": 1, "stage": "finetune"}, path),
+    "other window": lambda path: shutil.copy(str(path).replace("1s", "5s"), path),
+    "other version": lambda path: change(path, format_version=99),
+    "other split": lambda path: change(path, manifest_hash="0"),
+    "no state": lambda path: change(path, training={}, encoders={}),
+    "no settings": lambda path: change(path, settings=None),
+    "no history": lambda path: change(path, history=3, epoch="x", kept_epoch=[]),
+    "other encoders": lambda path: change(path, encoders={"eeg": {"arguments": {}, "weights": {}}, "pps": 1}),
+}
+
+
+def change(path, **changes):
+    torch.save(load_tensors(path, "") | changes, path)
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_checkpoint(run_dir, prepared, name):
+    path = checkpoint(run_dir)
+    DAMAGE[name](path)
+    content = path.read_bytes()
+    flags = ["--data-dir", prepared, "--run-dir", run_dir]
+    outcome = call(FINETUNE, *flags, *FAST)
+    if name != "no history":  # fine-tuning has no use for it
+        assert_refused(outcome, path)
+    assert "ran" not in outcome.out.split()
+    if name != "other encoders":  # resuming has no use for them
+        outcome = call(PRETRAIN["1s"], *flags, "--epochs", 2, *TINY)
+        assert_refused(outcome, path)
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["--lr", 0.1], ["LR = 0.0007, not 0.1", "--no-resume"]),
+        (["--epochs", 0], ["1 epochs", "--epochs 0"]),
+        (["--embed-dim", 12], ["EMBED_DIM = 8, not 12"]),
+        (["--pps-channels", "hEOG"], ["PPS_CHANNELS"]),
+        (["--split", "window"], ["split.json", "SPLIT = trial, not window"]),
+        (["--subjects-per-group", 3], ["--subjects-per-group 3", "at most 2"]),
+        (["--embed-dim", 10], ["--embed-dim", "multiple of 4"]),
+        (["--projector-dims", "8,8"], ["--projector-dims", "3"]),
+        (["--pps-channels", "ECG"], ["--pps-channels ECG", "GSR"]),
+        (["--folds", 4], ["--folds 4", "0 to 3"]),
+        (["--split", "sideways"], ["--split", "trial"]),
+        (["--protocol", "everything"], ["--protocol", "subject-dependent"]),
+        (["--device", "cuda"], ["--device cuda"]),
+    ],
+)
+def test_pretraining_refuses(run_dir, prepared, flags, parts):
+    if flags[0] == "--device" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    common = ["--data-dir", prepared, "--run-dir", run_dir, "--epochs", 2, *TINY]
+    assert_refused(call(PRETRAIN["1s"], *common, *flags), *parts)
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["--label", "fear"], ["--label fear", "arousal", "four"]),
+        (["--epochs", 0], ["--epochs"]),
+        (["--pps-channels", "hEOG"], ["GSR", "hEOG", "--pps-channels"]),
+        (["--embed-dim-5s", 16], ["--embed-dim-5s 16", "8"]),
+        (["--folds", "0,7"], ["--folds 7", "0 to 3"]),
+        (["--modalities", "ecg"], ["--modalities", "eeg+pps"]),
+        (["--n-folds", 3], ["N_FOLDS = 4, not 3"]),
+        (["--run-dir", "/dev/null/x"], ["/dev/null/x"]),
+    ],
+)
+def test_finetuning_refuses(run_dir, prepared, flags, parts):
+    assert_refused(call(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, *flags), *parts)
+    assert not (run_dir / "finetune_arousal").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, prepared):
+    flags = ["--data-dir", prepared, "--split", "trial", "--folds", 0, *TINY]
+    outcome = call(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / "a", "--lr", 1e30, "--epochs", 1)
+    assert_refused(outcome, "not finite at epoch 1, step", "no checkpoint yet")
+    assert not checkpoint(tmp_path / "a").exists()
+
+    done(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / "b", "--epochs", 1)
+    path = checkpoint(tmp_path / "b")
+    file = load_tensors(path, "")
+    file["training"]["model"]["alignment.linear.bias"][0] = np.nan
+    torch.save(file, path)
+    before = path.read_bytes()
+    outcome = call(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / "b", "--epochs", 2)
+    assert_refused(outcome, "not finite at epoch 2, step 1 ", "the checkpoint of epoch 1")
+    assert path.read_bytes() == before

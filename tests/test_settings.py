@@ -1,0 +1,105 @@
+"""Constants and flags."""
+
+import pytest
+
+from tests.support import ROOT
+from utils.errors import InputError
+from utils.settings import read_settings
+
+SOURCE = '''"""A script."""
+DATA_DIR = "data/here"  # the data
+EPOCHS = None  # how often
+LR = 1  # how fast
+FOLDS = []  # which
+PPS_CHANNELS = ["GSR", "hEOG"]  # what
+PERMUTE_LABELS = False  # shuffled?
+SPLIT = None  # how
+PPS_NORMALISE = "trial"  # how, 100 % sure
+'''
+
+
+@pytest.fixture
+def constants(tmp_path):
+    (tmp_path / "script.py").write_text(SOURCE)
+    constants = {"__file__": str(tmp_path / "script.py"), "__doc__": "A script.", "helper": 1}
+    exec(SOURCE, constants)
+    return constants
+
+
+def test_constants_are_the_settings(constants, capsys):
+    settings = read_settings(constants, [])
+    assert settings.as_dict() == {
+        "DATA_DIR": str(ROOT / "data" / "here"),
+        "EPOCHS": None,
+        "LR": 1.0,
+        "FOLDS": [],
+        "PPS_CHANNELS": ["GSR", "hEOG"],
+        "PERMUTE_LABELS": False,
+        "SPLIT": None,
+        "PPS_NORMALISE": "trial",
+    }
+    assert capsys.readouterr().out == ""
+
+
+def test_flags_override_and_are_echoed(constants, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = "--data-dir x y --epochs 3 --lr 2e-3 --folds 0,2 --pps-channels GSR --permute-labels --pps-normalise none"
+    settings = read_settings(constants, [flag.replace("_", " ") for flag in flags.replace("x y", "x_y").split()])
+    assert str(settings.DATA_DIR) == "x y"  # relative to the working directory
+    assert (settings.EPOCHS, settings.LR, settings.FOLDS) == (3, 0.002, [0, 2])
+    assert (settings.PPS_CHANNELS, settings.PERMUTE_LABELS, settings.PPS_NORMALISE) == (["GSR"], True, "none")
+    out = capsys.readouterr().out
+    assert "EPOCHS = 3 (from --epochs; the constant is None)" in out
+    assert out.count("\n") == 7
+
+
+def test_none_leaves_it_to_the_recipe(constants):
+    constants["EPOCHS"] = 5
+    assert read_settings(constants, ["--epochs", "none"]).EPOCHS is None
+
+
+def test_help_has_the_comments(constants, capsys):
+    with pytest.raises(SystemExit) as stop:
+        read_settings(constants, ["--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert "how, 100 % sure (now: trial)" in out
+    assert "--no-permute-labels" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        ("--unknown 3", ["--unknown", "--epochs", "--pps-channels"]),
+        ("--epoch 3", ["--epoch", "--epochs"]),
+        ("--epochs", ["--epochs"]),
+        ("--epochs three", ["--epochs", "whole number", "three"]),
+        ("--epochs 1.5", ["--epochs", "whole number"]),
+        ("--epochs -1", ["--epochs", "at least 0"]),
+        ("--lr 0", ["--lr", "greater than 0"]),
+        ("--lr nan", ["--lr", "finite"]),
+        ("--data-dir none", ["--data-dir needs"]),
+        ("--folds 1,x", ["--folds", "whole number"]),
+        ("--folds 1,1", ["--folds", "twice"]),
+        ("--folds -1", ["--folds", "at least 0"]),
+        ("--split odd", ["--split", "window, trial"]),
+        ("--pps-normalise all", ["--pps-normalise", "trial, none"]),
+        ("--data-dir ", ["--data-dir"]),
+        ("--permute-labels yes", ["yes"]),
+    ],
+)
+def test_bad_flags(constants, flags, parts):
+    with pytest.raises(InputError) as error:
+        read_settings(constants, flags.split(" "))
+    for part in parts:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("EPOCHS", "many"), ("EPOCHS", 2.0), ("LR", True), ("FOLDS", 3), ("PERMUTE_LABELS", 1), ("SPLIT", 7)],
+)
+def test_bad_constants(constants, name, value):
+    constants[name] = value
+    with pytest.raises(InputError, match=name):
+        read_settings(constants, [])
