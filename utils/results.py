@@ -98,3 +98,32 @@ def print_summary(summary):
     for line in summary["audit_in_words"]:
         print(f"- {line}")
     print()
+
+
+def print_overview(results):
+    """One line per result: accuracy per window and per trial beside the majority class, then protocol and audit.
+
+    Parameters
+    ----------
+    results : dict of str to dict
+        Contents of ``metrics.json`` by the name of the folder.
+    """
+    groups = {}
+    for name, result in results.items():
+        protocol = (result["dataset"], result["label"], result["protocol"], result["split"])
+        groups.setdefault(protocol, {})[name] = result
+    width = max(len(name) for name in (*results, "always the majority class"))
+    for (dataset, label, protocol, split), group in groups.items():
+        print(f"\n{dataset}, {label}: {protocol}, {split} split; accuracy as mean ± std over folds, 95 % interval")
+        print(f"{'':{width}}  {'per window of 5 s':31} per trial")
+        for name, result in group.items():
+            cells = []
+            for score in ("accuracy", "trial_accuracy"):
+                value = result[score]
+                interval = " ({:.2f} to {:.2f})".format(*value["ci95"]) if value["ci95"] else ""
+                cells.append(f"{value['mean']:.3f} ± {value['std']:.3f}{interval}")
+            print(f"{name:{width}}  {cells[0]:31} {cells[1]}")
+        majority = next(iter(group.values()))["majority"]
+        print(f"{'always the majority class':{width}}  {majority:.3f}")
+        for line in dict.fromkeys(line for result in group.values() for line in result["audit_in_words"]):
+            print(f"- {line}")

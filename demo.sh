@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The whole road on simulated recordings: raw DEAP-format files -> prepared -> pre-trained (1 s, 5 s) -> fine-tuned -> result.
+#   ./demo.sh          8 people x 12 stimuli; about 4 minutes on 2 cores
+#   ./demo.sh --null   the same with ratings that have nothing to do with the signals: every score must be chance
+#   ./demo.sh --tiny   seconds; shows that everything runs, not that it learns
+# An interrupted demo goes on where it stopped; delete data/demo* and runs/demo* to start anew.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+name=demo
+size=(--subjects 8 --trials 12 --seconds 60)
+network=(--embed-dim 64 --projector-dims 128,128,128 --batch-size 32)
+epochs_1s=2 epochs_5s=4
+tuning=(--epochs 6 --lr 3e-5) # the paper's 1e-3 learns these few recordings by heart
+for flag in "$@"; do
+  case $flag in
+    --null) name+=_null size+=(--null) ;;
+    --tiny)
+      name+=_tiny size=(--subjects 4 --trials 4 --seconds 10)
+      network=(--embed-dim 8 --projector-dims 16,16,16) epochs_1s=1 epochs_5s=1 tuning=(--epochs 2)
+      ;;
+    *) echo "error: $flag is unknown; the flags are --null and --tiny" >&2; exit 2 ;;
+  esac
+done
+. .ci/venv.sh requirements.txt
+
+step() { # what it is, then the command
+  printf '\n=== %s\n' "$1"
+  shift
+  printf '$ python'; printf ' %s' "$@"; printf '\n'
+  "$python" "$@"
+}
+raw=data/${name}_raw data=data/$name run=runs/$name
+[ -d "$data" ] || [ -d "$raw" ] || step "Simulated raw recordings in DEAP's format" \
+  data_prep/make_synthetic.py --format deap --out-dir "$raw" "${size[@]}"
+[ -d "$data" ] || step "Preparation" data_prep/prepare_deap.py --raw-dir "$raw" --out-dir "$data"
+step "Pre-training on 1 s windows, without labels" main_pretrain_1s.py --data-dir "$data" --run-dir "$run" \
+  --split trial --n-folds 4 --epochs $epochs_1s "${network[@]}"
+step "Pre-training on 5 s windows, without labels" main_pretrain_5s.py --data-dir "$data" --run-dir "$run" \
+  --split trial --n-folds 4 --epochs $epochs_5s "${network[@]}"
+step "Fine-tuning from random weights, to compare with" Fine_tuning/fine_tuning.py --data-dir "$data" --run-dir "$run" \
+  --label arousal --init random "${tuning[@]}"
+step "Fine-tuning from the pre-trained weights" Fine_tuning/fine_tuning.py --data-dir "$data" --run-dir "$run" \
+  --label arousal "${tuning[@]}"
+step "Result" utils/report.py --run-dir "$run"

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Run the tests; arguments go to pytest, as in ./test.sh -k audit
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. .ci/venv.sh requirements-dev.txt
+"$python" -m ruff check --quiet .
+"$python" -m pytest -q "$@"
