@@ -17,9 +17,9 @@ RESUME = True  # go on from the last complete epoch; False: start again
 DEVICE = "auto"  # auto | cpu | cuda | mps
 
 # Protocol; None: as RUN_DIR was split before, or for a new one what the comment says
-PROTOCOL = None  # subject-dependent (None)
-SPLIT = None  # trial (None): test trials are never seen in training | window: the paper's, test windows only
-N_FOLDS = None  # folds of the cross-validation (None: 10, or one per trial if there are fewer)
+PROTOCOL = None  # subject-dependent (None) | cross-subject
+SPLIT = None  # subject-dependent: trial (None) | window | authors; cross-subject: subject (None) | subject+trial
+N_FOLDS = None  # folds of the cross-validation (None: 10, or one per trial if there are fewer; cross-subject: one each)
 FOLDS = []  # which of them to run, such as [0, 1]; empty: all
 SEED = 0  # of the split, the first weights and the batches
 
@@ -27,14 +27,22 @@ SEED = 0  # of the split, the first weights and the batches
 WINDOW = "1s"  # window length: 1s | 5s
 EMBED_DIM = None  # width of a token, a multiple of 4 (None: as many as a window has samples, as in the paper)
 PROJECTOR_DIMS = [1024, 2048, 4096]  # widths of the projector's layers
-PPS_CHANNELS = []  # peripheral channels by name, such as ["GSR"]; empty: the paper's for DEAP, else all
+MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps
+PPS_CHANNELS = []  # peripheral channels by name, such as ["GSR", "zEMG"]; empty: the paper's (DEAP: GSR), else all
+
+# Losses; every variant writes to a folder of its own
+GROUP_LOSS_EEG = True  # LS-TCL inside EEG
+GROUP_LOSS_PPS = True  # LS-TCL inside the peripheral signals
+CMCA = True  # alignment between EEG and peripheral signals
+POSITIVES = "stimulus"  # what must look alike: stimulus: two groups of people | augmentation: two views of one window
+TAG = ""  # added to the folder's name, to keep apart what the name does not tell, such as other channels
 
 # Training; None: the recipe's value
 RECIPE = "paper"  # table of hyper-parameters in utils/recipes.py
 EPOCHS = None  # passes over all windows in all six augmentations (paper: 500); 0 saves random weights
-BATCH_SIZE = None  # stimulus windows per batch (paper: 8)
+BATCH_SIZE = None  # positive pairs per batch (paper: 8; across subjects its 128 windows are 32 pairs of groups of 2)
 SUBJECTS_PER_GROUP = None  # people whose windows are pooled, at most half of them (paper: 2)
-TEMPERATURE = None  # of the contrastive losses (paper: 0.1)
+TEMPERATURE = None  # of the contrastive losses (paper: 0.1; across subjects 0.07)
 LR = None  # learning rate of Adam (paper: 7e-4 DEAP, 1e-4 DREAMER)
 WEIGHT_DECAY = None  # L2 penalty (paper: 1e-3)
 KEEP = "last"  # weights to keep: last epoch | best epoch on a part of the training rows that is set aside

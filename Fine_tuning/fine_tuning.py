@@ -22,8 +22,8 @@ RESUME = True  # keep the folds that are complete; False: run them again
 DEVICE = "auto"  # auto | cpu | cuda | mps
 
 # Protocol; None: as RUN_DIR was split in pre-training
-PROTOCOL = None  # subject-dependent
-SPLIT = None  # trial | window
+PROTOCOL = None  # subject-dependent | cross-subject
+SPLIT = None  # subject-dependent: trial | window | authors; cross-subject: subject | subject+trial
 N_FOLDS = None  # folds of the cross-validation
 FOLDS = []  # which of them to run, such as [0, 1]; empty: all
 SEED = 0  # of the first weights and the batches
@@ -37,16 +37,20 @@ PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an
 MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps
 RESOLUTIONS = "5s+1s"  # 5s+1s | 5s | 1s
 INIT = "pretrained"  # pretrained | random: first weights of the encoders
+PRETRAIN_VARIANT = ""  # which pre-training: what its folder is called behind pretrain_1s_, such as no-cmca
+FREEZE = False  # True: encoders stay as they are, only gates and classifier are trained
+GATE = True  # False: features are not weighted by their confidence
 PPS_CHANNELS = []  # peripheral channels by name; empty: those of the pre-trained encoders
 EMBED_DIM_1S = None  # width of a token of the 1 s encoders (None: as pre-trained, else as in the paper)
 EMBED_DIM_5S = None  # likewise of the 5 s encoders
 
 # Training; None: the recipe's value
 RECIPE = "paper"  # table of hyper-parameters in utils/recipes.py
-EPOCHS = None  # passes over the training windows (paper: 6 DEAP, 15 DREAMER)
+EPOCHS = None  # passes over the training windows (paper: 6 DEAP, 15 DREAMER; across subjects 10)
 BATCH_SIZE = None  # 5 s windows per batch (paper: 256)
 LR = None  # learning rate of Adam at each restart of the cosine schedule (paper: 1e-3)
 WEIGHT_DECAY = None  # L2 penalty (paper: 0)
+TAG = ""  # added to the folder's name, to keep apart what the name does not tell, such as another seed
 
 
 if __name__ == "__main__":

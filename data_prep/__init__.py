@@ -1,5 +1,6 @@
 """From raw recordings to the prepared folder: one reader per data set, one writer for all."""
 
-from data_prep.prepared import Prepared, PreparedWriter, open_prepared
+from data_prep.prepared import Prepared, open_prepared
+from data_prep.writer import PreparedWriter, write_prepared
 
-__all__ = ["Prepared", "PreparedWriter", "open_prepared"]
+__all__ = ["Prepared", "PreparedWriter", "open_prepared", "write_prepared"]

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import utils.errors
 from data_prep import deap
-from data_prep.prepared import PreparedWriter
+from data_prep.writer import PreparedWriter
 from utils.errors import InputError
 from utils.progress import Progress
 from utils.settings import read_settings
@@ -27,7 +27,6 @@ def main():
     files = deap.find_files(settings.RAW_DIR)
     writer = PreparedWriter(
         settings.OUT_DIR,
-        len(files),
         name="DEAP",
         sampling_rate=deap.RATE,
         eeg_channels=deap.EEG_CHANNELS,
@@ -48,11 +47,7 @@ def main():
                 writer.add(subject, eeg, pps, ratings, sources={path.name: checksum})
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
-    info = writer.info
-    print(
-        f"{settings.OUT_DIR}: {len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s, "
-        f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels"
-    )
+    writer.report()
     print(f"next: python main_pretrain_1s.py --data-dir {settings.OUT_DIR} --run-dir runs/deap")
 
 

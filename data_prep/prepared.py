@@ -7,17 +7,16 @@
 Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by construction.
 """
 
-import contextlib
 import hashlib
 import json
-import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from utils.errors import InputError
-from utils.files import atomic_folder, read_json, sha256, write_json
+from utils.files import read_json, sha256
 
 FORMAT_VERSION = 1
 ARRAYS = ("eeg", "pps", "ratings")
@@ -34,6 +33,7 @@ _FIELDS = {
     "threshold": (int, float),
     "subjects": list,
     "trials": int,
+    "stimuli": list,
     "preparation": dict,
     "sources": dict,
     "arrays": dict,
@@ -115,13 +115,26 @@ class Prepared:
             return (2 * ~high[0] + ~high[1]).astype(np.int64), classes
         return high[0].astype(np.int64), [f"low {label}", f"high {label}"]
 
-    def pps_indices(self, names):
-        """Positions of PPS channels by name, all of them for an empty list; unknown names are an `InputError`."""
-        known = self.info["pps_channels"]
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise InputError(f"--pps-channels {','.join(unknown)}: {self.folder} has {', '.join(known)}")
-        return [known.index(name) for name in names] if names else list(range(len(known)))
+    def pps_names(self, names):
+        """Full names of PPS channels.
+
+        Parameters
+        ----------
+        names : list of str
+            A name, or what several names have in front of a number (``"ECG"`` for ECG1 and ECG2); empty for all.
+
+        Raises
+        ------
+        InputError
+            For a name that the data set does not have.
+        """
+        known, found = self.info["pps_channels"], []
+        for name in names:
+            matches = [full for full in known if re.fullmatch(re.escape(name) + r"\d*", full)]
+            if not matches:
+                raise InputError(f"--pps-channels {name}: {self.folder} has {', '.join(known) or 'no PPS channels'}")
+            found += [full for full in matches if full not in found]
+        return found or list(known)
 
 
 def open_prepared(folder):
@@ -152,7 +165,7 @@ def open_prepared(folder):
     for field, kind in _FIELDS.items():
         if not isinstance(info.get(field), kind):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
-    if info["checksum"] != _checksum(info):
+    if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {
@@ -178,135 +191,7 @@ def _open_array(folder, name, arrays, shape):
     return array
 
 
-def _checksum(info):
+def checksum_of(info):
+    """Checksum of the contents of ``dataset.json``, which has those of the arrays."""
     rest = {key: value for key, value in info.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-class PreparedWriter:
-    """Writes a prepared folder subject by subject; it appears under its name when it is complete.
-
-    Parameters
-    ----------
-    folder : path
-        Must not exist, or be empty.
-    n_subjects : int
-        How many subjects will be added.
-    name : str
-        Of the data set.
-    sampling_rate : int
-        Of EEG and PPS, in Hz.
-    eeg_channels, pps_channels, ratings : list of str
-        Names, in the order of the arrays.
-    rating_range : tuple of float
-        Lowest and highest possible rating.
-    threshold : float
-        A rating of at least this counts as high.
-    preparation : dict
-        The settings that made the arrays.
-
-    Raises
-    ------
-    InputError
-        If the folder exists already and is not empty.
-    """
-
-    def __init__(
-        self,
-        folder,
-        n_subjects,
-        *,
-        name,
-        sampling_rate,
-        eeg_channels,
-        pps_channels,
-        ratings,
-        rating_range,
-        threshold,
-        preparation,
-    ):
-        self.folder = Path(folder)
-        self.n_subjects = n_subjects
-        self.info = {
-            "format_version": FORMAT_VERSION,
-            "name": name,
-            "sampling_rate": sampling_rate,
-            "seconds": 0,
-            "eeg_channels": list(eeg_channels),
-            "pps_channels": list(pps_channels),
-            "ratings": list(ratings),
-            "rating_range": list(rating_range),
-            "threshold": threshold,
-            "subjects": [],
-            "trials": 0,
-            "preparation": preparation,
-            "sources": {},
-        }
-
-    def __enter__(self):
-        with contextlib.ExitStack() as stack:
-            self._partial = stack.enter_context(atomic_folder(self.folder, "--out-dir"))
-            self._files = {n: stack.enter_context(open(self._partial / f"{n}.npy", "wb")) for n in ARRAYS}
-            self._shapes = {}
-            self._context = stack.pop_all()
-        return self
-
-    def add(self, subject, eeg, pps, ratings, sources):
-        """Append one subject.
-
-        Parameters
-        ----------
-        subject : str
-            Its id.
-        eeg, pps : numpy.ndarray, shape (trials, seconds, channels, rate)
-        ratings : numpy.ndarray, shape (trials, ratings)
-        sources : dict of str to str
-            Checksum of every raw file that went in.
-
-        Raises
-        ------
-        InputError
-            If shapes differ from the first subject's, or a value is not finite or off the rating scale.
-        """
-        info = self.info
-        if subject in info["subjects"]:
-            raise InputError(f"subject {subject} comes twice; keep one of its files")
-        low, high = info["rating_range"]
-        for name, array in zip(ARRAYS, (eeg, pps, ratings), strict=True):
-            first = self._shapes.setdefault(name, array.shape)
-            if array.shape != first:
-                raise InputError(
-                    f"subject {subject} has {name} of shape {array.shape} (trials first), but subject "
-                    f"{info['subjects'][0]} has {first}; all subjects need the same trials"
-                )
-            if not np.isfinite(array).all():
-                raise InputError(f"subject {subject} has NaN or infinite {name} values; repair or leave out its file")
-        if ratings.min() < low or ratings.max() > high:
-            raise InputError(f"subject {subject} has ratings outside {low} to {high}; repair or leave out its file")
-        for name, array in zip(ARRAYS, (eeg, pps, ratings), strict=True):
-            file = self._files[name]
-            if not info["subjects"]:
-                header = {"descr": "<f4", "fortran_order": False, "shape": (self.n_subjects, *array.shape)}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(np.ascontiguousarray(array, dtype="<f4").data)
-        info["subjects"].append(subject)
-        info["sources"] |= sources
-
-    def __exit__(self, *error):
-        if error[0] is None:
-            with self._context:  # renames the folder if all goes well
-                self._finish()
-        else:
-            self._context.__exit__(*error)
-
-    def _finish(self):
-        info = self.info
-        if len(info["subjects"]) != self.n_subjects:
-            raise ValueError(f"{len(info['subjects'])} subjects were added, not {self.n_subjects}")
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-        info["trials"], info["seconds"] = self._shapes["eeg"][:2]
-        info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
-        info["checksum"] = _checksum(info)
-        write_json(self._partial / "dataset.json", info)

@@ -1,4 +1,4 @@
-"""Pre-training: both encoders, their group losses (LS-TCL) and the alignment between them (CM-CA)."""
+"""Pre-training: the encoders, their group losses (LS-TCL) and the alignment between them (CM-CA)."""
 
 import torch
 from torch import nn
@@ -9,20 +9,32 @@ from models.losses import CrossModalAlignment, group_nt_xent
 class ContrastiveModel(nn.Module):
     """The networks and the loss of one pre-training.
 
-    Loss = 1/2 group(EEG) + 1/2 group(PPS) + CM-CA.
+    Loss = 1/2 group(EEG) + 1/2 group(PPS) + CM-CA (PhysioSync), less the terms that are switched off.
 
     Parameters
     ----------
     encoders : dict of str to Encoder
-        By modality, ``"eeg"`` and ``"pps"``, with equal feature widths.
+        By modality, ``"eeg"`` and ``"pps"`` or one of them; with equal feature widths.
     tau : float
-        Temperature of all three terms.
+        Temperature of all terms.
+    group_losses : collection of str
+        Modalities with a group loss.
+    align : bool
+        Whether CM-CA is on; it needs both modalities.
+
+    Raises
+    ------
+    ValueError
+        If no term is left, or one asks for a modality without encoder.
     """
 
-    def __init__(self, encoders, tau):
+    def __init__(self, encoders, tau, group_losses=("eeg", "pps"), align=True):
         super().__init__()
+        if not set(group_losses) <= set(encoders) or (align and len(encoders) < 2) or not (align or group_losses):
+            raise ValueError(f"encoders {list(encoders)} do not go with group losses {group_losses} and align={align}")
         self.encoders = nn.ModuleDict(encoders)
-        self.alignment = CrossModalAlignment(next(iter(encoders.values())).feature_dim)
+        self.group_losses = tuple(group_losses)
+        self.alignment = CrossModalAlignment(next(iter(encoders.values())).feature_dim) if align else None
         self.tau = tau
 
     def forward(self, windows):
@@ -43,12 +55,15 @@ class ContrastiveModel(nn.Module):
         for name, encoder in self.encoders.items():
             x = windows[name]
             feature = encoder(x.flatten(0, 2))  # (2BN, 4E)
-            z = encoder.project(feature)  # (2BN, D)
-            groups = z.unflatten(0, x.shape[:3]).amax(2).flatten(0, 1)  # (2B, D)
-            loss, accuracy = group_nt_xent(groups, self.tau)
             pooled[name] = feature.unflatten(0, x.shape[:3]).amax(2).flatten(0, 1)  # (2B, 4E)
-            terms.append(loss / 2)
-            metrics |= {f"loss_{name}": loss, f"accuracy_{name}": accuracy}
-        metrics["loss_cmca"] = self.alignment(pooled["eeg"], pooled["pps"], self.tau)
-        loss = torch.stack([*terms, metrics["loss_cmca"]]).sum()
+            if name in self.group_losses:
+                z = encoder.project(feature)  # (2BN, D)
+                groups = z.unflatten(0, x.shape[:3]).amax(2).flatten(0, 1)  # (2B, D)
+                loss, accuracy = group_nt_xent(groups, self.tau)
+                terms.append(loss / 2)
+                metrics |= {f"loss_{name}": loss, f"accuracy_{name}": accuracy}
+        if self.alignment is not None:
+            metrics["loss_cmca"] = self.alignment(pooled["eeg"], pooled["pps"], self.tau)
+            terms.append(metrics["loss_cmca"])
+        loss = torch.stack(terms).sum()
         return loss, {"loss": loss.detach()} | {name: value.detach() for name, value in metrics.items()}

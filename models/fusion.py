@@ -19,14 +19,18 @@ class FusionClassifier(nn.Module):
         2 for EEG and PPS, 1 for one of them.
     resolutions : tuple of str
         Any of ``"5s"`` and ``"1s"``.
+    gate : bool
+        Whether features are weighted by their confidence.
     """
 
-    def __init__(self, n_classes, feature_dim_5s=2560, feature_dim_1s=512, n_modalities=2, resolutions=("5s", "1s")):
+    def __init__(
+        self, n_classes, feature_dim_5s=2560, feature_dim_1s=512, n_modalities=2, resolutions=("5s", "1s"), gate=True
+    ):
         super().__init__()
         widths = {"5s": [feature_dim_5s], "1s": [feature_dim_1s] * N_SECONDS}
         self.layout = [name for name in ("5s", "1s") if name in resolutions for _ in widths[name]] * n_modalities
         gates = {name: nn.Linear(widths[name][0], n_classes) for name in ("5s", "1s") if name in resolutions}
-        self.gates = nn.ModuleDict(gates)
+        self.gates = nn.ModuleDict(gates) if gate else None
         self.classifier = nn.Sequential(
             nn.Linear(n_modalities * sum(sum(widths[name]) for name in resolutions), 256),
             nn.BatchNorm1d(256),
@@ -60,11 +64,10 @@ class FusionClassifier(nn.Module):
             features = features[0]
         if len(features) != len(self.layout):
             raise ValueError(f"the classifier takes {len(self.layout)} features, not {len(features)}")
-        gated = []
-        for name, feature in zip(self.layout, features, strict=True):
-            confidence = self.gates[name](feature).softmax(1).amax(1, keepdim=True)  # (B, 1)
-            gated.append(feature * confidence)
-        return self.classifier(torch.cat(gated, dim=1))
+        if self.gates is not None:
+            gates = [self.gates[name] for name in self.layout]
+            features = [f * gate(f).softmax(1).amax(1, keepdim=True) for f, gate in zip(features, gates, strict=True)]
+        return self.classifier(torch.cat(features, dim=1))
 
 
 class FusionModel(nn.Module):
@@ -76,20 +79,28 @@ class FusionModel(nn.Module):
         ``encoders[modality][resolution]``, with the modalities in the order ``"eeg"``, ``"pps"`` and the resolutions
         ``"5s"``, ``"1s"``; absent ones are not used. Their projectors, which only pre-training needs, are dropped.
     n_classes : int
+    gate : bool
+        Whether features are weighted by their confidence.
     """
 
-    def __init__(self, encoders, n_classes):
+    def __init__(self, encoders, n_classes, gate=True):
         super().__init__()
         self.encoders = nn.ModuleDict({name: nn.ModuleDict(by_window) for name, by_window in encoders.items()})
         by_window = next(iter(encoders.values()))
         widths = {f"feature_dim_{resolution}": encoder.feature_dim for resolution, encoder in by_window.items()}
-        self.head = FusionClassifier(n_classes, **widths, n_modalities=len(encoders), resolutions=tuple(by_window))
+        self.head = FusionClassifier(
+            n_classes, **widths, n_modalities=len(encoders), resolutions=tuple(by_window), gate=gate
+        )
         for by_window in encoders.values():
             for encoder in by_window.values():
                 encoder.projector = nn.Identity()
 
     def forward(self, blocks):
-        """Class scores.
+        """Class scores (B, n_classes) of blocks as `features` takes them."""
+        return self.head(self.features(blocks))
+
+    def features(self, blocks):
+        """Features of all encoders, in the order of the classifier.
 
         Parameters
         ----------
@@ -98,7 +109,7 @@ class FusionModel(nn.Module):
 
         Returns
         -------
-        torch.Tensor, shape (B, n_classes)
+        list of torch.Tensor, shape (B, 4 * embed_dim)
         """
         features = []
         for name, by_window in self.encoders.items():
@@ -108,4 +119,4 @@ class FusionModel(nn.Module):
             if "1s" in by_window:
                 seconds = by_window["1s"](x.flatten(0, 1)).unflatten(0, (-1, N_SECONDS))  # (B, 5, 4E)
                 features.extend(seconds.unbind(1))
-        return self.head(*features)
+        return features

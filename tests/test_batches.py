@@ -113,7 +113,7 @@ def test_labelled_windows(numbered):
     recordings, data = numbered
     windows = np.array([[3, 2, 2 * 2 + 1], [0, 1, 2]])  # subject 3, trial 2, second window; subject 0, trial 1, first
     labelled = LabelledWindows(recordings, windows, np.array([1, 0]), data.eeg.shape[2])
-    blocks, truth = labelled.take(torch.tensor([0, 1]))
-    assert truth.tolist() == [1, 0]
+    blocks = labelled.take(torch.tensor([0, 1]))
+    assert labelled.truth.tolist() == [1, 0]
     assert blocks["eeg"].shape == (2, 5, 32, 128)
     assert blocks["eeg"][:, :, 0, 0].tolist() == [[3029, 3030, 3031, 3032, 3033], [12, 13, 14, 15, 16]]

@@ -11,10 +11,9 @@ from data_prep.transforms import to_blocks, zscore_channels, zscore_trial
 from utils.errors import InputError
 
 
-def writer(folder, n_subjects=2):
+def writer(folder):
     return PreparedWriter(
         folder,
-        n_subjects,
         name="mine",
         sampling_rate=8,
         eeg_channels=["Cz", "Pz"],
@@ -68,7 +67,7 @@ def test_an_error_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="comes twice"), writer(tmp_path / "mine") as w:
         w.add("a", *subject(rng), sources={})
         w.add("a", *subject(rng), sources={})
-    with pytest.raises(ValueError, match="1 subjects were added, not 2"), writer(tmp_path / "mine") as w:
+    with pytest.raises(InputError, match="1 subjects; at least 2"), writer(tmp_path / "mine") as w:
         w.add("a", *subject(rng), sources={})
     eeg, pps, ratings = subject(rng)
     for change, part in ((lambda: ratings.fill(7), "outside"), (lambda: eeg.fill(np.nan), "NaN")):
@@ -116,9 +115,12 @@ def test_labels_that_are_not_there(folder):
 
 def test_channels_by_name(folder):
     data = open_prepared(folder)
-    assert data.pps_indices([]) == data.pps_indices(["GSR"]) == [0]
+    assert data.pps_names([]) == data.pps_names(["GSR"]) == ["GSR"]
     with pytest.raises(InputError, match=r"ECG.*has GSR"):
-        data.pps_indices(["ECG"])
+        data.pps_names(["ECG"])
+    data.info["pps_channels"] = ["ECG1", "ECG2", "GSR"]
+    assert data.pps_names(["GSR", "ECG"]) == ["GSR", "ECG1", "ECG2"]
+    assert data.pps_names(["ECG2", "ECG"]) == ["ECG2", "ECG1"]
 
 
 def test_blocks_leave_out_what_fills_no_second():

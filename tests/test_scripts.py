@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.prepared import _checksum
+from data_prep.prepared import checksum_of
 from tests.support import ROOT, TINY, assert_refused, call, done, run
 from utils.checkpoints import load_tensors
 from utils.files import sha256
@@ -281,7 +281,7 @@ def poison(folder, trials, value):
     ratings[:, trials] = 10 - ratings[:, trials]
     np.save(folder / "ratings.npy", ratings)
     info["arrays"] = {name: sha256(folder / f"{name}.npy") for name in info["arrays"]}
-    info["checksum"] = _checksum(info)
+    info["checksum"] = checksum_of(info)
     (folder / "dataset.json").write_text(json.dumps(info))
 
 

@@ -82,7 +82,7 @@ def test_help_has_the_comments(constants, capsys):
         ("--folds 1,x", ["--folds", "whole number"]),
         ("--folds 1,1", ["--folds", "twice"]),
         ("--folds -1", ["--folds", "at least 0"]),
-        ("--split odd", ["--split", "window, trial"]),
+        ("--split odd", ["--split", "trial, window"]),
         ("--pps-normalise all", ["--pps-normalise", "trial, none"]),
         ("--data-dir ", ["--data-dir"]),
         ("--permute-labels yes", ["yes"]),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared
-from utils import splits
+from utils import audit, splits
 from utils.errors import InputError
 from utils.settings import Settings
 
@@ -111,12 +111,12 @@ def test_unknown_folds(tmp_path, data):
 def test_audit_counts_what_was_planted():
     test = splits.windows_of(np.array([0, 1]), np.array([0, 1, 2, 3]), 2)  # 2 subjects x 2 trials x 2 windows
     nothing = np.zeros((0, 3), int)
-    assert splits.audit(test, nothing) == {"window": 0, "trial": 0, "subject": 0, "stimulus": 0}
-    assert splits.audit(test, test) == {"window": 1, "trial": 1, "subject": 1, "stimulus": 1}
+    assert audit.count(test, nothing) == {"window": 0, "trial": 0, "subject": 0, "stimulus": 0}
+    assert audit.count(test, test) == {"window": 1, "trial": 1, "subject": 1, "stimulus": 1}
     leak = np.array([[0, 0, 1]])  # one window of subject 0, trial 0
-    assert splits.audit(test, leak) == {"window": 1 / 8, "trial": 2 / 8, "subject": 4 / 8, "stimulus": 4 / 8}
+    assert audit.count(test, leak) == {"window": 1 / 8, "trial": 2 / 8, "subject": 4 / 8, "stimulus": 4 / 8}
     stranger = np.array([[7, 1, 3]])  # another person at stimulus 1
-    assert splits.audit(test, stranger) == {"window": 0, "trial": 0, "subject": 0, "stimulus": 4 / 8}
+    assert audit.count(test, stranger) == {"window": 0, "trial": 0, "subject": 0, "stimulus": 4 / 8}
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,14 @@ def test_audit_of_the_splits(tmp_path, data, split, expected):
     manifest = splits.load_or_create(settings(tmp_path, SPLIT=split), data)
     for fold in manifest.folds:
         test, train = (splits.windows_of(part.subjects, part.rows["5s"], 2) for part in (fold.test, fold.train))
-        assert splits.audit(test, train) == expected
+        assert audit.count(test, train) == expected
         train_1s = splits.windows_of(fold.train.subjects, fold.train.rows["1s"], 12)
-        assert splits.audit(splits.seconds_of(test, 12), train_1s) == expected
+        assert audit.count(splits.seconds_of(test, 12), train_1s) == expected
 
 
 def test_audit_in_words():
     clean = {"window": 0, "trial": 0, "subject": 0, "stimulus": 0}
-    assert "share no window" in splits.audit_in_words({"classifier": clean, "encoder_1s": None})[0]
-    words = " ".join(splits.audit_in_words({"classifier": clean, "encoder_1s": clean | {"trial": 0.5}}))
+    assert "share no window" in audit.in_words({"classifier": clean, "encoder_1s": None})[0]
+    words = " ".join(audit.in_words({"classifier": clean, "encoder_1s": clean | {"trial": 0.5}}))
     assert "recall of the trial, not emotion" in words
-    assert "worthless" in " ".join(splits.audit_in_words({"classifier": clean | {"window": 0.1}}))
+    assert "worthless" in " ".join(audit.in_words({"classifier": clean | {"window": 0.1}}))

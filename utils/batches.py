@@ -17,13 +17,13 @@ class Recordings:
     modalities : list of str
         ``"eeg"``, ``"pps"``.
     pps_channels : list of str
-        Names of the PPS channels to take, in this order.
+        Full names of the PPS channels to take, in this order.
     device : torch.device
         On the CPU the EEG stays in its memory-mapped file.
     """
 
     def __init__(self, data, modalities, pps_channels, device):
-        pps = data.pps_indices(pps_channels)
+        pps = [data.info["pps_channels"].index(name) for name in pps_channels]
         self.blocks = {}
         for name in modalities:
             array = data.eeg if name == "eeg" else np.take(data.pps, pps, axis=3)
@@ -55,7 +55,10 @@ class Recordings:
 
 
 class ContrastiveBatches:
-    """Batches of pre-training: B stimulus windows, each seen by two disjoint groups of N people.
+    """Batches of pre-training: B pairs of groups that must look alike.
+
+    With positives ``"stimulus"`` an item is a stimulus window, and its pair is two disjoint groups of N people who see
+    it. With ``"augmentation"`` an item is one person's window, and its pair is two augmented views of that (N = 1).
 
     Parameters
     ----------
@@ -67,36 +70,43 @@ class ContrastiveBatches:
     n_seconds : int
         Length of a window: 1 or 5.
     batch_size, subjects_per_group : int
-        B and N.
+        B and N; a batch is never larger than there are items.
+    positives : str
+        ``"stimulus"`` or ``"augmentation"``.
     """
 
-    def __init__(self, recordings, subjects, first_seconds, n_seconds, batch_size, subjects_per_group):
+    def __init__(
+        self, recordings, subjects, first_seconds, n_seconds, batch_size, subjects_per_group, positives="stimulus"
+    ):
         self.recordings = recordings
         self.subjects, self.first_seconds, self.n_seconds = subjects, first_seconds, n_seconds
-        self.batch_size, self.subjects_per_group = batch_size, subjects_per_group
-        self.n_steps = N_VARIANTS * len(first_seconds) // batch_size
+        self.subjects_per_group = subjects_per_group if positives == "stimulus" else 1
+        self.positives = positives
+        self.n_items = len(first_seconds) * (1 if positives == "stimulus" else len(subjects))
+        self.batch_size = min(batch_size, self.n_items)
+        self.n_steps = N_VARIANTS * self.n_items // self.batch_size
 
     def shuffle(self):
-        """Order of an epoch: every window once in each variant, in six passes over all windows.
+        """Order of an epoch: every item once in each variant, in six passes over all items.
 
         Returns
         -------
-        windows, variants : torch.Tensor, int64, shape (n_steps, B)
+        items, variants : torch.Tensor, int64, shape (n_steps, B)
             What does not fill a last batch is left out.
         """
-        n, device = len(self.first_seconds), self.subjects.device
-        passes = torch.rand(N_VARIANTS, n, device=device).argsort(1)  # (6, n) windows
-        turns = torch.rand(N_VARIANTS, n, device=device).argsort(0)  # (6, n) variant of each window in each pass
+        n, device = self.n_items, self.subjects.device
+        passes = torch.rand(N_VARIANTS, n, device=device).argsort(1)  # (6, n) items
+        turns = torch.rand(N_VARIANTS, n, device=device).argsort(0)  # (6, n) variant of each item in each pass
         used = self.n_steps * self.batch_size
-        windows, variants = passes.flatten()[:used], turns.gather(1, passes).flatten()[:used]
-        return windows.view(self.n_steps, -1), variants.view(self.n_steps, -1)
+        items, variants = passes.flatten()[:used], turns.gather(1, passes).flatten()[:used]
+        return items.view(self.n_steps, -1), variants.view(self.n_steps, -1)
 
-    def draw(self, windows, variants):
-        """One batch: people drawn for each window, signals gathered and augmented.
+    def draw(self, items, variants):
+        """One batch: people drawn for each item, signals gathered and augmented.
 
         Parameters
         ----------
-        windows, variants : torch.Tensor, int64, shape (B,)
+        items, variants : torch.Tensor, int64, shape (B,)
             A row of what `shuffle` returned.
 
         Returns
@@ -104,16 +114,22 @@ class ContrastiveBatches:
         dict of str to torch.Tensor, shape (2, B, N, C, L)
             By modality; both of the same people and in the same variant, with independent draws.
         """
-        n = self.subjects_per_group
-        order = torch.rand(len(windows), len(self.subjects), device=windows.device).argsort(1)
-        people = self.subjects[order[:, : 2 * n]]  # (B, 2N) distinct: the first N are group 1, the others group 2
+        n, n_windows = self.subjects_per_group, len(self.first_seconds)
+        if self.positives == "stimulus":
+            order = torch.rand(len(items), len(self.subjects), device=items.device).argsort(1)
+            people = self.subjects[order[:, : 2 * n]]  # (B, 2N) distinct: the first N are group 1, the others group 2
+            variants = variants.expand(2, -1)
+        else:
+            people = self.subjects[items // n_windows][:, None].expand(-1, 2)  # (B, 2) the same person twice
+            other = torch.randint(1, N_VARIANTS, variants.shape, device=items.device)
+            variants = torch.stack([variants, (variants + other) % N_VARIANTS])  # two views that differ
         people = people.unflatten(1, (2, n)).transpose(0, 1)  # (2, B, N)
-        first = self.first_seconds[windows][None, :, None].expand_as(people)
+        first = self.first_seconds[items % n_windows][None, :, None].expand_as(people)
         batch = {}
         for name in self.recordings.blocks:
             blocks = self.recordings.take(name, people.flatten(), first.flatten(), self.n_seconds)
             x = blocks.transpose(1, 2).flatten(2).unflatten(0, people.shape)  # (2, B, N, C, L)
-            batch[name] = augment(x, variants[None, :, None].expand_as(people))
+            batch[name] = augment(x, variants[:, :, None].expand_as(people))
         return batch
 
 
@@ -169,8 +185,7 @@ class LabelledWindows:
         return len(self.truth)
 
     def take(self, index):
-        """Windows by position: 1 s blocks by modality, each (len(index), 5, C, rate), and classes (len(index),)."""
+        """1 s blocks of the windows at these positions, by modality, each (len(index), 5, C, rate)."""
         subject, first_second = self.subject[index], self.first_second[index]
         names = self.recordings.blocks
-        blocks = {name: self.recordings.take(name, subject, first_second, self.n_seconds) for name in names}
-        return blocks, self.truth[index]
+        return {name: self.recordings.take(name, subject, first_second, self.n_seconds) for name in names}

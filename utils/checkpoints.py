@@ -1,9 +1,19 @@
 """Checkpoints: nests of plain values and tensors, written whole, read without running code."""
 
+from pathlib import Path
+
 import torch
 
+from models import Encoder
 from utils.errors import InputError
 from utils.files import atomic
+
+FORMAT_VERSION = 1
+SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the settings that made it
+    *("WINDOW", "MODALITIES", "PPS_CHANNELS", "EMBED_DIM", "PROJECTOR_DIMS", "SEED", "BATCH_SIZE"),
+    *("SUBJECTS_PER_GROUP", "POSITIVES", "GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "TEMPERATURE", "LR"),
+    *("WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION"),
+)
 
 
 def save_tensors(path, value):
@@ -41,3 +51,69 @@ def load_tensors(path, remedy, mmap=False):
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged or not a checkpoint of this project (no code in it was run); {remedy}")
     return value
+
+
+def pretrain_folder(run_dir, window, variant):
+    """Folder of a pre-training: of one window size, and of the options that are not the default."""
+    return Path(run_dir) / "_".join(["pretrain", window, *([variant] if variant else [])])
+
+
+def pretrain_path(run_dir, window, variant, fold):
+    """File with the encoders of fold number ``fold``."""
+    return pretrain_folder(run_dir, window, variant) / f"fold_{fold:02d}" / "checkpoint.pt"
+
+
+def load_pretrained(path, window, manifest, remedy, mmap=False):
+    """A pre-training checkpoint, after checking that it is whole and belongs to this run directory's manifest.
+
+    Parameters
+    ----------
+    path : path
+    window : str
+        ``"1s"`` or ``"5s"``.
+    manifest : splits.Manifest
+    remedy : str
+        What to do if it does not; ends the message.
+    mmap : bool
+        Leave tensors in the file until they are used.
+
+    Returns
+    -------
+    dict
+        ``encoders[modality]`` has the ``arguments`` of an `Encoder` and its ``weights``.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, or of another window size, data set or split.
+    """
+    checkpoint = load_tensors(path, remedy, mmap)
+    if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
+        raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
+    if checkpoint.get("window") != window:
+        raise InputError(f"{path} holds encoders of {checkpoint.get('window')} windows, not {window}; {remedy}")
+    if checkpoint.get("manifest_hash") != manifest.hash:
+        raise InputError(f"{path} was trained on another split or data set than split.json says; {remedy}")
+    if not _is_complete(checkpoint):
+        raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
+    return checkpoint
+
+
+def _is_complete(checkpoint):
+    """Whether a checkpoint has all parts, each of its type, and weights that fit their encoders."""
+    types = {"epoch": int, "kept_epoch": int, "history": list, "training": dict}
+    if not all(isinstance(checkpoint.get(name), kind) for name, kind in types.items()):
+        return False
+    try:
+        for encoder in checkpoint["encoders"].values():
+            with torch.device("meta"):  # compares names and sizes without taking memory
+                Encoder(**encoder["arguments"]).load_state_dict(encoder["weights"], assign=True)
+        trained_on = [checkpoint["trained_on"][name] for name in ("subjects", "rows")]
+        return (
+            set(checkpoint["encoders"]) <= {"eeg", "pps"}
+            and set(SAME_ON_RESUME) <= set(checkpoint["settings"])
+            and all(entry["epoch"] == i for i, entry in enumerate(checkpoint["history"], start=1))
+            and all(indices.dtype == torch.int64 and indices.dim() == 1 for indices in trained_on)
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        return False

@@ -12,31 +12,40 @@ from torch.nn import functional as F
 from data_prep import open_prepared
 from models import Encoder, FusionModel
 from models.encoder import paper_arguments
-from utils import recipes, splits
+from utils import audit, recipes, splits
 from utils.batches import LabelledWindows, Recordings
-from utils.checkpoints import load_tensors, save_tensors
+from utils.checkpoints import (
+    FORMAT_VERSION,
+    SAME_ON_RESUME,
+    load_pretrained,
+    load_tensors,
+    pretrain_path,
+    save_tensors,
+)
 from utils.devices import choose_device, derive_seed, provenance
 from utils.errors import InputError
 from utils.files import write_json, write_text
-from utils.pretraining import SAME_ON_RESUME, checkpoint_path, load_checkpoint
 from utils.progress import Progress
 from utils.results import print_summary, summarise
 
-FORMAT_VERSION = 1
 RESULT_DEPENDS_ON = (
-    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "MODALITIES", "RESOLUTIONS", "INIT", "PPS_CHANNELS", "SEED"),
-    *("EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY"),
+    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE", "PPS_CHANNELS"),
+    *("SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY"),
 )
 
 
 def variant_folder(settings):
     """Folder of the results: its name has the label and every option that is not the default."""
-    parts = [settings.LABEL]
+    parts = ["finetune", settings.LABEL]
+    parts += [settings.PRETRAIN_VARIANT] if settings.PRETRAIN_VARIANT else []
     parts += [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
     parts += [settings.RESOLUTIONS] if settings.RESOLUTIONS != "5s+1s" else []
     parts += ["random"] if settings.INIT == "random" else []
+    parts += ["frozen"] if settings.FREEZE else []
+    parts += ["no-gate"] if not settings.GATE else []
     parts += ["permuted"] if settings.PERMUTE_LABELS else []
-    return Path(settings.RUN_DIR) / ("finetune_" + "_".join(parts))
+    parts += [settings.TAG] if settings.TAG else []
+    return Path(settings.RUN_DIR) / "_".join(parts)
 
 
 def finetune(settings):
@@ -64,10 +73,12 @@ class FineTuning:
         self.manifest = splits.load_or_create(settings, self.data)
         self.folds = splits.choose_folds(self.manifest, settings.FOLDS)
         self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
+        if settings.PPS_CHANNELS:
+            settings.PPS_CHANNELS = self.data.pps_names(settings.PPS_CHANNELS)
         for fold in self.folds:  # a missing checkpoint shows now, not after hours of work
             for checkpoint in self._checkpoints(fold).values():
                 settings.PPS_CHANNELS = checkpoint["settings"]["PPS_CHANNELS"]
-        recipes.fill(settings, recipes.FINETUNE, self.data)
+        recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
         settings.THRESHOLD = self.data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
@@ -109,13 +120,13 @@ class FineTuning:
         """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
         checkpoints = {}
         for resolution in self.resolutions:
-            path = checkpoint_path(self.settings.RUN_DIR, resolution, fold.index)
+            path = pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
             if self.settings.INIT == "random" and not path.exists():
                 continue
             remedy = f"run main_pretrain_{resolution}.py with this --run-dir first, or use --init random"
-            checkpoint = load_checkpoint(path, resolution, self.manifest, remedy, mmap=True)
+            checkpoint = load_pretrained(path, resolution, self.manifest, remedy, mmap=True)
             channels = checkpoint["settings"]["PPS_CHANNELS"]
-            if self.settings.PPS_CHANNELS not in ([], channels):
+            if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
                 raise InputError(
                     f"{path} was trained on the PPS channels {','.join(channels)}, not "
                     f"{','.join(self.settings.PPS_CHANNELS)}; use the same --pps-channels, or another --run-dir"
@@ -147,7 +158,7 @@ class FineTuning:
                 if self.settings.INIT == "pretrained":
                     encoder.load_state_dict(checkpoints[resolution]["encoders"][modality]["weights"])
                 encoders[modality][resolution] = encoder
-        return FusionModel(encoders, len(self.class_names)).to(self.device)
+        return FusionModel(encoders, len(self.class_names), self.settings.GATE).to(self.device)
 
     def _identity(self, checkpoints):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
@@ -205,22 +216,25 @@ class FineTuning:
         save_tensors(path, result)  # the last file: where it is, the fold is complete
 
     def _train(self, fold, model, windows):
-        """Train all weights with cross-entropy; returns one entry of the log per epoch."""
+        """Train with cross-entropy, all weights or with FREEZE the head's; returns one entry of the log per epoch."""
         settings, n = self.settings, len(windows)
+        trained, forward = model, lambda index: model(windows.take(index))
+        if settings.FREEZE:
+            features = self._features(model, windows)
+            trained, forward = model.head, lambda index: model.head([feature[index] for feature in features])
         optimizer = torch.optim.Adam(
-            model.parameters(), settings.LR, weight_decay=settings.WEIGHT_DECAY, fused=self.device.type != "mps"
+            trained.parameters(), settings.LR, weight_decay=settings.WEIGHT_DECAY, fused=self.device.type != "mps"
         )
         scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
-        n_batches = math.ceil(n / settings.BATCH_SIZE)
+        n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
         history = []
         with Progress(desc=f"fold {fold.index}", total=settings.EPOCHS * n_batches, unit="step") as progress:
             for epoch in range(1, settings.EPOCHS + 1):
-                model.train()
+                trained.train()
                 loss_sum, hits = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
                 order = torch.randperm(n, device=self.device)
-                for index in order.tensor_split(n_batches):  # batches of nearly equal size, none of a single window
-                    blocks, truth = windows.take(index)
-                    scores = model(blocks)
+                for index in order.tensor_split(n_batches):
+                    scores, truth = forward(index), windows.truth[index]
                     loss = F.cross_entropy(scores, truth)
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
@@ -243,9 +257,15 @@ class FineTuning:
     @torch.no_grad()
     def _predict(self, model, windows):
         """Class probabilities (n, n_classes) of all windows."""
+        return model.head(self._features(model, windows)).softmax(1).cpu()
+
+    @torch.no_grad()
+    def _features(self, model, windows):
+        """Features of all windows, a list of (n, width); the whole model is in evaluation mode afterwards."""
         model.eval()
         chunks = torch.arange(len(windows), device=self.device).split(self.settings.BATCH_SIZE)
-        return torch.cat([model(windows.take(index)[0]).softmax(1) for index in chunks]).cpu()
+        parts = [model.features(windows.take(index)) for index in chunks]
+        return [torch.cat(feature) for feature in zip(*parts, strict=True)]
 
     def _windows(self, part):
         """(subject, trial, 5 s row) of every window of a part of a fold."""
@@ -261,7 +281,7 @@ class FineTuning:
     def _audit(self, checkpoints, train, test):
         """What classifier and encoders saw of the test windows."""
         seconds = self.data.eeg.shape[2]
-        audit = {"classifier": splits.audit(test, train), "encoder_1s": None, "encoder_5s": None}
+        counts = {"classifier": audit.count(test, train), "encoder_1s": None, "encoder_5s": None}
         for resolution in self.resolutions:
             n_seconds = splits.RESOLUTIONS[resolution]
             seen = np.zeros((0, 3), int)
@@ -269,8 +289,8 @@ class FineTuning:
                 subjects, rows = (checkpoints[resolution]["trained_on"][name].numpy() for name in ("subjects", "rows"))
                 seen = splits.windows_of(subjects, rows, seconds // n_seconds)
             tested = test if resolution == "5s" else splits.seconds_of(test, seconds)
-            audit[f"encoder_{resolution}"] = splits.audit(tested, seen)
-        return audit
+            counts[f"encoder_{resolution}"] = audit.count(tested, seen)
+        return counts
 
     # --- results
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,18 +11,18 @@ from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments
 from utils import recipes, splits
 from utils.batches import ContrastiveBatches, Recordings
-from utils.checkpoints import load_tensors, save_tensors
+from utils.checkpoints import (
+    FORMAT_VERSION,
+    SAME_ON_RESUME,
+    load_pretrained,
+    pretrain_folder,
+    pretrain_path,
+    save_tensors,
+)
 from utils.devices import choose_device, derive_seed, provenance
 from utils.errors import InputError
 from utils.files import write_text
 from utils.progress import Progress
-
-FORMAT_VERSION = 1
-MODALITIES = ("eeg", "pps")
-SAME_ON_RESUME = (  # a checkpoint is continued only with the settings that made it
-    *("WINDOW", "EMBED_DIM", "PROJECTOR_DIMS", "PPS_CHANNELS", "SEED", "BATCH_SIZE", "SUBJECTS_PER_GROUP"),
-    *("TEMPERATURE", "LR", "WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION"),
-)
 
 
 def pretrain(settings):
@@ -41,22 +40,37 @@ def pretrain(settings):
     data = open_prepared(settings.DATA_DIR)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
-    filled = recipes.fill(settings, recipes.PRETRAIN, data)
+    filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)
     _fit_sizes(settings, filled, manifest)
+    _switches(settings)
     device = choose_device(settings.DEVICE)
-    recordings = Recordings(data, MODALITIES, settings.PPS_CHANNELS, device)
+    recordings = Recordings(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS, device)
     for fold in folds:
         FoldPretraining(settings, data, manifest, fold, recordings, device).run()
-    print(f"encoders of {len(folds)} folds are in {stage_folder(settings.RUN_DIR, settings.WINDOW)}")
-    following = "main_pretrain_5s.py" if settings.WINDOW == "1s" else "Fine_tuning/fine_tuning.py"
-    print(f"next: python {following} --data-dir {settings.DATA_DIR} --run-dir {settings.RUN_DIR}")
+    name, window = variant(settings), settings.WINDOW
+    print(f"encoders of {len(folds)} folds are in {pretrain_folder(settings.RUN_DIR, window, name)}")
+    following = "main_pretrain_5s.py" if window == "1s" else "Fine_tuning/fine_tuning.py"
+    which = f" --pretrain-variant {name}" if name and window == "5s" else ""
+    print(f"next: python {following} --data-dir {settings.DATA_DIR} --run-dir {settings.RUN_DIR}{which}")
+
+
+def _switches(settings):
+    """The terms of the loss that the modalities allow: (modalities with a group loss, whether CM-CA is on)."""
+    modalities = settings.MODALITIES.split("+")
+    group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
+    align = settings.CMCA and len(modalities) == 2
+    if not group_losses and not align:
+        raise InputError("no loss is left: leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
+    return group_losses, align
 
 
 def _fit_sizes(settings, filled, manifest):
     """Groups no larger than half the training subjects: the recipe's size is cut, the user's own is refused."""
+    if settings.POSITIVES == "augmentation":
+        return
     most = min(len(fold.train.subjects) for fold in manifest.folds) // 2
     if most < 1:
-        raise InputError("groups of people need at least 2 training subjects in every fold; add recordings")
+        raise InputError("two groups need at least 2 training subjects in every fold; use --positives augmentation")
     if settings.SUBJECTS_PER_GROUP > most:
         if "SUBJECTS_PER_GROUP" not in filled:
             asked = settings.SUBJECTS_PER_GROUP
@@ -65,14 +79,14 @@ def _fit_sizes(settings, filled, manifest):
         print(f"SUBJECTS_PER_GROUP {most}: half the training subjects")
 
 
-def stage_folder(run_dir, window):
-    """Folder of the pre-training of one window size, ``"1s"`` or ``"5s"``."""
-    return Path(run_dir) / f"pretrain_{window}"
-
-
-def checkpoint_path(run_dir, window, fold):
-    """File with the encoders of fold number ``fold``."""
-    return stage_folder(run_dir, window) / f"fold_{fold:02d}" / "checkpoint.pt"
+def variant(settings):
+    """Name of the options that are not the default, for the folder: variants sit side by side in a run directory."""
+    parts = [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
+    for name in ("GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA"):
+        parts += [] if getattr(settings, name) else ["no-" + name.lower().replace("_", "-")]
+    parts += ["augmentation"] if settings.POSITIVES == "augmentation" else []
+    parts += [settings.TAG] if settings.TAG else []
+    return "_".join(parts)
 
 
 class FoldPretraining:
@@ -80,7 +94,7 @@ class FoldPretraining:
 
     def __init__(self, settings, data, manifest, fold, recordings, device):
         self.settings, self.data, self.manifest, self.fold, self.device = settings, data, manifest, fold, device
-        self.path = checkpoint_path(settings.RUN_DIR, settings.WINDOW, fold.index)
+        self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
         self.rows, self.validation_rows = self._hold_out(fold.train.rows[settings.WINDOW])
         self.batches = self._batches(recordings, self.rows)
@@ -107,7 +121,7 @@ class FoldPretraining:
         n_steps = self.batches.n_steps
         print(
             f"fold {self.fold.index}: {len(self.rows)} windows of {settings.WINDOW} x {len(self.batches.subjects)} "
-            f"subjects, {n_steps} steps per epoch, epochs {self.epoch + 1} to {settings.EPOCHS}"
+            f"subjects, {n_steps} batches of {self.batches.batch_size}, epochs {self.epoch + 1} to {settings.EPOCHS}"
         )
         progress = Progress(
             desc=f"{settings.WINDOW} fold {self.fold.index}",
@@ -125,10 +139,9 @@ class FoldPretraining:
                 self.epoch += 1
                 entry = {"epoch": self.epoch, **metrics, "steps": n_steps, "seconds": time.perf_counter() - start}
                 self.history.append(entry)
-                progress.note(
-                    f"epoch {self.epoch}, loss {metrics['loss']:.3f}, accuracy EEG {metrics['accuracy_eeg']:.2f} "
-                    f"PPS {metrics['accuracy_pps']:.2f} (chance {1 / self.batches.batch_size:.2f})"
-                )
+                accuracy = [f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses]
+                chance = f"(chance {1 / self.batches.batch_size:.2f})"
+                progress.note(f"epoch {self.epoch}, loss {metrics['loss']:.3f}, accuracy {' '.join(accuracy)} {chance}")
                 if self.epoch % settings.SAVE_EVERY == 0 or self.epoch == settings.EPOCHS:
                     self._save()
 
@@ -177,12 +190,12 @@ class FoldPretraining:
         return dict(zip(metrics, values.mean(axis=0).tolist(), strict=True))
 
     def _hold_out(self, rows):
-        """Training rows, and those set aside for KEEP = "best": whole trials unless windows are split."""
+        """Training rows, and those set aside for KEEP = "best": whole trials, unless windows are split."""
         settings = self.settings
         if settings.KEEP == "last":
             return rows, rows[:0]
         per_trial = self.data.eeg.shape[2] // self.n_seconds
-        units = rows if self.manifest.split == "window" else rows // per_trial
+        units = rows if self.manifest.split in ("window", "authors") else rows // per_trial
         distinct = np.unique(units)
         n = max(1, round(settings.VALIDATION_FRACTION * len(distinct)))
         if len(distinct) < 2:
@@ -193,18 +206,20 @@ class FoldPretraining:
 
     def _batches(self, recordings, rows):
         settings, subjects = self.settings, self.fold.train.subjects
-        if len(rows) < 2:
-            raise InputError(f"fold {self.fold.index} has {len(rows)} windows to contrast; at least 2 are needed")
         per_trial = self.data.eeg.shape[2] // self.n_seconds
         first_seconds = rows // per_trial * self.data.eeg.shape[2] + rows % per_trial * self.n_seconds
-        return ContrastiveBatches(
+        batches = ContrastiveBatches(
             recordings,
             torch.from_numpy(subjects).to(self.device),
             torch.from_numpy(first_seconds).to(self.device),
             self.n_seconds,
-            min(settings.BATCH_SIZE, len(rows)),
+            settings.BATCH_SIZE,
             settings.SUBJECTS_PER_GROUP,
+            settings.POSITIVES,
         )
+        if batches.n_items < 2:
+            raise InputError(f"fold {self.fold.index} has a single window, which has no other to be told from")
+        return batches
 
     def _build(self, recordings):
         n_samples = self.n_seconds * self.data.rate
@@ -212,7 +227,7 @@ class FoldPretraining:
         for name in recordings.blocks:
             arguments = paper_arguments(name, recordings.n_channels(name), n_samples, self.settings.EMBED_DIM)
             encoders[name] = Encoder(**arguments, projector_dims=self.settings.PROJECTOR_DIMS)
-        return ContrastiveModel(encoders, self.settings.TEMPERATURE)
+        return ContrastiveModel(encoders, self.settings.TEMPERATURE, *_switches(self.settings))
 
     def _seed(self, part):
         return derive_seed(self.settings.SEED, self.settings.WINDOW, self.fold.index, part)
@@ -255,7 +270,7 @@ class FoldPretraining:
         """Take up the checkpoint's state."""
         settings, path = self.settings, self.path
         remedy = "use --no-resume to start again, or another --run-dir"
-        checkpoint = load_checkpoint(path, settings.WINDOW, self.manifest, remedy)
+        checkpoint = load_pretrained(path, settings.WINDOW, self.manifest, remedy)
         for name in SAME_ON_RESUME:
             before, now = checkpoint["settings"].get(name), settings.as_dict()[name]
             if before != now:
@@ -270,58 +285,3 @@ class FoldPretraining:
             self.epoch, self.history = checkpoint["epoch"], checkpoint["history"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
             raise InputError(f"{path} does not hold the state of this training; {remedy}") from None
-
-
-def load_checkpoint(path, window, manifest, remedy, mmap=False):
-    """A pre-training checkpoint, after checking that it belongs to this run directory's manifest.
-
-    Parameters
-    ----------
-    path : path
-    window : str
-        ``"1s"`` or ``"5s"``.
-    manifest : splits.Manifest
-    remedy : str
-        What to do if it does not; ends the message.
-    mmap : bool
-        Leave tensors in the file until they are used.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        If it is missing, damaged, or of another window size, data set or split.
-    """
-    checkpoint = load_tensors(path, remedy, mmap)
-    if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
-        raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
-    if checkpoint.get("window") != window:
-        raise InputError(f"{path} holds encoders of {checkpoint.get('window')} windows, not {window}; {remedy}")
-    if checkpoint.get("manifest_hash") != manifest.hash:
-        raise InputError(f"{path} was trained on another split or data set than split.json says; {remedy}")
-    if not _is_complete(checkpoint):
-        raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
-    return checkpoint
-
-
-def _is_complete(checkpoint):
-    """Whether a checkpoint has all parts, each of its type, and weights that fit their encoders."""
-    types = {"epoch": int, "kept_epoch": int, "history": list, "training": dict}
-    if not all(isinstance(checkpoint.get(name), kind) for name, kind in types.items()):
-        return False
-    try:
-        for encoder in checkpoint["encoders"].values():
-            with torch.device("meta"):  # compares names and sizes without taking memory
-                Encoder(**encoder["arguments"]).load_state_dict(encoder["weights"], assign=True)
-        trained_on = [checkpoint["trained_on"][name] for name in ("subjects", "rows")]
-        return (
-            set(checkpoint["encoders"]) <= set(MODALITIES)
-            and set(SAME_ON_RESUME) <= set(checkpoint["settings"])
-            and all(entry["epoch"] == i for i, entry in enumerate(checkpoint["history"], start=1))
-            and all(indices.dtype == torch.int64 and indices.dim() == 1 for indices in trained_on)
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
-        return False

@@ -1,21 +1,30 @@
-"""Hyper-parameters by data set and protocol, in one table; a constant that is not None goes before them."""
+"""Hyper-parameters by data set and protocol, in one table; a constant that is not None goes before them.
 
-from utils.errors import InputError
+The paper's batches across subjects are 128 (DEAP) or 32 (DREAMER) windows. Here a batch is counted in positive pairs'
+stimulus windows: B of them, each seen by two groups of N people, are 2 B N windows.
+"""
 
-_BATCHES = dict(BATCH_SIZE=8, SUBJECTS_PER_GROUP=2, TEMPERATURE=0.1)
-PRETRAIN = {  # by recipe and data set
-    ("paper", "DEAP"): _BATCHES | dict(EPOCHS=500, LR=7e-4, WEIGHT_DECAY=1e-3),
-    ("paper", "DREAMER"): _BATCHES | dict(EPOCHS=500, LR=1e-4, WEIGHT_DECAY=1e-3),
+_DEPENDENT = dict(EPOCHS=500, WEIGHT_DECAY=1e-3, BATCH_SIZE=8, SUBJECTS_PER_GROUP=2, TEMPERATURE=0.1)
+_CROSS = dict(EPOCHS=500, WEIGHT_DECAY=1e-3, SUBJECTS_PER_GROUP=2, TEMPERATURE=0.07)
+_TUNING = dict(LR=1e-3, WEIGHT_DECAY=0.0, BATCH_SIZE=256)
+
+PRETRAIN = {  # by recipe, data set and protocol
+    ("paper", "DEAP", "subject-dependent"): _DEPENDENT | dict(LR=7e-4),
+    ("paper", "DREAMER", "subject-dependent"): _DEPENDENT | dict(LR=1e-4),
+    ("paper", "DEAP", "cross-subject"): _CROSS | dict(LR=7e-4, BATCH_SIZE=32),
+    ("paper", "DREAMER", "cross-subject"): _CROSS | dict(LR=1e-4, BATCH_SIZE=8),
 }
 FINETUNE = {
-    ("paper", "DEAP"): dict(EPOCHS=6, LR=1e-3, WEIGHT_DECAY=0.0, BATCH_SIZE=256),
-    ("paper", "DREAMER"): dict(EPOCHS=15, LR=1e-3, WEIGHT_DECAY=0.0, BATCH_SIZE=256),
+    ("paper", "DEAP", "subject-dependent"): _TUNING | dict(EPOCHS=6),
+    ("paper", "DREAMER", "subject-dependent"): _TUNING | dict(EPOCHS=15),
+    ("paper", "DEAP", "cross-subject"): _TUNING | dict(EPOCHS=10),
+    ("paper", "DREAMER", "cross-subject"): _TUNING | dict(EPOCHS=10),
 }
 PPS_CHANNELS = {"DEAP": ["GSR"]}  # what the paper uses; all channels of any other data set
 
 
-def fill(settings, table, data):
-    """Settings with the recipe's value in place of every None, and the PPS channels of the paper in place of none.
+def fill(settings, table, data, protocol):
+    """Put the recipe's value in place of every None, and the paper's PPS channels in place of none.
 
     Parameters
     ----------
@@ -25,20 +34,18 @@ def fill(settings, table, data):
         ``PRETRAIN`` or ``FINETUNE``.
     data : data_prep.Prepared
         Its name chooses the row; a data set that the paper does not know takes DEAP's.
+    protocol : str
 
     Returns
     -------
     list of str
         Names that the recipe filled, for those who may adapt them.
     """
-    known = data.name if (settings.RECIPE, data.name) in table else "DEAP"
-    row = table[settings.RECIPE, known]
+    known = data.name if (settings.RECIPE, data.name, protocol) in table else "DEAP"
+    row = table[settings.RECIPE, known, protocol]
     filled = [name for name in row if getattr(settings, name) is None]
     for name in filled:
         setattr(settings, name, row[name])
-    if not settings.PPS_CHANNELS:
-        settings.PPS_CHANNELS = PPS_CHANNELS.get(data.name, list(data.info["pps_channels"]))
-    if not settings.PPS_CHANNELS:
-        raise InputError(f"{data.folder} has no PPS channels")
-    print(f"recipe {settings.RECIPE} ({known}): " + ", ".join(f"{name} {getattr(settings, name)}" for name in filled))
+    settings.PPS_CHANNELS = data.pps_names(settings.PPS_CHANNELS or PPS_CHANNELS.get(data.name, []))
+    print(f"recipe {settings.RECIPE} ({known}, {protocol}): {', '.join(f'{n} {row[n]}' for n in filled) or 'nothing'}")
     return filled

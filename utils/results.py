@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils import metrics, splits
+from utils import audit, metrics
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
 
@@ -72,7 +72,7 @@ def summarise(results, subjects, protocol):
         part: seen and {key: float(share @ [fold["audit"][part][key] for fold in folds]) for key in seen}
         for part, seen in folds[0]["audit"].items()
     }
-    summary["audit_in_words"] = splits.audit_in_words(summary["audit"])
+    summary["audit_in_words"] = audit.in_words(summary["audit"])
     return summary
 
 

@@ -4,6 +4,7 @@ import argparse
 import ast
 import io
 import math
+import re
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Rule:
-    """What values a constant may take. ``kind``: path, text, int, float, bool, ints or names."""
+    """What values a constant may take. ``kind``: path, text, tag (for a file's name), int, float, bool, ints, names."""
 
     kind: str
     choices: tuple = ()
@@ -43,8 +44,8 @@ RULES = {
     "RAW_DIR": Rule("path"),
     "OUT_DIR": Rule("path"),
     # protocol
-    "PROTOCOL": _choice("subject-dependent", optional=True),
-    "SPLIT": _choice("window", "trial", optional=True),
+    "PROTOCOL": _choice("subject-dependent", "cross-subject", optional=True),
+    "SPLIT": _choice("trial", "window", "authors", "subject", "subject+trial", optional=True),
     "N_FOLDS": _count(2, optional=True),
     "FOLDS": Rule("ints", least=0),
     "SEED": Rule("int", least=0, most=2**32 - 1),
@@ -61,6 +62,15 @@ RULES = {
     "MODALITIES": _choice("eeg+pps", "eeg", "pps"),
     "RESOLUTIONS": _choice("5s+1s", "5s", "1s"),
     "INIT": _choice("pretrained", "random"),
+    "PRETRAIN_VARIANT": Rule("tag"),
+    "FREEZE": Rule("bool"),
+    "GATE": Rule("bool"),
+    "TAG": Rule("tag"),
+    # losses
+    "GROUP_LOSS_EEG": Rule("bool"),
+    "GROUP_LOSS_PPS": Rule("bool"),
+    "CMCA": Rule("bool"),
+    "POSITIVES": _choice("stimulus", "augmentation"),
     # training
     "RECIPE": _choice("paper"),
     "EPOCHS": _count(0, optional=True),
@@ -76,6 +86,10 @@ RULES = {
     "DEVICE": _choice("auto", "cpu", "cuda", "mps"),
     # preparation and synthetic recordings
     "PPS_NORMALISE": _choice("trial", "none"),
+    "RAW_FILE": Rule("path"),
+    "SEGMENT": _choice("first", "last"),
+    "SEGMENT_SECONDS": _count(5),
+    "SHORT_TRIALS": _choice("error", "drop"),
     "FORMAT": _choice("deap", "dreamer"),
     "SUBJECTS": _count(1),
     "TRIALS": _count(1),
@@ -191,6 +205,10 @@ def _check_one(rule, value, where):
     if rule.kind == "bool":
         if not isinstance(value, bool):
             raise InputError(f"{where} must be True or False, not {value!r}")
+        return value
+    if rule.kind == "tag":
+        if not isinstance(value, str) or not re.fullmatch(r"[\w+.-]{0,100}", value):
+            raise InputError(f"{where} may have letters, digits, '_', '+', '-' and '.' only, not {value!r}")
         return value
     if not isinstance(value, str | Path) or not str(value):
         raise InputError(f"{where} must be a text, not {value!r}")

@@ -1,7 +1,8 @@
-"""Who is trained on and who is tested: one manifest per run directory, and the audit of what both shared."""
+"""Who is trained on and who is tested: one manifest per run directory."""
 
 import hashlib
 import json
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,15 @@ from utils.errors import InputError
 from utils.files import read_json, write_text
 
 FORMAT_VERSION = 1
-SPLITS = {"subject-dependent": ("trial", "window")}  # protocol: its splits, the default first
+SPLITS = {  # by protocol, the default first
+    "subject-dependent": ("trial", "window", "authors"),
+    "cross-subject": ("subject", "subject+trial"),
+}
 WINDOW_SECONDS = 5
 RESOLUTIONS = {"1s": 1, "5s": WINDOW_SECONDS}  # seconds per window
 DEFAULT_FOLDS = 10
+TRIAL_PARTS = 4  # subject+trial: each fold holds out one of so many parts of the trials
+AUTHORS_SEED, AUTHORS_FOLDS = 42, 10
 REMEDY = "use another --run-dir, or delete this one"
 
 
@@ -90,7 +96,8 @@ def load_or_create(settings, data):
     """
     path = Path(settings.RUN_DIR) / "split.json"
     if not path.exists():
-        protocol = settings.PROTOCOL or "subject-dependent"
+        of_split = next((p for p, names in SPLITS.items() if settings.SPLIT in names), "subject-dependent")
+        protocol = settings.PROTOCOL or of_split
         split = settings.SPLIT or SPLITS[protocol][0]
         content = _create(data, protocol, split, settings.N_FOLDS, settings.SEED)
         write_text(path, "{\n" + ",\n".join(f"{json.dumps(k)}: {_compact(v)}" for k, v in content.items()) + "\n}\n")
@@ -116,24 +123,15 @@ def _create(data, protocol, split, n_folds, seed):
     if split not in SPLITS[protocol]:
         raise InputError(f"--split {split} does not go with --protocol {protocol}; use {' or '.join(SPLITS[protocol])}")
     n_subjects, trials, seconds = data.eeg.shape[:3]
-    windows = seconds // WINDOW_SECONDS
-    by_trial = np.arange(trials * windows).reshape(trials, windows)
-    units = by_trial if split == "trial" else by_trial.reshape(-1, 1)  # what is held out together
-    if n_folds is None:
-        n_folds = min(DEFAULT_FOLDS, len(units))
-    if n_folds > len(units):
-        raise InputError(f"--n-folds {n_folds} is more than the {len(units)} {split}s to hold out; use fewer folds")
-    order = np.random.default_rng([seed, 5]).permutation(len(units))
-    folds = []
-    for held_out in np.array_split(order, n_folds):
-        test = np.zeros(len(units), bool)
-        test[held_out] = True
-        fold = {}
-        for part, chosen in (("train", ~test), ("test", test)):
-            rows = np.sort(units[chosen].ravel())
-            rows = {"1s": seconds_of_windows(rows, seconds).ravel().tolist(), "5s": rows.tolist()}
-            fold[part] = {"subjects": list(range(n_subjects)), "rows": rows}
-        folds.append(fold)
+    if seconds < WINDOW_SECONDS:
+        raise InputError(f"{data.folder} has trials of {seconds} s; at least {WINDOW_SECONDS} are needed")
+    rng = np.random.default_rng([seed, 5])
+    if protocol == "cross-subject":
+        folds = _subject_folds(rng, n_subjects, trials, seconds, split, n_folds)
+    elif split == "authors":
+        folds = _authors_folds(n_subjects, trials, seconds, n_folds)
+    else:
+        folds = _window_folds(rng, n_subjects, trials, seconds, split, n_folds)
     content = {
         "format_version": FORMAT_VERSION,
         "dataset": data.name,
@@ -147,6 +145,75 @@ def _create(data, protocol, split, n_folds, seed):
         "folds": folds,
     }
     return content | {"hash": _hash(content)}
+
+
+def _part(subjects, rows_5s, seconds, rows_1s=None):
+    """One part of a fold for the manifest; the 1 s rows are those inside the 5 s rows unless they are given."""
+    rows_5s = np.sort(np.asarray(rows_5s).ravel())
+    rows_1s = seconds_of_windows(rows_5s, seconds) if rows_1s is None else np.sort(rows_1s)
+    rows = {"1s": rows_1s.ravel().tolist(), "5s": rows_5s.tolist()}
+    return {"subjects": [int(subject) for subject in sorted(subjects)], "rows": rows}
+
+
+def _groups(rng, n, n_folds, what):
+    """Indices 0..n-1 in ``n_folds`` groups of nearly equal size, drawn by ``rng``."""
+    if n_folds > n:
+        raise InputError(f"--n-folds {n_folds} is more than the {n} {what} to hold out; use fewer folds")
+    return np.array_split(rng.permutation(n), n_folds)
+
+
+def _window_folds(rng, n_subjects, trials, seconds, split, n_folds):
+    """Subject-dependent: trials or single windows are held out, for all subjects."""
+    rows = np.arange(trials * (seconds // WINDOW_SECONDS))
+    units = rows.reshape(trials, -1) if split == "trial" else rows[:, None]  # what is held out together
+    people = range(n_subjects)
+    folds = []
+    for held_out in _groups(rng, len(units), n_folds or min(DEFAULT_FOLDS, len(units)), f"{split}s"):
+        train = np.delete(units, held_out, axis=0)
+        folds.append({"train": _part(people, train, seconds), "test": _part(people, units[held_out], seconds)})
+    return folds
+
+
+def _subject_folds(rng, n_subjects, trials, seconds, split, n_folds):
+    """Cross-subject: one subject or a group is held out; with subject+trial, and tested on held-out trials only."""
+    if n_subjects < 2:
+        raise InputError("--protocol cross-subject needs at least 2 subjects")
+    one_each = n_folds in (None, n_subjects)
+    groups = np.arange(n_subjects)[:, None] if one_each else _groups(rng, n_subjects, n_folds, "subjects")
+    by_trial = np.arange(trials * (seconds // WINDOW_SECONDS)).reshape(trials, -1)
+    if split == "subject":
+        trial_parts = [(by_trial, by_trial)]  # training rows, test rows
+    else:
+        held_out = _groups(rng, trials, min(TRIAL_PARTS, trials), "trials")
+        trial_parts = [(np.delete(by_trial, part, axis=0), by_trial[part]) for part in held_out]
+    folds = []
+    for index, group in enumerate(groups):
+        train, test = trial_parts[index % len(trial_parts)]
+        others = np.setdiff1d(np.arange(n_subjects), group)
+        folds.append({"train": _part(others, train, seconds), "test": _part(group, test, seconds)})
+    return folds
+
+
+def _authors_folds(n_subjects, trials, seconds, n_folds):
+    """The authors' index shuffles, 1 s and 5 s rows apart: test windows get into the training rows of 1 s."""
+    if n_folds not in (None, AUTHORS_FOLDS):
+        raise InputError(f"--n-folds {n_folds}: the authors' split has {AUTHORS_FOLDS} folds")
+    shuffled = {}
+    for resolution, length in RESOLUTIONS.items():
+        rows = list(range(trials * (seconds // length)))
+        if len(rows) < AUTHORS_FOLDS:
+            raise InputError(f"--split authors needs at least {AUTHORS_FOLDS} windows of {resolution}, not {len(rows)}")
+        random.Random(AUTHORS_SEED).shuffle(rows)
+        shuffled[resolution] = rows
+    folds = []
+    for index in range(AUTHORS_FOLDS):
+        parts = {"train": {}, "test": {}}
+        for resolution, rows in shuffled.items():
+            n = round(len(rows) / AUTHORS_FOLDS)
+            start, stop = index * n, len(rows) if index == AUTHORS_FOLDS - 1 else (index + 1) * n
+            parts["test"][resolution], parts["train"][resolution] = rows[start:stop], rows[:start] + rows[stop:]
+        folds.append({name: _part(range(n_subjects), p["5s"], seconds, np.array(p["1s"])) for name, p in parts.items()})
+    return folds
 
 
 def _compact(value):
@@ -209,44 +276,3 @@ def seconds_of(windows, seconds):
     """The 1 s windows (5n, 3) inside 5 s windows (n, 3), both as (subject, trial, row)."""
     rows = seconds_of_windows(windows[:, 2], seconds)
     return np.column_stack([np.repeat(windows[:, :2], WINDOW_SECONDS, axis=0), rows.ravel()])
-
-
-def audit(test, seen):
-    """What training data shared with the test data, counted from the windows that were really used.
-
-    Parameters
-    ----------
-    test, seen : numpy.ndarray, int, shape (n, 3)
-        (subject, trial, row) of every window; an empty ``seen`` for weights that were never trained.
-
-    Returns
-    -------
-    dict of str to float
-        Fraction of the test windows whose ``window``, ``trial`` (this subject's), ``subject`` and ``stimulus``
-        (the trial of any subject) are among ``seen``.
-    """
-    keys = {"window": [0, 2], "trial": [0, 1], "subject": [0], "stimulus": [1]}
-    size = 1 + max(int(test.max()), int(seen.max()) if len(seen) else 0)
-    fractions = {}
-    for name, columns in keys.items():
-        codes = [sum(part[:, column] * size**i for i, column in enumerate(columns)) for part in (test, seen)]
-        fractions[name] = float(np.isin(*codes).mean())
-    return fractions
-
-
-def audit_in_words(audit):
-    """Sentences for a person who has to judge the number, from the audit of classifier and encoders."""
-    keys = ("window", "trial", "subject", "stimulus")
-    seen = {key: max(part[key] for part in audit.values() if part) for key in keys}
-    lines = []
-    if seen["window"] > 0:
-        lines.append(f"{seen['window']:.0%} of the test windows themselves were seen in training: a worthless number")
-    if seen["trial"] > 0:
-        lines.append(
-            "test windows come from trials seen in training: this number measures recall of the trial, not emotion"
-        )
-    if seen["subject"] > 0:
-        lines.append("test subjects were seen in training: this number does not speak of new people")
-    if seen["stimulus"] > 0:
-        lines.append("test stimuli were seen in training (by other people or the same): not of new stimuli")
-    return lines or ["training and test data share no window, trial, subject or stimulus"]

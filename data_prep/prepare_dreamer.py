@@ -1,0 +1,95 @@
+"""Prepare DREAMER: DREAMER.mat -> one prepared folder, for every label and window size.
+
+    python data_prep/prepare_dreamer.py --raw-file DREAMER.mat --out-dir data/DREAMER
+
+Of each clip 60 s are kept, the first as in the paper or the last. The ECG is resampled from 256 to 128 Hz.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import utils.errors
+from data_prep import dreamer
+from data_prep.writer import PreparedWriter
+from utils.errors import InputError
+from utils.files import sha256
+from utils.progress import Progress
+from utils.settings import read_settings
+
+RAW_FILE = "DREAMER.mat"  # the data set's one file
+OUT_DIR = "data/DREAMER"  # prepared folder to write
+SEGMENT = "first"  # part of each clip to keep: first (the paper's) | last, when the emotion has grown
+SEGMENT_SECONDS = 60  # length of that part in s, at least 5
+SHORT_TRIALS = "error"  # clips that are shorter: error | drop, for all subjects
+PPS_NORMALISE = "trial"  # trial: each ECG channel standardised over its segment | none
+
+
+def main():
+    settings = read_settings(globals())
+    kept = find_clips(settings)
+    n_subjects, people = dreamer.read_file(settings.RAW_FILE)
+    stimuli = None if kept is None else [str(index + 1) for index in kept]
+    writer = PreparedWriter(
+        settings.OUT_DIR,
+        name="DREAMER",
+        sampling_rate=dreamer.EEG_RATE,
+        eeg_channels=dreamer.EEG_CHANNELS,
+        pps_channels=dreamer.PPS_CHANNELS,
+        ratings=dreamer.RATINGS,
+        rating_range=dreamer.RATING_RANGE,
+        threshold=dreamer.THRESHOLD,
+        preparation={
+            "eeg": "z-score across channels",
+            "pps": settings.PPS_NORMALISE,
+            "segment": f"{settings.SEGMENT} {settings.SEGMENT_SECONDS} s",
+            "baseline_seconds": dreamer.BASELINE_SECONDS,
+        },
+        stimuli=stimuli,
+    )
+    with writer:
+        checksum = {settings.RAW_FILE.name: sha256(settings.RAW_FILE)}
+        for number, person in enumerate(Progress(people, desc="preparing", total=n_subjects, unit="subject"), start=1):
+            clips = person.clips if kept is None else [person.clips[i] for i in kept]
+            ratings = person.ratings if kept is None else person.ratings[kept]
+            blocks = []
+            for index, clip in enumerate(clips, start=1):
+                if dreamer.clip_seconds(clip) < settings.SEGMENT_SECONDS:
+                    seconds = dreamer.clip_seconds(clip)
+                    raise InputError(
+                        f"{settings.RAW_FILE}, subject {number}, clip {index} lasts {seconds} s, less than "
+                        f"{settings.SEGMENT_SECONDS} s; use --short-trials drop or a smaller --segment-seconds"
+                    )
+                options = (settings.SEGMENT, settings.SEGMENT_SECONDS, settings.PPS_NORMALISE)
+                blocks.append(dreamer.to_prepared(clip, *options))
+            eeg, pps = (np.stack(part) for part in zip(*blocks, strict=True))
+            writer.add(f"s{number:02d}", eeg, pps, ratings, sources=checksum)
+    writer.report()
+    print(f"next: python main_pretrain_1s.py --data-dir {settings.OUT_DIR} --run-dir runs/dreamer")
+
+
+def find_clips(settings):
+    """Indices of the clips that are long enough for every subject, or None where short ones are an error."""
+    if settings.SHORT_TRIALS == "error":
+        return None
+    n_subjects, people = dreamer.read_file(settings.RAW_FILE)
+    lengths = [
+        [dreamer.clip_seconds(clip) for clip in person.clips]
+        for person in Progress(people, desc="measuring", total=n_subjects, unit="subject")
+    ]
+    shortest = np.min(lengths, axis=0)
+    kept = np.flatnonzero(shortest >= settings.SEGMENT_SECONDS)
+    if len(kept) < 2:
+        raise InputError(
+            f"--segment-seconds {settings.SEGMENT_SECONDS}: {settings.RAW_FILE} has {len(kept)} such clips"
+        )
+    for index in np.flatnonzero(shortest < settings.SEGMENT_SECONDS):
+        print(f"clip {index + 1} is dropped for all subjects: the shortest lasts {shortest[index]} s")
+    return kept
+
+
+if __name__ == "__main__":
+    utils.errors.run(main)

@@ -1,0 +1,219 @@
+"""Writes the prepared folder, from a reader subject by subject or from a user's own arrays."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of
+from data_prep.transforms import remove_baseline, to_blocks, zscore_channels, zscore_trial
+from utils.errors import InputError
+from utils.files import atomic_folder, sha256, write_json
+
+
+class PreparedWriter:
+    """Writes a prepared folder subject by subject; it appears under its name when it is complete.
+
+    Parameters
+    ----------
+    folder : path
+        Must not exist, or be empty.
+    name : str
+        Of the data set.
+    sampling_rate : int
+        Of EEG and PPS, in Hz.
+    eeg_channels, pps_channels, ratings : list of str
+        Names, in the order of the arrays.
+    rating_range : tuple of float
+        Lowest and highest possible rating.
+    threshold : float
+        A rating of at least this counts as high.
+    preparation : dict
+        The settings that made the arrays.
+    stimuli : list of str, optional
+        Names of the trials' stimuli; by default their numbers from 1 on.
+
+    Raises
+    ------
+    InputError
+        If the folder exists already and is not empty.
+    """
+
+    def __init__(
+        self,
+        folder,
+        *,
+        name,
+        sampling_rate,
+        eeg_channels,
+        pps_channels,
+        ratings,
+        rating_range,
+        threshold,
+        preparation,
+        stimuli=None,
+    ):
+        self.folder = Path(folder)
+        self.info = {
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "sampling_rate": sampling_rate,
+            "seconds": 0,
+            "eeg_channels": list(eeg_channels),
+            "pps_channels": list(pps_channels),
+            "ratings": list(ratings),
+            "rating_range": list(rating_range),
+            "threshold": threshold,
+            "subjects": [],
+            "trials": 0,
+            "stimuli": stimuli,
+            "preparation": preparation,
+            "sources": {},
+        }
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self._partial = stack.enter_context(atomic_folder(self.folder, "--out-dir"))
+            self._files = {n: stack.enter_context(open(self._partial / f"{n}.npy", "wb")) for n in ARRAYS}
+            self._shapes = {}
+            self._context = stack.pop_all()
+        return self
+
+    def add(self, subject, eeg, pps, ratings, sources):
+        """Append one subject.
+
+        Parameters
+        ----------
+        subject : str
+            Its id.
+        eeg, pps : numpy.ndarray, shape (trials, seconds, channels, rate)
+        ratings : numpy.ndarray, shape (trials, ratings)
+        sources : dict of str to str
+            Checksum of every raw file that went in.
+
+        Raises
+        ------
+        InputError
+            If shapes differ from the first subject's, or a value is not finite or off the rating scale.
+        """
+        info = self.info
+        if subject in info["subjects"]:
+            raise InputError(f"subject {subject} comes twice; keep one of its files")
+        low, high = info["rating_range"]
+        n_eeg, n_pps, rate = len(info["eeg_channels"]), len(info["pps_channels"]), info["sampling_rate"]
+        named = {"eeg": (n_eeg, rate), "pps": (n_pps, rate), "ratings": (len(info["ratings"]),)}
+        for name, array in zip(ARRAYS, (eeg, pps, ratings), strict=True):
+            if array.shape[-len(named[name]) :] != named[name] or len(array) != len(eeg):
+                raise InputError(
+                    f"subject {subject} has {name} of shape {array.shape}, which does not end in {named[name]} as the "
+                    f"names and the sampling rate say, or has another number of trials than its EEG ({len(eeg)})"
+                )
+        for name, array in zip(ARRAYS, (eeg, pps, ratings), strict=True):
+            first = self._shapes.setdefault(name, array.shape)
+            if array.shape != first:
+                raise InputError(
+                    f"subject {subject} has {name} of shape {array.shape} (trials first), but subject "
+                    f"{info['subjects'][0]} has {first}; all subjects need the same trials"
+                )
+            if not np.isfinite(array).all():
+                raise InputError(f"subject {subject} has NaN or infinite {name} values; repair or leave out its file")
+        if ratings.min() < low or ratings.max() > high:
+            raise InputError(f"subject {subject} has ratings outside {low} to {high}; repair or leave out its file")
+        for name, array in zip(ARRAYS, (eeg, pps, ratings), strict=True):
+            if not info["subjects"]:
+                self._write_header(name)
+            self._files[name].write(np.ascontiguousarray(array, dtype="<f4").data)
+        info["subjects"].append(subject)
+        info["sources"] |= sources
+
+    def report(self):
+        """Print what was written."""
+        info = self.info
+        print(
+            f"{self.folder}: {len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s, "
+            f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels, {info['sampling_rate']} Hz"
+        )
+
+    def __exit__(self, *error):
+        if error[0] is None:
+            with self._context:  # renames the folder if all goes well
+                self._finish()
+        else:
+            self._context.__exit__(*error)
+
+    def _finish(self):
+        info = self.info
+        if len(info["subjects"]) < 2:
+            raise InputError(f"{self.folder} would have {len(info['subjects'])} subjects; at least 2 are needed")
+        for name, file in self._files.items():
+            self._write_header(name)
+            file.flush()
+            os.fsync(file.fileno())
+        info["trials"], info["seconds"] = self._shapes["eeg"][:2]
+        info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
+        info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
+        info["checksum"] = checksum_of(info)
+        write_json(self._partial / "dataset.json", info)
+
+    def _write_header(self, name):
+        """Header of an array for the subjects so far; NumPy leaves room in it for the first axis to grow."""
+        shape = (len(self.info["subjects"]), *self._shapes[name])
+        self._files[name].seek(0)
+        np.lib.format.write_array_header_1_0(
+            self._files[name], {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )
+
+
+def write_prepared(folder, subjects, *, pps_normalise="trial", **description):
+    """Turn arrays into a prepared folder: 1 s blocks, baseline removal, normalisation as for DEAP.
+
+    Parameters
+    ----------
+    folder : path
+        Must not exist, or be empty.
+    subjects : iterable of dict
+        One per person, at least 2: ``id`` (str), ``eeg`` (trials, channels, samples), ``ratings`` (trials, ratings) and,
+        if there are any, ``pps`` (trials, channels, samples). ``eeg_baseline`` and ``pps_baseline``, of any length from
+        1 s on, are the rest before each trial; without them no baseline is removed. All signals have one rate, all
+        trials of the same length; resample and cut before. A generator will do: one person is in memory at a time.
+    pps_normalise : str
+        ``"trial"``: each PPS channel standardised over its trial; ``"none"``: as it is.
+    **description
+        As for `PreparedWriter`: ``name``, ``sampling_rate`` (Hz), ``eeg_channels``, ``pps_channels``, ``ratings``
+        (names), ``rating_range``, ``threshold``, and ``stimuli`` if they have names.
+
+    Raises
+    ------
+    InputError
+        If shapes do not agree with the names or with each other, or values are impossible. Nothing is written then.
+    """
+    preparation = {"eeg": "z-score across channels", "pps": pps_normalise}
+    with PreparedWriter(folder, preparation=preparation, **description) as writer:
+        rate = writer.info["sampling_rate"]
+        for person in subjects:
+            blocks, ratings = {}, np.asarray(person["ratings"], dtype=np.float64)
+            for name in ("eeg", "pps"):
+                trials = person.get(name)
+                if trials is None:
+                    trials = np.zeros((len(person["eeg"]), 0, np.shape(person["eeg"])[-1]))
+                blocks[name] = _blocks(f"subject {person['id']}, {name}", trials, person.get(f"{name}_baseline"), rate)
+            eeg = [zscore_channels(trial) for trial in blocks["eeg"]]
+            pps = [zscore_trial(trial) if pps_normalise == "trial" else trial for trial in blocks["pps"]]
+            eeg, pps = (np.stack(trials).swapaxes(1, 2) for trials in (eeg, pps))  # (trials, seconds, channels, rate)
+            writer.add(str(person["id"]), eeg, pps, ratings, sources={})
+    writer.report()
+
+
+def _blocks(where, trials, baseline, rate):
+    """1 s blocks (channels, seconds, rate) of every trial, without its baseline."""
+    trials = np.asarray(trials, dtype=np.float64)
+    if trials.ndim != 3:
+        raise InputError(f"{where} has shape {trials.shape}, not (trials, channels, samples)")
+    if baseline is None:
+        return [to_blocks(trial, rate) for trial in trials]
+    baseline = np.asarray(baseline, dtype=np.float64)
+    if baseline.ndim != 3 or baseline.shape[:2] != trials.shape[:2] or baseline.shape[2] < rate:
+        raise InputError(f"{where}_baseline has shape {baseline.shape}, not {trials.shape[:2]} and at least 1 s")
+    pairs = zip(trials, baseline, strict=True)
+    return [remove_baseline(to_blocks(trial, rate), to_blocks(rest, rate)) for trial, rest in pairs]
