@@ -173,10 +173,10 @@ def write_prepared(folder, subjects, *, pps_normalise="trial", **description):
     folder : path
         Must not exist, or be empty.
     subjects : iterable of dict
-        One per person, at least 2: ``id`` (str), ``eeg`` (trials, channels, samples), ``ratings`` (trials, ratings) and,
-        if there are any, ``pps`` (trials, channels, samples). ``eeg_baseline`` and ``pps_baseline``, of any length from
-        1 s on, are the rest before each trial; without them no baseline is removed. All signals have one rate, all
-        trials of the same length; resample and cut before. A generator will do: one person is in memory at a time.
+        One per person, at least 2: ``id`` (str), ``eeg`` (trials, channels, samples), ``ratings`` (trials, ratings)
+        and, if there are any, ``pps`` (trials, channels, samples). ``eeg_baseline`` and ``pps_baseline``, of any length
+        from 1 s on, are the rest before each trial; without them no baseline is removed. All signals have one rate and
+        all trials one length; resample and cut before. A generator will do: one person is in memory at a time.
     pps_normalise : str
         ``"trial"``: each PPS channel standardised over its trial; ``"none"``: as it is.
     **description

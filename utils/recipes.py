@@ -4,6 +4,8 @@ The paper's batches across subjects are 128 (DEAP) or 32 (DREAMER) windows. Here
 stimulus windows: B of them, each seen by two groups of N people, are 2 B N windows.
 """
 
+from utils.errors import InputError
+
 _DEPENDENT = dict(EPOCHS=500, WEIGHT_DECAY=1e-3, BATCH_SIZE=8, SUBJECTS_PER_GROUP=2, TEMPERATURE=0.1)
 _CROSS = dict(EPOCHS=500, WEIGHT_DECAY=1e-3, SUBJECTS_PER_GROUP=2, TEMPERATURE=0.07)
 _TUNING = dict(LR=1e-3, WEIGHT_DECAY=0.0, BATCH_SIZE=256)
@@ -47,5 +49,7 @@ def fill(settings, table, data, protocol):
     for name in filled:
         setattr(settings, name, row[name])
     settings.PPS_CHANNELS = data.pps_names(settings.PPS_CHANNELS or PPS_CHANNELS.get(data.name, []))
+    if not settings.PPS_CHANNELS and "pps" in settings.MODALITIES:
+        raise InputError(f"--modalities {settings.MODALITIES}: {data.folder} has no PPS channels; use --modalities eeg")
     print(f"recipe {settings.RECIPE} ({known}, {protocol}): {', '.join(f'{n} {row[n]}' for n in filled) or 'nothing'}")
     return filled

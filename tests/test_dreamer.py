@@ -1,0 +1,331 @@
+"""DREAMER's reader: against SciPy, the ECG that must survive, and what is refused."""
+
+import io
+import struct
+import sys
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import scipy.signal
+
+from data_prep import dreamer, open_prepared
+from data_prep.make_synthetic import cells
+from data_prep.mat5 import Cells, MatError, stream_struct
+from tests.support import assert_refused, call, done
+
+SCRIPT = "data_prep/prepare_dreamer.py"
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """A synthetic DREAMER.mat: 3 people, 4 clips of 60, 67, 61 and 68 s."""
+    folder = tmp_path_factory.mktemp("dreamer") / "raw"
+    sizes = ["--subjects", 3, "--trials", 4, "--seconds", 60]
+    done("data_prep/make_synthetic.py", "--format", "dreamer", "--out-dir", folder, *sizes)
+    return folder / "DREAMER.mat"
+
+
+@pytest.fixture(scope="module")
+def loaded(raw):
+    """The same by SciPy."""
+    return scipy.io.loadmat(raw)["DREAMER"][0, 0]
+
+
+def test_the_stream_equals_scipy(raw, loaded):
+    n_subjects, people = dreamer.read_file(raw)
+    assert n_subjects == 3
+    for number, person in enumerate(people):
+        theirs = loaded["Data"][0, number]
+        for trial, clip in enumerate(person.clips):
+            for name, (stimulus, baseline) in clip.items():
+                part = theirs[name][0, 0]
+                np.testing.assert_array_equal(stimulus, part["stimuli"][0, 0][trial, 0])
+                np.testing.assert_array_equal(baseline, part["baseline"][0, 0][trial, 0])
+        for column, name in enumerate(("ScoreValence", "ScoreArousal", "ScoreDominance")):
+            np.testing.assert_array_equal(person.ratings[:, column], theirs[name][0, 0][:, 0])
+    assert number == 2
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_values_of_all_kinds(tmp_path, compressed):
+    """As MATLAB stores them: small integers for doubles, texts, empties, nested structures; behind another variable."""
+    inner = {
+        "text": "Ünicode",
+        "empty": np.zeros((0, 0)),
+        "small": np.arange(6.0).reshape(2, 3),
+        "single": np.float32(2.5),
+    }
+    inner |= {"integers": np.arange(5, dtype="i2"), "cell": cells([1.0, "a", np.ones((2, 2))], (3, 1))}
+    value = {"Data": cells([inner, {"more": 3.0}], (1, 2)), "rate": 128.0}
+    scipy.io.savemat(tmp_path / "x.mat", {"other": np.ones((5, 5)), "D": value}, do_compression=compressed)
+    with open(tmp_path / "x.mat", "rb") as file:
+        events = list(stream_struct(file, "D", "Data"))
+    assert [name for name, _ in events] == ["Data size", "Data", "Data", "rate"]
+    assert events[0][1] == 2
+    read = events[1][1]
+    assert read["text"] == "Ünicode"
+    assert read["empty"].size == 0
+    np.testing.assert_array_equal(read["small"], inner["small"])
+    np.testing.assert_array_equal(read["integers"].ravel(), inner["integers"])
+    assert read["single"].item() == 2.5
+    assert isinstance(read["cell"], Cells)
+    assert read["cell"][1] == "a"
+    assert events[3][1].item() == 128
+
+
+def test_preparation(tmp_path, raw, loaded):
+    done(SCRIPT, "--raw-file", raw, "--out-dir", tmp_path / "out")
+    data = open_prepared(tmp_path / "out")
+    assert data.eeg.shape == (3, 4, 60, 14, 128)
+    assert data.pps.shape == (3, 4, 60, 2, 128)
+    assert data.ratings.shape == (3, 4, 3)
+    assert data.subjects == ["s01", "s02", "s03"]
+    assert (data.rate, data.info["threshold"], data.info["eeg_channels"]) == (128, 3, dreamer.EEG_CHANNELS)
+    part = loaded["Data"][0, 1]["EEG"][0, 0]
+    stimulus, baseline = (part[name][0, 0][1, 0].T for name in ("stimuli", "baseline"))
+    blocks = stimulus[:, : 60 * 128].reshape(14, 60, 128) - baseline.reshape(14, 61, 128).mean(1, keepdims=True)
+    expected = (blocks - blocks.mean(0)) / blocks.std(0)
+    np.testing.assert_allclose(data.eeg[1, 1], expected.swapaxes(0, 1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("segment", ["first", "last"])
+def test_the_heart_rate_survives(tmp_path, raw, loaded, segment):
+    """Beats in the prepared ECG are those of the raw ECG, in both leads; the authors' program puts EEG there."""
+    done(SCRIPT, "--raw-file", raw, "--out-dir", tmp_path / "out", "--segment", segment)
+    data = open_prepared(tmp_path / "out")
+    for subject in range(3):
+        for trial in range(4):
+            leads = loaded["Data"][0, subject]["ECG"][0, 0]["stimuli"][0, 0][trial, 0]
+            kept = leads[: 60 * 256] if segment == "first" else leads[-60 * 256 :]
+            for lead in range(2):
+                planted, _ = scipy.signal.find_peaks(kept[:, lead], height=0.6 * kept[:, lead].max(), distance=80)
+                ecg = data.pps[subject, trial, :, lead].ravel()
+                found, _ = scipy.signal.find_peaks(ecg, height=0.5 * ecg.max(), distance=40)
+                assert 55 <= len(planted) <= 95
+                assert len(found) == len(planted)
+                assert np.abs(found / 128 - planted / 256).max() < 0.02  # s
+    assert abs(data.pps.mean()) < 1e-3
+    assert data.pps.std() == pytest.approx(1, rel=1e-3)
+
+
+def test_short_clips(tmp_path, raw):
+    flags = ["--raw-file", raw, "--out-dir", tmp_path / "out", "--segment-seconds", 65]
+    assert_refused(call(SCRIPT, *flags), "subject 1, clip 1 lasts 60 s", "--short-trials drop")
+    assert not (tmp_path / "out").exists()
+    out = done(SCRIPT, *flags, "--short-trials", "drop")
+    assert "clip 1 is dropped" in out
+    assert "clip 3 is dropped" in out
+    data = open_prepared(tmp_path / "out")
+    assert data.eeg.shape[:3] == (3, 2, 65)
+    assert data.info["stimuli"] == ["2", "4"]
+    np.testing.assert_array_equal(data.ratings[0, :, 0], dreamer_ratings(raw)[[1, 3], 0])
+    flags = ["--raw-file", raw, "--out-dir", tmp_path / "new", "--segment-seconds", 68, "--short-trials", "drop"]
+    assert_refused(call(SCRIPT, *flags), "--segment-seconds 68", "1 such clips")
+
+
+def dreamer_ratings(raw):
+    return next(dreamer.read_file(raw)[1]).ratings
+
+
+def to_hdf5(structure, path):
+    """Write what SciPy loaded as MATLAB 7.3 writes it: references for cells, all axes reversed, texts as numbers."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        number = 0
+
+        def put(where, name, value):
+            nonlocal number
+            if value.dtype.names:
+                group = where.create_group(name)
+                for field in value.dtype.names:
+                    put(group, field, value[0, 0][field])
+            elif value.dtype == object:
+                references = np.empty(value.shape[::-1], h5py.ref_dtype)
+                for index, item in np.ndenumerate(value):
+                    number += 1
+                    own = str(number)
+                    put(file.require_group("#refs#"), own, item)
+                    references[index[::-1]] = file["#refs#"][own].ref
+                where.create_dataset(name, data=references, dtype=h5py.ref_dtype)
+            elif value.dtype.kind == "U":
+                codes = np.array([[ord(c)] for c in value.item()], "u2")
+                where.create_dataset(name, data=codes).attrs["MATLAB_class"] = np.bytes_("char")
+            else:
+                where.create_dataset(name, data=value.T)
+
+        put(file, "DREAMER", structure)
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: PCWIN64".ljust(512, b"\0"))
+
+
+def test_matlab_7_3(tmp_path, raw, monkeypatch):
+    to_hdf5(scipy.io.loadmat(raw)["DREAMER"], tmp_path / "DREAMER.mat")
+    done(SCRIPT, "--raw-file", raw, "--out-dir", tmp_path / "a")
+    done(SCRIPT, "--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "b")
+    first, second = (open_prepared(tmp_path / name) for name in "ab")
+    np.testing.assert_array_equal(first.eeg, second.eeg)
+    np.testing.assert_array_equal(first.pps, second.pps)
+    np.testing.assert_array_equal(first.ratings, second.ratings)
+    monkeypatch.setitem(sys.modules, "h5py", None)  # as if it were not installed
+    outcome = call(SCRIPT, "--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "c")
+    assert_refused(outcome, "7.3", "pip install h5py")
+    monkeypatch.undo()
+    content = (tmp_path / "DREAMER.mat").read_bytes()
+    (tmp_path / "DREAMER.mat").write_bytes(content[: len(content) // 2])
+    outcome = call(SCRIPT, "--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "c")
+    assert_refused(outcome, tmp_path / "DREAMER.mat", "damaged")
+
+
+# --- what is refused
+
+
+def small(**changes):
+    """A small structure like DREAMER's, of 2 people and 2 clips of 6 s, as nested dicts; changes by path with __."""
+    rng = np.random.default_rng(0)
+
+    def part(rate, channels):
+        clips = [rng.standard_normal((6 * rate, channels)) for _ in range(2)]
+        return {"baseline": cells([c[:rate] for c in clips], (2, 1)), "stimuli": cells(clips, (2, 1))}
+
+    people = []
+    for _ in range(2):
+        person = {"Age": "25", "Gender": "male", "EEG": part(128, 14), "ECG": part(256, 2)}
+        people.append(person | {f"Score{n}": np.array([[1.0], [5.0]]) for n in ("Valence", "Arousal", "Dominance")})
+    structure = {"Data": people, "EEG_SamplingRate": 128.0, "ECG_SamplingRate": 256.0, "noOfSubjects": 2.0}
+    structure |= {"EEG_Electrodes": cells(dreamer.EEG_CHANNELS, (1, 14)), "noOfVideoSequences": 2.0}
+    for path, value in changes.items():
+        *steps, last = path.split("__")
+        target = structure
+        for step in steps:
+            target = target[int(step) if step.isdigit() else step]
+        if value is None:
+            del target[int(last) if last.isdigit() else last]
+        else:
+            target[int(last) if last.isdigit() else last] = value(target.get(last)) if callable(value) else value
+    structure["Data"] = (
+        cells(structure["Data"], (1, -1)) if isinstance(structure.get("Data"), list) else structure.get("Data")
+    )
+    return {name: value for name, value in structure.items() if value is not None}
+
+
+def save(path, structure, **options):
+    scipy.io.savemat(path, {"DREAMER": structure}, oned_as="column", **options)
+
+
+def with_nan(stimuli):
+    stimuli[1, 0][3, 1] = np.nan
+    return stimuli
+
+
+BAD = {
+    "other rate": (small(EEG_SamplingRate=256.0), "EEG_SamplingRate"),
+    "no rate": (small(ECG_SamplingRate=None), "ECG_SamplingRate = nothing"),
+    "other electrodes": (small(EEG_Electrodes=cells(dreamer.EEG_CHANNELS[::-1], (1, 14))), "EEG_Electrodes"),
+    "fewer people than it says": (small(noOfSubjects=23.0), "noOfSubjects"),
+    "other number of clips": (small(noOfVideoSequences=18.0), "noOfVideoSequences"),
+    "one person": (small(Data__1=None), "1 subjects; at least 2"),
+    "no data": (small(Data=None), "no field Data"),
+    "data of another kind": (small(Data=3.0), "Data is not a cell array"),
+    "person of another kind": (small(Data__1=4.0), "subject 2 is not a structure"),
+    "no ECG": (small(Data__1__ECG=None), "subject 2 has no ECG.stimuli"),
+    "no baseline": (small(Data__0__EEG__baseline=None), "subject 1 has no EEG.baseline"),
+    "no scores": (small(Data__1__ScoreValence=None), "ScoreValence"),
+    "scores missing": (small(Data__1__ScoreArousal=np.array([[3.0]])), "ScoreArousal for each of its 2 clips"),
+    "scores off the scale": (small(Data__0__ScoreDominance=np.array([[0.0], [3.0]])), "outside 1 to 5"),
+    "scores that are none": (small(Data__0__ScoreDominance=np.array([[np.nan], [3.0]])), "outside 1 to 5"),
+    "13 channels": (
+        small(Data__1__EEG__stimuli=lambda s: cells([c[:, :13] for c in s.ravel()], (2, 1))),
+        "(samples, 14)",
+    ),
+    "transposed": (small(Data__1__EEG__stimuli=lambda s: cells([c.T for c in s.ravel()], (2, 1))), "(samples, 14)"),
+    "a clip too few": (small(Data__1__ECG__stimuli=lambda s: s[:1]), "different numbers"),
+    "NaN": (small(Data__1__EEG__stimuli=with_nan), "subject 2, clip 2, EEG stimuli has NaN"),
+    "hardly any baseline": (small(Data__0__ECG__baseline=lambda b: cells([c[:9] for c in b.ravel()], (2, 1))), "1 s"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_structure(tmp_path, name):
+    structure, part = BAD[name]
+    save(tmp_path / "DREAMER.mat", structure)
+    flags = ["--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "out", "--segment-seconds", 5]
+    assert_refused(call(SCRIPT, *flags), tmp_path / "DREAMER.mat", part)
+    assert [path.name for path in tmp_path.iterdir()] == ["DREAMER.mat"]
+
+
+def test_the_small_structure_is_fine_but_for_its_faults(tmp_path):
+    save(tmp_path / "DREAMER.mat", small())
+    done(SCRIPT, "--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "out", "--segment-seconds", 5)
+
+
+def good_bytes(**options):
+    file = io.BytesIO()
+    save(file, small(), **options)
+    return file.getvalue()
+
+
+def element(kind, data):
+    return struct.pack("<II", kind, len(data)) + data + b"\0" * (-len(data) % 8)
+
+
+def bomb(declared):
+    """A compressed variable that unpacks to far more than the file holds; if not declared, in endless parts."""
+    flags = element(6, struct.pack("<II", 2, 0)) + element(5, struct.pack("<ii", 1, 1)) + element(1, b"DREAMER")
+    fields = struct.pack("<HHI", 5, 4, 8) + element(1, b"Data\0\0\0\0")
+    cell = (
+        element(6, struct.pack("<II", 1, 0))
+        + element(5, struct.pack("<ii", 1, 2 if declared else 10**7))
+        + element(1, b"")
+    )
+    zeros = element(6, struct.pack("<II", 6, 0)) + element(5, struct.pack("<ii", 2**15, 2**14)) + element(1, b"")
+    body = flags + fields + struct.pack("<II", 14, 2**31) + cell + struct.pack("<II", 14, 2**31) + zeros
+    body += struct.pack("<II", 9, 2**32 - 8)
+    squeezed = zlib.compress(struct.pack("<II", 14, 2**32 - 1) + body + b"\0" * 50_000_000)
+    return b"MATLAB 5.0".ljust(124) + b"\x00\x01IM" + struct.pack("<II", 15, len(squeezed)) + squeezed
+
+
+BAD_BYTES = {
+    "empty": (b"", "not a MATLAB file"),
+    "text": (b"Lorem ipsum " * 50, "not a MATLAB file"),
+    "truncated": (good_bytes()[:-100_000], "cut short"),
+    "truncated, compressed": (good_bytes(do_compression=True)[:-10_000], "cut short"),
+    "header only": (good_bytes()[:128], "no variable DREAMER"),
+    "version 4": (struct.pack("<5i", 0, 1, 1, 0, 2) + b"x\0" + struct.pack("<d", 1), "not a MATLAB file"),
+    "declares too much": (bomb(declared=True), "more data than any recording"),
+    "has too many parts": (bomb(declared=False), "more parts than any recording"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BYTES)
+def test_bad_bytes(tmp_path, name):
+    content, part = BAD_BYTES[name]
+    (tmp_path / "DREAMER.mat").write_bytes(content)
+    flags = ["--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "out", "--segment-seconds", 5]
+    assert_refused(call(SCRIPT, *flags), tmp_path / "DREAMER.mat", part)
+    assert [path.name for path in tmp_path.iterdir()] == ["DREAMER.mat"]
+
+
+def test_no_file(tmp_path):
+    assert_refused(
+        call(SCRIPT, "--raw-file", tmp_path / "no.mat", "--out-dir", tmp_path / "out"), "--raw-file", "no.mat"
+    )
+
+
+def test_mutated_files_are_refused_or_read():
+    """Whatever byte is changed, only our error class comes out, in bounded time."""
+    good = bytearray(good_bytes())
+    rng = np.random.default_rng(0)
+    refused = 0
+    heads = np.flatnonzero(np.frombuffer(good, "u1")[:4000] >= 0)  # the parts that describe, and some of the signals
+    for _ in range(300):
+        mutated = bytearray(good)
+        for place in rng.choice(heads, rng.integers(1, 4)):
+            mutated[place] = rng.integers(256)
+        try:
+            for _ in stream_struct(io.BytesIO(bytes(mutated)), "DREAMER", "Data"):
+                pass
+        except MatError:
+            refused += 1
+    assert refused > 20
