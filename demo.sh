@@ -42,4 +42,6 @@ step "Fine-tuning from random weights, to compare with" Fine_tuning/fine_tuning.
   --label arousal --init random "${tuning[@]}"
 step "Fine-tuning from the pre-trained weights" Fine_tuning/fine_tuning.py --data-dir "$data" --run-dir "$run" \
   --label arousal "${tuning[@]}"
+step "Classical baselines: band power and a straight line" Fine_tuning/baseline.py --data-dir "$data" --run-dir "$run" \
+  --label arousal
 step "Result" utils/report.py --run-dir "$run"

@@ -32,6 +32,8 @@ SEED = 0  # of the first weights and the batches
 LABEL = "arousal"  # arousal | valence | four (the quadrants) | any other rating of the data set
 THRESHOLD = None  # a rating of at least this is high (None: the data set's own, 5 for DEAP, 3 for DREAMER)
 PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an honest protocol must then score chance
+PERMUTATIONS = 0  # permutation test with so many shuffled labellings (0: none)
+PERMUTATION_METHOD = "auto"  # finetune: train anew each time | probe: a linear probe, cheap | auto: probe from 21 on
 
 # Network
 MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps

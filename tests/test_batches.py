@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data_prep import open_prepared
-from utils.batches import ContrastiveBatches, LabelledWindows, Recordings, augment
+from utils.batches import ContrastiveBatches, FusionWindows, Recordings, augment
 
 
 @pytest.fixture
@@ -109,11 +109,10 @@ def test_augmentation_of_a_constant_window_stays_finite():
     assert augment(torch.ones(6, 2, 8), torch.arange(6)).isfinite().all()
 
 
-def test_labelled_windows(numbered):
+def test_fusion_windows(numbered):
     recordings, data = numbered
     windows = np.array([[3, 2, 2 * 2 + 1], [0, 1, 2]])  # subject 3, trial 2, second window; subject 0, trial 1, first
-    labelled = LabelledWindows(recordings, windows, np.array([1, 0]), data.eeg.shape[2])
+    labelled = FusionWindows(recordings, windows, data.eeg.shape[2])
     blocks = labelled.take(torch.tensor([0, 1]))
-    assert labelled.truth.tolist() == [1, 0]
     assert blocks["eeg"].shape == (2, 5, 32, 128)
     assert blocks["eeg"][:, :, 0, 0].tolist() == [[3029, 3030, 3031, 3032, 3033], [12, 13, 14, 15, 16]]

@@ -68,7 +68,7 @@ def test_data_sets_protocols_splits_labels(tmp_path, datasets, name, split):
         assert result["audit"]["classifier"]["window"] == 0
         leak = result["audit"]["encoder_1s"]["window"]
         assert leak > 0.5 if split == "authors" else leak == 0
-        tested = result["folds"][0]["subject_accuracy"]
+        tested = result["folds"][0]["subjects"]
         assert len(tested) == (1 if protocol == "cross-subject" else 3)
     channels = load_tensors(tmp_path / "finetune_four" / "fold_01" / "model.pt", "")["channels"]["pps"]
     assert channels == {"deap": ["GSR"], "dreamer": ["ECG1", "ECG2"]}[name]

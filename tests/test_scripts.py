@@ -76,6 +76,7 @@ def test_whole_road(tmp_path):
         *(f"pretrain_{w}/fold_0{k}/{f}" for w in PRETRAIN for k in (0, 1) for f in ("checkpoint.pt", "log.jsonl")),
         *(f"finetune_four/fold_0{k}/{f}" for k in (0, 1) for f in ("model.pt", "result.pt", "log.jsonl")),
         "finetune_four/metrics.json",
+        "finetune_four/predictions.csv",
     }
 
 
@@ -95,8 +96,9 @@ def test_metrics_file(run_dir, prepared):
         assert fold["n_test"] == 4 * 2 == np.sum(fold["confusion"])
         assert fold["n_train"] == 4 * 3 * 2
         assert fold["accuracy"] == pytest.approx(np.trace(fold["confusion"]) / 8)
-        assert np.mean(list(fold["subject_accuracy"].values())) == pytest.approx(fold["accuracy"])
-        assert fold["subject_accuracy"].keys() == {"s01", "s02", "s03", "s04"}
+        assert fold["subjects"].keys() == {"s01", "s02", "s03", "s04"}
+        assert np.mean([person["accuracy"] for person in fold["subjects"].values()]) == pytest.approx(fold["accuracy"])
+        assert all(person["n_test"] == 2 for person in fold["subjects"].values())
     for name in ("accuracy", "f1", "balanced_accuracy", "trial_accuracy", "trial_f1", "trial_balanced_accuracy"):
         values = [fold[name] for fold in result["folds"]]
         assert result[name]["mean"] == pytest.approx(np.mean(values))

@@ -156,33 +156,31 @@ def augment(x, variants):
     return x + torch.randn_like(x) * (variance * NOISE_TO_SIGNAL * noisy).sqrt()
 
 
-class LabelledWindows:
-    """The 5 s windows of fine-tuning on the device, each with the five 1 s windows inside it and its class.
+class FusionWindows:
+    """The 5 s windows of fine-tuning on the device, each with the five 1 s windows inside it.
 
     Parameters
     ----------
     recordings : Recordings
     windows : numpy.ndarray, int, shape (n, 3)
         Subject, trial and 5 s row (trial * windows per trial + window) of each.
-    truth : numpy.ndarray, int64, shape (n,)
-        Class of each.
     seconds : int
         Length of a trial.
     n_seconds : int
         Length of a window.
     """
 
-    def __init__(self, recordings, windows, truth, seconds, n_seconds=5):
+    def __init__(self, recordings, windows, seconds, n_seconds=5):
         self.recordings, self.n_seconds = recordings, n_seconds
         subject, trial, row = windows.T
         first_second = trial * seconds + row % (seconds // n_seconds) * n_seconds
         device = next(iter(recordings.blocks.values())).device
-        self.subject, self.first_second, self.truth = (
-            torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first_second, truth)
+        self.subject, self.first_second = (
+            torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first_second)
         )
 
     def __len__(self):
-        return len(self.truth)
+        return len(self.subject)
 
     def take(self, index):
         """1 s blocks of the windows at these positions, by modality, each (len(index), 5, C, rate)."""

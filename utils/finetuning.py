@@ -1,19 +1,17 @@
 """Fine-tuning: fuse the pre-trained encoders, train on labels, score the test windows."""
 
 import json
-import math
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from data_prep import open_prepared
 from models import Encoder, FusionModel
 from models.encoder import paper_arguments
-from utils import audit, recipes, splits
-from utils.batches import LabelledWindows, Recordings
+from utils import audit, fitting, permutation, recipes, splits
+from utils.batches import FusionWindows, Recordings
 from utils.checkpoints import (
     FORMAT_VERSION,
     SAME_ON_RESUME,
@@ -24,10 +22,12 @@ from utils.checkpoints import (
 )
 from utils.devices import choose_device, derive_seed, provenance
 from utils.errors import InputError
-from utils.files import write_json, write_text
+from utils.files import read_json, write_json, write_text
+from utils.permutation import permuted_labels
 from utils.progress import Progress
-from utils.results import print_summary, summarise
+from utils.results import FoldResult, describe, report
 
+FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
 RESULT_DEPENDS_ON = (
     *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE", "PPS_CHANNELS"),
     *("SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY"),
@@ -83,7 +83,7 @@ class FineTuning:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
         settings.THRESHOLD = self.data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
         if settings.PERMUTE_LABELS:
-            self.labels = np.random.default_rng([settings.SEED, 6]).permuted(self.labels, axis=1)
+            self.labels = permuted_labels(self.labels, settings.SEED)
         self.device = choose_device(settings.DEVICE)
         self.recordings = Recordings(self.data, self.modalities, settings.PPS_CHANNELS, self.device)
         self.folder = variant_folder(settings)
@@ -97,22 +97,10 @@ class FineTuning:
                 self._run_fold(fold)
         chosen = {fold.index for fold in self.folds}
         results = [self._result(fold, strict=fold.index in chosen) for fold in self.manifest.folds]
-        summary = {
-            "dataset": self.data.name,
-            "dataset_checksum": self.data.checksum,
-            "protocol": self.manifest.protocol,
-            "split": self.manifest.split,
-            "manifest_hash": self.manifest.hash,
-            "n_folds": len(self.manifest.folds),
-            "label": self.settings.LABEL,
-            "class_names": self.class_names,
-            "settings": self.settings.as_dict(),
-            "provenance": provenance(self.device),
-        } | summarise([result for result in results if result], self.data.subjects, self.manifest.protocol)
-        path = self.folder / "metrics.json"
-        write_json(path, summary)
-        print_summary(summary)
-        print(f"wrote {path}; the fine-tuned models are beside it")
+        results = [result for result in results if result]
+        extra = {"permutation": self._permutation_test(results)} if self.settings.PERMUTATIONS else {}
+        description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
+        report(self.folder, description, results, self.data, extra)
 
     # --- what a fold starts from
 
@@ -179,14 +167,9 @@ class FineTuning:
         """Train on the fold's training windows, predict its test windows, save model and predictions."""
         settings, start = self.settings, time.perf_counter()
         checkpoints = self._checkpoints(fold)
-        torch.manual_seed(derive_seed(settings.SEED, "finetune", settings.LABEL, fold.index))
-        model = self._build(checkpoints)
         train, test = (self._windows(part) for part in (fold.train, fold.test))
-        if len(train) < 2:
-            raise InputError(f"fold {fold.index} has {len(train)} training windows; at least 2 are needed")
-        history = self._train(fold, model, self._labelled(train))
-        probability = self._predict(model, self._labelled(test))
-
+        with Progress(desc=f"fold {fold.index}", total=settings.EPOCHS, unit="epoch") as progress:
+            model, history = self._fit(fold, checkpoints, train, self.labels, progress)
         path = self._path(fold)
         common = {
             "format_version": FORMAT_VERSION,
@@ -205,8 +188,8 @@ class FineTuning:
         }
         result = common | {
             "windows": torch.from_numpy(test),
-            "truth": torch.from_numpy(self._truth(test)),
-            "probability": probability,
+            "truth": torch.from_numpy(self.labels[test[:, 0], test[:, 1]]),
+            "probability": self._predict(model, test),
             "n_train": len(train),
             "audit": self._audit(checkpoints, train, test),
             "seconds": time.perf_counter() - start,
@@ -215,68 +198,24 @@ class FineTuning:
         write_text(path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in history))
         save_tensors(path, result)  # the last file: where it is, the fold is complete
 
-    def _train(self, fold, model, windows):
-        """Train with cross-entropy, all weights or with FREEZE the head's; returns one entry of the log per epoch."""
-        settings, n = self.settings, len(windows)
-        trained, forward = model, lambda index: model(windows.take(index))
-        if settings.FREEZE:
-            features = self._features(model, windows)
-            trained, forward = model.head, lambda index: model.head([feature[index] for feature in features])
-        optimizer = torch.optim.Adam(
-            trained.parameters(), settings.LR, weight_decay=settings.WEIGHT_DECAY, fused=self.device.type != "mps"
-        )
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
-        n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
-        history = []
-        with Progress(desc=f"fold {fold.index}", total=settings.EPOCHS * n_batches, unit="step") as progress:
-            for epoch in range(1, settings.EPOCHS + 1):
-                trained.train()
-                loss_sum, hits = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-                order = torch.randperm(n, device=self.device)
-                for index in order.tensor_split(n_batches):
-                    scores, truth = forward(index), windows.truth[index]
-                    loss = F.cross_entropy(scores, truth)
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
-                    optimizer.step()
-                    loss_sum += loss.detach() * len(index)
-                    hits += (scores.argmax(1) == truth).sum()
-                    progress.update()
-                scheduler.step()
-                entry = {"epoch": epoch, "loss": loss_sum.item() / n, "accuracy": hits.item() / n}
-                if not math.isfinite(entry["loss"]):
-                    raise InputError(
-                        f"fold {fold.index}: the loss is not finite at epoch {epoch}; lower --lr, or look for strange "
-                        "values in the recordings"
-                    )
-                history.append(entry)
-                loss, accuracy = entry["loss"], entry["accuracy"]
-                progress.note(f"fold {fold.index}, epoch {epoch}: loss {loss:.3f}, training accuracy {accuracy:.2f}")
-        return history
+    def _fit(self, fold, checkpoints, windows, labels, progress=None):
+        """A model trained on windows with these labels (subjects, trials), and one entry of the log per epoch."""
+        torch.manual_seed(derive_seed(self.settings.SEED, "finetune", self.settings.LABEL, fold.index))
+        model = self._build(checkpoints)
+        truth = torch.from_numpy(labels[windows[:, 0], windows[:, 1]]).to(self.device)
+        history = fitting.fit(model, self._on_device(windows), truth, self.settings, f"fold {fold.index}", progress)
+        return model, history
 
-    @torch.no_grad()
     def _predict(self, model, windows):
-        """Class probabilities (n, n_classes) of all windows."""
-        return model.head(self._features(model, windows)).softmax(1).cpu()
-
-    @torch.no_grad()
-    def _features(self, model, windows):
-        """Features of all windows, a list of (n, width); the whole model is in evaluation mode afterwards."""
-        model.eval()
-        chunks = torch.arange(len(windows), device=self.device).split(self.settings.BATCH_SIZE)
-        parts = [model.features(windows.take(index)) for index in chunks]
-        return [torch.cat(feature) for feature in zip(*parts, strict=True)]
+        return fitting.predict(model, self._on_device(windows), self.settings.BATCH_SIZE)
 
     def _windows(self, part):
         """(subject, trial, 5 s row) of every window of a part of a fold."""
         per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
         return splits.windows_of(part.subjects, part.rows["5s"], per_trial)
 
-    def _truth(self, windows):
-        return self.labels[windows[:, 0], windows[:, 1]]
-
-    def _labelled(self, windows):
-        return LabelledWindows(self.recordings, windows, self._truth(windows), self.data.eeg.shape[2])
+    def _on_device(self, windows):
+        return FusionWindows(self.recordings, windows, self.data.eeg.shape[2])
 
     def _audit(self, checkpoints, train, test):
         """What classifier and encoders saw of the test windows."""
@@ -311,4 +250,59 @@ class FineTuning:
                 if not strict:
                     return None
                 raise InputError(f"{path} was made with {name} = {before}, not {value}; {remedy}")
-        return result
+        try:
+            arrays = {name: result[name].numpy() for name in ("windows", "truth", "probability")}
+            return FoldResult(fold.index, **arrays, **{name: result[name] for name in ("n_train", "audit", "seconds")})
+        except (KeyError, AttributeError, TypeError):
+            raise InputError(f"{path} lacks parts of a result; {remedy}") from None
+
+    # --- permutation test
+
+    def _permutation_test(self, results):
+        """The chance of such an accuracy if labels meant nothing; see `utils.permutation`."""
+        settings = self.settings
+        method = settings.PERMUTATION_METHOD
+        if method == "auto":
+            method = "finetune" if settings.PERMUTATIONS <= FEW_PERMUTATIONS else "probe"
+        if method == "probe":
+            labels = [permuted_labels(self.labels, settings.SEED, k) for k in range(1, settings.PERMUTATIONS + 1)]
+            accuracy = self._probe(np.stack([self.labels, *labels]))
+            return permutation.result(method, "accuracy per trial", accuracy[0], accuracy[1:])
+        path = self.folder / "permutations.json"
+        identity = {"seed": settings.SEED, "folds": [self._identity(self._checkpoints(fold)) for fold in self.folds]}
+        stored = read_json(path, "delete it") if settings.RESUME and path.exists() else {}
+        null = stored["accuracy"] if stored.get("identity") == identity else []
+        with Progress(desc="permutations", initial=len(null), total=settings.PERMUTATIONS, unit="run") as progress:
+            while len(null) < settings.PERMUTATIONS:
+                null.append(self._permuted_accuracy(permuted_labels(self.labels, settings.SEED, len(null) + 1)))
+                write_json(path, {"identity": identity, "accuracy": null})
+                progress.update()
+                progress.note(f"permutation {len(null)}: accuracy {null[-1]:.3f}")
+        chosen = {fold.index for fold in self.folds}
+        accuracy = [(r.probability.argmax(axis=1) == r.truth).mean() for r in results if r.fold in chosen]
+        return permutation.result(method, "accuracy per window", np.mean(accuracy), null[: settings.PERMUTATIONS])
+
+    def _permuted_accuracy(self, labels):
+        """Mean accuracy over folds of fine-tuning and testing with these labels."""
+        accuracy = []
+        for fold in self.folds:
+            train, test = (self._windows(part) for part in (fold.train, fold.test))
+            model, _ = self._fit(fold, self._checkpoints(fold), train, labels)
+            predicted = self._predict(model, test).argmax(1).numpy()
+            accuracy.append((predicted == labels[test[:, 0], test[:, 1]]).mean())
+        return float(np.mean(accuracy))
+
+    def _probe(self, labels):
+        """Mean accuracy over folds (n_labellings,) of a linear probe of the first encoders' features."""
+        accuracy = []
+        for fold in Progress(self.folds, desc="probing", unit="fold"):
+            torch.manual_seed(derive_seed(self.settings.SEED, "finetune", self.settings.LABEL, fold.index))
+            model = self._build(self._checkpoints(fold))
+            parts = []
+            for part in (fold.train, fold.test):
+                windows = self._windows(part)
+                features = fitting.features(model, self._on_device(windows), self.settings.BATCH_SIZE)
+                features = torch.cat(features, dim=1).cpu().numpy()
+                parts.append(permutation.trial_means(windows, features))
+            accuracy.append(permutation.probe_accuracy(*parts, labels, len(self.class_names)))
+        return np.mean(accuracy, axis=0)

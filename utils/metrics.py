@@ -44,6 +44,11 @@ def scores_from_confusion(confusion):
     return {name: float(value) if value.ndim == 0 else value for name, value in scores.items()}
 
 
+def scores(truth, predicted, n_classes):
+    """The scores of `scores_from_confusion`, from true and predicted classes (n,)."""
+    return scores_from_confusion(confusion(truth, predicted, n_classes))
+
+
 class TrialPredictions(NamedTuple):
     """One prediction per trial of a subject; all arrays int, shape (n_trials,)."""
 

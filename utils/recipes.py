@@ -48,8 +48,14 @@ def fill(settings, table, data, protocol):
     filled = [name for name in row if getattr(settings, name) is None]
     for name in filled:
         setattr(settings, name, row[name])
-    settings.PPS_CHANNELS = data.pps_names(settings.PPS_CHANNELS or PPS_CHANNELS.get(data.name, []))
-    if not settings.PPS_CHANNELS and "pps" in settings.MODALITIES:
-        raise InputError(f"--modalities {settings.MODALITIES}: {data.folder} has no PPS channels; use --modalities eeg")
+    settings.PPS_CHANNELS = choose_pps(settings, data)
     print(f"recipe {settings.RECIPE} ({known}, {protocol}): {', '.join(f'{n} {row[n]}' for n in filled) or 'nothing'}")
     return filled
+
+
+def choose_pps(settings, data):
+    """Full names of the PPS channels: the user's, or else the paper's (DEAP: GSR), or else all."""
+    names = data.pps_names(settings.PPS_CHANNELS or PPS_CHANNELS.get(data.name, []))
+    if not names and "pps" in settings.MODALITIES:
+        raise InputError(f"--modalities {settings.MODALITIES}: {data.folder} has no PPS channels; use --modalities eeg")
+    return names

@@ -1,10 +1,131 @@
 """From the predictions of all folds to the numbers that are reported, and to words about them."""
 
+import csv
+import io
+from dataclasses import dataclass
+
 import numpy as np
 
-from utils import audit, metrics
+from utils import audit, metrics, splits
+from utils.devices import provenance
+from utils.files import read_json, write_json, write_text
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
+
+
+@dataclass
+class FoldResult:
+    """Predictions of one fold's test windows.
+
+    Attributes
+    ----------
+    fold : int
+    windows : numpy.ndarray, int, shape (n, 3)
+        Subject, trial and 5 s row (trial * windows per trial + window) of each.
+    truth : numpy.ndarray, int, shape (n,)
+    probability : numpy.ndarray, float, shape (n, n_classes)
+    n_train : int
+    audit : dict
+        Of classifier and encoders, from `audit.count`; None for encoders that are not there.
+    seconds : float
+        Wall time.
+    """
+
+    fold: int
+    windows: np.ndarray
+    truth: np.ndarray
+    probability: np.ndarray
+    n_train: int
+    audit: dict
+    seconds: float
+
+    def scores(self, subjects):
+        """The fold's entry in ``metrics.json``; ``subjects`` are all ids."""
+        subject, trial, _ = self.windows.T
+        n_classes = self.probability.shape[1]
+        predicted = self.probability.argmax(axis=1)
+        trials = metrics.per_trial(subject, trial, self.truth, self.probability)
+        confusion = metrics.confusion(self.truth, predicted, n_classes)
+        trial_scores = metrics.scores(trials.truth, trials.predicted, n_classes)
+        people = {}
+        for s in np.unique(subject):
+            own = subject == s
+            people[subjects[s]] = {"n_test": int(own.sum())} | metrics.scores(
+                self.truth[own], predicted[own], n_classes
+            )
+        return {
+            "fold": self.fold,
+            "n_train": self.n_train,
+            "n_test": len(self.truth),
+            "n_test_trials": len(trials.truth),
+            **metrics.scores_from_confusion(confusion),
+            **{f"trial_{name}": value for name, value in trial_scores.items()},
+            "majority": float(confusion.sum(axis=1).max() / len(self.truth)),
+            "confusion": confusion.tolist(),
+            "subjects": people,
+            "audit": self.audit,
+            "seconds": self.seconds,
+        }
+
+
+def describe(settings, data, manifest, class_names, device):
+    """What a result came from: the first part of ``metrics.json``."""
+    return {
+        "dataset": data.name,
+        "dataset_checksum": data.checksum,
+        "protocol": manifest.protocol,
+        "split": manifest.split,
+        "split_seed": manifest.seed,
+        "manifest_hash": manifest.hash,
+        "n_folds": len(manifest.folds),
+        "label": settings.LABEL,
+        "class_names": class_names,
+        "settings": settings.as_dict(),
+        "provenance": provenance(device),
+    }
+
+
+def report(folder, description, results, data, extra=None):
+    """Write ``metrics.json`` and ``predictions.csv`` of a result and print it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    description : dict
+        From `describe`.
+    results : list of FoldResult
+    data : data_prep.Prepared
+    extra : dict, optional
+        More entries for ``metrics.json``.
+    """
+    summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
+    write_json(folder / "metrics.json", summary)
+    write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
+    print_summary(summary)
+    for path in sorted(folder.parent.glob(f"baseline_{summary['label']}_*/metrics.json")):
+        other = read_json(path, "run baseline.py again")
+        if path.parent != folder and other.get("manifest_hash") == summary["manifest_hash"]:
+            value = other["accuracy"]
+            print(f"to compare with: {path.parent.name}, accuracy per window {value['mean']:.3f} ± {value['std']:.3f}")
+    print(f"wrote {folder / 'metrics.json'} and predictions.csv beside it")
+
+
+def predictions_csv(results, data, class_names):
+    """Every test window with its truth and its class probabilities, as CSV; trials and windows count from 0."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [f"probability of {name}" for name in class_names]
+    writer.writerow(["fold", "subject", "trial", "window", "truth", *columns])
+    per_trial = data.eeg.shape[2] // splits.WINDOW_SECONDS
+    for result in results:
+        for (subject, trial, row), truth, probability in zip(
+            result.windows, result.truth, result.probability, strict=True
+        ):
+            window = row % per_trial
+            writer.writerow(
+                [result.fold, data.subjects[subject], trial, window, truth, *(f"{p:.7g}" for p in probability)]
+            )
+    return text.getvalue()
 
 
 def summarise(results, subjects, protocol):
@@ -12,9 +133,7 @@ def summarise(results, subjects, protocol):
 
     Parameters
     ----------
-    results : list of dict
-        One per fold: ``fold``, ``windows`` (n, 3) of (subject, trial, row), ``truth`` (n,), ``probability``
-        (n, n_classes), ``n_train``, ``audit``, ``seconds``.
+    results : list of FoldResult
     subjects : list of str
         Ids of all subjects.
     protocol : str
@@ -25,54 +144,32 @@ def summarise(results, subjects, protocol):
     dict
         The part of ``metrics.json`` that comes from predictions.
     """
-    folds, units = [], {kind: [] for kind in KINDS}
-    for result in results:
-        subject, trial, _ = result["windows"].numpy().T
-        truth, probability = result["truth"].numpy(), result["probability"].numpy()
-        n_classes = probability.shape[1]
-        predicted = probability.argmax(axis=1)
-        unit = subject if protocol == "cross-subject" else trial
-        trials = metrics.per_trial(subject, trial, truth, probability)
-        trial_unit = trials.subject if protocol == "cross-subject" else trials.trial
-        units[""].append((unit, truth, predicted))
-        units["trial_"].append((trial_unit, trials.truth, trials.predicted))
-        confusion = metrics.confusion(truth, predicted, n_classes)
-        scores = metrics.scores_from_confusion(confusion)
-        trial_scores = metrics.scores_from_confusion(metrics.confusion(trials.truth, trials.predicted, n_classes))
-        folds.append(
-            {
-                "fold": result["fold"],
-                "n_train": result["n_train"],
-                "n_test": len(truth),
-                "n_test_trials": len(trials.truth),
-                **scores,
-                **{f"trial_{name}": value for name, value in trial_scores.items()},
-                "majority": float(confusion.sum(axis=1).max() / len(truth)),
-                "confusion": confusion.tolist(),
-                "subject_accuracy": {
-                    subjects[s]: float((predicted == truth)[subject == s].mean()) for s in np.unique(subject)
-                },
-                "audit": result["audit"],
-                "seconds": result["seconds"],
-            }
-        )
+    folds = [result.scores(subjects) for result in results]
     summary = {"folds": folds}
-    for prefix, parts in units.items():
-        pooled = (np.concatenate(column) for column in zip(*parts, strict=True))
-        intervals = metrics.bootstrap_interval(*pooled, n_classes)
+    windows, truth = (np.concatenate([getattr(r, name) for r in results]) for name in ("windows", "truth"))
+    probability = np.concatenate([result.probability for result in results])
+    n_classes = probability.shape[1]
+    trials = [metrics.per_trial(*r.windows.T[:2], r.truth, r.probability) for r in results]
+    trials = metrics.TrialPredictions(*(np.concatenate(parts) for parts in zip(*trials, strict=True)))
+    unit, trial_unit = (windows[:, 0], trials.subject) if protocol == "cross-subject" else (windows[:, 1], trials.trial)
+    intervals = {
+        "": metrics.bootstrap_interval(unit, truth, probability.argmax(axis=1), n_classes),
+        "trial_": metrics.bootstrap_interval(trial_unit, trials.truth, trials.predicted, n_classes),
+    }
+    for prefix in KINDS:
         for name in metrics.SCORES:
             values = [fold[prefix + name] for fold in folds]
             mean, std = float(np.mean(values)), float(np.std(values))
-            summary[prefix + name] = {"mean": mean, "std": std, "ci95": intervals[name]}
-    n_test = np.array([fold["n_test"] for fold in folds])
-    share = n_test / n_test.sum()
-    class_sizes = sum(np.array(fold["confusion"]).sum(axis=1) for fold in folds)
-    summary["majority"] = float(class_sizes.max() / n_test.sum())
+            summary[prefix + name] = {"mean": mean, "std": std, "ci95": intervals[prefix][name]}
+    summary["interval_unit"] = "subject" if protocol == "cross-subject" else "trial"
+    summary["majority"] = float(np.bincount(truth).max() / len(truth))
+    share = np.array([len(result.truth) for result in results]) / len(truth)
     summary["audit"] = {
-        part: seen and {key: float(share @ [fold["audit"][part][key] for fold in folds]) for key in seen}
-        for part, seen in folds[0]["audit"].items()
+        part: seen and {key: float(share @ [result.audit[part][key] for result in results]) for key in seen}
+        for part, seen in results[0].audit.items()
     }
     summary["audit_in_words"] = audit.in_words(summary["audit"])
+    summary["seconds"] = sum(result.seconds for result in results)
     return summary
 
 
@@ -81,7 +178,7 @@ def print_summary(summary):
     done, n_folds = len(summary["folds"]), summary["n_folds"]
     n = sum(fold["n_test"] for fold in summary["folds"])
     print(f"\n{summary['dataset']}, {summary['label']}: {summary['protocol']}, {summary['split']} split")
-    print(f"{done} of {n_folds} folds, {n} test windows of 5 s, initial weights {summary['settings']['INIT']}\n")
+    print(f"{done} of {n_folds} folds, {n} test windows of 5 s, {who(summary)}\n")
     print(f"{'':30}mean ± std over folds   95 % interval")
     for prefix, kind in KINDS.items():
         for name in metrics.SCORES:
@@ -89,7 +186,10 @@ def print_summary(summary):
             interval = "{:.3f} to {:.3f}".format(*value["ci95"]) if value["ci95"] else "(one unit only)"
             label = f"{name.replace('_', ' ')} per {kind}".replace("f1", "F1")
             print(f"{label:30}{value['mean']:.3f} ± {value['std']:.3f}           {interval}")
-    print(f"{'majority class':30}{summary['majority']:.3f}\n")
+    print(f"{'majority class':30}{summary['majority']:.3f}")
+    print(f"intervals: bootstrap over {summary['interval_unit']}s, with all their windows\n")
+    if "permutation" in summary:
+        print(permutation_in_words(summary["permutation"]) + "\n")
     print("share of the test windows whose ... was seen in training")
     print(f"{'':14}{'window':>10}{'trial':>10}{'subject':>10}{'stimulus':>10}")
     for part, seen in summary["audit"].items():
@@ -98,6 +198,30 @@ def print_summary(summary):
     for line in summary["audit_in_words"]:
         print(f"- {line}")
     print()
+
+
+def who(summary):
+    """What made the predictions, in words."""
+    settings = summary["settings"]
+    if "model" in summary:
+        return f"classical baseline: {summary['model']}"
+    weights = {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]]
+    return (
+        weights
+        + (", frozen" if settings["FREEZE"] else "")
+        + (", labels permuted" if settings["PERMUTE_LABELS"] else "")
+    )
+
+
+def permutation_in_words(test):
+    """The permutation test's result as a sentence."""
+    what = {
+        "finetune": "fine-tuning with permuted labels",
+        "probe": "a linear probe of the frozen encoders' features, averaged over each trial, with permuted labels",
+    }[test["method"]]
+    score = f"{test['score_name']} {test['score']:.3f}"
+    null = f"{test['null_mean']:.3f} ± {test['null_std']:.3f}"
+    return f"permutation test ({what}, {test['n']} times): {score} against {null}, p = {test['p_value']:.4f}"
 
 
 def print_overview(results):

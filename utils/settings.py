@@ -49,9 +49,17 @@ RULES = {
     "N_FOLDS": _count(2, optional=True),
     "FOLDS": Rule("ints", least=0),
     "SEED": Rule("int", least=0, most=2**32 - 1),
+    "SEEDS": Rule("ints", least=0),
     "LABEL": Rule("text"),
     "THRESHOLD": Rule("float", optional=True),
     "PERMUTE_LABELS": Rule("bool"),
+    "PERMUTATIONS": _count(0),
+    "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
+    "MODELS": Rule("names", ("logistic", "lda", "nearest")),
+    # comparison
+    "RUNS": Rule("names"),
+    "SCORE": _choice(*(prefix + name for prefix in ("", "trial_") for name in ("accuracy", "f1", "balanced_accuracy"))),
+    "PAIRS": _choice("subjects", "folds"),
     # networks
     "WINDOW": _choice("1s", "5s"),
     "EMBED_DIM": Rule("int", least=4, multiple=4, optional=True),
@@ -106,7 +114,7 @@ class Settings(SimpleNamespace):
         return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
 
 
-def read_settings(constants, argv=None):
+def read_settings(constants, argv=None, positional=None):
     """Settings of a script: its constants, overridden by flags.
 
     Parameters
@@ -116,6 +124,8 @@ def read_settings(constants, argv=None):
         the repository, one in a flag to the working directory.
     argv : list of str, optional
         Flags; those of the process by default.
+    positional : str, optional
+        A list setting that may also be given without a flag.
 
     Returns
     -------
@@ -138,7 +148,11 @@ def read_settings(constants, argv=None):
         action = {"action": argparse.BooleanOptionalAction} if RULES[name].kind == "bool" else {"metavar": "X"}
         help_text = f"{comments.get(name, '')} (now: {_show(value)})".replace("%", "%%")
         parser.add_argument(_flag(name), dest=name, help=help_text, **action)
+    if positional:
+        parser.add_argument("positional", nargs="*", metavar=positional.lower())
     given = vars(parser.parse_args(argv))
+    if given.get("positional"):
+        given[positional] = given["positional"]
 
     settings = {}
     for name, value in defaults.items():
@@ -173,7 +187,7 @@ def _check(name, value, where):
         items = [item for item in items if item != ""]
         single = Rule("int" if rule.kind == "ints" else "text", rule.choices, rule.least, rule.most)
         items = [_check_one(single, item, where) for item in items]
-        if len(set(items)) < len(items) and name in ("FOLDS", "PPS_CHANNELS"):
+        if len(set(items)) < len(items) and name != "PROJECTOR_DIMS":
             raise InputError(f"{where} names something twice: {_show(items)}")
         if rule.length not in (None, len(items)):
             raise InputError(f"{where} needs {rule.length} values, not {len(items)}")

@@ -1,0 +1,41 @@
+"""Classical baselines on the folds of a run directory: log band power and simple statistics, and a linear model.
+
+    python Fine_tuning/baseline.py --data-dir data/DEAP --run-dir runs/deap --label arousal
+
+What a network has to beat before anything is said about it. Needs no pre-training.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import utils.errors
+from utils.baselines import run_baselines
+from utils.settings import read_settings
+
+# Where
+DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
+RUN_DIR = "runs/deap"  # folder with the split; results go beside those of the network
+
+# Protocol; None: as RUN_DIR was split in pre-training
+PROTOCOL = None  # subject-dependent | cross-subject
+SPLIT = None  # subject-dependent: trial | window | authors; cross-subject: subject | subject+trial
+N_FOLDS = None  # folds of the cross-validation
+FOLDS = []  # which of them to run, such as [0, 1]; empty: all
+SEED = 0  # of a new split and of the permutation
+
+# Task
+LABEL = "arousal"  # arousal | valence | four (the quadrants) | any other rating of the data set
+THRESHOLD = None  # a rating of at least this is high (None: the data set's own)
+PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an honest protocol must then score chance
+
+# Models
+MODELS = ["logistic", "lda", "nearest"]  # logistic regression, shrinkage LDA, nearest neighbour
+MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps
+PPS_CHANNELS = []  # peripheral channels by name; empty: the paper's (DEAP: GSR), else all
+TAG = ""  # added to the folder's name, to keep apart what the name does not tell
+
+
+if __name__ == "__main__":
+    utils.errors.run(lambda: run_baselines(read_settings(globals())))

@@ -1,0 +1,323 @@
+"""What makes a number believable: permutations, baselines, predictions, comparison, provenance."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from data_prep import open_prepared
+from tests.support import ROOT, TINY, assert_refused, call, done
+from utils import baselines, permutation, splits
+from utils.compare_runs import holm
+
+PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
+FINETUNE, BASELINE, COMPARE = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py", "utils/compare_runs.py"
+FAST = ["--epochs", 1]
+
+
+def metrics(run_dir, name):
+    return json.loads((run_dir / name / "metrics.json").read_text())
+
+
+@pytest.fixture
+def run_dir(pretrained, tmp_path):
+    return shutil.copytree(pretrained, tmp_path / "run")
+
+
+# --- permutations
+
+
+def test_permuted_labels_keep_each_persons_classes():
+    labels = np.random.default_rng(0).integers(0, 4, (6, 20))
+    shuffled = permutation.permuted_labels(labels, 0)
+    np.testing.assert_array_equal(np.sort(shuffled), np.sort(labels))
+    assert not np.array_equal(shuffled, labels)
+    assert not np.array_equal(shuffled, permutation.permuted_labels(labels, 1))
+    assert not np.array_equal(shuffled, permutation.permuted_labels(labels, 0, 1))
+
+
+def test_p_value_counts_the_observed_order():
+    assert permutation.p_value(0.9, [0.1, 0.2, 0.3]) == 0.25
+    assert permutation.p_value(0.2, [0.1, 0.2, 0.3]) == 0.75
+    assert permutation.p_value(0.0, [0.1]) == 1
+
+
+def test_probe_of_many_labellings_equals_one_at_a_time():
+    rng = np.random.default_rng(0)
+    keys = np.stack(np.meshgrid(range(4), range(10), indexing="ij"), axis=-1).reshape(-1, 2)
+    x = rng.standard_normal((40, 30))
+    labels = rng.integers(0, 2, (5, 4, 10))
+    train, test = (keys[::2], x[::2]), (keys[1::2], x[1::2])
+    together = permutation.probe_accuracy(train, test, labels, 2)
+    alone = [permutation.probe_accuracy(train, test, labels[k : k + 1], 2)[0] for k in range(5)]
+    np.testing.assert_allclose(together, alone)
+
+
+def test_probe_finds_what_is_there():
+    """Features that carry the label of each trial, and features that do not."""
+    rng = np.random.default_rng(1)
+    keys = np.stack(np.meshgrid(range(6), range(20), indexing="ij"), axis=-1).reshape(-1, 2)
+    labels = rng.integers(0, 2, (6, 20))
+    null = np.stack([permutation.permuted_labels(labels, 0, k) for k in range(1, 200)])
+    both = np.concatenate([labels[None], null])
+    fold = keys[:, 1] % 4 == 0
+    for strength, low, high in ((2.0, 0, 0.02), (0.0, 0.03, 1)):
+        x = rng.standard_normal((120, 15))
+        x[:, 0] += strength * labels[keys[:, 0], keys[:, 1]]
+        accuracy = permutation.probe_accuracy((keys[~fold], x[~fold]), (keys[fold], x[fold]), both, 2)
+        assert low <= permutation.p_value(accuracy[0], accuracy[1:]) <= high
+        assert abs(accuracy[1:].mean() - 0.5) < 0.05
+
+
+def test_permutations_by_fine_tuning(run_dir, prepared):
+    flags = ["--data-dir", prepared, "--run-dir", run_dir, "--folds", "0,1", *FAST]
+    out = done(FINETUNE, *flags, "--permutations", 3)
+    test = metrics(run_dir, "finetune_arousal")["permutation"]
+    assert (test["method"], test["n"]) == ("finetune", 3)
+    assert test["p_value"] in (0.25, 0.5, 0.75, 1)
+    assert f"p = {test['p_value']:.4f}" in out
+    accuracy = np.mean([fold["accuracy"] for fold in metrics(run_dir, "finetune_arousal")["folds"]])
+    assert test["score"] == pytest.approx(accuracy)
+    stored = json.loads((run_dir / "finetune_arousal" / "permutations.json").read_text())["accuracy"]
+    assert len(stored) == 3
+    done(FINETUNE, *flags, "--permutations", 4)  # goes on: the first three are kept
+    again = json.loads((run_dir / "finetune_arousal" / "permutations.json").read_text())["accuracy"]
+    assert again[:3] == stored
+    assert len(again) == 4
+    done(FINETUNE, *flags, "--permutations", 2, "--no-resume")
+    assert json.loads((run_dir / "finetune_arousal" / "permutations.json").read_text())["accuracy"] == stored[:2]
+
+
+def test_many_permutations_by_a_probe(run_dir, prepared):
+    out = done(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, "--permutations", 100, *FAST)
+    test = metrics(run_dir, "finetune_arousal")["permutation"]
+    assert (test["method"], test["n"], test["score_name"]) == ("probe", 100, "accuracy per trial")
+    assert "a linear probe of the frozen encoders' features" in out
+
+
+# --- baselines
+
+
+def test_baselines_write_the_same_files_as_fine_tuning(run_dir, prepared):
+    out = done(BASELINE, "--data-dir", prepared, "--run-dir", run_dir, "--label", "four")
+    done(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, "--label", "four", *FAST)
+    network = metrics(run_dir, "finetune_four")
+    for model in ("logistic", "lda", "nearest"):
+        result = metrics(run_dir, f"baseline_four_{model}")
+        assert set(network) - set(result) == set()
+        assert set(result["folds"][0]) == set(network["folds"][0])
+        assert result["manifest_hash"] == network["manifest_hash"]
+        assert result["audit"]["classifier"] == network["audit"]["classifier"]
+        assert result["audit"]["encoder_1s"] is None
+        assert f"classical baseline: {model}" in out
+
+
+def test_fine_tuning_names_the_baseline_beside_it(run_dir, prepared):
+    done(BASELINE, "--data-dir", prepared, "--run-dir", run_dir, "--models", "lda", "--folds", 0)
+    value = metrics(run_dir, "baseline_arousal_lda")["accuracy"]["mean"]
+    out = done(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, "--folds", 0, *FAST)
+    assert f"to compare with: baseline_arousal_lda, accuracy per window {value:.3f}" in out
+
+
+def test_baseline_needs_no_pretraining_and_both_or_one_modality(tmp_path, prepared):
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path, "--split", "subject", "--models", "logistic"]
+    for modalities, width in (("eeg+pps", 4 * 32 + 6 * 2), ("eeg", 4 * 32), ("pps", 6 * 2)):
+        done(BASELINE, *flags, "--modalities", modalities, "--pps-channels", "GSR,zEMG")
+        name = "baseline_arousal_logistic" + ("" if "+" in modalities else f"_{modalities}")
+        assert len(metrics(tmp_path, name)["folds"]) == 4
+        features = baselines.window_features(open_prepared(prepared), modalities.split("+"), ["GSR", "zEMG"])
+        assert features.shape == (4, 4, 2, width)
+
+
+def test_band_power_and_statistics():
+    times = np.arange(640) / 128
+    window = np.stack([3 * np.sin(2 * np.pi * 10 * times), 2 + 0.5 * times])
+    power = baselines.band_power(window, 128).reshape(4, 2)
+    assert power[:, 0].argmax() == 1  # 10 Hz is alpha
+    half = baselines.band_power(window / 2, 128).reshape(4, 2)
+    np.testing.assert_allclose(power[1, 0] - half[1, 0], np.log(4), rtol=1e-4)
+    mean, std, low, high, slope, step = baselines.statistics(window, 128).reshape(6, 2)[:, 1]
+    np.testing.assert_allclose([mean, low, high, slope, step], [3.248, 2, 4.496, 0.5, 0.5], rtol=1e-3)
+    assert std == pytest.approx(window[1].std(), rel=1e-5)
+
+
+def test_baseline_features_are_of_the_right_windows(prepared):
+    data = open_prepared(prepared)
+    features = baselines.window_features(data, ["pps"], ["GSR"])
+    gsr = data.pps[2, 3, 5:10, 4].ravel()  # second window of a trial
+    np.testing.assert_allclose(features[2, 3, 1, :2], [gsr.mean(), gsr.std()], rtol=1e-4)
+
+
+def test_baseline_with_one_class_in_training():
+    fold = splits.Fold(
+        0,
+        splits.Part(np.array([0]), {"5s": np.array([0, 1])}),
+        splits.Part(np.array([0]), {"5s": np.array([2, 3])}),
+    )
+    features = np.random.default_rng(0).standard_normal((1, 2, 2, 3))
+    result = baselines.evaluate_fold("lda", fold, features, np.array([[1, 0]]))
+    assert result.probability.argmax(axis=1).tolist() == [1, 1]
+
+
+# --- predictions
+
+
+@pytest.mark.parametrize("label", ["valence", "four"])
+def test_every_metric_can_be_recomputed_from_the_predictions(run_dir, prepared, label):
+    done(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, "--label", label, *FAST)
+    result = metrics(run_dir, f"finetune_{label}")
+    with open(run_dir / f"finetune_{label}" / "predictions.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 * 4 * 2
+    assert {(r["subject"], r["trial"], r["window"]) for r in rows} == {
+        (f"s0{s}", str(t), str(w)) for s in range(1, 5) for t in range(4) for w in range(2)
+    }
+    columns = [name for name in rows[0] if name.startswith("probability of ")]
+    assert columns == [f"probability of {name}" for name in result["class_names"]]
+    truth, _ = open_prepared(prepared).labels(label)
+    for fold in result["folds"]:
+        own = [r for r in rows if int(r["fold"]) == fold["fold"]]
+        true = np.array([int(r["truth"]) for r in own])
+        assert true.tolist() == [truth[int(r["subject"][1:]) - 1, int(r["trial"])] for r in own]
+        probability = np.array([[float(r[name]) for name in columns] for r in own])
+        np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
+        predicted = probability.argmax(axis=1)
+        average = "binary" if label != "four" else "weighted"
+        assert fold["accuracy"] == pytest.approx(sk.accuracy_score(true, predicted))
+        assert fold["f1"] == pytest.approx(sk.f1_score(true, predicted, average=average, zero_division=0))
+        trials = {}
+        for r, p in zip(own, probability, strict=True):
+            trials.setdefault((r["subject"], r["trial"]), []).append((int(r["truth"]), p))
+        hits = [np.mean([p for _, p in w], axis=0).argmax() == w[0][0] for w in trials.values()]
+        assert fold["trial_accuracy"] == pytest.approx(np.mean(hits))
+
+
+# --- comparison
+
+
+@pytest.fixture
+def compared(tmp_path, prepared):
+    done(BASELINE, "--data-dir", prepared, "--run-dir", tmp_path / "run", "--split", "trial")
+    return tmp_path / "run"
+
+
+def test_comparison(compared, tmp_path):
+    names = ["baseline_arousal_nearest", "baseline_arousal_lda", "baseline_arousal_logistic"]
+    out = done(COMPARE, *(compared / name for name in names), "--pairs", "folds", "--out-dir", tmp_path / "out")
+    result = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    values = {n: np.array([fold["accuracy"] for fold in metrics(compared, n)["folds"]]) for n in names}
+    assert result["baseline"] == names[0]
+    for row, name in zip(result["comparisons"], names[1:], strict=True):
+        assert row["name"] == name
+        assert row["n"] == 4
+        assert row["difference"] == pytest.approx((values[name] - values[names[0]]).mean())
+        assert row["p"] <= row["p_holm"] <= 1
+        assert name in out
+    with open(tmp_path / "out" / "comparison.csv") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == names[1:]
+
+
+def plant(compared, name, shift):
+    """Copy a result and move every person's accuracy."""
+    result = metrics(compared, "baseline_arousal_lda")
+    for fold in result["folds"]:
+        for number, person in enumerate(fold["subjects"].values()):
+            person["accuracy"] += shift(number)
+    (compared / name).mkdir()
+    (compared / name / "metrics.json").write_text(json.dumps(result))
+    return compared / name
+
+
+def test_effect_size_and_its_sign(compared, tmp_path):
+    base = compared / "baseline_arousal_lda"
+    better, mixed = plant(compared, "better", lambda n: 0.1 + n / 100), plant(compared, "mixed", lambda n: n / 10 - 0.1)
+    same = plant(compared, "same", lambda n: 0)
+    done(COMPARE, base, better, mixed, same, "--out-dir", tmp_path)
+    rows = {
+        row["name"].split("/")[-1]: row for row in json.loads((tmp_path / "comparison.json").read_text())["comparisons"]
+    }
+    assert rows["better"]["rank_biserial"] == 1
+    assert (rows["better"]["better"], rows["better"]["worse"]) == (4, 0)
+    assert rows["better"]["p"] == pytest.approx(0.125)  # the least that 4 pairs can give
+    assert rows["mixed"]["rank_biserial"] == pytest.approx((-1.5 + 1.5 + 3) / 6)  # moves -0.1, 0, 0.1, 0.2
+    assert (rows["same"]["p"], rows["same"]["rank_biserial"]) == (1, 0)
+
+
+def test_holm():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1, 1])
+
+
+def test_what_cannot_be_compared(compared, tmp_path, prepared):
+    base = compared / "baseline_arousal_lda"
+    done(BASELINE, "--data-dir", prepared, "--run-dir", tmp_path / "other", "--split", "window", "--models", "lda")
+    done(BASELINE, "--data-dir", prepared, "--run-dir", compared, "--label", "valence", "--models", "lda")
+    done(
+        BASELINE,
+        "--data-dir",
+        prepared,
+        "--run-dir",
+        compared,
+        "--models",
+        "nearest",
+        "--folds",
+        "0,2",
+        "--tag",
+        "some",
+    )
+    for folder, part in (
+        (tmp_path / "other" / "baseline_arousal_lda", "another split"),
+        (compared / "baseline_valence_lda", "another label"),
+        (compared / "baseline_arousal_nearest_some", "another folds"),
+        (compared / "nothing", "does not exist"),
+        (compared, "does not exist"),
+    ):
+        assert_refused(call(COMPARE, base, folder, "--out-dir", tmp_path / "out"), folder, part)
+    assert_refused(call(COMPARE, base), "at least two")
+    assert not (tmp_path / "out").exists()
+
+
+# --- provenance
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k != "seconds"}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def test_same_settings_same_bytes(tmp_path, prepared, monkeypatch):
+    shutil.copytree(prepared, tmp_path / "data")
+    results = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        flags = ["--data-dir", "../data", "--run-dir", "run"]
+        for script in PRETRAIN:
+            done(script, *flags, "--folds", 0, *FAST, *TINY)
+        done(FINETUNE, *flags, "--folds", 0, *FAST)
+        done(BASELINE, *flags, "--models", "lda")
+        results.append(tmp_path / name / "run")
+    for name in ("finetune_arousal", "baseline_arousal_lda"):
+        first, second = (json.dumps(without_times(metrics(run, name))) for run in results)
+        assert first == second
+        a, b = ((run / name / "predictions.csv").read_bytes() for run in results)
+        assert a == b
+    a, b = ((run / "split.json").read_bytes() for run in results)
+    assert a == b
+
+
+def test_provenance(run_dir, prepared):
+    done(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir, "--folds", 0, *FAST)
+    result = metrics(run_dir, "finetune_arousal")
+    made = result["provenance"]
+    assert set(made) >= {"python", "torch", "numpy", "scikit_learn", "device", "threads", "git_commit"}
+    if (ROOT / ".git").exists():
+        assert len(made["git_commit"].rstrip("+")) == 40
+    assert result["dataset_checksum"] == open_prepared(prepared).checksum
+    assert len(result["manifest_hash"]) == 64
+    assert result["settings"]["SEED"] == result["split_seed"] == 0
+    assert result["seconds"] > 0

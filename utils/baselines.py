@@ -1,0 +1,145 @@
+"""Classical baselines on the same folds: a spectrum and a straight line, which any network has to beat."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from data_prep import open_prepared
+from utils import audit, recipes, splits
+from utils.permutation import permuted_labels
+from utils.progress import Progress
+from utils.results import FoldResult, describe, report
+
+BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
+PPS_STATISTICS = ("mean", "standard deviation", "lowest", "highest", "slope", "mean step")
+MODELS = {
+    "logistic": lambda: LogisticRegression(C=0.1, max_iter=1000),
+    "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
+    "nearest": lambda: KNeighborsClassifier(1),
+}
+
+
+def run_baselines(settings):
+    """Train and test every chosen classical model on every chosen fold; writes and prints like fine-tuning.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of ``Fine_tuning/baseline.py``.
+
+    Notes
+    -----
+    Writes ``<run-dir>/baseline_<label>_<model>/metrics.json`` and ``predictions.csv``.
+    """
+    data = open_prepared(settings.DATA_DIR)
+    labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
+    manifest = splits.load_or_create(settings, data)
+    folds = splits.choose_folds(manifest, settings.FOLDS)
+    settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
+    if settings.PERMUTE_LABELS:
+        labels = permuted_labels(labels, settings.SEED)
+    features = window_features(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS)
+    for name in settings.MODELS:
+        results = [evaluate_fold(name, fold, features, labels) for fold in Progress(folds, desc=name, unit="fold")]
+        parts = ["baseline", settings.LABEL, name]
+        parts += [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
+        parts += ["permuted"] if settings.PERMUTE_LABELS else []
+        parts += [settings.TAG] if settings.TAG else []
+        description = describe(settings, data, manifest, class_names, torch.device("cpu"))
+        report(Path(settings.RUN_DIR) / "_".join(parts), description, results, data, {"model": name})
+
+
+def evaluate_fold(name, fold, features, labels):
+    """One model on one fold.
+
+    Parameters
+    ----------
+    name : str
+        Key of ``MODELS``.
+    fold : splits.Fold
+    features : numpy.ndarray, shape (subjects, trials, windows, width)
+    labels : numpy.ndarray, int, shape (subjects, trials)
+
+    Returns
+    -------
+    FoldResult
+    """
+    start = time.perf_counter()
+    parts = [splits.windows_of(part.subjects, part.rows["5s"], features.shape[2]) for part in (fold.train, fold.test)]
+    (x, y), (x_test, truth) = (
+        (features[w[:, 0], w[:, 1], w[:, 2] % features.shape[2]], labels[w[:, 0], w[:, 1]]) for w in parts
+    )
+    probability = np.zeros((len(truth), labels.max() + 1))
+    classes = np.unique(y)
+    if len(classes) == 1:
+        probability[:, classes[0]] = 1  # nothing to tell apart in training
+    else:
+        model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
+        probability[:, model.classes_] = model.predict_proba(x_test)
+    counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
+    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, time.perf_counter() - start)
+
+
+def window_features(data, modalities, pps_channels):
+    """Log band power of every EEG channel and statistics of every peripheral channel, of each 5 s window.
+
+    Parameters
+    ----------
+    data : data_prep.Prepared
+    modalities : list of str
+        ``"eeg"``, ``"pps"``.
+    pps_channels : list of str
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (subjects, trials, windows, width)
+        4 bands x EEG channels, then 6 statistics x peripheral channels.
+    """
+    columns = [data.info["pps_channels"].index(name) for name in pps_channels]
+    people = []
+    for subject in range(len(data.subjects)):  # one person in memory at a time
+        parts = []
+        if "eeg" in modalities:
+            parts.append(band_power(_windows(data.eeg[subject]), data.rate))
+        if "pps" in modalities:
+            parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate))
+        people.append(np.concatenate(parts, axis=-1))
+    return np.stack(people)
+
+
+def _windows(blocks):
+    """5 s windows (trials, windows, channels, samples) of 1 s blocks (trials, seconds, channels, rate)."""
+    trials, seconds, channels, rate = blocks.shape
+    n = seconds // splits.WINDOW_SECONDS
+    blocks = blocks[:, : n * splits.WINDOW_SECONDS].reshape(trials, n, splits.WINDOW_SECONDS, channels, rate)
+    return blocks.swapaxes(2, 3).reshape(trials, n, channels, splits.WINDOW_SECONDS * rate)
+
+
+def band_power(windows, rate):
+    """Logarithm of the mean power in each band of ``BANDS``; (..., channels, samples) -> (..., bands * channels)."""
+    power = np.square(np.abs(np.fft.rfft(windows * np.hanning(windows.shape[-1]))))
+    frequencies = np.fft.rfftfreq(windows.shape[-1], 1 / rate)
+    bands = [power[..., (frequencies >= low) & (frequencies < high)].mean(axis=-1) for low, high in BANDS.values()]
+    return np.log(np.concatenate(bands, axis=-1) + 1e-12).astype(np.float32)
+
+
+def statistics(windows, rate):
+    """``PPS_STATISTICS`` of each channel; (..., channels, samples) -> (..., statistics * channels)."""
+    seconds = (np.arange(windows.shape[-1]) - (windows.shape[-1] - 1) / 2) / rate
+    values = [
+        windows.mean(axis=-1),
+        windows.std(axis=-1),
+        windows.min(axis=-1),
+        windows.max(axis=-1),
+        windows @ seconds / np.square(seconds).sum(),  # least squares, per second
+        np.abs(np.diff(windows)).mean(axis=-1) * rate,
+    ]
+    return np.concatenate(values, axis=-1).astype(np.float32)

@@ -1,0 +1,76 @@
+"""Permutation tests: how often labels that mean nothing score as well."""
+
+import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+
+def permuted_labels(labels, seed, number=0):
+    """Labels (subjects, trials) with each person's shuffled over the trials; ``number`` tells permutations apart."""
+    return np.random.default_rng([seed, 6, number]).permuted(labels, axis=1)
+
+
+def p_value(score, null):
+    """Share of permutations that score at least as well, the observed order counted as one (Phipson & Smyth 2010)."""
+    null = np.asarray(null)
+    return float((1 + (null >= score - 1e-12).sum()) / (1 + len(null)))
+
+
+def result(method, score_name, score, null):
+    """The test's entry in ``metrics.json``."""
+    return {
+        "method": method,
+        "score_name": score_name,
+        "n": len(null),
+        "score": float(score),
+        "null_mean": float(np.mean(null)),
+        "null_std": float(np.std(null)),
+        "p_value": p_value(score, null),
+    }
+
+
+def trial_means(windows, features):
+    """Mean feature of every trial of a subject.
+
+    Parameters
+    ----------
+    windows : numpy.ndarray, int, shape (n, 3)
+        Subject, trial and row of every window.
+    features : numpy.ndarray, shape (n, width)
+
+    Returns
+    -------
+    keys : numpy.ndarray, int, shape (n_trials, 2)
+        Subject and trial.
+    means : numpy.ndarray, shape (n_trials, width)
+    """
+    keys, owner, count = np.unique(windows[:, :2], axis=0, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(keys), features.shape[1]))
+    np.add.at(sums, owner.ravel(), features)
+    return keys, sums / count[:, None]
+
+
+def probe_accuracy(train, test, labels, n_classes):
+    """Accuracy of a ridge classifier on one value per trial, for many labellings at once.
+
+    The map from training labels to predictions is linear, so a thousand labellings cost little more than one.
+
+    Parameters
+    ----------
+    train, test : tuple
+        From `trial_means`.
+    labels : numpy.ndarray, int, shape (n_labellings, subjects, trials)
+    n_classes : int
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_labellings,)
+    """
+    (train_keys, x), (test_keys, x_test) = train, test
+    scaler = StandardScaler().fit(x)
+    targets = np.eye(n_classes)[labels[:, train_keys[:, 0], train_keys[:, 1]]]  # (K, n_train, classes)
+    model = Ridge(alpha=x.shape[1])  # features are standardised: the penalty grows with their number
+    model.fit(scaler.transform(x), np.moveaxis(targets, 0, 1).reshape(len(x), -1))
+    scores = model.predict(scaler.transform(x_test)).reshape(len(x_test), len(labels), n_classes)
+    truth = labels[:, test_keys[:, 0], test_keys[:, 1]].T  # (n_test, K)
+    return (scores.argmax(axis=2) == truth).mean(axis=0)
