@@ -1,10 +1,12 @@
 """Constants and flags."""
 
+import ast
+
 import pytest
 
 from tests.support import ROOT
 from utils.errors import InputError
-from utils.settings import read_settings
+from utils.settings import RULES, _comments, read_settings
 
 SOURCE = '''"""A script."""
 DATA_DIR = "data/here"  # the data
@@ -16,6 +18,22 @@ PERMUTE_LABELS = False  # shuffled?
 SPLIT = None  # how
 PPS_NORMALISE = "trial"  # how, 100 % sure
 '''
+
+
+SCRIPTS = [p for f in (".", "Fine_tuning", "data_prep", "utils", "benchmarks") for p in (ROOT / f).glob("*.py")]
+SCRIPTS = [p for p in SCRIPTS if "read_settings(globals()" in p.read_text()]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.stem)
+def test_every_constant_of_every_script_is_a_flag_with_a_comment(path):
+    names = [
+        node.targets[0].id
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and node.targets[0].id.isupper()
+    ]
+    assert names
+    assert set(names) <= set(RULES)
+    assert set(names) <= {name for name, comment in _comments(path).items() if comment}
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def read_settings(constants, argv=None, positional=None):
     Parameters
     ----------
     constants : dict
-        The script's ``globals()``: every upper-case name is a setting. A relative path in a constant is relative to
+        The script's ``globals()``: every name of ``RULES`` is a setting. A relative path in a constant is relative to
         the repository, one in a flag to the working directory.
     argv : list of str, optional
         Flags; those of the process by default.
@@ -136,7 +136,7 @@ def read_settings(constants, argv=None, positional=None):
     InputError
         For an unknown flag, a wrong type, or a value out of range, in a flag or in a constant.
     """
-    defaults = {name: value for name, value in constants.items() if name.isupper()}
+    defaults = {name: value for name, value in constants.items() if name in RULES}
     comments = _comments(constants["__file__"])
     parser = _Parser(
         description=constants["__doc__"],
