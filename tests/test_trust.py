@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from data_prep import open_prepared
 from tests.support import ROOT, TINY, assert_refused, call, done
 from utils import baselines, permutation, splits
-from utils.compare_runs import holm
+from utils.compare_runs import compare, holm
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
 FINETUNE, BASELINE, COMPARE = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py", "utils/compare_runs.py"
@@ -229,6 +229,13 @@ def plant(compared, name, shift):
     (compared / name).mkdir()
     (compared / name / "metrics.json").write_text(json.dumps(result))
     return compared / name
+
+
+@pytest.mark.parametrize("base", np.linspace(0.3, 0.7, 41))
+def test_equal_steps_are_ties_at_every_accuracy(base):
+    subjects = dict(enumerate((base, base, base, base)))
+    moved = {name: value + step for (name, value), step in zip(subjects.items(), (-0.1, 0, 0.1, 0.2), strict=True)}
+    assert compare({"name": "moved"}, moved, subjects)["rank_biserial"] == pytest.approx((-1.5 + 1.5 + 3) / 6)
 
 
 def test_effect_size_and_its_sign(compared, tmp_path):

@@ -101,7 +101,7 @@ def scores(run, score, pairs):
 def compare(run, values, baseline):
     """One comparison: means, difference, Wilcoxon's test and its effect size."""
     a, b = (np.array([v[name] for name in baseline]) for v in (values, baseline))
-    difference = a - b
+    difference = np.round(a - b, 12)  # equal steps of accuracy are ties, whatever the last binary digit says
     moved = difference[difference != 0]
     ranks = stats.rankdata(np.abs(moved))
     effect = float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else 0.0
