@@ -15,6 +15,8 @@ DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
 RUN_DIR = "runs/deap"  # folder for the split, the checkpoints and the results
 RESUME = True  # go on from the last complete epoch; False: start again
 DEVICE = "auto"  # auto | cpu | cuda | mps
+PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
+CUDA_GRAPH = True  # on CUDA, capture the step once and replay it; False: run it operation by operation, to debug
 
 # Protocol; None: as RUN_DIR was split before, or for a new one what the comment says
 PROTOCOL = None  # subject-dependent (None) | cross-subject
@@ -47,7 +49,7 @@ LR = None  # learning rate of Adam (paper: 7e-4 DEAP, 1e-4 DREAMER)
 WEIGHT_DECAY = None  # L2 penalty (paper: 1e-3)
 KEEP = "last"  # weights to keep: last epoch | best epoch on a part of the training rows that is set aside
 VALIDATION_FRACTION = 0.1  # that part, for KEEP = "best"
-SAVE_EVERY = 1  # epochs between checkpoints
+SAVE_EVERY = None  # epochs between checkpoints (None: one, or as many as keep the saving below 5 % of the time)
 
 
 if __name__ == "__main__":

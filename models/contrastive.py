@@ -21,6 +21,8 @@ class ContrastiveModel(nn.Module):
         Modalities with a group loss.
     align : bool
         Whether CM-CA is on; it needs both modalities.
+    bf16 : bool
+        Whether encoders and projectors compute in bfloat16 (mixed precision); the weights and the losses do not.
 
     Raises
     ------
@@ -28,14 +30,16 @@ class ContrastiveModel(nn.Module):
         If no term is left, or one asks for a modality without encoder.
     """
 
-    def __init__(self, encoders, tau, group_losses=("eeg", "pps"), align=True):
+    def __init__(self, encoders, tau, group_losses=("eeg", "pps"), align=True, bf16=False):
         super().__init__()
         if not set(group_losses) <= set(encoders) or (align and len(encoders) < 2) or not (align or group_losses):
             raise ValueError(f"encoders {list(encoders)} do not go with group losses {group_losses} and align={align}")
         self.encoders = nn.ModuleDict(encoders)
         self.group_losses = tuple(group_losses)
         self.alignment = CrossModalAlignment(next(iter(encoders.values())).feature_dim) if align else None
-        self.tau = tau
+        self.tau, self.bf16 = tau, bf16
+        group = [f"{kind}_{name}" for name in encoders if name in group_losses for kind in ("loss", "accuracy")]
+        self.metric_names = ["loss", *group, *(["loss_cmca"] if align else [])]
 
     def forward(self, windows):
         """Losses of a batch.
@@ -48,22 +52,25 @@ class ContrastiveModel(nn.Module):
         Returns
         -------
         loss : torch.Tensor, scalar
-        metrics : dict of str to torch.Tensor
-            The terms of the loss and the contrastive accuracies, detached scalars that stay on the device.
+        metrics : torch.Tensor, shape (len(metric_names),)
+            The loss, its terms and the contrastive accuracies, detached; they stay on the device.
         """
-        terms, metrics, pooled = [], {}, {}
+        terms, metrics, pooled = [], [], {}
         for name, encoder in self.encoders.items():
             x = windows[name]
-            feature = encoder(x.flatten(0, 2))  # (2BN, 4E)
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+                feature = encoder(x.flatten(0, 2))  # (2BN, 4E)
+                z = encoder.project(feature) if name in self.group_losses else None  # (2BN, D)
+            if self.bf16:
+                feature, z = feature.float(), None if z is None else z.float()
             pooled[name] = feature.unflatten(0, x.shape[:3]).amax(2).flatten(0, 1)  # (2B, 4E)
-            if name in self.group_losses:
-                z = encoder.project(feature)  # (2BN, D)
+            if z is not None:
                 groups = z.unflatten(0, x.shape[:3]).amax(2).flatten(0, 1)  # (2B, D)
                 loss, accuracy = group_nt_xent(groups, self.tau)
                 terms.append(loss / 2)
-                metrics |= {f"loss_{name}": loss, f"accuracy_{name}": accuracy}
+                metrics += [loss, accuracy]
         if self.alignment is not None:
-            metrics["loss_cmca"] = self.alignment(pooled["eeg"], pooled["pps"], self.tau)
-            terms.append(metrics["loss_cmca"])
+            metrics.append(self.alignment(pooled["eeg"], pooled["pps"], self.tau))
+            terms.append(metrics[-1])
         loss = torch.stack(terms).sum()
-        return loss, {"loss": loss.detach()} | {name: value.detach() for name, value in metrics.items()}
+        return loss, torch.stack([loss, *metrics]).detach()

@@ -2,7 +2,8 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+
+from models.linear import Linear, linear
 
 N_VIEWS = 3
 N_TOKENS = N_VIEWS + 1  # a class token in front of the views
@@ -20,7 +21,7 @@ class MultiViewEmbedding(nn.Module):
 
     def __init__(self, n_inputs, embed_dim):
         super().__init__()
-        self.linear = nn.Linear(n_inputs, (1 + N_VIEWS) * embed_dim)
+        self.linear = Linear(n_inputs, (1 + N_VIEWS) * embed_dim)
         self.norm = nn.BatchNorm1d(embed_dim)
         self.embed_dim = embed_dim
         nn.init.trunc_normal_(self.linear.weight, std=INIT_STD)
@@ -36,21 +37,32 @@ class Attention(nn.Module):
 
     def __init__(self, embed_dim):
         super().__init__()
-        self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=False)
+        self.qkv = Linear(embed_dim, 3 * embed_dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(embed_dim))
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
-        self.proj = nn.Linear(embed_dim, embed_dim)
+        self.proj = Linear(embed_dim, embed_dim)
 
-    def forward(self, x):
+    def forward(self, x, prompt=None):
+        """Attend over tokens (B, T, E), and over those of ``prompt`` (P, E), the same for every window."""
+        n_windows, n_tokens, _ = x.shape
+        rows = x.flatten(0, 1) if prompt is None else torch.cat([x.flatten(0, 1), prompt])
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = F.linear(x, self.qkv.weight, bias).unflatten(2, (3, N_HEADS, -1))  # (B, T, 3, heads, E/heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, T, E/heads)
-        out = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(out.transpose(1, 2).flatten(2))
+        qkv = linear(rows, self.qkv.weight, bias).unflatten(1, (3, N_HEADS, -1))  # (B T + P, 3, heads, E / heads)
+        q, k, v = qkv[: n_windows * n_tokens].unflatten(0, (n_windows, n_tokens)).permute(2, 0, 3, 1, 4)
+        if prompt is not None:  # their keys and values, computed once
+            _, *shared = qkv[n_windows * n_tokens :].permute(1, 2, 0, 3)  # each (heads, P, E / heads)
+            k, v = (torch.cat([own, s.expand(n_windows, -1, -1, -1)], 2) for own, s in zip((k, v), shared, strict=True))
+        # a fused kernel for so few tokens takes ten times as long on a CPU (benchmarks/RESULTS.md)
+        weights = (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)  # (B, heads, T, T + P)
+        return self.proj((weights @ v).transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block; optional prompt tokens take part in the attention only."""
+    """A pre-norm transformer block, with optional prompt tokens.
+
+    The prompts are keys and values of the attention and nothing else: what the block would make of them is dropped in
+    the end, so it is not computed.
+    """
 
     def __init__(self, embed_dim, prompt_tokens):
         super().__init__()
@@ -58,19 +70,16 @@ class Block(nn.Module):
         self.attention = Attention(embed_dim)
         self.scale1 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
         self.norm2 = nn.LayerNorm(embed_dim)
-        self.fc1 = nn.Linear(embed_dim, 4 * embed_dim)
-        self.fc2 = nn.Linear(4 * embed_dim, embed_dim)
+        self.fc1 = Linear(embed_dim, 4 * embed_dim)
+        self.fc2 = Linear(4 * embed_dim, embed_dim)
         self.scale2 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
         self.prompt = nn.Parameter(torch.empty(1, prompt_tokens, embed_dim)) if prompt_tokens else None
         if prompt_tokens:
             nn.init.trunc_normal_(self.prompt, std=INIT_STD)
 
     def forward(self, x):
-        n_tokens = x.shape[1]
-        if self.prompt is not None:
-            x = torch.cat([x, self.prompt.expand(len(x), -1, -1)], dim=1)  # (B, 4 + prompts, E)
-        x = x + self.scale1 * self.attention(self.norm1(x))
-        x = x[:, :n_tokens]  # the MLP acts on each token alone, so the prompts can go before it
+        prompt = None if self.prompt is None else self.norm1(self.prompt[0])
+        x = x + self.scale1 * self.attention(self.norm1(x), prompt)
         hidden = self.fc1(self.norm2(x)).relu()
         return x + self.scale2 * self.fc2(hidden).relu()
 
@@ -127,13 +136,13 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(embed_dim)
         d1, d2, d3 = projector_dims
         self.projector = nn.Sequential(
-            nn.Linear(self.feature_dim, d1),
+            Linear(self.feature_dim, d1),
             nn.BatchNorm1d(d1),
             nn.Dropout(0.2),
-            nn.Linear(d1, d2),
+            Linear(d1, d2),
             nn.BatchNorm1d(d2),
             nn.Dropout(0.2),
-            nn.Linear(d2, d3),
+            Linear(d2, d3),
         )
 
     def forward(self, x):

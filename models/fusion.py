@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from models.linear import Linear
+
 N_SECONDS = 5  # 1 s windows beside each 5 s window
 
 
@@ -29,17 +31,17 @@ class FusionClassifier(nn.Module):
         super().__init__()
         widths = {"5s": [feature_dim_5s], "1s": [feature_dim_1s] * N_SECONDS}
         self.layout = [name for name in ("5s", "1s") if name in resolutions for _ in widths[name]] * n_modalities
-        gates = {name: nn.Linear(widths[name][0], n_classes) for name in ("5s", "1s") if name in resolutions}
+        gates = {name: Linear(widths[name][0], n_classes) for name in ("5s", "1s") if name in resolutions}
         self.gates = nn.ModuleDict(gates) if gate else None
         self.classifier = nn.Sequential(
-            nn.Linear(n_modalities * sum(sum(widths[name]) for name in resolutions), 256),
+            Linear(n_modalities * sum(sum(widths[name]) for name in resolutions), 256),
             nn.BatchNorm1d(256),
             nn.ReLU(),
-            nn.Linear(256, 128),
+            Linear(256, 128),
             nn.BatchNorm1d(128),
             nn.ReLU(),
             nn.Dropout(0.2),
-            nn.Linear(128, n_classes),
+            Linear(128, n_classes),
         )
 
     def forward(self, *features):
@@ -81,10 +83,13 @@ class FusionModel(nn.Module):
     n_classes : int
     gate : bool
         Whether features are weighted by their confidence.
+    bf16 : bool
+        Whether the encoders compute in bfloat16 (mixed precision); the weights, the gates and the classifier do not.
     """
 
-    def __init__(self, encoders, n_classes, gate=True):
+    def __init__(self, encoders, n_classes, gate=True, bf16=False):
         super().__init__()
+        self.bf16 = bf16
         self.encoders = nn.ModuleDict({name: nn.ModuleDict(by_window) for name, by_window in encoders.items()})
         by_window = next(iter(encoders.values()))
         widths = {f"feature_dim_{resolution}": encoder.feature_dim for resolution, encoder in by_window.items()}
@@ -114,9 +119,10 @@ class FusionModel(nn.Module):
         features = []
         for name, by_window in self.encoders.items():
             x = blocks[name]
-            if "5s" in by_window:
-                features.append(by_window["5s"](x.transpose(1, 2).flatten(2)))  # (B, C, 5 * rate)
-            if "1s" in by_window:
-                seconds = by_window["1s"](x.flatten(0, 1)).unflatten(0, (-1, N_SECONDS))  # (B, 5, 4E)
-                features.extend(seconds.unbind(1))
-        return features
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+                if "5s" in by_window:
+                    features.append(by_window["5s"](x.transpose(1, 2).flatten(2)))  # (B, C, 5 * rate)
+                if "1s" in by_window:
+                    seconds = by_window["1s"](x.flatten(0, 1)).unflatten(0, (-1, N_SECONDS))  # (B, 5, 4E)
+                    features.extend(seconds.unbind(1))
+        return [feature.float() for feature in features] if self.bf16 else features

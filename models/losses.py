@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models.linear import Linear
+
 
 def group_nt_xent(z, tau):
     """NT-Xent over the pooled windows of two groups of people (LS-TCL of PhysioSync).
@@ -57,7 +59,7 @@ class CrossModalAlignment(nn.Module):
 
     def __init__(self, feature_dim, shared_dim=1024):
         super().__init__()
-        self.linear = nn.Linear(feature_dim, shared_dim)
+        self.linear = Linear(feature_dim, shared_dim)
         self.norm = nn.BatchNorm1d(shared_dim)
 
     def forward(self, eeg, pps, tau):

@@ -93,7 +93,9 @@ def contrastive():
 
 def test_loss_is_the_sum_of_its_terms(contrastive):
     windows = {"eeg": torch.randn(2, 4, 3, 3, 16).double(), "pps": torch.randn(2, 4, 3, 1, 16).double()}
-    loss, parts = contrastive(windows)
+    loss, metrics = contrastive(windows)
+    parts = dict(zip(contrastive.metric_names, metrics, strict=True))
+    assert parts["loss"] == loss.detach()
     assert loss.item() == pytest.approx((parts["loss_eeg"] / 2 + parts["loss_pps"] / 2 + parts["loss_cmca"]).item())
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in contrastive.parameters())

@@ -1,5 +1,7 @@
 """Windows that stay on the device, batches that are an index, augmentation where the data is."""
 
+import mmap
+
 import numpy as np
 import torch
 
@@ -28,7 +30,13 @@ class Recordings:
         for name in modalities:
             array = data.eeg if name == "eeg" else np.take(data.pps, pps, axis=3)
             self.blocks[name] = torch.from_numpy(array).to(device)  # (S, T, seconds, C, rate)
+        self.file = data.eeg.base  # the map of it; nothing is ever written there
         self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
+
+    def release(self):
+        """Give back the memory of the pages of the file that were read so far (they stay in the system's cache)."""
+        if hasattr(self.file, "madvise"):  # not on Windows
+            self.file.madvise(mmap.MADV_DONTNEED)
 
     def n_channels(self, modality):
         """Number of channels of ``"eeg"`` or ``"pps"``."""
@@ -149,7 +157,7 @@ def augment(x, variants):
     """
     kind = variants % 3
     draw = SCALE_RANGE * torch.rand(variants.shape, dtype=x.dtype, device=x.device)
-    scale = torch.where(kind == 0, 1.0, torch.where(kind == 1, WEAKER + draw, STRONGER + draw))
+    scale = 1 + (kind == 1) * (WEAKER - 1 + draw) + (kind == 2) * (STRONGER - 1 + draw)
     x = x * scale[..., None, None]
     variance = x.var(dim=(-2, -1), correction=0, keepdim=True)
     noisy = (variants >= 3)[..., None, None]

@@ -1,5 +1,6 @@
 """Where the computation runs, and random numbers that depend on nothing but the settings."""
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -20,7 +21,72 @@ def choose_device(name):
         name = next(device for device, there in available.items() if there)
     if not available[name]:
         raise InputError(f"--device {name}: this PyTorch sees no such device; use --device cpu or auto")
+    if name == "cpu":
+        _keep_freed_memory()
     return torch.device(name)
+
+
+def _keep_freed_memory():
+    """Let Linux' C library keep memory that is freed: else every step takes its gradients from the system anew, page by
+    page (benchmarks/RESULTS.md)."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
+        libc.mallopt(ctypes.c_int(-1), ctypes.c_int(2**31 - 1))  # M_TRIM_THRESHOLD: a heap that does not shrink
+
+
+def set_precision(name, device):
+    """Arithmetic of matrix products: ``fp32`` or ``tf32`` (CUDA); with ``bf16`` it is up to the models."""
+    if name == "tf32" and device.type != "cuda":
+        raise InputError(f"--precision tf32 needs a CUDA device, and this is {device.type}; use fp32 or bf16")
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+
+
+def adam(model, settings, device):
+    """Adam over a model's parameters, in one kernel where there is one, able to be captured on CUDA."""
+    return torch.optim.Adam(
+        model.parameters(),
+        settings.LR,
+        weight_decay=settings.WEIGHT_DECAY,
+        fused=device.type != "mps",
+        capturable=device.type == "cuda",
+    )
+
+
+class CapturedStep:
+    """A step of training that is captured as a CUDA graph and replayed: one launch in place of a thousand.
+
+    Parameters
+    ----------
+    step : callable
+        Takes and returns nothing, reads and writes tensors of fixed size and place, asks for no value of the device.
+
+    Notes
+    -----
+    The first calls run the step as it is (libraries set themselves up in them), the next one captures. Random numbers
+    are those of the step run as it is.
+    """
+
+    WARM_UP = 3
+
+    def __init__(self, step):
+        self.step, self.n_calls, self.graph = step, 0, None
+
+    def __call__(self):
+        self.n_calls += 1
+        if self.n_calls <= self.WARM_UP:
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self.step()
+            torch.cuda.current_stream().wait_stream(stream)
+            return
+        if self.graph is None:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.step()
+        self.graph.replay()
 
 
 def derive_seed(*parts):

@@ -20,7 +20,7 @@ from utils.checkpoints import (
     pretrain_path,
     save_tensors,
 )
-from utils.devices import choose_device, derive_seed, provenance
+from utils.devices import choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
 from utils.files import read_json, write_json, write_text
 from utils.permutation import permuted_labels
@@ -30,7 +30,7 @@ from utils.results import FoldResult, describe, report
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
 RESULT_DEPENDS_ON = (
     *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE", "PPS_CHANNELS"),
-    *("SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY"),
+    *("SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
 )
 
 
@@ -85,6 +85,7 @@ class FineTuning:
         if settings.PERMUTE_LABELS:
             self.labels = permuted_labels(self.labels, settings.SEED)
         self.device = choose_device(settings.DEVICE)
+        set_precision(settings.PRECISION, self.device)
         self.recordings = Recordings(self.data, self.modalities, settings.PPS_CHANNELS, self.device)
         self.folder = variant_folder(settings)
 
@@ -146,7 +147,8 @@ class FineTuning:
                 if self.settings.INIT == "pretrained":
                     encoder.load_state_dict(checkpoints[resolution]["encoders"][modality]["weights"])
                 encoders[modality][resolution] = encoder
-        return FusionModel(encoders, len(self.class_names), self.settings.GATE).to(self.device)
+        bf16 = self.settings.PRECISION == "bf16"
+        return FusionModel(encoders, len(self.class_names), self.settings.GATE, bf16).to(self.device)
 
     def _identity(self, checkpoints):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""

@@ -5,6 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
+from utils.devices import adam
 from utils.errors import InputError
 
 
@@ -42,9 +43,7 @@ def fit(model, windows, truth, settings, where, progress=None):
     if settings.FREEZE:
         frozen = features(model, windows, settings.BATCH_SIZE)
         trained, forward = model.head, lambda index: model.head([feature[index] for feature in frozen])
-    optimizer = torch.optim.Adam(
-        trained.parameters(), settings.LR, weight_decay=settings.WEIGHT_DECAY, fused=device.type != "mps"
-    )
+    optimizer = adam(trained, settings, device)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
     n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
     history = []
@@ -52,12 +51,8 @@ def fit(model, windows, truth, settings, where, progress=None):
         trained.train()
         loss_sum, hits = torch.zeros((), device=device), torch.zeros((), device=device)
         for index in torch.randperm(n, device=device).tensor_split(n_batches):
-            scores = forward(index)
-            loss = F.cross_entropy(scores, truth[index])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.detach() * len(index)
+            loss, scores = step(forward, optimizer, index, truth[index])
+            loss_sum += loss * len(index)
             hits += (scores.argmax(1) == truth[index]).sum()
         scheduler.step()
         entry = {"epoch": epoch, "loss": loss_sum.item() / n, "accuracy": hits.item() / n}
@@ -70,6 +65,16 @@ def fit(model, windows, truth, settings, where, progress=None):
             words = f"loss {entry['loss']:.3f}, training accuracy {entry['accuracy']:.2f}"
             progress.note(f"{where}, epoch {epoch}: {words}")
     return history
+
+
+def step(forward, optimizer, index, truth):
+    """One step on the windows at these positions; loss and class scores, both detached and on the device."""
+    scores = forward(index)
+    loss = F.cross_entropy(scores, truth)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach(), scores.detach()
 
 
 @torch.no_grad()

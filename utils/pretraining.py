@@ -19,7 +19,7 @@ from utils.checkpoints import (
     pretrain_path,
     save_tensors,
 )
-from utils.devices import choose_device, derive_seed, provenance
+from utils.devices import CapturedStep, adam, choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
 from utils.files import write_text
 from utils.progress import Progress
@@ -37,6 +37,19 @@ def pretrain(settings):
     -----
     Writes ``<run-dir>/pretrain_<window>/fold_<k>/checkpoint.pt`` and ``log.jsonl``.
     """
+    n_folds = 0
+    for training in trainings(settings):
+        training.run()
+        n_folds += 1
+    name, window = variant(settings), settings.WINDOW
+    print(f"encoders of {n_folds} folds are in {pretrain_folder(settings.RUN_DIR, window, name)}")
+    following = "main_pretrain_5s.py" if window == "1s" else "Fine_tuning/fine_tuning.py"
+    which = f" --pretrain-variant {name}" if name and window == "5s" else ""
+    print(f"next: python {following} --data-dir {settings.DATA_DIR} --run-dir {settings.RUN_DIR}{which}")
+
+
+def trainings(settings):
+    """Open the data and the split, fill the settings, and give one `FoldPretraining` after the other."""
     data = open_prepared(settings.DATA_DIR)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
@@ -44,14 +57,10 @@ def pretrain(settings):
     _fit_sizes(settings, filled, manifest)
     _switches(settings)
     device = choose_device(settings.DEVICE)
+    set_precision(settings.PRECISION, device)
     recordings = Recordings(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS, device)
     for fold in folds:
-        FoldPretraining(settings, data, manifest, fold, recordings, device).run()
-    name, window = variant(settings), settings.WINDOW
-    print(f"encoders of {len(folds)} folds are in {pretrain_folder(settings.RUN_DIR, window, name)}")
-    following = "main_pretrain_5s.py" if window == "1s" else "Fine_tuning/fine_tuning.py"
-    which = f" --pretrain-variant {name}" if name and window == "5s" else ""
-    print(f"next: python {following} --data-dir {settings.DATA_DIR} --run-dir {settings.RUN_DIR}{which}")
+        yield FoldPretraining(settings, data, manifest, fold, recordings, device)
 
 
 def _switches(settings):
@@ -101,10 +110,14 @@ class FoldPretraining:
         self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
         torch.manual_seed(self._seed("weights"))
         self.model = self._build(recordings).to(device)
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), settings.LR, weight_decay=settings.WEIGHT_DECAY, fused=device.type != "mps"
-        )
+        self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
+        self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
+        n_steps, names = self.batches.n_steps, self.model.metric_names
+        self.plan = torch.zeros(n_steps, 2, self.batches.batch_size, dtype=torch.int64, device=device)  # of an epoch
+        self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step
+        self.record = torch.zeros(n_steps, len(names), device=device)  # metrics of each step
+        self.step = CapturedStep(self._step) if device.type == "cuda" and settings.CUDA_GRAPH else self._step
 
     def run(self):
         """Train the epochs that are missing."""
@@ -142,25 +155,35 @@ class FoldPretraining:
                 accuracy = [f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses]
                 chance = f"(chance {1 / self.batches.batch_size:.2f})"
                 progress.note(f"epoch {self.epoch}, loss {metrics['loss']:.3f}, accuracy {' '.join(accuracy)} {chance}")
-                if self.epoch % settings.SAVE_EVERY == 0 or self.epoch == settings.EPOCHS:
+                if self._save_is_due():
                     self._save()
 
     def _train_epoch(self, progress):
-        """One epoch; its mean metrics. Nothing in a step waits for the device."""
-        self.model.train()
-        windows, variants = self.batches.shuffle()
-        record = None
+        """One epoch; its mean metrics, the first values that the host asks for."""
+        self.start_epoch()
         for step in range(self.batches.n_steps):
-            batch = self.batches.draw(windows[step], variants[step])
-            loss, metrics = self.model(batch)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            if record is None:
-                record = loss.new_zeros(self.batches.n_steps, len(metrics))
-            record[step] = torch.stack(list(metrics.values()))
+            self.step()
             progress.update()
-        return self._means(metrics, record)
+            if step % 64 == 63:
+                self.batches.recordings.release()
+        return self._means(self.record)
+
+    def start_epoch(self):
+        """Set the order of the steps."""
+        self.model.train()
+        self.plan.copy_(torch.stack(self.batches.shuffle(), dim=1))
+        self.number.zero_()
+
+    def _step(self):
+        """One step. All that it reads and writes is on the device, so that it can be captured."""
+        items, variants = self.plan.index_select(0, self.number)[0]
+        batch = self.batches.draw(items, variants)
+        loss, metrics = self.model(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.record.index_copy_(0, self.number, metrics[None])
+        self.number += 1
 
     @torch.no_grad()
     def _validate(self):
@@ -170,15 +193,14 @@ class FoldPretraining:
         windows, _ = self.validation.shuffle()
         windows = windows[: max(1, len(windows) // 6)]  # one pass, without augmentation
         results = [self.model(self.validation.draw(batch, torch.zeros_like(batch)))[1] for batch in windows]
-        record = torch.stack([torch.stack(list(metrics.values())) for metrics in results])
-        means = self._means(results[0], record)
+        means = self._means(torch.stack(results))
         if self.best is None or means["loss"] < self.best["loss"]:
             weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             self.best = {"epoch": self.epoch + 1, "loss": means["loss"], "weights": weights}
         return {f"validation_{name}": value for name, value in means.items()}
 
-    def _means(self, metrics, record):
-        """Mean of each metric over the steps; a loss that is not finite ends the run."""
+    def _means(self, record):
+        """Mean of each metric over the steps (steps, metrics); a loss that is not finite ends the run."""
         values = record.double().cpu().numpy()
         broken = ~np.isfinite(values).all(axis=1)
         if broken.any():
@@ -187,7 +209,7 @@ class FoldPretraining:
                 f"fold {self.fold.index}: the loss is not finite at epoch {self.epoch + 1}, step {broken.argmax() + 1} "
                 f"({kept} in {self.path.parent}); lower --lr or look for strange values in the recordings"
             )
-        return dict(zip(metrics, values.mean(axis=0).tolist(), strict=True))
+        return dict(zip(self.model.metric_names, values.mean(axis=0).tolist(), strict=True))
 
     def _hold_out(self, rows):
         """Training rows, and those set aside for KEEP = "best": whole trials, unless windows are split."""
@@ -227,12 +249,22 @@ class FoldPretraining:
         for name in recordings.blocks:
             arguments = paper_arguments(name, recordings.n_channels(name), n_samples, self.settings.EMBED_DIM)
             encoders[name] = Encoder(**arguments, projector_dims=self.settings.PROJECTOR_DIMS)
-        return ContrastiveModel(encoders, self.settings.TEMPERATURE, *_switches(self.settings))
+        bf16 = self.settings.PRECISION == "bf16"
+        return ContrastiveModel(encoders, self.settings.TEMPERATURE, *_switches(self.settings), bf16)
 
     def _seed(self, part):
         return derive_seed(self.settings.SEED, self.settings.WINDOW, self.fold.index, part)
 
+    def _save_is_due(self):
+        """After the last epoch, and every SAVE_EVERY epochs or as often as costs 5 % of the time."""
+        if self.epoch == self.settings.EPOCHS:
+            return True
+        if self.settings.SAVE_EVERY is not None:
+            return self.epoch % self.settings.SAVE_EVERY == 0
+        return time.perf_counter() - self.saved_at >= 20 * self.saving_seconds
+
     def _save(self):
+        start = time.perf_counter()
         weights = self.best["weights"] if self.best else self.model.state_dict()
         encoders = {}
         for name, encoder in self.model.encoders.items():
@@ -262,6 +294,8 @@ class FoldPretraining:
         }
         save_tensors(self.path, checkpoint)
         self._write_log()
+        self.saved_at = time.perf_counter()
+        self.saving_seconds = self.saved_at - start
 
     def _write_log(self):
         write_text(self.path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in self.history))

@@ -89,9 +89,11 @@ RULES = {
     "WEIGHT_DECAY": Rule("float", least=0, optional=True),
     "KEEP": _choice("last", "best"),
     "VALIDATION_FRACTION": Rule("float", positive=True, most=0.5),
-    "SAVE_EVERY": _count(),
+    "SAVE_EVERY": _count(optional=True),
     "RESUME": Rule("bool"),
     "DEVICE": _choice("auto", "cpu", "cuda", "mps"),
+    "PRECISION": _choice("fp32", "tf32", "bf16"),
+    "CUDA_GRAPH": Rule("bool"),
     # preparation and synthetic recordings
     "PPS_NORMALISE": _choice("trial", "none"),
     "RAW_FILE": Rule("path"),

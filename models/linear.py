@@ -1,0 +1,54 @@
+"""A linear layer that takes the faster of two libraries on x86 processors."""
+
+import platform
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+_HAS_ONEDNN = (
+    platform.machine().lower() in ("x86_64", "amd64")
+    and torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
+
+
+class _OneDNNLinear(torch.autograd.Function):
+    """`F.linear` through oneDNN, which for a few dozen rows is nearly twice as fast as MKL, PyTorch's choice."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        need_x, need_weight, need_bias = ctx.needs_input_grad
+        rows = gradient.flatten(0, -2).contiguous()
+        d_x = d_weight = None
+        if need_x:
+            d_x = torch.ops.mkldnn._linear_pointwise(rows, weight.t(), None, "none", [], "").view_as(x)
+        if need_weight:
+            d_weight = rows.t() @ x.flatten(0, -2)  # a product that MKL does faster
+        return d_x, d_weight, rows.sum(0) if need_bias else None
+
+
+def linear(x, weight, bias=None):
+    """`torch.nn.functional.linear`, faster in single precision on x86 processors, the same elsewhere."""
+    plain = (
+        not _HAS_ONEDNN
+        or x.device.type != "cpu"
+        or not x.dtype == weight.dtype == torch.float32
+        or torch.is_autocast_enabled("cpu")
+        or torch.compiler.is_compiling()
+    )
+    return F.linear(x, weight, bias) if plain else _OneDNNLinear.apply(x, weight, bias)
+
+
+class Linear(nn.Linear):
+    """`torch.nn.Linear` that computes with `linear`."""
+
+    def forward(self, x):
+        return linear(x, self.weight, self.bias)
