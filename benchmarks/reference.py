@@ -71,7 +71,7 @@ class ReferenceEncoder(nn.Module):
         self.dropout = nn.Dropout(encoder.input_dropout.p)
         self.blocks = nn.ModuleList(ReferenceBlock(width, own["prompt_tokens"]) for _ in range(3))
         self.norm = nn.LayerNorm(width)
-        self.projector = plain(encoder.projector)
+        self.projector = plain(encoder.projector)  # nothing, in fine-tuning
         example = encoder.class_token
         self.to(example.device, example.dtype).load_state_dict(reference_weights(encoder.state_dict()))
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+MIN = 200_000
 _HAS_ONEDNN = (
     platform.machine().lower() in ("x86_64", "amd64")
     and torch.backends.mkldnn.is_available()
@@ -31,7 +32,7 @@ class _OneDNNLinear(torch.autograd.Function):
         if need_x:
             d_x = torch.ops.mkldnn._linear_pointwise(rows, weight.t(), None, "none", [], "").view_as(x)
         if need_weight:
-            d_weight = rows.t() @ x.flatten(0, -2)  # a product that MKL does faster
+            d_weight = torch.ops.mkldnn._linear_pointwise(rows.t(), x.flatten(0, -2).t(), None, "none", [], "")
         return d_x, d_weight, rows.sum(0) if need_bias else None
 
 
@@ -43,6 +44,7 @@ def linear(x, weight, bias=None):
         or not x.dtype == weight.dtype == torch.float32
         or torch.is_autocast_enabled("cpu")
         or torch.compiler.is_compiling()
+        or weight.numel() < MIN
     )
     return F.linear(x, weight, bias) if plain else _OneDNNLinear.apply(x, weight, bias)
 

@@ -1,6 +1,7 @@
 """Speed changes nothing: the fast step against a straightforward one, and a step that asks nothing of the device."""
 
 import copy
+import json
 import runpy
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from benchmarks import reference
 from models import ContrastiveModel, Encoder
 from models.fusion import FusionModel
 from models.linear import linear
-from tests.support import ROOT, TINY
+from tests.support import ROOT, TINY, run
 from utils import fitting
 from utils.devices import CapturedStep, adam
 from utils.pretraining import trainings
@@ -222,3 +223,21 @@ def test_checkpoints_cost_a_twentieth_of_the_time(fold):
     training.epoch = 50
     training.saved_at += 30
     assert training._save_is_due()
+
+
+def last_json(outcome):
+    assert outcome.status == 0, outcome.err
+    return json.loads(outcome.out.splitlines()[-1])
+
+
+def test_benchmarks_end_with_one_json_object(tmp_path):
+    result = last_json(run("benchmarks/bench_pretrain.py", "--quick", "--subjects", 6, "--trials", 3, "--channels", 4))
+    for window in ("1s", "5s"):
+        assert result[window].keys() >= {"ours_ms", "reference_ms", "ratio", "floor_ms"}
+        assert result[window]["ratio"] == pytest.approx(
+            result[window]["reference_ms"] / result[window]["ours_ms"], abs=0.01
+        )
+    small = ("--subjects", 2, "--trials", 2, "--seconds", 10)
+    result = last_json(run("benchmarks/bench_prepare.py", "--out-dir", tmp_path, *small))
+    assert 0 < result["seconds"] < 60
+    assert 50 < result["peak_mb"] < 1000

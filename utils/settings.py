@@ -105,6 +105,10 @@ RULES = {
     "TRIALS": _count(1),
     "SECONDS": _count(1),
     "NULL": Rule("bool"),
+    # benchmarks
+    "CHANNELS": _count(1),
+    "ROUNDS": _count(1),
+    "QUICK": Rule("bool"),
 }
 
 
