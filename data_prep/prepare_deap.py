@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import utils.errors
 from data_prep import deap
-from data_prep.writer import PreparedWriter
+from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.progress import Progress
 from utils.settings import read_settings
@@ -25,6 +25,11 @@ PPS_NORMALISE = "trial"  # trial: each PPS channel standardised over its trial |
 def main():
     settings = read_settings(globals())
     files = deap.find_files(settings.RAW_DIR)
+    preparation = {"eeg": "z-score across channels", "pps": settings.PPS_NORMALISE, "baseline_seconds": 3}
+    after = f"next: python main_pretrain_1s.py --data-dir {settings.OUT_DIR} --run-dir runs/deap"
+    if is_prepared(settings.OUT_DIR, preparation, files.values()):
+        print(f"{settings.OUT_DIR}: complete, from these files\n{after}")
+        return
     writer = PreparedWriter(
         settings.OUT_DIR,
         name="DEAP",
@@ -34,7 +39,7 @@ def main():
         ratings=deap.RATINGS,
         rating_range=deap.RATING_RANGE,
         threshold=deap.THRESHOLD,
-        preparation={"eeg": "z-score across channels", "pps": settings.PPS_NORMALISE, "baseline_seconds": 3},
+        preparation=preparation,
     )
     with writer:
         for subject, path in Progress(files.items(), desc="preparing", unit="subject"):
@@ -48,7 +53,7 @@ def main():
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
     writer.report()
-    print(f"next: python main_pretrain_1s.py --data-dir {settings.OUT_DIR} --run-dir runs/deap")
+    print(after)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 
 import utils.errors
 from data_prep import dreamer
-from data_prep.writer import PreparedWriter
+from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
 from utils.progress import Progress
@@ -30,6 +30,17 @@ PPS_NORMALISE = "trial"  # trial: each ECG channel standardised over its segment
 
 def main():
     settings = read_settings(globals())
+    preparation = {
+        "eeg": "z-score across channels",
+        "pps": settings.PPS_NORMALISE,
+        "segment": f"{settings.SEGMENT} {settings.SEGMENT_SECONDS} s",
+        "short_trials": settings.SHORT_TRIALS,
+        "baseline_seconds": dreamer.BASELINE_SECONDS,
+    }
+    after = f"next: python main_pretrain_1s.py --data-dir {settings.OUT_DIR} --run-dir runs/dreamer"
+    if is_prepared(settings.OUT_DIR, preparation, [settings.RAW_FILE]):
+        print(f"{settings.OUT_DIR}: complete, from this file\n{after}")
+        return
     kept = find_clips(settings)
     n_subjects, people = dreamer.read_file(settings.RAW_FILE)
     stimuli = None if kept is None else [str(index + 1) for index in kept]
@@ -42,12 +53,7 @@ def main():
         ratings=dreamer.RATINGS,
         rating_range=dreamer.RATING_RANGE,
         threshold=dreamer.THRESHOLD,
-        preparation={
-            "eeg": "z-score across channels",
-            "pps": settings.PPS_NORMALISE,
-            "segment": f"{settings.SEGMENT} {settings.SEGMENT_SECONDS} s",
-            "baseline_seconds": dreamer.BASELINE_SECONDS,
-        },
+        preparation=preparation,
         stimuli=stimuli,
     )
     with writer:
@@ -68,7 +74,7 @@ def main():
             eeg, pps = (np.stack(part) for part in zip(*blocks, strict=True))
             writer.add(f"s{number:02d}", eeg, pps, ratings, sources=checksum)
     writer.report()
-    print(f"next: python main_pretrain_1s.py --data-dir {settings.OUT_DIR} --run-dir runs/dreamer")
+    print(after)
 
 
 def find_clips(settings):

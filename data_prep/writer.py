@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of
+from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
 from data_prep.transforms import remove_baseline, to_blocks, zscore_channels, zscore_trial
 from utils.errors import InputError
 from utils.files import atomic_folder, sha256, write_json
@@ -163,6 +163,22 @@ class PreparedWriter:
         np.lib.format.write_array_header_1_0(
             self._files[name], {"descr": "<f4", "fortran_order": False, "shape": shape}
         )
+
+
+def is_prepared(folder, preparation, files):
+    """Whether a folder holds what these settings make of these raw files, so that nothing is left to do.
+
+    Parameters
+    ----------
+    folder : path
+    preparation : dict
+        As for `PreparedWriter`.
+    files : iterable of path
+    """
+    if not (Path(folder) / "dataset.json").exists():
+        return False
+    made = open_prepared(folder).info
+    return made["preparation"] == preparation and made["sources"] == {path.name: sha256(path) for path in files}
 
 
 def write_prepared(folder, subjects, *, pps_normalise="trial", **description):

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data_prep import open_prepared
 from utils import audit, recipes, splits
+from utils.files import only_writer
 from utils.permutation import permuted_labels
 from utils.progress import Progress
 from utils.results import FoldResult, describe, report
@@ -48,13 +49,15 @@ def run_baselines(settings):
         labels = permuted_labels(labels, settings.SEED)
     features = window_features(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS)
     for name in settings.MODELS:
-        results = [evaluate_fold(name, fold, features, labels) for fold in Progress(folds, desc=name, unit="fold")]
         parts = ["baseline", settings.LABEL, name]
         parts += [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
         parts += ["permuted"] if settings.PERMUTE_LABELS else []
         parts += [settings.TAG] if settings.TAG else []
-        description = describe(settings, data, manifest, class_names, torch.device("cpu"))
-        report(Path(settings.RUN_DIR) / "_".join(parts), description, results, data, {"model": name})
+        folder = Path(settings.RUN_DIR) / "_".join(parts)
+        with only_writer(folder):
+            results = [evaluate_fold(name, fold, features, labels) for fold in Progress(folds, desc=name, unit="fold")]
+            description = describe(settings, data, manifest, class_names, torch.device("cpu"))
+            report(folder, description, results, data, {"model": name})
 
 
 def evaluate_fold(name, fold, features, labels):

@@ -19,7 +19,11 @@ SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the setti
 def save_tensors(path, value):
     """Save a nest of dicts, lists, numbers, strings and tensors, atomically."""
     with atomic(path) as file:
-        torch.save(value, file)
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:  # what torch makes of a full disk, after the file has said so
+            cause = error.__context__
+            raise cause if isinstance(cause, OSError) else OSError(None, f"{error}", str(path)) from None
 
 
 def load_tensors(path, remedy, mmap=False):

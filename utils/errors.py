@@ -1,5 +1,6 @@
 """One clear line instead of a traceback."""
 
+import shlex
 import signal
 import sys
 
@@ -16,7 +17,8 @@ def run(main):
     main : callable
         The script. SIGTERM ends it like Ctrl-C: the write in progress is not left half done, status 130.
     """
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in the background without them
+        signal.signal(number, signal.default_int_handler)
     try:
         main()
     except InputError as error:
@@ -27,7 +29,11 @@ def run(main):
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{error.strerror or error}; check the path, its permissions and the free disk space", 2)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on from the last complete epoch or fold", 130)
+        _fail(f"interrupted; to go on from what is complete: python {shlex.join(sys.argv)}", 130)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError" and "allocate memory" not in str(error):
+            raise
+        _fail("out of memory: use a smaller --batch-size, fewer channels, or on a GPU --precision bf16", 2)
 
 
 def _fail(message, status):

@@ -5,9 +5,34 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import socket
+import threading
 from pathlib import Path
 
 from utils.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps two processes apart there
+    fcntl = None
+
+
+@contextlib.contextmanager
+def finish_first():
+    """Ctrl-C and SIGTERM wait until the block ends, for what must be written whole or together."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = []
+    before = {s: signal.signal(s, lambda *_: caught.append(True)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -16,15 +41,71 @@ def atomic(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
+    with finish_first():
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException as error:
+            temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(path)
+            raise
+
+
+@contextlib.contextmanager
+def only_writer(path):
+    """Keep other processes from writing to a file or folder while the block runs.
+
+    Parameters
+    ----------
+    path : path
+        The file or folder. The lock beside it ends with the process, however that ends.
+
+    Raises
+    ------
+    InputError
+        If another process has it.
+    """
+    path = Path(path)
+    if fcntl is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 (open as long as the lock is held)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            who = file.read().strip() or "another process"
+            file.close()
+            raise InputError(
+                f"{path} is being written by {who}; wait for it to end, or choose another folder"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        if _same_file(file, lock):
+            break
+        file.close()  # its last holder has just removed it
     try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        file.close()
+
+
+def _same_file(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
@@ -52,13 +133,14 @@ def atomic_folder(folder, flag):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{flag} {folder} already exists; delete it or choose another folder")
     temporary = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with only_writer(folder):
+        shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            os.replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path, text):

@@ -22,7 +22,7 @@ from utils.checkpoints import (
 )
 from utils.devices import choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
-from utils.files import read_json, write_json, write_text
+from utils.files import finish_first, only_writer, read_json, write_json, write_text
 from utils.permutation import permuted_labels
 from utils.progress import Progress
 from utils.results import FoldResult, describe, report
@@ -60,7 +60,9 @@ def finetune(settings):
     -----
     Writes ``<run-dir>/finetune_<label>[_<variant>]/metrics.json`` and, for each fold, its model and predictions.
     """
-    FineTuning(settings).run()
+    finetuning = FineTuning(settings)
+    with only_writer(finetuning.folder):
+        finetuning.run()
 
 
 class FineTuning:
@@ -196,9 +198,10 @@ class FineTuning:
             "audit": self._audit(checkpoints, train, test),
             "seconds": time.perf_counter() - start,
         }
-        save_tensors(path.with_name("model.pt"), model_file)
-        write_text(path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in history))
-        save_tensors(path, result)  # the last file: where it is, the fold is complete
+        with finish_first():
+            save_tensors(path.with_name("model.pt"), model_file)
+            write_text(path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in history))
+            save_tensors(path, result)  # the last file: where it is, the fold is complete
 
     def _fit(self, fold, checkpoints, windows, labels, progress=None):
         """A model trained on windows with these labels (subjects, trials), and one entry of the log per epoch."""

@@ -1,5 +1,6 @@
 """Pre-training of one window size: LS-TCL inside each modality and CM-CA between them, without any label."""
 
+import contextlib
 import json
 import time
 
@@ -21,7 +22,7 @@ from utils.checkpoints import (
 )
 from utils.devices import CapturedStep, adam, choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
-from utils.files import write_text
+from utils.files import only_writer, write_text
 from utils.progress import Progress
 
 
@@ -37,12 +38,15 @@ def pretrain(settings):
     -----
     Writes ``<run-dir>/pretrain_<window>/fold_<k>/checkpoint.pt`` and ``log.jsonl``.
     """
-    n_folds = 0
-    for training in trainings(settings):
-        training.run()
-        n_folds += 1
-    name, window = variant(settings), settings.WINDOW
-    print(f"encoders of {n_folds} folds are in {pretrain_folder(settings.RUN_DIR, window, name)}")
+    name, window, n_folds = variant(settings), settings.WINDOW, 0
+    folder = pretrain_folder(settings.RUN_DIR, window, name)
+    with contextlib.ExitStack() as stack:
+        for training in trainings(settings):
+            if not n_folds:  # all that can be refused has been by now
+                stack.enter_context(only_writer(folder))
+            training.run()
+            n_folds += 1
+    print(f"encoders of {n_folds} folds are in {folder}")
     following = "main_pretrain_5s.py" if window == "1s" else "Fine_tuning/fine_tuning.py"
     which = f" --pretrain-variant {name}" if name and window == "5s" else ""
     print(f"next: python {following} --data-dir {settings.DATA_DIR} --run-dir {settings.RUN_DIR}{which}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import InputError
-from utils.files import read_json, write_text
+from utils.files import only_writer, read_json, write_text
 
 FORMAT_VERSION = 1
 SPLITS = {  # by protocol, the default first
@@ -96,12 +96,7 @@ def load_or_create(settings, data):
     """
     path = Path(settings.RUN_DIR) / "split.json"
     if not path.exists():
-        of_split = next((p for p, names in SPLITS.items() if settings.SPLIT in names), "subject-dependent")
-        protocol = settings.PROTOCOL or of_split
-        split = settings.SPLIT or SPLITS[protocol][0]
-        content = _create(data, protocol, split, settings.N_FOLDS, settings.SEED)
-        write_text(path, "{\n" + ",\n".join(f"{json.dumps(k)}: {_compact(v)}" for k, v in content.items()) + "\n}\n")
-        print(f"wrote {path}: {protocol}, {split} split, {len(content['folds'])} folds")
+        _write_new(path, settings, data)
     content = read_json(path, REMEDY)
     manifest = _parse(path, content, data)
     asked = {"PROTOCOL": manifest.protocol, "SPLIT": manifest.split, "N_FOLDS": len(manifest.folds)}
@@ -109,6 +104,17 @@ def load_or_create(settings, data):
         if getattr(settings, name) not in (None, value):
             raise InputError(f"{path} was made with {name} = {value}, not {getattr(settings, name)}; {REMEDY}")
     return manifest
+
+
+def _write_new(path, settings, data):
+    """Split the data as the settings say, and write it down."""
+    with only_writer(path):
+        of_split = next((p for p, names in SPLITS.items() if settings.SPLIT in names), "subject-dependent")
+        protocol = settings.PROTOCOL or of_split
+        split = settings.SPLIT or SPLITS[protocol][0]
+        content = _create(data, protocol, split, settings.N_FOLDS, settings.SEED)
+        write_text(path, "{\n" + ",\n".join(f"{json.dumps(k)}: {_compact(v)}" for k, v in content.items()) + "\n}\n")
+        print(f"wrote {path}: {protocol}, {split} split, {len(content['folds'])} folds")
 
 
 def choose_folds(manifest, numbers):
