@@ -21,23 +21,40 @@ from utils.files import read_json, sha256
 FORMAT_VERSION = 1
 ARRAYS = ("eeg", "pps", "ratings")
 REMEDY = "prepare the data set again (data_prep/README.md)"
+
+
+def _is_count(value):
+    return type(value) is int and 0 < value < 2**31
+
+
+def _is_number(value):
+    return type(value) in (int, float) and abs(value) < 1e9  # neither NaN nor infinite
+
+
+def _are_names(values):
+    return type(values) is list and all(type(value) is str for value in values) and len(set(values)) == len(values)
+
+
+def _is_dict(value):
+    return type(value) is dict
+
+
 _FIELDS = {
-    "format_version": int,
-    "name": str,
-    "sampling_rate": int,
-    "seconds": int,
-    "eeg_channels": list,
-    "pps_channels": list,
-    "ratings": list,
-    "rating_range": list,
-    "threshold": (int, float),
-    "subjects": list,
-    "trials": int,
-    "stimuli": list,
-    "preparation": dict,
-    "sources": dict,
-    "arrays": dict,
-    "checksum": str,
+    "name": lambda value: type(value) is str,
+    "sampling_rate": _is_count,
+    "seconds": _is_count,
+    "eeg_channels": _are_names,
+    "pps_channels": _are_names,
+    "ratings": _are_names,
+    "rating_range": lambda value: type(value) is list and len(value) == 2 and all(map(_is_number, value)),
+    "threshold": _is_number,
+    "subjects": _are_names,
+    "trials": _is_count,
+    "stimuli": _are_names,
+    "preparation": _is_dict,
+    "sources": _is_dict,
+    "arrays": _is_dict,
+    "checksum": lambda value: type(value) is str,
 }
 
 
@@ -162,8 +179,8 @@ def open_prepared(folder):
     if info.get("format_version") != FORMAT_VERSION:
         version = info.get("format_version")
         raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {REMEDY}")
-    for field, kind in _FIELDS.items():
-        if not isinstance(info.get(field), kind):
+    for field, is_valid in _FIELDS.items():
+        if not is_valid(info.get(field)):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
     if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")

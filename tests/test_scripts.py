@@ -338,7 +338,17 @@ class Exploit:
         return eval, ("print('ran')",)
 
 
+def other_channels(path):
+    """An encoder of 31 channels, whole in itself."""
+    encoders = load_tensors(path, "")["encoders"]
+    encoders["eeg"]["arguments"]["n_channels"] = 31
+    weight = encoders["eeg"]["weights"]["embedding.linear.weight"]
+    encoders["eeg"]["weights"]["embedding.linear.weight"] = weight[:, : 31 * 128].clone()
+    change(path, encoders=encoders)
+
+
 DAMAGE = {
+    "other channels": other_channels,
     "empty": lambda path: path.write_bytes(b""),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-2000]),
     "text": lambda path: path.write_text("not a checkpoint"),
@@ -369,7 +379,7 @@ def test_damaged_checkpoint(run_dir, prepared, name):
     if name != "no history":  # fine-tuning has no use for it
         assert_refused(outcome, path)
     assert "ran" not in outcome.out.split()
-    if name != "other encoders":  # resuming has no use for them
+    if name not in ("other encoders", "other channels"):  # resuming has no use for them
         outcome = call(PRETRAIN["1s"], *flags, "--epochs", 2, *TINY)
         assert_refused(outcome, path)
         assert path.read_bytes() == content

@@ -126,7 +126,15 @@ class FineTuning:
             for modality in self.modalities:
                 if modality not in checkpoint["encoders"]:
                     raise InputError(f"{path} holds no {modality} encoder; {remedy}")
-                embed_dim = checkpoint["encoders"][modality]["arguments"]["embed_dim"]
+                arguments = checkpoint["encoders"][modality]["arguments"]
+                n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else channels)
+                n_samples = splits.RESOLUTIONS[resolution] * self.data.rate
+                if (arguments["n_channels"], arguments["n_samples"]) != (n_channels, n_samples):
+                    size = f"{arguments['n_channels']} channels x {arguments['n_samples']} samples"
+                    raise InputError(
+                        f"{path} has {modality} encoders of {size}, not {n_channels} x {n_samples}; {remedy}"
+                    )
+                embed_dim = arguments["embed_dim"]
                 if asked not in (None, embed_dim):
                     raise InputError(f"--embed-dim-{resolution} {asked}: {path} has {embed_dim}; leave the flag out")
             checkpoints[resolution] = checkpoint

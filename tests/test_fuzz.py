@@ -1,0 +1,157 @@
+"""Files with random damage: the readers read them or refuse them in words, and run nothing.
+
+FUZZ=10000 ./test.sh -k fuzz    # the long version; 2,000 files of each kind by default
+"""
+
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from data_prep import deap, open_prepared
+from data_prep.prepared import checksum_of
+from tests.test_deap import GOOD
+from utils import splits
+from utils.errors import InputError
+
+N = int(os.environ.get("FUZZ", 2000))
+ODD = [
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2**63,
+    10**400,
+    1e308,
+    float("nan"),
+    "",
+    "ä\n\0",
+    [],
+    [[]],
+    {},
+    {"a": []},
+    [None],
+    ["x"] * 3,
+]
+FORBIDDEN = {"os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pickle.find_class", "socket.connect"}
+watching = []
+
+
+def watch(event, _):
+    if watching and event in FORBIDDEN:
+        watching.append(event)
+
+
+sys.addaudithook(watch)
+
+
+@pytest.fixture
+def nothing_runs():
+    watching[:] = ["on"]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    caught, watching[:] = watching[1:], []
+    assert not caught
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 1_000_000  # KiB; the largest file has 0.7 MB
+
+
+def mutate(content, rng, where):
+    """Bytes with a few places changed, cut out, doubled or moved; ``where`` are the places worth it."""
+    content = bytearray(content)
+    for _ in range(rng.integers(1, 5)):
+        place = int(rng.choice(where)) % max(1, len(content))
+        kind, length = rng.integers(6), int(rng.integers(1, 9))
+        if kind <= 1:
+            content[place : place + 1] = bytes([rng.integers(256)])
+        elif kind == 2:
+            content[place : place + length] = rng.bytes(length)
+        elif kind == 3:
+            del content[place : place + length]
+        elif kind == 4:
+            content[place:place] = content[place : place + length]
+        elif rng.random() < 0.2:
+            del content[place:]
+        else:
+            content[place : place + 4] = b"\xff\xff\xff\x7f"
+    return bytes(content)
+
+
+def outcomes(read, cases):
+    """How many of the cases were read and refused; no other end is allowed, nor a long wait."""
+    count = {"read": 0, "refused": 0}
+    for _ in range(cases):
+        start = time.perf_counter()
+        try:
+            read()
+            count["read"] += 1
+        except InputError:
+            count["refused"] += 1
+        assert time.perf_counter() - start < 20
+    return count
+
+
+def test_fuzz_deap(tmp_path, nothing_runs):
+    rng, path = np.random.default_rng(1), tmp_path / "s01.dat"
+    head = GOOD.index(b"U\x04data")
+    # opcodes stand at both ends, and between the two arrays; the rest is samples
+    second = GOOD.index(b"labels")
+    ends = [*range(min(400, len(GOOD))), *range(len(GOOD) - 300, len(GOOD))]
+    where = [*ends, *range(head, head + 200), *range(second - 60, second + 200)]
+
+    def read():
+        path.write_bytes(mutate(GOOD, rng, where))
+        deap.read_file(path)
+
+    count = outcomes(read, N)
+    assert count["refused"] > N / 2, count
+
+
+def damaged_json(value, rng):
+    """A JSON value with one part, somewhere inside, replaced by something odd or left out."""
+    if isinstance(value, dict | list) and value and rng.random() < 0.8:
+        key = list(value)[rng.integers(len(value))] if isinstance(value, dict) else int(rng.integers(len(value)))
+        inner = value.copy()
+        if rng.random() < 0.15:
+            del inner[key]
+        else:
+            inner[key] = damaged_json(value[key], rng)
+        return inner
+    return ODD[rng.integers(len(ODD))]
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "split.json"])
+def test_fuzz_json(tmp_path, prepared, pretrained, name, nothing_runs):
+    rng, folder = np.random.default_rng(2), tmp_path / "data"
+    shutil.copytree(prepared, folder)
+    shutil.copy(pretrained / "split.json", tmp_path)
+    path = folder / name if name == "dataset.json" else tmp_path / name
+    good = path.read_bytes()
+    data = open_prepared(folder)
+    settings = SimpleNamespace(RUN_DIR=tmp_path, PROTOCOL=None, SPLIT=None, N_FOLDS=None, SEED=0)
+
+    def read():
+        if rng.random() < 0.4:
+            path.write_bytes(mutate(good, rng, range(len(good))))
+        else:
+            content = damaged_json(json.loads(good), rng)
+            if isinstance(content, dict) and rng.random() < 0.8:  # as one who knows how the checksum is made
+                if name == "dataset.json":
+                    content["checksum"] = checksum_of(content)
+                else:
+                    content["hash"] = splits._hash(content)
+            path.write_text(json.dumps(content))
+        if name == "dataset.json":
+            made = open_prepared(folder)
+            made.labels("arousal"), made.pps_names([])
+        else:
+            splits.load_or_create(settings, data)
+
+    count = outcomes(read, N)
+    assert count["refused"] > N / 2, count
