@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from data_prep import write_prepared
 from data_prep.prepared import checksum_of
 from tests.support import ROOT, TINY, assert_refused, call, done, run
 from utils.checkpoints import load_tensors
@@ -443,3 +444,52 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, prepared):
     outcome = call(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / "b", "--epochs", 2)
     assert_refused(outcome, "not finite at epoch 2, step 1 ", "the checkpoint of epoch 1")
     assert path.read_bytes() == before
+
+
+def own_data(folder, ratings, trials=4, seconds=10, flat=False):
+    """A prepared folder of 4 people: ``ratings`` by trial, and with ``flat`` windows in which nothing happens."""
+    rng = np.random.default_rng(0)
+
+    def people():
+        for number in range(4):
+            eeg = rng.standard_normal((trials, 3, seconds * 64))
+            if flat:
+                eeg[:, :, : 5 * 64] = 1.0
+            pps = rng.standard_normal((trials, 1, seconds * 64))
+            yield {"id": str(number), "eeg": eeg, "pps": pps, "ratings": np.array(ratings)[:, None] * 1.0}
+
+    names = dict(eeg_channels=["a", "b", "c"], pps_channels=["G"], ratings=["arousal"])
+    write_prepared(folder, people(), name="mine", sampling_rate=64, rating_range=(1, 9), threshold=5, **names)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ratings", "flat"), [([7, 7, 7, 7], False), ([7, 7, 2, 2], False), ([7, 2, 2, 7], True)], ids=str
+)
+def test_one_class_and_flat_windows_are_handled(tmp_path, ratings, flat):
+    """One class in all data, one class in every test fold, and windows without any signal."""
+    folder = own_data(tmp_path / "data", ratings, flat=flat)
+    flags = ["--data-dir", folder, "--run-dir", tmp_path / "run"]
+    for script in PRETRAIN.values():
+        done(script, *flags, "--epochs", 1, "--embed-dim", 8, "--projector-dims", "8,8,8")
+    done(FINETUNE, *flags, "--epochs", 1)
+    done("Fine_tuning/baseline.py", *flags)
+    for name in ("finetune_arousal", "baseline_arousal_lda"):
+        metrics = json.loads((tmp_path / "run" / name / "metrics.json").read_text())
+        assert all(0 <= metrics[score]["mean"] <= 1 for score in ("accuracy", "f1", "balanced_accuracy"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "script", "parts"),
+    [
+        (dict(ratings=[7], trials=1), "main_pretrain_1s.py", ["holds out trials", "only 1"]),
+        (dict(ratings=[7], trials=1), "Fine_tuning/baseline.py", ["holds out trials", "only 1"]),
+        (dict(ratings=[7, 2], trials=2, seconds=5), "main_pretrain_5s.py", ["single window"]),
+        (dict(ratings=[7, 2], trials=2, seconds=4), "main_pretrain_5s.py", ["trials of 4 s", "at least 5"]),
+    ],
+    ids=["one trial", "one trial, baseline", "one window", "no window"],
+)
+def test_too_little_data_is_refused(tmp_path, sizes, script, parts):
+    folder = own_data(tmp_path / "data", **sizes)
+    assert_refused(call(script, "--data-dir", folder, "--run-dir", tmp_path / "run"), *parts)
+    assert not list(tmp_path.glob("run/*/*"))

@@ -163,6 +163,8 @@ def _part(subjects, rows_5s, seconds, rows_1s=None):
 
 def _groups(rng, n, n_folds, what):
     """Indices 0..n-1 in ``n_folds`` groups of nearly equal size, drawn by ``rng``."""
+    if n < 2:
+        raise InputError(f"this split holds out {what}, and the data have only {n}; at least 2 are needed")
     if n_folds > n:
         raise InputError(f"--n-folds {n_folds} is more than the {n} {what} to hold out; use fewer folds")
     return np.array_split(rng.permutation(n), n_folds)
