@@ -91,13 +91,19 @@ def load_pretrained(path, window, manifest, remedy, mmap=False):
     InputError
         If it is missing, damaged, or of another window size, data set or split.
     """
+    checkpoint = load_encoders(path, remedy, mmap)
+    if checkpoint["window"] != window:
+        raise InputError(f"{path} holds encoders of {checkpoint['window']} windows, not {window}; {remedy}")
+    if checkpoint.get("manifest_hash") != manifest.hash:
+        raise InputError(f"{path} was trained on another split or data set than split.json says; {remedy}")
+    return checkpoint
+
+
+def load_encoders(path, remedy, mmap=False):
+    """A pre-training checkpoint of whatever data and split, after checking that it is whole."""
     checkpoint = load_tensors(path, remedy, mmap)
     if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
         raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
-    if checkpoint.get("window") != window:
-        raise InputError(f"{path} holds encoders of {checkpoint.get('window')} windows, not {window}; {remedy}")
-    if checkpoint.get("manifest_hash") != manifest.hash:
-        raise InputError(f"{path} was trained on another split or data set than split.json says; {remedy}")
     if not _is_complete(checkpoint):
         raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
     return checkpoint
@@ -115,6 +121,7 @@ def _is_complete(checkpoint):
         trained_on = [checkpoint["trained_on"][name] for name in ("subjects", "rows")]
         return (
             set(checkpoint["encoders"]) <= {"eeg", "pps"}
+            and checkpoint["window"] in ("1s", "5s")
             and set(SAME_ON_RESUME) <= set(checkpoint["settings"])
             and all(entry["epoch"] == i for i, entry in enumerate(checkpoint["history"], start=1))
             and all(indices.dtype == torch.int64 and indices.dim() == 1 for indices in trained_on)

@@ -105,6 +105,11 @@ RULES = {
     "TRIALS": _count(1),
     "SECONDS": _count(1),
     "NULL": Rule("bool"),
+    # report, prediction, features
+    "CHECKPOINT": Rule("path"),
+    "MODALITY": _choice("eeg", "pps"),
+    "OUT_FILE": Rule("path"),
+    "FEATURE_MAPS": Rule("bool"),
     # benchmarks
     "CHANNELS": _count(1),
     "ROUNDS": _count(1),

@@ -97,13 +97,18 @@ def load_or_create(settings, data):
     path = Path(settings.RUN_DIR) / "split.json"
     if not path.exists():
         _write_new(path, settings, data)
-    content = read_json(path, REMEDY)
-    manifest = _parse(path, content, data)
+    manifest = load(settings.RUN_DIR, data)
     asked = {"PROTOCOL": manifest.protocol, "SPLIT": manifest.split, "N_FOLDS": len(manifest.folds)}
     for name, value in asked.items():
         if getattr(settings, name) not in (None, value):
             raise InputError(f"{path} was made with {name} = {value}, not {getattr(settings, name)}; {REMEDY}")
     return manifest
+
+
+def load(run_dir, data):
+    """The manifest of a run directory that has one, after checking that it is whole and of these data."""
+    path = Path(run_dir) / "split.json"
+    return _parse(path, read_json(path, REMEDY), data)
 
 
 def _write_new(path, settings, data):

@@ -1,0 +1,131 @@
+"""The report's page, and features for others."""
+
+import base64
+import re
+import shutil
+import struct
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from data_prep import open_prepared
+from models import Encoder
+from tests.support import assert_refused, call, done
+
+REPORT = "utils/report.py"
+EXTRACT = "utils/extract_features.py"
+
+
+@pytest.fixture(scope="module")
+def reported(prepared, pretrained, tmp_path_factory):
+    """A run directory with everything in it, and what the report printed."""
+    run_dir = tmp_path_factory.mktemp("reported") / "run"
+    shutil.copytree(pretrained, run_dir)
+    flags = ["--data-dir", prepared, "--run-dir", run_dir]
+    done("Fine_tuning/fine_tuning.py", *flags, "--epochs", 2, "--permutations", 30)
+    done("Fine_tuning/fine_tuning.py", *flags, "--epochs", 2, "--label", "four", "--init", "random")
+    done("Fine_tuning/baseline.py", *flags, "--models", "lda")
+    return run_dir, done(REPORT, "--run-dir", run_dir)
+
+
+class Reader(HTMLParser):
+    """Collects images, tables' texts and whatever points elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.cells, self.addresses, self.open = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag == "img":
+            self.images.append(attrs)
+        self.addresses += [value for name, value in attrs.items() if name in ("src", "href")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "td":
+            self.cells.append(data)
+
+
+def test_page_is_one_file_with_all_figures(reported):
+    run_dir, out = reported
+    text = (run_dir / "report.html").read_text(encoding="utf-8")
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+    assert "://" not in text
+    assert all(address.startswith("data:image/png;base64,") for address in reader.addresses)
+    files = sorted(path.stem for path in (run_dir / "figures").glob("*.png"))
+    assert len(reader.images) == len(files) == len(list((run_dir / "figures").glob("*.svg")))
+    assert f"its {len(files)} figures" in out
+    for kind in ("accuracy_arousal", "accuracy_four", "finetune_arousal_confusion", "finetune_arousal_subjects"):
+        assert kind in files
+    for kind in ("finetune_arousal_learning", "pretrain_1s", "pretrain_5s", "features_eeg", "features_pps"):
+        assert kind in files
+    for image in reader.images:
+        content = base64.b64decode(image["src"].split(",")[1])
+        width, height = struct.unpack(">II", content[16:24])
+        assert content.startswith(b"\x89PNG")
+        assert width > 300
+        assert height > 100
+        assert image["alt"]
+
+
+def test_page_says_what_matters(reported):
+    run_dir, _ = reported
+    text = (run_dir / "report.html").read_text(encoding="utf-8")
+    for part in ("majority class", "98.35 ± 0.41", "LibEER", "finetune_four_random", "baseline_arousal_lda", "p = "):
+        assert part in text
+    assert '<td class="seen">100%</td>' in text  # subjects, in a subject-dependent split
+    assert '<td class="free">0%</td>' in text
+    assert re.search(r'<p class="warn">test subjects were seen', text)
+
+
+def test_report_needs_neither_data_nor_checkpoints(reported, tmp_path):
+    run_dir, _ = reported
+    shutil.copytree(run_dir / "finetune_arousal", tmp_path / "finetune_arousal")
+    done(REPORT, "--run-dir", tmp_path)
+    assert (tmp_path / "report.html").exists()
+
+
+def test_report_refuses(tmp_path):
+    assert_refused(call(REPORT, "--run-dir", tmp_path), "no results")
+    (tmp_path / "finetune_arousal").mkdir()
+    (tmp_path / "finetune_arousal" / "metrics.json").write_text('{"label": 3}')
+    assert_refused(call(REPORT, "--run-dir", tmp_path), "damaged")
+
+
+@pytest.mark.parametrize(("window", "modality", "n_seconds"), [("1s", "eeg", 1), ("5s", "pps", 5)])
+def test_features_are_the_encoders(prepared, pretrained, tmp_path, window, modality, n_seconds):
+    path = pretrained / f"pretrain_{window}" / "fold_00" / "checkpoint.pt"
+    flags = ["--data-dir", prepared, "--checkpoint", path, "--modality", modality, "--batch-size", 7]
+    done(EXTRACT, *flags, "--out-file", tmp_path / "f.npz")
+    made = np.load(tmp_path / "f.npz", allow_pickle=False)
+    data = open_prepared(prepared)
+    entry = torch.load(path, weights_only=True)["encoders"][modality]
+    encoder = Encoder(**entry["arguments"])
+    encoder.load_state_dict(entry["weights"])
+    n = len(made["features"]) - 3
+    subject, trial = data.subjects.index(made["subject"][n]), made["trial"][n]
+    start = made["start_second"][n]
+    blocks = (data.eeg if modality == "eeg" else data.pps[:, :, :, 4:5])[subject, trial, start : start + n_seconds]
+    with torch.no_grad():
+        expected = encoder.eval()(torch.from_numpy(np.concatenate(list(blocks), axis=1))[None])[0]
+    np.testing.assert_allclose(made["features"][n], expected, atol=1e-5)
+    np.testing.assert_array_equal(made["ratings"][n], data.ratings[subject, trial])
+    assert len(made["features"]) == data.eeg.shape[0] * data.eeg.shape[1] * (data.eeg.shape[2] // n_seconds)
+    assert_refused(call(EXTRACT, *flags, "--out-file", tmp_path / "f.npz"), "--out-file", "already exists")
+
+
+def test_extraction_refuses(prepared, pretrained, tmp_path):
+    out = ["--out-file", tmp_path / "f.npz"]
+    assert_refused(call(EXTRACT, "--data-dir", prepared, "--checkpoint", tmp_path / "no.pt", *out), "no.pt")
+    (tmp_path / "text.pt").write_text("text")
+    assert_refused(call(EXTRACT, "--data-dir", prepared, "--checkpoint", tmp_path / "text.pt", *out), "damaged")
+    assert not (tmp_path / "f.npz").exists()

@@ -1,0 +1,115 @@
+"""Write the features that an encoder makes of a prepared data set, for your own classifier.
+
+    python utils/extract_features.py --checkpoint runs/deap/pretrain_5s/fold_00/checkpoint.pt --data-dir data/DEAP
+
+Takes a checkpoint of pre-training. Writes one .npz: features float32 (n, 4 x embed_dim), subject (ids), trial,
+Takes a checkpoint of pre-training. Writes one .npz: features float32 (n, 4 x embed_dim), subject (ids), trial (from 0),
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+
+import utils.errors
+from data_prep import open_prepared
+from models import Encoder
+from utils import splits
+from utils.batches import Recordings
+from utils.checkpoints import load_encoders
+from utils.devices import choose_device
+from utils.errors import InputError
+from utils.files import atomic
+from utils.progress import Progress
+from utils.settings import read_settings
+
+CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1s.py or main_pretrain_5s.py
+DATA_DIR = "data/DEAP"  # prepared folder
+MODALITY = "eeg"  # eeg | pps
+OUT_FILE = "features.npz"  # to write; must not exist
+BATCH_SIZE = 256  # windows at once
+DEVICE = "auto"  # auto | cpu | cuda | mps
+
+
+def main():
+    settings = read_settings(globals())
+    if settings.OUT_FILE.exists():
+        raise InputError(f"--out-file {settings.OUT_FILE} already exists; delete it or choose another name")
+    checkpoint = load_encoders(settings.CHECKPOINT, "give a checkpoint.pt of pre-training")
+    if settings.MODALITY not in checkpoint["encoders"]:
+        raise InputError(f"--checkpoint {settings.CHECKPOINT} holds no {settings.MODALITY} encoder")
+    data = open_prepared(settings.DATA_DIR)
+    entry, n_seconds = checkpoint["encoders"][settings.MODALITY], splits.RESOLUTIONS[checkpoint["window"]]
+    device = choose_device(settings.DEVICE)
+    pps = data.pps_names(checkpoint["settings"]["PPS_CHANNELS"]) if settings.MODALITY == "pps" else []
+    recordings = Recordings(data, [settings.MODALITY], pps, device)
+    size = (recordings.n_channels(settings.MODALITY), n_seconds * data.rate)
+    wanted = (entry["arguments"]["n_channels"], entry["arguments"]["n_samples"])
+    if size != wanted:
+        raise InputError(
+            f"--checkpoint {settings.CHECKPOINT} takes {wanted[0]} channels x {wanted[1]} samples, and {data.folder} "
+            f"has {size[0]} x {size[1]}"
+        )
+    n_subjects, trials, seconds = data.eeg.shape[:3]
+    rows = np.arange(trials * (seconds // n_seconds))
+    windows = splits.windows_of(np.arange(n_subjects), rows, seconds // n_seconds)
+    encoder = build(entry).to(device)
+    features = encode(encoder, recordings, settings.MODALITY, windows, n_seconds, seconds, settings.BATCH_SIZE)
+    subject, trial, row = windows.T
+    arrays = {
+        "features": features,
+        "subject": np.array(data.subjects)[subject],
+        "trial": trial,
+        "start_second": row % (seconds // n_seconds) * n_seconds,
+        "ratings": data.ratings[subject, trial],
+        "rating_names": np.array(data.info["ratings"]),
+    }
+    with atomic(settings.OUT_FILE) as file:
+        np.savez(file, **arrays)
+    print(f"wrote {settings.OUT_FILE}: {len(features)} windows of {n_seconds} s x {features.shape[1]} features")
+
+
+def build(entry, random=False):
+    """The encoder of a checkpoint's entry, in evaluation mode; with ``random`` as it was before it learned."""
+    encoder = Encoder(**entry["arguments"])
+    if not random:
+        encoder.load_state_dict(entry["weights"])
+    return encoder.eval()
+
+
+@torch.no_grad()
+def encode(encoder, recordings, modality, windows, n_seconds, seconds, batch_size):
+    """Features of windows.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        In evaluation mode.
+    recordings : Recordings
+    modality : str
+    windows : numpy.ndarray, int, shape (n, 3)
+        (subject, trial, row) of each, row = trial * windows per trial + window.
+    n_seconds, seconds : int
+        Length of a window, and of a trial.
+    batch_size : int
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (n, 4 * embed_dim)
+    """
+    subject, trial, row = windows.T
+    first = trial * seconds + row % (seconds // n_seconds) * n_seconds
+    device = recordings.blocks[modality].device
+    subject, first = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first))
+    parts = []
+    for chunk in Progress(torch.arange(len(windows)).split(batch_size), desc="encoding", unit="batch"):
+        blocks = recordings.take(modality, subject[chunk], first[chunk], n_seconds)
+        parts.append(encoder(blocks.transpose(1, 2).flatten(2)).cpu())  # (n, C, n_seconds * rate)
+    return torch.cat(parts).numpy()
+
+
+if __name__ == "__main__":
+    utils.errors.run(main)

@@ -1,0 +1,176 @@
+"""Figures of the report, in one style that grey print and colour-blind readers can tell apart."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MAP_WINDOWS = 600  # of a feature map, drawn at random where there are more
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 130,
+        "savefig.bbox": "tight",
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "#dddddd",
+        "axes.axisbelow": True,
+        "legend.frameon": False,
+        "axes.prop_cycle": plt.cycler(color=COLOURS),
+    }
+)
+
+
+def accuracies(results):
+    """Accuracy per window of every result with its 95 % interval, beside the majority class.
+
+    Parameters
+    ----------
+    results : dict of str to dict
+        Contents of ``metrics.json`` by name, of one data set, label and split.
+    """
+    figure, axes = plt.subplots(figsize=(7, 0.5 + 0.42 * len(results)), layout="constrained")
+    for row, result in enumerate(results.values()):
+        value = result["accuracy"]
+        low, high = value["ci95"] or (value["mean"], value["mean"])
+        network = "model" not in result
+        axes.plot([low, high], [row, row], color=COLOURS[not network], linewidth=3, alpha=0.6)
+        axes.plot(value["mean"], row, MARKERS[not network], color=COLOURS[not network], markersize=8)
+    majority = next(iter(results.values()))["majority"]
+    axes.axvline(majority, color="black", linestyle="--", linewidth=1)
+    axes.annotate("majority class", (majority, -0.6), xytext=(3, 0), textcoords="offset points", va="top", fontsize=8)
+    axes.set_yticks(range(len(results)), list(results))
+    axes.set_ylim(len(results) - 0.4, -0.9)
+    axes.set_xlabel("accuracy per 5 s window, mean over folds and 95 % interval")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def confusion(result):
+    """Confusion matrix over all folds, as shares of each true class."""
+    counts = np.sum([fold["confusion"] for fold in result["folds"]], axis=0)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    names = [name.replace(", ", ",\n") for name in result["class_names"]]
+    size = 1.8 + 0.9 * len(names)
+    figure, axes = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
+    axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        text = f"{share:.0%}\n{counts[row, column]}"
+        axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.55 else "black")
+    axes.set_xticks(range(len(names)), names, fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true (windows)")
+    axes.grid(visible=False)
+    return figure
+
+
+def subjects(result):
+    """Accuracy of every person, sorted, with the majority class of all windows."""
+    scores, weights = {}, {}
+    for fold in result["folds"]:
+        for name, person in fold["subjects"].items():
+            scores[name] = scores.get(name, 0) + person["accuracy"] * person["n_test"]
+            weights[name] = weights.get(name, 0) + person["n_test"]
+    people = sorted(scores, key=lambda name: scores[name] / weights[name])
+    values = [scores[name] / weights[name] for name in people]
+    figure, axes = plt.subplots(figsize=(max(4, 0.24 * len(people) + 1.5), 2.8), layout="constrained")
+    axes.bar(range(len(people)), values, color=COLOURS[0], width=0.7)
+    axes.axhline(result["majority"], color="black", linestyle="--", linewidth=1, label="majority class")
+    axes.axhline(1 / len(result["class_names"]), color="#777777", linestyle=":", linewidth=1.5, label="chance")
+    axes.set_xticks(range(len(people)), people, rotation=90, fontsize=8)
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("accuracy per window")
+    axes.legend(fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+    axes.grid(axis="x", visible=False)
+    return figure
+
+
+def pretraining(logs):
+    """Loss and contrastive accuracy of one pre-training by epoch, mean over folds.
+
+    Parameters
+    ----------
+    logs : list of list of dict
+        ``log.jsonl`` of every fold.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    _curves(left, logs, {"loss": "all", "loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA"}, "loss")
+    _curves(right, logs, {"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy")
+    right.set_ylim(0, 1)
+    return figure
+
+
+def learning(logs):
+    """Loss and accuracy on the training windows by epoch of fine-tuning, mean over folds."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    _curves(left, logs, {"loss": "training windows"}, "cross-entropy")
+    _curves(right, logs, {"accuracy": "training windows"}, "accuracy")
+    right.set_ylim(0, 1)
+    return figure
+
+
+def _curves(axes, logs, names, ylabel):
+    """Mean over folds of each logged value, with the range of the folds."""
+    n_epochs = min(len(log) for log in logs)
+    epochs = np.arange(1, n_epochs + 1)
+    shown = [name for name in names if name in logs[0][0]]
+    for number, name in enumerate(shown):
+        values = np.array([[entry[name] for entry in log[:n_epochs]] for log in logs])
+        style = dict(color=COLOURS[number], linestyle=LINES[number % len(LINES)])
+        axes.plot(epochs, values.mean(axis=0), marker=MARKERS[number] if n_epochs < 15 else None, **style)
+        axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=COLOURS[number], alpha=0.15, lw=0)
+    axes.legend(list(axes.get_lines()), [names[name] for name in shown], fontsize=8)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(ylabel)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def feature_maps(features, groups, seed=0):
+    """Features of test windows in two dimensions, each map coloured by what the windows have in common.
+
+    Parameters
+    ----------
+    features : dict of str to numpy.ndarray, shape (n, width)
+        By the name of the encoder's state, such as before and after pre-training.
+    groups : dict of str to numpy.ndarray, shape (n,)
+        What to colour by: label, subject, trial.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    n = len(next(iter(features.values())))
+    chosen = np.random.default_rng(seed).permutation(n)[:MAP_WINDOWS]
+    methods = {"PCA": lambda: PCA(2, random_state=seed)}
+    if len(chosen) > 10:
+        perplexity = min(30, (len(chosen) - 1) / 3)
+        methods["t-SNE"] = lambda: TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
+    shape = (len(features) * len(methods), len(groups))
+    figure, axes = plt.subplots(*shape, figsize=(2.9 * shape[1], 2.7 * shape[0]), layout="constrained", squeeze=False)
+    rows = [(state, method) for method in methods for state in features]
+    for (state, method), row in zip(rows, axes, strict=True):
+        points = methods[method]().fit_transform(features[state][chosen].astype(np.float64))
+        for (name, values), panel in zip(groups.items(), row, strict=True):
+            _scatter(panel, points, values[chosen])
+            panel.set_title(f"{state}, by {name}", fontsize=9)
+            panel.set_xticks([])
+            panel.set_yticks([])
+            panel.set_xlabel(f"{method} 1", fontsize=8)
+            panel.set_ylabel(f"{method} 2", fontsize=8)
+    return figure
+
+
+def _scatter(axes, points, values):
+    """Points of each value in a colour and a marker of their own."""
+    distinct = np.unique(values)
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(distinct))) if len(distinct) > 7 else COLOURS
+    for number, value in enumerate(distinct):
+        own = points[values == value]
+        axes.scatter(*own.T, s=9, color=colours[number], marker=MARKERS[number % len(MARKERS)], linewidths=0, alpha=0.8)
