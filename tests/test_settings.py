@@ -36,6 +36,42 @@ def test_every_constant_of_every_script_is_a_flag_with_a_comment(path):
     assert set(names) <= {name for name, comment in _comments(path).items() if comment}
 
 
+WRONG = {  # by kind of rule
+    "int": ("many", "1.5", "nan", "1e3", "", "[1]", "9" * 400),
+    "float": ("fast", "nan", "inf", "-1e999", "", "1,2"),
+    "ints": ("a", "1,1.5", "1;2", "-1", "9" * 400),
+    "tag": ("../up", "a b", "a/b", "x" * 101),
+    "bool": ("yes",),
+}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.stem)
+def test_every_flag_refuses_what_it_cannot_be(path):
+    source = {"__file__": str(path), "__doc__": "A script."}
+    constants = source | {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and node.targets[0].id.isupper()
+    }
+    tried = 0
+    for name in set(constants) & set(RULES):
+        rule, flag = RULES[name], "--" + name.lower().replace("_", "-")
+        values = [
+            *WRONG.get(rule.kind, ()),
+            *(["sideways"] if rule.choices else []),
+            *([""] if rule.kind == "path" else []),
+        ]
+        values += [str(int(rule.least) - 1)] if abs(rule.least) < 1e12 else []
+        values += [str(rule.most * 2)] if rule.most < 1e12 else []
+        for value in values:
+            argv = [flag, value] if rule.kind == "bool" else [f"{flag}={value}"]
+            with pytest.raises(InputError) as error:
+                read_settings(dict(constants), argv)
+            assert flag in str(error.value) or value in str(error.value), (argv, error.value)
+            tried += 1
+    assert tried > 1
+
+
 @pytest.fixture
 def constants(tmp_path):
     (tmp_path / "script.py").write_text(SOURCE)

@@ -31,7 +31,7 @@ from utils.settings import read_settings
 RUN_DIR = "runs/deap"  # folder with the results
 FEATURE_MAPS = True  # draw maps of the test windows' features, which takes some seconds and the prepared data
 
-STYLE = """
+style = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 0 auto; padding: 0 1rem 4rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
@@ -85,7 +85,7 @@ class Page:
             self._maps()
         self._provenance()
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>'
+        head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style>'
         write_text(self.run_dir / "report.html", head + "<body>\n" + "\n".join(self.parts) + "\n</body></html>\n")
 
     def _by_label(self):
@@ -139,9 +139,9 @@ class Page:
         n = sum(fold["n_test"] for fold in first["folds"])
         unit = first["interval_unit"]
         self.parts.append(
-            f"<p>Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, {n} test windows of "
-            f"5 s; in brackets a 95 % interval, bootstrapped over {unit}s. Published figures come from other splits and "
-            "often from test windows of trials that were seen in training: they say little about each other.</p>"
+            f"<p>Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, "
+            f"{n} test windows of 5 s; in brackets a 95 % interval, bootstrapped over {unit}s. Published figures come from "
+            "other splits, and often from test windows of trials that were seen in training: they say little.</p>"
         )
         for result in group.values():
             if "permutation" in result:

@@ -216,6 +216,8 @@ def _check_one(rule, value, where):
         except (TypeError, ValueError):
             kind = "a whole number" if rule.kind == "int" else "a number"
             raise InputError(f"{where} must be {kind}, not {value!r}") from None
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise InputError(f"{where} must be a smaller number")
         if not math.isfinite(value):
             raise InputError(f"{where} must be finite, not {value}")
         if rule.positive and value <= 0:
