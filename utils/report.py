@@ -140,7 +140,7 @@ class Page:
         unit = first["interval_unit"]
         self.parts.append(
             f"<p>Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, "
-            f"{n} test windows of 5 s; in brackets a 95 % interval, bootstrapped over {unit}s. Published figures come from "
+            f"{n} test windows of 5 s; in brackets a 95 % interval (bootstrap over {unit}s). Published figures have "
             "other splits, and often from test windows of trials that were seen in training: they say little.</p>"
         )
         for result in group.values():
