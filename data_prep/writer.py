@@ -208,17 +208,40 @@ def write_prepared(folder, subjects, *, pps_normalise="trial", **description):
     with PreparedWriter(folder, preparation=preparation, **description) as writer:
         rate = writer.info["sampling_rate"]
         for person in subjects:
-            blocks, ratings = {}, np.asarray(person["ratings"], dtype=np.float64)
-            for name in ("eeg", "pps"):
-                trials = person.get(name)
-                if trials is None:
-                    trials = np.zeros((len(person["eeg"]), 0, np.shape(person["eeg"])[-1]))
-                blocks[name] = _blocks(f"subject {person['id']}, {name}", trials, person.get(f"{name}_baseline"), rate)
-            eeg = [zscore_channels(trial) for trial in blocks["eeg"]]
-            pps = [zscore_trial(trial) if pps_normalise == "trial" else trial for trial in blocks["pps"]]
-            eeg, pps = (np.stack(trials).swapaxes(1, 2) for trials in (eeg, pps))  # (trials, seconds, channels, rate)
-            writer.add(str(person["id"]), eeg, pps, ratings, sources={})
+            eeg, pps = prepare_person(person, rate, pps_normalise)
+            writer.add(str(person["id"]), eeg, pps, np.asarray(person["ratings"], dtype=np.float64), sources={})
     writer.report()
+
+
+def prepare_person(person, rate, pps_normalise="trial"):
+    """1 s blocks of one person's arrays, normalised.
+
+    Parameters
+    ----------
+    person : dict
+        As for `write_prepared`; ratings are not needed.
+    rate : int
+        Of all its signals, in Hz.
+    pps_normalise : str
+
+    Returns
+    -------
+    eeg, pps : numpy.ndarray, float64, shape (trials, seconds, channels, rate)
+
+    Raises
+    ------
+    InputError
+        If the shapes do not agree.
+    """
+    blocks = {}
+    for name in ("eeg", "pps"):
+        trials = person.get(name)
+        if trials is None:
+            trials = np.zeros((len(person["eeg"]), 0, np.shape(person["eeg"])[-1]))
+        blocks[name] = _blocks(f"subject {person['id']}, {name}", trials, person.get(f"{name}_baseline"), rate)
+    eeg = [zscore_channels(trial) for trial in blocks["eeg"]]
+    pps = [zscore_trial(trial) if pps_normalise == "trial" else trial for trial in blocks["pps"]]
+    return tuple(np.stack(trials).swapaxes(1, 2) for trials in (eeg, pps))
 
 
 def _blocks(where, trials, baseline, rate):

@@ -174,3 +174,33 @@ def _scatter(axes, points, values):
     for number, value in enumerate(distinct):
         own = points[values == value]
         axes.scatter(*own.T, s=9, color=colours[number], marker=MARKERS[number % len(MARKERS)], linewidths=0, alpha=0.8)
+
+
+def probabilities(curves, class_names, most=12):
+    """Probability of each class over the time of a trial, one panel per trial, for the first ``most`` trials.
+
+    Parameters
+    ----------
+    curves : dict of str to numpy.ndarray, shape (windows, n_classes)
+        By the trial's name.
+    class_names : list of str
+    """
+    shown = list(curves.items())[:most]
+    n_rows = -(-len(shown) // 3)
+    figure, axes = plt.subplots(
+        n_rows, 3, figsize=(9, 2 * n_rows + 0.4), sharey=True, layout="constrained", squeeze=False
+    )
+    for panel in axes.flat[len(shown) :]:
+        panel.set_axis_off()
+    for (name, values), panel in zip(shown, axes.flat, strict=False):
+        seconds = np.arange(len(values)) * 5 + 2.5
+        for number, label in enumerate(class_names):
+            style = dict(color=COLOURS[number], linestyle=LINES[number % len(LINES)], marker=MARKERS[number])
+            panel.plot(seconds, values[:, number], markersize=3, label=label, **style)
+        panel.set_title(name, fontsize=9)
+        panel.set_ylim(0, 1)
+        panel.set_xlabel("time in s", fontsize=8)
+    axes[0, 0].set_ylabel("probability")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    return figure

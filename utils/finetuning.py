@@ -194,6 +194,7 @@ class FineTuning:
             "weights": model.state_dict(),
             "class_names": self.class_names,
             "sampling_rate": self.data.rate,
+            "preparation": self.data.info["preparation"],
             "channels": {"eeg": self.data.info["eeg_channels"], "pps": settings.PPS_CHANNELS},
             "settings": settings.as_dict(),
             "provenance": provenance(self.device),

@@ -106,6 +106,8 @@ RULES = {
     "SECONDS": _count(1),
     "NULL": Rule("bool"),
     # report, prediction, features
+    "MODEL": Rule("path"),
+    "INPUT": Rule("path"),
     "CHECKPOINT": Rule("path"),
     "MODALITY": _choice("eeg", "pps"),
     "OUT_FILE": Rule("path"),

@@ -1,0 +1,113 @@
+"""Prediction: the same probabilities from every kind of input, as fine-tuning had them; clear words for misfits."""
+
+import csv
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from data_prep import deap
+from tests.support import assert_refused, call, done
+
+PREDICT = "Fine_tuning/predict.py"
+FINETUNE = "Fine_tuning/fine_tuning.py"
+
+
+@pytest.fixture(scope="module")
+def run_dir(prepared, pretrained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predict") / "run"
+    shutil.copytree(pretrained, folder)
+    flags = ["--data-dir", prepared, "--run-dir", folder, "--epochs", 2, "--folds", 0]
+    done(FINETUNE, *flags)
+    done(FINETUNE, *flags, "--modalities", "eeg", "--resolutions", "1s")
+    return folder
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(path):
+    """Probabilities by subject, trial and window."""
+    rows = read(path)
+    key = "window" if "window" in rows[0] else "start_second"
+    scale = 1 if key == "window" else 5
+    return {
+        (r["subject"], int(r["trial"]), int(r[key]) // scale): [float(v) for k, v in r.items() if "prob" in k]
+        for r in rows
+    }
+
+
+def recording(raw):
+    """The first person's arrays, as a user has them: EEG and GSR apart, with their baselines."""
+    with open(raw / "s01.dat", "rb") as file:
+        data = pickle.load(file, encoding="latin1")["data"]  # our own file
+    rest, signal = data[:, :, :384], data[:, :, 384:]
+    arrays = dict(eeg=signal[:, :32], eeg_baseline=rest[:, :32], pps=signal[:, 36:37], pps_baseline=rest[:, 36:37])
+    return arrays | dict(sampling_rate=128, eeg_channels=deap.EEG_CHANNELS, pps_channels=["GSR"])
+
+
+@pytest.mark.parametrize("variant", ["finetune_arousal", "finetune_arousal_eeg_1s"])
+def test_all_inputs_agree_with_fine_tuning(run_dir, prepared, raw, tmp_path, variant):
+    flags = ["--model", run_dir / variant / "fold_00" / "model.pt", "--batch-size", 5]
+    done(PREDICT, *flags, "--input", prepared, "--out-file", tmp_path / "all.csv")
+    everything = table(tmp_path / "all.csv")
+    tested = table(run_dir / variant / "predictions.csv")
+    assert tested
+    for key, values in tested.items():
+        assert everything[key] == pytest.approx(values, abs=1e-5)
+    done(PREDICT, *flags, "--input", raw / "s01.dat", "--out-file", tmp_path / "one.csv")
+    one = table(tmp_path / "one.csv")
+    for key, values in one.items():
+        assert everything[key] == pytest.approx(values, abs=1e-5)
+    assert len(one) == len(everything) / 4
+    arrays = recording(raw)
+    order = np.random.default_rng(0).permutation(32)
+    for name in ("eeg", "eeg_baseline"):
+        arrays[name] = arrays[name][:, order]
+    arrays["eeg_channels"] = [arrays["eeg_channels"][i] for i in order]
+    np.savez(tmp_path / "s01.npz", **arrays)
+    done(PREDICT, *flags, "--input", tmp_path / "s01.npz", "--out-file", tmp_path / "npz.csv")
+    for key, values in table(tmp_path / "npz.csv").items():
+        assert one[key] == pytest.approx(values, abs=1e-4)
+    assert (tmp_path / "npz.png").read_bytes().startswith(b"\x89PNG")
+
+
+CHANGES = {
+    "other rate": (dict(sampling_rate=256), "256 Hz"),
+    "a channel less": (dict(eeg_channels=[*deap.EEG_CHANNELS[:-1], "X1"]), "lacks the eeg channels O2"),
+    "names of other number": (dict(eeg_channels=deap.EEG_CHANNELS[:-1]), "not (trials, 31"),
+    "no GSR": (dict(pps_channels=["ECG"]), "lacks the pps channels GSR"),
+    "no rate": (dict(sampling_rate=None), "it needs the arrays"),
+    "objects": (dict(eeg=np.array([None])), "cannot be read"),
+    "short": (dict(eeg=np.ones((2, 32, 512)), pps=np.ones((2, 1, 512)), eeg_baseline=None, pps_baseline=None), "5 s"),
+    "NaN": (dict(eeg=np.full((2, 32, 1280), np.nan)), "NaN"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_does_not_fit_is_refused(run_dir, raw, tmp_path, name):
+    changes, part = CHANGES[name]
+    arrays = {key: value for key, value in (recording(raw) | changes).items() if value is not None}
+    np.savez(tmp_path / "s01.npz", **arrays)
+    flags = ["--model", run_dir / "finetune_arousal" / "fold_00" / "model.pt", "--input", tmp_path / "s01.npz"]
+    assert_refused(call(PREDICT, *flags, "--out-file", tmp_path / "out.csv"), "s01.npz", part)
+    assert [path.name for path in tmp_path.iterdir()] == ["s01.npz"]
+
+
+def test_files_that_are_none_are_refused(run_dir, raw, tmp_path):
+    model = run_dir / "finetune_arousal" / "fold_00" / "model.pt"
+    out = ["--out-file", tmp_path / "out.csv"]
+    (tmp_path / "a.npz").write_text("text")
+    (tmp_path / "a.txt").write_text("text")
+    for path, part in ((tmp_path / "a.npz", "cannot be read"), (tmp_path / "a.txt", "none of")):
+        assert_refused(call(PREDICT, "--model", model, "--input", path, *out), path, part)
+    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "no.dat", *out), "does not exist")
+    wrong = model.with_name("result.pt")
+    assert_refused(call(PREDICT, "--model", wrong, "--input", raw / "s01.dat", *out), wrong)
+    wrong = run_dir / "pretrain_1s" / "fold_00" / "checkpoint.pt"
+    assert_refused(call(PREDICT, "--model", wrong, "--input", raw / "s01.dat", *out), "not a fine-tuned model")
+    (tmp_path / "out.csv").write_text("precious")
+    assert_refused(call(PREDICT, "--model", model, "--input", raw / "s01.dat", *out), "already exists")
