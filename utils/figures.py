@@ -173,7 +173,10 @@ def _scatter(axes, points, values):
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(distinct))) if len(distinct) > 7 else COLOURS
     for number, value in enumerate(distinct):
         own = points[values == value]
-        axes.scatter(*own.T, s=9, color=colours[number], marker=MARKERS[number % len(MARKERS)], linewidths=0, alpha=0.8)
+        style = dict(color=colours[number], marker=MARKERS[number % len(MARKERS)], linewidths=0, alpha=0.8)
+        axes.scatter(*own.T, s=9, label=str(value), **style)
+    if len(distinct) <= 4:
+        axes.legend(fontsize=6, loc="best")
 
 
 def probabilities(curves, class_names, most=12):
