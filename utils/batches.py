@@ -30,13 +30,15 @@ class Recordings:
         for name in modalities:
             array = data.eeg if name == "eeg" else np.take(data.pps, pps, axis=3)
             self.blocks[name] = torch.from_numpy(array).to(device)  # (S, T, seconds, C, rate)
-        self.file = data.eeg.base  # the map of it; nothing is ever written there
+        self.files = [data.eeg.base, data.pps.base]  # maps of them; nothing is ever written there
+        self.release()
         self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
 
     def release(self):
-        """Give back the memory of the pages of the file that were read so far (they stay in the system's cache)."""
-        if hasattr(self.file, "madvise"):  # not on Windows
-            self.file.madvise(mmap.MADV_DONTNEED)
+        """Give back the memory of the files' pages that were read so far (they stay in the system's cache)."""
+        for file in self.files:
+            if hasattr(file, "madvise"):  # a map of a file; not on Windows
+                file.madvise(mmap.MADV_DONTNEED)
 
     def n_channels(self, modality):
         """Number of channels of ``"eeg"`` or ``"pps"``."""

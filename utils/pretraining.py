@@ -168,7 +168,7 @@ class FoldPretraining:
         for step in range(self.batches.n_steps):
             self.step()
             progress.update()
-            if step % 64 == 63:
+            if step % 16 == 15:
                 self.batches.recordings.release()
         return self._means(self.record)
 
