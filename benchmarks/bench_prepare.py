@@ -6,7 +6,6 @@ Simulates recordings of DEAP's size (or of DREAMER's), prepares them with the sc
 once per label, window length and modality, as programs without a shared format do. Last line: JSON.
 """
 
-import pickle
 import re
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ import torch
 
 import utils.errors
 from benchmarks import common
+from data_prep import deap
 from utils.settings import ROOT, read_settings
 
 FORMAT = "deap"  # deap | dreamer (without reference)
@@ -70,8 +70,7 @@ def straightforward(path):
     for _label in range(3):
         for n_seconds in (1, 5):
             for channels in (slice(0, 32), slice(36, 37)):
-                with open(path, "rb") as file:
-                    recording = pickle.load(file, encoding="latin1")["data"]  # our own file, of a moment ago
+                recording, *_ = deap.read_file(path)
                 windows = []
                 for trial in recording[:, channels]:
                     baseline = sum(trial[:, k * 128 : (k + 1) * 128] for k in range(3)) / 3

@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
 from data_prep.transforms import remove_baseline, to_blocks, zscore_channels, zscore_trial
 from utils.errors import InputError
-from utils.files import atomic_folder, sha256, write_json
+from utils.files import atomic_folder, only_writer, sha256, write_json
 
 
 class PreparedWriter:
@@ -177,7 +177,8 @@ def is_prepared(folder, preparation, files):
     """
     if not (Path(folder) / "dataset.json").exists():
         return False
-    made = open_prepared(folder).info
+    with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
+        made = open_prepared(folder).info
     return made["preparation"] == preparation and made["sources"] == {path.name: sha256(path) for path in files}
 
 

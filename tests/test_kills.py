@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support import ROOT, TINY, run
+from tests.support import ROOT, TINY, assert_refused, call, done, run
 
 KILLS = int(os.environ.get("KILLS", 24))  # over the three stages
 EPOCHS = 3
@@ -100,10 +101,9 @@ def test_kills(tmp_path, raw, prepared, start, stage):
         for _ in range(4):
             process = start(*command(folder))
             time.sleep(rng.uniform(0.05, 0.95) * seconds)
-            ended = not process.is_alive()
             process.kill()
             process.join()
-            if ended:
+            if process.exitcode == 0:  # it had ended by then
                 break
             assert process.exitcode == -signal.SIGKILL
             kills += 1
@@ -167,3 +167,16 @@ def test_full_disk_keeps_the_last_checkpoint(tmp_path, prepared):
     assert checkpoint.read_bytes() == before
     assert not list(tmp_path.rglob(".*.partial"))
     assert run("main_pretrain_1s.py", *flags, "--epochs", 3).status == 0
+
+
+def test_complete_preparation_says_so_and_clears_up(tmp_path, raw, prepared):
+    """A process killed after its last write leaves a lock's file and nothing to do."""
+    out = tmp_path / "prepared"
+    shutil.copytree(prepared, out)
+    (tmp_path / ".prepared.lock").write_text("process 1 on elsewhere, killed a moment ago")
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert "complete" in done("data_prep/prepare_deap.py", "--raw-dir", raw, "--out-dir", out)
+    assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    outcome = call("data_prep/prepare_deap.py", "--raw-dir", raw, "--out-dir", out, "--pps-normalise", "none")
+    assert_refused(outcome, "already exists")
