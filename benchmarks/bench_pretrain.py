@@ -104,7 +104,7 @@ def make_training(settings, window, data_dir):
     script = runpy.run_path(str(ROOT / f"main_pretrain_{window}.py"))
     flags = {
         "data-dir": data_dir,
-        "run-dir": data_dir.with_name("run"),
+        "run-dir": data_dir.with_name(data_dir.name + "_run"),
         "device": settings.DEVICE,
         "precision": settings.PRECISION,
         "batch-size": settings.BATCH_SIZE,
