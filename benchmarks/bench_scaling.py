@@ -75,7 +75,7 @@ def data_folder(home, channels):
     """Random recordings with so many EEG channels."""
     folder = home / f"channels_{channels}"
     if not folder.exists():
-        common.random_recordings(folder, 32, 4, 60, channels)
+        common.random_recordings(folder, 32, 12, 60, channels)
     return folder
 
 
@@ -84,10 +84,14 @@ def measure(settings, home, device, window, channels, batch_size, people):
     settings.BATCH_SIZE, settings.SUBJECTS_PER_GROUP = batch_size, people
     training = bench_pretrain.make_training(settings, window, data_folder(home, channels))
     training.start_epoch()
-    rounds = min(settings.ROUNDS, training.batches.n_steps - 6)  # the record has a row for each step of an epoch
-    for _ in range(5 if device.type == "cuda" else 1):
+
+    def step():
+        training.number.remainder_(training.batches.n_steps)  # after its last step an epoch's plan begins again
         training.step()
-    return common.median_ms(common.paired({"": training.step}, rounds, device)[""])
+
+    for _ in range(5 if device.type == "cuda" else 1):
+        step()
+    return common.median_ms(common.paired({"": step}, settings.ROUNDS, device)[""])
 
 
 if __name__ == "__main__":
