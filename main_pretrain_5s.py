@@ -17,6 +17,7 @@ RESUME = True  # go on from the last complete epoch; False: start again
 DEVICE = "auto"  # auto | cpu | cuda | mps
 PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
 CUDA_GRAPH = True  # on CUDA, capture the step once and replay it; False: run it operation by operation, to debug
+QUIET = False  # True: say nothing but warnings and errors; log.jsonl has the progress
 
 # Protocol; None: as RUN_DIR was split before, or for a new one what the comment says
 PROTOCOL = None  # subject-dependent (None) | cross-subject

@@ -17,6 +17,7 @@ from utils.settings import read_settings
 # Where
 DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
 RUN_DIR = "runs/deap"  # folder with the split; results go beside those of the network
+QUIET = False  # True: say nothing but warnings and errors
 
 # Protocol; None: as RUN_DIR was split in pre-training
 PROTOCOL = None  # subject-dependent | cross-subject

@@ -21,6 +21,7 @@ RUN_DIR = "runs/deap"  # folder with the split and the pre-trained encoders
 RESUME = True  # keep the folds that are complete; False: run them again
 DEVICE = "auto"  # auto | cpu | cuda | mps
 PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
+QUIET = False  # True: say nothing but warnings and errors; log.jsonl has the progress
 
 # Protocol; None: as RUN_DIR was split in pre-training
 PROTOCOL = None  # subject-dependent | cross-subject

@@ -36,6 +36,7 @@ INPUT = "data/DEAP"  # prepared folder, DEAP .dat file, DREAMER.mat, or .npz
 OUT_FILE = "predictions.csv"  # to write; must not exist
 BATCH_SIZE = 256  # windows of 5 s at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
+QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():

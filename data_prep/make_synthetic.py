@@ -17,7 +17,7 @@ import scipy.io
 import utils.errors
 from data_prep import deap, dreamer, synthetic
 from utils.files import atomic_folder
-from utils.progress import Progress
+from utils.progress import Progress, say_next
 from utils.settings import read_settings
 
 FORMAT = "deap"  # deap: s01.dat, s02.dat, ... | dreamer: one DREAMER.mat
@@ -27,15 +27,18 @@ TRIALS = 10  # stimuli
 SECONDS = 60  # length of a stimulus in s; of the shortest one for dreamer, whose clips differ in length
 SEED = 0  # same seed, same bytes
 NULL = False  # True: ratings have nothing to do with the signals
+QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
     settings = read_settings(globals())
     with atomic_folder(settings.OUT_DIR, "--out-dir") as folder:
         (write_deap if settings.FORMAT == "deap" else write_dreamer)(folder, settings)
-    raw = f"--raw-dir {settings.OUT_DIR}" if settings.FORMAT == "deap" else f"--raw-file {settings.OUT_DIR}/DREAMER.mat"
-    print(f"{settings.OUT_DIR}: {settings.SUBJECTS} subjects x {settings.TRIALS} trials")
-    print(f"next: python data_prep/prepare_{settings.FORMAT}.py {raw}")
+    print(f"wrote {settings.OUT_DIR}: {settings.SUBJECTS} subjects x {settings.TRIALS} trials")
+    if settings.FORMAT == "deap":
+        say_next("data_prep/prepare_deap.py", "--raw-dir", settings.OUT_DIR)
+    else:
+        say_next("data_prep/prepare_dreamer.py", "--raw-file", settings.OUT_DIR / "DREAMER.mat")
 
 
 def simulate(settings, channels, lengths, rest_seconds):

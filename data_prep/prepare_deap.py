@@ -14,21 +14,23 @@ import utils.errors
 from data_prep import deap
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
-from utils.progress import Progress
+from utils.progress import Progress, say_next, warn
 from utils.settings import read_settings
 
 RAW_DIR = "data_preprocessed_python"  # folder with s01.dat, s02.dat, ...
 OUT_DIR = "data/DEAP"  # prepared folder to write
 PPS_NORMALISE = "trial"  # trial: each PPS channel standardised over its trial | none: as the paper's program leaves it
+QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
     settings = read_settings(globals())
     files = deap.find_files(settings.RAW_DIR)
     preparation = {"eeg": "z-score across channels", "pps": settings.PPS_NORMALISE, "baseline_seconds": 3}
-    after = f"next: python main_pretrain_1s.py --data-dir {settings.OUT_DIR} --run-dir runs/deap"
+    following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/deap")
     if is_prepared(settings.OUT_DIR, preparation, files.values()):
-        print(f"{settings.OUT_DIR}: complete, from these files\n{after}")
+        print(f"{settings.OUT_DIR}: complete, from these files")
+        say_next(*following)
         return
     writer = PreparedWriter(
         settings.OUT_DIR,
@@ -46,14 +48,14 @@ def main():
             data, ratings, checksum = deap.read_file(path)
             constant = deap.constant_channels(data)
             if constant:
-                Progress.write(f"warning: {path} has channels that do not change in some trials: {', '.join(constant)}")
+                warn(f"{path} has channels that do not change in some trials: {', '.join(constant)}")
             try:
                 eeg, pps = deap.to_prepared(data, settings.PPS_NORMALISE)
                 writer.add(subject, eeg, pps, ratings, sources={path.name: checksum})
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
     writer.report()
-    print(after)
+    say_next(*following)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from data_prep import dreamer
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
-from utils.progress import Progress
+from utils.progress import Progress, say_next
 from utils.settings import read_settings
 
 RAW_FILE = "DREAMER.mat"  # the data set's one file
@@ -26,6 +26,7 @@ SEGMENT = "first"  # part of each clip to keep: first (the paper's) | last, when
 SEGMENT_SECONDS = 60  # length of that part in s, at least 5
 SHORT_TRIALS = "error"  # clips that are shorter: error | drop, for all subjects
 PPS_NORMALISE = "trial"  # trial: each ECG channel standardised over its segment | none
+QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
@@ -37,9 +38,10 @@ def main():
         "short_trials": settings.SHORT_TRIALS,
         "baseline_seconds": dreamer.BASELINE_SECONDS,
     }
-    after = f"next: python main_pretrain_1s.py --data-dir {settings.OUT_DIR} --run-dir runs/dreamer"
+    following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/dreamer")
     if is_prepared(settings.OUT_DIR, preparation, [settings.RAW_FILE]):
-        print(f"{settings.OUT_DIR}: complete, from this file\n{after}")
+        print(f"{settings.OUT_DIR}: complete, from this file")
+        say_next(*following)
         return
     kept = find_clips(settings)
     n_subjects, people = dreamer.read_file(settings.RAW_FILE)
@@ -74,7 +76,7 @@ def main():
             eeg, pps = (np.stack(part) for part in zip(*blocks, strict=True))
             writer.add(f"s{number:02d}", eeg, pps, ratings, sources=checksum)
     writer.report()
-    print(after)
+    say_next(*following)
 
 
 def find_clips(settings):

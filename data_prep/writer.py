@@ -131,7 +131,7 @@ class PreparedWriter:
         """Print what was written."""
         info = self.info
         print(
-            f"{self.folder}: {len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s, "
+            f"wrote {self.folder}: {len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s, "
             f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels, {info['sampling_rate']} Hz"
         )
 

@@ -55,7 +55,11 @@ def run_baselines(settings):
         parts += [settings.TAG] if settings.TAG else []
         folder = Path(settings.RUN_DIR) / "_".join(parts)
         with only_writer(folder):
-            results = [evaluate_fold(name, fold, features, labels) for fold in Progress(folds, desc=name, unit="fold")]
+            results, progress = [], Progress(folds, desc=name, unit="fold")
+            for fold in progress:
+                results.append(evaluate_fold(name, fold, features, labels))
+                hits = results[-1].probability.argmax(axis=1) == results[-1].truth
+                progress.note(f"{name}, fold {fold.index}: test accuracy {hits.mean():.2f}")
             description = describe(settings, data, manifest, class_names, torch.device("cpu"))
             report(folder, description, results, data, {"model": name})
 

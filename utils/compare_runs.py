@@ -26,6 +26,7 @@ RUNS = []  # folders with a metrics.json each, the one to compare with first; al
 SCORE = "accuracy"  # accuracy | f1 | balanced_accuracy, of windows; with trial_ in front, of trials
 PAIRS = "subjects"  # what is paired: subjects | folds
 OUT_DIR = "."  # folder for comparison.json and comparison.csv
+QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():

@@ -2,8 +2,8 @@
 
     python utils/extract_features.py --checkpoint runs/deap/pretrain_5s/fold_00/checkpoint.pt --data-dir data/DEAP
 
-Takes a checkpoint of pre-training. Writes one .npz: features float32 (n, 4 x embed_dim), subject (ids), trial,
 Takes a checkpoint of pre-training. Writes one .npz: features float32 (n, 4 x embed_dim), subject (ids), trial (from 0),
+start_second, ratings (n, ratings) and rating_names. Read it with numpy.load.
 """
 
 import sys
@@ -32,6 +32,7 @@ MODALITY = "eeg"  # eeg | pps
 OUT_FILE = "features.npz"  # to write; must not exist
 BATCH_SIZE = 256  # windows at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
+QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():

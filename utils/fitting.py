@@ -1,6 +1,7 @@
 """The training loop of fine-tuning, and its predictions."""
 
 import math
+import time
 
 import torch
 from torch.nn import functional as F
@@ -29,7 +30,7 @@ def fit(model, windows, truth, settings, where, progress=None):
     Returns
     -------
     list of dict
-        One entry of the log per epoch: mean loss and accuracy on the training windows.
+        One entry of the log per epoch: mean loss and accuracy on the training windows, learning rate, seconds.
 
     Raises
     ------
@@ -48,6 +49,7 @@ def fit(model, windows, truth, settings, where, progress=None):
     n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
     history = []
     for epoch in range(1, settings.EPOCHS + 1):
+        start, rate = time.perf_counter(), scheduler.get_last_lr()[0]
         trained.train()
         loss_sum, hits = torch.zeros((), device=device), torch.zeros((), device=device)
         for index in torch.randperm(n, device=device).tensor_split(n_batches):
@@ -56,6 +58,7 @@ def fit(model, windows, truth, settings, where, progress=None):
             hits += (scores.argmax(1) == truth[index]).sum()
         scheduler.step()
         entry = {"epoch": epoch, "loss": loss_sum.item() / n, "accuracy": hits.item() / n}
+        entry |= {"lr": rate, "seconds": time.perf_counter() - start}
         if not math.isfinite(entry["loss"]):
             remedy = "lower --lr, or look for strange values in the recordings"
             raise InputError(f"{where}: the loss is not finite at epoch {epoch}; {remedy}")

@@ -1,6 +1,7 @@
 """Pre-training of one window size: LS-TCL inside each modality and CM-CA between them, without any label."""
 
 import contextlib
+import itertools
 import json
 import time
 
@@ -23,7 +24,7 @@ from utils.checkpoints import (
 from utils.devices import CapturedStep, adam, choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
 from utils.files import only_writer, write_text
-from utils.progress import Progress
+from utils.progress import Progress, say_next
 
 
 def pretrain(settings):
@@ -46,10 +47,16 @@ def pretrain(settings):
                 stack.enter_context(only_writer(folder))
             training.run()
             n_folds += 1
-    print(f"encoders of {n_folds} folds are in {folder}")
-    following = "main_pretrain_5s.py" if window == "1s" else "Fine_tuning/fine_tuning.py"
-    which = f" --pretrain-variant {name}" if name and window == "5s" else ""
-    print(f"next: python {following} --data-dir {settings.DATA_DIR} --run-dir {settings.RUN_DIR}{which}")
+    print(f"wrote {folder}: the encoders of {n_folds} folds, each with its log.jsonl")
+    where = ["--data-dir", settings.DATA_DIR, "--run-dir", settings.RUN_DIR]
+    if window == "1s":
+        others = [words for key, words in settings.given.items() if key not in ("DATA_DIR", "RUN_DIR")]
+        say_next("main_pretrain_5s.py", *where, *itertools.chain(*others))
+    else:
+        options = {"--pretrain-variant": name, "--folds": ",".join(map(str, settings.FOLDS))}
+        options |= {"--modalities": settings.MODALITIES} if settings.MODALITIES != "eeg+pps" else {}
+        chosen = [(flag, value) for flag, value in options.items() if value]
+        say_next("Fine_tuning/fine_tuning.py", *where, *itertools.chain(*chosen))
 
 
 def trainings(settings):

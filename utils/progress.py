@@ -1,19 +1,57 @@
-"""One progress bar on a terminal; plain lines in a log file."""
+"""What a script says while it works: one progress bar on a terminal, plain lines in a log, nothing with --quiet."""
 
+import io
+import os
+import shlex
 import sys
+from pathlib import Path
 
 from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Silence(io.TextIOBase):
+    """What --quiet puts in the place of standard output: everything printed is dropped."""
+
+    def write(self, text):
+        """Drop ``text``."""
+        return len(text)
 
 
 class Progress(tqdm):
     """A tqdm bar with rate and time left, drawn only on a terminal; elsewhere `note` prints lines."""
 
     def __init__(self, *args, **kwargs):
-        super().__init__(*args, disable=None if sys.stderr is not None else True, **kwargs)
+        silent = sys.stderr is None or isinstance(sys.stdout, Silence)
+        super().__init__(*args, disable=True if silent else None, **kwargs)
 
     def note(self, text):
-        """Show ``text`` beside the bar, or as a line where there is no terminal."""
-        if self.disable:
-            print(text, flush=True)
-        else:
+        """Show ``text`` beside the bar, and print it as a line where standard output is no terminal."""
+        if not self.disable:
             self.set_postfix_str(text)
+        if self.disable or not sys.stdout.isatty():
+            print(text, flush=True)
+
+
+def warn(text):
+    """Print a warning on standard error, above the bar if there is one."""
+    Progress.write(f"warning: {text}", file=sys.stderr)
+
+
+def say_next(script, *arguments):
+    """The last line of a script: the command that follows, ready to copy.
+
+    Parameters
+    ----------
+    script : str
+        Its path in this repository.
+    *arguments
+        Flags and their values; a path inside the working directory is shown relative to it.
+    """
+    here = Path.cwd()
+    words = [script if here == ROOT else str(ROOT / script)]
+    for argument in arguments:
+        inside = isinstance(argument, Path) and argument.is_absolute() and argument.is_relative_to(here)
+        words.append(os.fspath(argument.relative_to(here)) if inside else str(argument))
+    print(f"next: python {shlex.join(words)}")

@@ -30,6 +30,7 @@ from utils.settings import read_settings
 
 RUN_DIR = "runs/deap"  # folder with the results
 FEATURE_MAPS = True  # draw maps of the test windows' features, which takes some seconds and the prepared data
+QUIET = False  # True: say nothing but warnings and errors
 
 style = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 0 auto; padding: 0 1rem 4rem; }
@@ -59,6 +60,7 @@ def main():
             f"--run-dir {settings.RUN_DIR}: a metrics.json or log there is damaged; run it again"
         ) from None
     print(f"\nwrote {settings.RUN_DIR / 'report.html'}, and its {page.n_figures} figures to figures/ beside it")
+    print("next: open it in a browser")
 
 
 class Page:

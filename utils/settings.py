@@ -5,12 +5,14 @@ import ast
 import io
 import math
 import re
+import sys
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 from utils.errors import InputError
+from utils.progress import Silence
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,6 +114,8 @@ RULES = {
     "MODALITY": _choice("eeg", "pps"),
     "OUT_FILE": Rule("path"),
     "FEATURE_MAPS": Rule("bool"),
+    # every script
+    "QUIET": Rule("bool"),
     # benchmarks
     "CHANNELS": _count(1),
     "ROUNDS": _count(1),
@@ -120,11 +124,12 @@ RULES = {
 
 
 class Settings(SimpleNamespace):
-    """The settings of one run, as attributes with the constants' names."""
+    """The settings of one run, as attributes with the constants' names; ``given``: the words of each flag."""
 
     def as_dict(self):
         """All settings as plain values, for JSON."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+        settings = {name: value for name, value in vars(self).items() if name.isupper()}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
 
 
 def read_settings(constants, argv=None, positional=None):
@@ -143,6 +148,7 @@ def read_settings(constants, argv=None, positional=None):
     Returns
     -------
     Settings
+        Without QUIET, which changes nothing of a result: it is obeyed here, by silencing standard output.
 
     Raises
     ------
@@ -166,6 +172,8 @@ def read_settings(constants, argv=None, positional=None):
     given = vars(parser.parse_args(argv))
     if given.get("positional"):
         given[positional] = given["positional"]
+    if _check("QUIET", given.pop("QUIET", defaults.pop("QUIET", False)), "QUIET"):
+        sys.stdout = Silence()
 
     settings = {}
     for name, value in defaults.items():
@@ -174,7 +182,14 @@ def read_settings(constants, argv=None, positional=None):
             settings[name] = (Path() if name in given else ROOT) / settings[name].expanduser()
         if name in given:
             print(f"{name} = {_show(settings[name])} (from {_flag(name)}; the constant is {_show(value)})")
-    return Settings(**settings)
+    return Settings(**settings, given={name: _words(name, given[name]) for name in settings if name in given})
+
+
+def _words(name, value):
+    """A flag as it stands on the command line."""
+    if RULES[name].kind == "bool":
+        return [_flag(name) if value else _flag(name).replace("--", "--no-", 1)]
+    return [_flag(name), _show(value)]
 
 
 def _flag(name):
