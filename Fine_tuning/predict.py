@@ -40,6 +40,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
+    """Read recordings and model, check that they fit, write the CSV and its figure."""
     settings = read_settings(globals())
     figure_file = settings.OUT_FILE.with_suffix(".png")
     for path in (settings.OUT_FILE, figure_file):
@@ -97,6 +98,13 @@ def load_model(path):
 def read_input(path, pps_normalise):
     """Recordings of whatever kind, one person after the other.
 
+    Parameters
+    ----------
+    path : pathlib.Path
+        Prepared folder, DEAP's .dat, DREAMER.mat, or .npz.
+    pps_normalise : str
+        As the model's own data were prepared: ``"trial"`` or ``"none"``; a prepared folder is taken as it is.
+
     Yields
     ------
     subject : str
@@ -105,6 +113,11 @@ def read_input(path, pps_normalise):
         Names by modality, ``"eeg"`` and ``"pps"``.
     trials : iterator of dict of str to numpy.ndarray, shape (seconds, channels, rate)
         1 s blocks by modality.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it cannot be read.
     """
     if path.is_dir():
         data = open_prepared(path)
@@ -158,7 +171,26 @@ def _trials(eeg, pps):
 
 
 def find_channels(where, modality, wanted, available):
-    """Positions of the model's channels among those there are."""
+    """Positions of the model's channels among those there are.
+
+    Parameters
+    ----------
+    where : str
+        What is being read, for messages.
+    modality : str
+        ``"eeg"`` or ``"pps"``.
+    wanted, available : list of str
+        Names of the model's channels, and of the recording's.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    InputError
+        If a channel is missing, or the recording has more EEG channels than the model.
+    """
     missing = [name for name in wanted if name not in available]
     if missing:
         raise InputError(f"{where} lacks the {modality} channels {', '.join(missing)}, which the model was trained on")

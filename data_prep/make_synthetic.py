@@ -31,6 +31,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
+    """Write the files and say what comes next."""
     settings = read_settings(globals())
     with atomic_folder(settings.OUT_DIR, "--out-dir") as folder:
         (write_deap if settings.FORMAT == "deap" else write_dreamer)(folder, settings)
@@ -74,6 +75,7 @@ def simulate(settings, channels, lengths, rest_seconds):
 
 
 def write_deap(folder, settings):
+    """s01.dat, s02.dat, ... in ``folder``: float64 data (trials, 40, samples) at 128 Hz and labels (trials, 4)."""
     lengths = [settings.SECONDS] * settings.TRIALS
     subjects = simulate(settings, deap.EEG_CHANNELS, lengths, deap.BASELINE_SECONDS)
     for index, (trials, ratings) in enumerate(subjects, start=1):
@@ -113,6 +115,7 @@ def python2_pickle(arrays):
 
 
 def write_dreamer(folder, settings):
+    """DREAMER.mat in ``folder``: EEG (samples, 14) at 128 Hz and ECG (samples, 2) at 256 Hz of every clip, ratings."""
     lengths = [settings.SECONDS + 7 * trial % 13 for trial in range(settings.TRIALS)]
     rest = dreamer.BASELINE_SECONDS
     people = []

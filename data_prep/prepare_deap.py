@@ -24,6 +24,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
+    """Write the prepared folder, one person in memory at a time."""
     settings = read_settings(globals())
     files = deap.find_files(settings.RAW_DIR)
     preparation = {"eeg": "z-score across channels", "pps": settings.PPS_NORMALISE, "baseline_seconds": 3}

@@ -30,6 +30,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
+    """Write the prepared folder, one person in memory at a time."""
     settings = read_settings(globals())
     preparation = {
         "eeg": "z-score across channels",

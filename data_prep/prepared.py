@@ -84,18 +84,22 @@ class Prepared:
 
     @property
     def name(self):
+        """Name of the data set, such as ``"DEAP"``."""
         return self.info["name"]
 
     @property
     def rate(self):
+        """Sampling rate of EEG and PPS in Hz."""
         return self.info["sampling_rate"]
 
     @property
     def subjects(self):
+        """Ids of all subjects, in the order of the arrays."""
         return self.info["subjects"]
 
     @property
     def checksum(self):
+        """SHA-256 of everything that makes the data set, as results and checkpoints carry it."""
         return self.info["checksum"]
 
     def labels(self, label, threshold=None):

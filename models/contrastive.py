@@ -9,7 +9,7 @@ from models.losses import CrossModalAlignment, group_nt_xent
 class ContrastiveModel(nn.Module):
     """The networks and the loss of one pre-training.
 
-    Loss = 1/2 group(EEG) + 1/2 group(PPS) + CM-CA (PhysioSync), less the terms that are switched off.
+    Loss = 1/2 group(EEG) + 1/2 group(PPS) + CM-CA (PhysioSync, arXiv 2504.17163), less the terms that are switched off.
 
     Parameters
     ----------

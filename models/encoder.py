@@ -14,7 +14,7 @@ INIT_STD = 0.02
 
 
 class MultiViewEmbedding(nn.Module):
-    """Three gated views of a flattened window.
+    """Three gated views of a flattened window (PhysioSync, arXiv 2504.17163, multi-view embedding).
 
     One linear map gives the value and the three gates: its rows are [value, gate 1, gate 2, gate 3].
     """
@@ -27,6 +27,7 @@ class MultiViewEmbedding(nn.Module):
         nn.init.trunc_normal_(self.linear.weight, std=INIT_STD)
 
     def forward(self, x):
+        """Views (B, 3, embed_dim) of flattened windows (B, n_inputs)."""
         value, gates = self.linear(x).split([self.embed_dim, N_VIEWS * self.embed_dim], dim=1)
         views = value.unsqueeze(1) * gates.sigmoid().unflatten(1, (N_VIEWS, -1))  # (B, 3, E)
         return self.norm(views.flatten(0, 1)).view_as(views)
@@ -78,6 +79,7 @@ class Block(nn.Module):
             nn.init.trunc_normal_(self.prompt, std=INIT_STD)
 
     def forward(self, x):
+        """Tokens (B, T, embed_dim) to tokens of the same shape."""
         prompt = None if self.prompt is None else self.norm1(self.prompt[0])
         x = x + self.scale1 * self.attention(self.norm1(x), prompt)
         hidden = self.fc1(self.norm2(x)).relu()

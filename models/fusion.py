@@ -9,7 +9,7 @@ N_SECONDS = 5  # 1 s windows beside each 5 s window
 
 
 class FusionClassifier(nn.Module):
-    """Confidence gates and classifier over the encoders' features.
+    """Confidence gates and classifier over the encoders' features (PhysioSync, arXiv 2504.17163, fine-tuning).
 
     Parameters
     ----------

@@ -53,4 +53,5 @@ class Linear(nn.Linear):
     """`torch.nn.Linear` that computes with `linear`."""
 
     def forward(self, x):
+        """(..., in_features) to (..., out_features)."""
         return linear(x, self.weight, self.bias)

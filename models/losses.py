@@ -8,7 +8,7 @@ from models.linear import Linear
 
 
 def group_nt_xent(z, tau):
-    """NT-Xent over the pooled windows of two groups of people (LS-TCL of PhysioSync).
+    """NT-Xent over the pooled windows of two groups of people (PhysioSync, arXiv 2504.17163, LS-TCL).
 
     Row i and row i + B of ``z`` are the same stimulus window, seen by two disjoint groups: the positive pair.
     All other rows are negatives. The loss is the sum of both directions, each a mean over B.
@@ -47,7 +47,8 @@ class CrossModalAlignment(nn.Module):
     """CM-CA: EEG and PPS of the same stimulus windows agree in a shared space.
 
     One linear map and one BatchNorm serve both modalities. The first half of the rows is swapped between them, so
-    that each positive pair is one group's EEG and the other group's PPS; NT-Xent is averaged over the two mixtures.
+    that each positive pair is one group's EEG and the other group's PPS; NT-Xent is averaged over the two mixtures
+    (PhysioSync, arXiv 2504.17163, CM-CA).
 
     Parameters
     ----------

@@ -81,8 +81,9 @@ def test_zeros_and_constant_channels(tmp_path):
     data[:, 5] = 0  # an EEG channel that is off
     data[0, 36] = 7  # GSR that does not change in one trial
     folder = write(tmp_path / "raw", s01=(data, labels), s02=recording(1))
-    out = done(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out")
-    assert "FC1, GSR" in out
+    outcome = call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out")
+    assert outcome.status == 0
+    assert "FC1, GSR" in outcome.err
     prepared = open_prepared(tmp_path / "out")
     assert (prepared.eeg[0, :, :, 5] == 0).all()
     rest = np.delete(prepared.eeg[0], 5, axis=2)

@@ -59,7 +59,8 @@ def run_baselines(settings):
             for fold in progress:
                 results.append(evaluate_fold(name, fold, features, labels))
                 hits = results[-1].probability.argmax(axis=1) == results[-1].truth
-                progress.note(f"{name}, fold {fold.index}: test accuracy {hits.mean():.2f}")
+                accuracy = f"test accuracy {hits.mean():.2f}"
+                progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
             description = describe(settings, data, manifest, class_names, torch.device("cpu"))
             report(folder, description, results, data, {"model": name})
 

@@ -30,6 +30,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
+    """Load the results, check that they can be compared, compare, print and write."""
     settings = read_settings(globals(), positional="RUNS")
     if len(settings.RUNS) < 2:
         raise InputError(
@@ -100,7 +101,20 @@ def scores(run, score, pairs):
 
 
 def compare(run, values, baseline):
-    """One comparison: means, difference, Wilcoxon's test and its effect size."""
+    """One comparison: means, difference, Wilcoxon's test and its effect size.
+
+    Parameters
+    ----------
+    run : dict
+        From `load`.
+    values, baseline : dict of str to float
+        Score of every pair's unit, from `scores`, of this run and of the first.
+
+    Returns
+    -------
+    dict
+        A row of ``comparison.json``; ``difference`` is this run's score less the first's, ``rank_biserial`` in -1..1.
+    """
     a, b = (np.array([v[name] for name in baseline]) for v in (values, baseline))
     difference = np.round(a - b, 12)  # equal steps of accuracy are ties, whatever the last binary digit says
     moved = difference[difference != 0]

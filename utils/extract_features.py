@@ -36,6 +36,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
+    """Check that checkpoint and data fit, encode every window, write the file."""
     settings = read_settings(globals())
     if settings.OUT_FILE.exists():
         raise InputError(f"--out-file {settings.OUT_FILE} already exists; delete it or choose another name")

@@ -66,7 +66,7 @@ def fit(model, windows, truth, settings, where, progress=None):
         if progress is not None:
             progress.update()
             words = f"loss {entry['loss']:.3f}, training accuracy {entry['accuracy']:.2f}"
-            progress.note(f"{where}, epoch {epoch}: {words}")
+            progress.note(f"{where}, epoch {epoch}: {words}", words)
     return history
 
 
@@ -91,5 +91,5 @@ def features(model, windows, batch_size):
 
 @torch.no_grad()
 def predict(model, windows, batch_size):
-    """Class probabilities (n, n_classes) of all windows, on the CPU; puts the model in evaluation mode."""
+    """Class probabilities, float32 (n, n_classes), of all windows, on the CPU; puts the model in evaluation mode."""
     return model.head(features(model, windows, batch_size)).softmax(1).cpu()

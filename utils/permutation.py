@@ -17,7 +17,17 @@ def p_value(score, null):
 
 
 def result(method, score_name, score, null):
-    """The test's entry in ``metrics.json``."""
+    """The test's entry in ``metrics.json``.
+
+    Parameters
+    ----------
+    method, score_name : str
+        How it was done, and what was scored.
+    score : float
+        With the labels as they are.
+    null : sequence of float
+        With permuted labels.
+    """
     return {
         "method": method,
         "score_name": score_name,

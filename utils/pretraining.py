@@ -163,9 +163,10 @@ class FoldPretraining:
                 self.epoch += 1
                 entry = {"epoch": self.epoch, **metrics, "steps": n_steps, "seconds": time.perf_counter() - start}
                 self.history.append(entry)
-                accuracy = [f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses]
-                chance = f"(chance {1 / self.batches.batch_size:.2f})"
-                progress.note(f"epoch {self.epoch}, loss {metrics['loss']:.3f}, accuracy {' '.join(accuracy)} {chance}")
+                loss = f"loss {metrics['loss']:.3f}"
+                accuracy = " ".join(f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses)
+                line = f"epoch {self.epoch}, {loss}, accuracy {accuracy} (chance {1 / self.batches.batch_size:.2f})"
+                progress.note(line, f"{loss}, acc. {accuracy}")
                 if self._save_is_due():
                     self._save()
 

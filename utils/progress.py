@@ -20,18 +20,21 @@ class Silence(io.TextIOBase):
 
 
 class Progress(tqdm):
-    """A tqdm bar with rate and time left, drawn only on a terminal; elsewhere `note` prints lines."""
+    """A tqdm bar with time left and rate, drawn only on a terminal; elsewhere `note` prints lines."""
+
+    FORMAT = "{l_bar}{bar}| {remaining} left, {rate_fmt}{postfix}"  # leaves room for the note in 80 columns
 
     def __init__(self, *args, **kwargs):
         silent = sys.stderr is None or isinstance(sys.stdout, Silence)
-        super().__init__(*args, disable=True if silent else None, **kwargs)
+        disable = True if silent else None  # None: unless standard error is a terminal
+        super().__init__(*args, disable=disable, bar_format=self.FORMAT, dynamic_ncols=True, **kwargs)
 
-    def note(self, text):
-        """Show ``text`` beside the bar, and print it as a line where standard output is no terminal."""
+    def note(self, line, beside=None):
+        """Show ``beside`` (or ``line``) beside the bar, and print ``line`` where standard output is no terminal."""
         if not self.disable:
-            self.set_postfix_str(text)
+            self.set_postfix_str(beside or line)
         if self.disable or not sys.stdout.isatty():
-            print(text, flush=True)
+            print(line, flush=True)
 
 
 def warn(text):

@@ -46,6 +46,7 @@ code, pre { font-size: .85rem; } pre { overflow-x: auto; background: #f6f6f6; pa
 
 
 def main():
+    """Print the overview and write the page."""
     settings = read_settings(globals())
     paths = sorted(settings.RUN_DIR.glob("*/metrics.json"))
     if not paths:

@@ -70,7 +70,16 @@ class FoldResult:
 
 
 def describe(settings, data, manifest, class_names, device):
-    """What a result came from: the first part of ``metrics.json``."""
+    """What a result came from: the first part of ``metrics.json``.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : data_prep.Prepared
+    manifest : splits.Manifest
+    class_names : list of str
+    device : torch.device
+    """
     return {
         "dataset": data.name,
         "dataset_checksum": data.checksum,

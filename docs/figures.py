@@ -1,0 +1,197 @@
+"""Draw the two pictures of README.md: the method, and what each split holds out.
+
+    python docs/figures.py --out-dir docs
+
+The picture of the splits is made of the folds that utils/splits.py makes, for a few people and stimuli.
+"""
+
+import contextlib
+import io
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+
+import utils.errors
+from utils import splits
+from utils.figures import COLOURS, plt
+from utils.files import atomic
+from utils.progress import Silence
+from utils.settings import read_settings
+
+OUT_DIR = "docs"  # folder for method.svg and splits.svg
+QUIET = False  # True: say nothing but warnings and errors
+
+BLUE, RED, GREEN = COLOURS[:3]
+GREY = "#555555"
+PEOPLE, STIMULI, SECONDS = 6, 8, 20  # of the picture of the splits: 4 windows per stimulus
+FOLD = 1  # which is drawn
+SHADES = {"unused": "#ececec", "training": "#a9cbe3", "test": "#b34700"}  # far apart in grey, too
+HELD_OUT = {
+    "window": "single windows",
+    "trial": "whole stimuli, for everybody",
+    "authors": "single windows, and their\nseconds are in training (hatched)",
+    "subject": "a person",
+    "subject+trial": "a person at stimuli\nthat nobody trained on",
+}
+
+
+def main():
+    """Draw and write both pictures."""
+    settings = read_settings(globals())
+    plt.rcParams["svg.hashsalt"] = "PhysioSync"  # the same picture, the same bytes
+    for name, draw in {"method": method, "splits": held_out}.items():
+        figure, image = draw(), io.BytesIO()
+        figure.savefig(image, format="svg", facecolor="white", metadata={"Date": None})
+        plt.close(figure)
+        with atomic(settings.OUT_DIR / f"{name}.svg") as file:
+            file.write(image.getvalue())
+    print(f"wrote {settings.OUT_DIR / 'method.svg'} and splits.svg")
+
+
+# --- the method
+
+
+def method():
+    """The method's two stages (PhysioSync, arXiv 2504.17163), as boxes and arrows."""
+    figure, axes = plt.subplots(figsize=(10, 6.4), layout="constrained")
+    axes.set(xlim=(0, 100), ylim=(0, 64))
+    axes.set_axis_off()
+    heading = dict(fontsize=11.5, fontweight="bold")
+    axes.text(0, 62, "1   Pre-training without labels, once on 1 s and once on 5 s windows", **heading)
+    axes.text(0, 22.5, "2   Fine-tuning on labels", **heading)
+    axes.plot([0, 100], [26, 26], color="#bbbbbb", linewidth=1)
+    _pretraining(axes)
+    _fine_tuning(axes)
+    return figure
+
+
+def _pretraining(axes):
+    axes.text(9, 58.3, "one moment of one film", ha="center", fontsize=9, color=GREY)
+    for bottom, name, colour in ((45, "EEG", BLUE), (29, "PPS", RED)):
+        axes.text(0, bottom + 5, name, ha="left", va="center", fontsize=11, fontweight="bold", color=colour)
+        for height, group in ((7, "A"), (1, "B")):
+            y = bottom + height + 1
+            for person in (0, 1):
+                _wave(axes, 6, y + 1 - 2 * person, 8, name, seed=2 * height + person)
+            axes.text(15, y, f"group {group}", va="center", fontsize=9)
+            _arrow(axes, (21.5, y), (26, bottom + 5 + (height - 4) * 0.5))
+            _box(axes, 62, y - 2, 9, 4, f"{name} {group}", colour, fill=True)
+            _arrow(axes, (57, bottom + 5 + (height - 4) * 0.5), (62, y))
+        _box(axes, 26, bottom, 14, 10, f"{name}\nencoder", colour)
+        _arrow(axes, (40, bottom + 5), (45, bottom + 5))
+        _box(axes, 45, bottom, 12, 10, "maximum\nover the\ngroup", GREY)
+        _arrow(axes, (66.5, bottom + 6), (66.5, bottom + 4), both=True, colour="black")
+        text = f"LS-TCL: {name} alike for both groups,\nunlike at other moments"
+        axes.text(77.5, bottom + 5, text, va="center", fontsize=9)
+    axes.plot([72.5, 74.5, 74.5, 72.5], [54, 54, 30, 30], color="black", linewidth=1.2)
+    axes.text(77.5, 42, "CM-CA: alike for EEG and PPS", va="center", fontsize=9)
+    axes.plot([74.5, 76.5], [42, 42], color="black", linewidth=1.2)
+
+
+def _fine_tuning(axes):
+    axes.text(9, 19, "one person, 5 s", ha="center", fontsize=9, color=GREY)
+    for bottom, name, colour in ((11, "EEG", BLUE), (2, "PPS", RED)):
+        axes.text(0, bottom + 3, name, va="center", fontsize=11, fontweight="bold", color=colour)
+        _wave(axes, 6, bottom + 3, 13, name, seed=5)
+        for y, length in ((bottom + 3.3, "5 s"), (bottom - 0.3, "1 s, five times")):
+            _arrow(axes, (20, bottom + 3), (26, y + 1.5))
+            _box(axes, 26, y, 20, 3, f"{name} encoder, {length}", colour)
+            _arrow(axes, (46, y + 1.5), (51, y + 1.5))
+    _box(axes, 51, 1.5, 13, 16, "gates:\neach feature by\nits confidence", GREY)
+    _arrow(axes, (64, 9.5), (69, 9.5))
+    _box(axes, 69, 1.5, 12, 16, "joined,\nclassifier", GREEN)
+    _arrow(axes, (81, 9.5), (86, 9.5))
+    axes.text(87, 9.5, "low or high\narousal, ...", va="center", fontsize=10, fontweight="bold")
+
+
+def _box(axes, x, y, width, height, text, colour, fill=False):
+    face = colour if fill else "white"
+    axes.add_patch(
+        FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=1", fc=face, ec=colour, lw=1.6)
+    )
+    style = dict(color="white", fontweight="bold") if fill else dict(color="black")
+    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9, **style)
+
+
+def _arrow(axes, start, end, both=False, colour=GREY):
+    style = "<|-|>" if both else "-|>"
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=10, shrinkA=0, shrinkB=0, color=colour))
+
+
+def _wave(axes, x, y, width, name, seed):
+    """A little signal: EEG quick, peripheral ones slow."""
+    noise = np.random.default_rng(seed).standard_normal(40 * width)
+    signal = np.convolve(noise, np.hanning(9 if name == "EEG" else 110), "same")
+    signal *= 0.8 / np.abs(signal).max()
+    axes.plot(np.linspace(x, x + width, len(signal)), y + signal, color=BLUE if name == "EEG" else RED, linewidth=0.8)
+
+
+# --- the splits
+
+
+def held_out():
+    """People x windows for every split, coloured by what its second fold trains on and tests."""
+    figure, axes = plt.subplots(1, len(HELD_OUT), figsize=(11, 2.9), layout="constrained", sharey=True)
+    for (split, words), panel in zip(HELD_OUT.items(), axes, strict=True):
+        grid, leaked = roles(split)
+        colours = list(SHADES.values())
+        panel.pcolormesh(grid, cmap=ListedColormap(colours), vmin=0, vmax=len(colours) - 1, ec="white", lw=0.4)
+        for person, window in np.argwhere(leaked):
+            panel.add_patch(Rectangle((window, person), 1, 1, fill=False, hatch="////", ec="white", lw=0))
+        per_trial = SECONDS // splits.WINDOW_SECONDS
+        for trial in range(1, STIMULI):
+            panel.axvline(trial * per_trial, color="black", linewidth=0.6)
+        panel.set_xticks(np.arange(STIMULI) * per_trial + per_trial / 2, range(1, STIMULI + 1), fontsize=8)
+        panel.set_yticks(np.arange(PEOPLE) + 0.5, range(1, PEOPLE + 1), fontsize=8)
+        panel.tick_params(length=0)
+        panel.invert_yaxis()
+        panel.grid(visible=False)
+        panel.set_title(split, fontsize=11, fontweight="bold")
+        panel.set_xlabel(f"stimulus\n\nheld out: {words}", fontsize=9)
+    axes[0].set_ylabel("person")
+    handles = [Patch(fc=colour, ec="#999999", label=name) for name, colour in SHADES.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=9)
+    return figure
+
+
+def roles(split):
+    """What a fold does with every window, from the manifest's own code.
+
+    Returns
+    -------
+    grid : numpy.ndarray, int, shape (people, stimuli * windows)
+        Index into ``SHADES``.
+    leaked : numpy.ndarray, bool, of the same shape
+        Test windows of which a second is among the training rows of 1 s.
+    """
+    data = SimpleNamespace(
+        name="",
+        folder="",
+        checksum="",
+        subjects=[str(s) for s in range(PEOPLE)],
+        eeg=np.empty((PEOPLE, STIMULI, SECONDS)),
+    )
+    per_trial = SECONDS // splits.WINDOW_SECONDS
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(Silence()):
+        n_folds = 4 if split in ("window", "trial") else None  # else the split's own number
+        settings = SimpleNamespace(RUN_DIR=folder, PROTOCOL=None, SPLIT=split, N_FOLDS=n_folds, SEED=0)
+        fold = splits.load_or_create(settings, data).folds[FOLD]
+    grid = np.zeros((PEOPLE, STIMULI * per_trial), int)
+    leaked = np.zeros(grid.shape, bool)
+    for value, part in enumerate((fold.train, fold.test), start=1):
+        grid[np.ix_(part.subjects, part.rows["5s"])] = value
+    seen = np.isin(splits.seconds_of_windows(fold.test.rows["5s"], SECONDS), fold.train.rows["1s"]).any(axis=1)
+    both = np.intersect1d(fold.test.subjects, fold.train.subjects)
+    leaked[np.ix_(both, fold.test.rows["5s"][seen])] = True
+    return grid, leaked
+
+
+if __name__ == "__main__":
+    utils.errors.run(main)
