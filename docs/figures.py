@@ -34,11 +34,11 @@ PEOPLE, STIMULI, SECONDS = 6, 8, 20  # of the picture of the splits: 4 windows p
 FOLD = 1  # which is drawn
 SHADES = {"unused": "#ececec", "training": "#a9cbe3", "test": "#b34700"}  # far apart in grey, too
 HELD_OUT = {
-    "window": "single windows",
-    "trial": "whole stimuli, for everybody",
-    "authors": "single windows, and their\nseconds are in training (hatched)",
-    "subject": "a person",
-    "subject+trial": "a person at stimuli\nthat nobody trained on",
+    "trial": "held out: whole stimuli",
+    "window": "held out: single windows",
+    "authors": "held out: single windows, but their\nseconds are in training (hatched)",
+    "subject": "held out: a person",
+    "subject+trial": "held out: a person at stimuli\nthat are not in training",
 }
 
 
@@ -137,15 +137,15 @@ def _wave(axes, x, y, width, name, seed):
 
 
 def held_out():
-    """People x windows for every split, coloured by what its second fold trains on and tests."""
-    figure, axes = plt.subplots(1, len(HELD_OUT), figsize=(11, 2.9), layout="constrained", sharey=True)
-    for (split, words), panel in zip(HELD_OUT.items(), axes, strict=True):
+    """People x windows for every split, coloured by what one fold trains on and tests."""
+    figure, axes = plt.subplots(2, 3, figsize=(9.5, 5.2), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.04, hspace=0.06)
+    per_trial = SECONDS // splits.WINDOW_SECONDS
+    for (split, words), panel in zip(HELD_OUT.items(), axes.flat, strict=False):
         grid, leaked = roles(split)
-        colours = list(SHADES.values())
-        panel.pcolormesh(grid, cmap=ListedColormap(colours), vmin=0, vmax=len(colours) - 1, ec="white", lw=0.4)
+        panel.pcolormesh(grid, cmap=ListedColormap(list(SHADES.values())), vmin=0, vmax=2, ec="white", lw=0.4)
         for person, window in np.argwhere(leaked):
             panel.add_patch(Rectangle((window, person), 1, 1, fill=False, hatch="////", ec="white", lw=0))
-        per_trial = SECONDS // splits.WINDOW_SECONDS
         for trial in range(1, STIMULI):
             panel.axvline(trial * per_trial, color="black", linewidth=0.6)
         panel.set_xticks(np.arange(STIMULI) * per_trial + per_trial / 2, range(1, STIMULI + 1), fontsize=8)
@@ -154,10 +154,12 @@ def held_out():
         panel.invert_yaxis()
         panel.grid(visible=False)
         panel.set_title(split, fontsize=11, fontweight="bold")
-        panel.set_xlabel(f"stimulus\n\nheld out: {words}", fontsize=9)
-    axes[0].set_ylabel("person")
+        panel.set_xlabel(f"stimulus\n{words}", fontsize=9, linespacing=1.6)
+        panel.set_ylabel("person", fontsize=9)
     handles = [Patch(fc=colour, ec="#999999", label=name) for name, colour in SHADES.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=9)
+    axes[1, 2].set_axis_off()
+    title = f"{SECONDS // per_trial} s windows of {PEOPLE} people and {STIMULI} stimuli\nin one of the folds\n"
+    axes[1, 2].legend(handles=handles, loc="center", fontsize=10, title=title, title_fontsize=9)
     return figure
 
 

@@ -15,7 +15,7 @@ from data_prep import open_prepared
 from utils import audit, recipes, splits
 from utils.files import only_writer
 from utils.permutation import permuted_labels
-from utils.progress import Progress
+from utils.progress import Progress, say_next
 from utils.results import FoldResult, describe, report
 
 BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
@@ -63,6 +63,7 @@ def run_baselines(settings):
                 progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
             description = describe(settings, data, manifest, class_names, torch.device("cpu"))
             report(folder, description, results, data, {"model": name})
+    say_next("utils/report.py", "--run-dir", settings.RUN_DIR)
 
 
 def evaluate_fold(name, fold, features, labels):

@@ -102,7 +102,8 @@ def pretraining(logs):
         ``log.jsonl`` of every fold.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
-    _curves(left, logs, {"loss": "all", "loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA"}, "loss")
+    figure.get_layout_engine().set(wspace=0.06)
+    _curves(left, logs, {"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}, "loss")
     _curves(right, logs, {"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy")
     right.set_ylim(0, 1)
     return figure
@@ -111,6 +112,7 @@ def pretraining(logs):
 def learning(logs):
     """Loss and accuracy on the training windows by epoch of fine-tuning, mean over folds."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06)
     _curves(left, logs, {"loss": "training windows"}, "cross-entropy")
     _curves(right, logs, {"accuracy": "training windows"}, "accuracy")
     right.set_ylim(0, 1)
@@ -121,16 +123,18 @@ def _curves(axes, logs, names, ylabel):
     """Mean over folds of each logged value, with the range of the folds."""
     n_epochs = min(len(log) for log in logs)
     epochs = np.arange(1, n_epochs + 1)
-    shown = [name for name in names if name in logs[0][0]]
-    for number, name in enumerate(shown):
+    for number, (name, label) in enumerate(names.items()):  # a name's colour does not depend on what else is shown
+        if name not in logs[0][0]:
+            continue
         values = np.array([[entry[name] for entry in log[:n_epochs]] for log in logs])
-        style = dict(color=COLOURS[number], linestyle=LINES[number % len(LINES)])
+        style = dict(color=COLOURS[number], linestyle=LINES[number % len(LINES)], label=label)
         axes.plot(epochs, values.mean(axis=0), marker=MARKERS[number] if n_epochs < 15 else None, **style)
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=COLOURS[number], alpha=0.15, lw=0)
-    axes.legend(list(axes.get_lines()), [names[name] for name in shown], fontsize=8)
+    axes.legend(fontsize=8)
     axes.set_xlabel("epoch")
     axes.set_ylabel(ylabel)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(min(0.5, 1 - 0.03 * n_epochs), max(n_epochs + 0.5, 1.03 * n_epochs))
+    axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def feature_maps(features, groups, seed=0):

@@ -24,7 +24,7 @@ from utils.devices import choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
 from utils.files import finish_first, only_writer, read_json, write_json, write_text
 from utils.permutation import permuted_labels
-from utils.progress import Progress
+from utils.progress import Progress, say_next
 from utils.results import FoldResult, describe, report
 
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
@@ -104,6 +104,7 @@ class FineTuning:
         extra = {"permutation": self._permutation_test(results)} if self.settings.PERMUTATIONS else {}
         description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
         report(self.folder, description, results, self.data, extra)
+        say_next("utils/report.py", "--run-dir", self.settings.RUN_DIR)
 
     # --- what a fold starts from
 

@@ -47,7 +47,7 @@ def pretrain(settings):
                 stack.enter_context(only_writer(folder))
             training.run()
             n_folds += 1
-    print(f"wrote {folder}: the encoders of {n_folds} folds, each with its log.jsonl")
+    print(f"wrote {folder}: encoders and log.jsonl, folds: {n_folds}")
     where = ["--data-dir", settings.DATA_DIR, "--run-dir", settings.RUN_DIR]
     if window == "1s":
         others = [words for key, words in settings.given.items() if key not in ("DATA_DIR", "RUN_DIR")]

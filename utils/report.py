@@ -32,16 +32,19 @@ RUN_DIR = "runs/deap"  # folder with the results
 FEATURE_MAPS = True  # draw maps of the test windows' features, which takes some seconds and the prepared data
 QUIET = False  # True: say nothing but warnings and errors
 
+PNG_DPI = 200  # sharp on a phone, too
 style = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 0 auto; padding: 0 1rem 4rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid #ddd; white-space: pre; }
 td.n { font-variant-numeric: tabular-nums; text-align: right; } tr.aside td { color: #555; }
 td.free { background: #d9f0e3; } td.seen { background: #ffd9b8; font-weight: 600; }
 .warn { border-left: .4rem solid #d55e00; background: #fff3e8; padding: .5rem 1rem; }
-figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; } figcaption { color: #444; font-size: .9rem; }
+figure { display: inline-block; max-width: 100%; margin: 1rem 1rem 1rem 0; vertical-align: top; }
+img { max-width: 100%; height: auto; } figcaption { color: #444; font-size: .9rem; }
 code, pre { font-size: .85rem; } pre { overflow-x: auto; background: #f6f6f6; padding: 1rem; }
+@media (max-width: 40rem) { th, td { padding: .3rem .4rem; } }
 """
 
 
@@ -101,15 +104,18 @@ class Page:
         """Save a figure as PNG and SVG, and put it into the page."""
         for kind in ("png", "svg"):
             image = io.BytesIO()
-            figure.savefig(image, format=kind)
+            figure.savefig(image, format=kind, dpi=PNG_DPI)
             with atomic(self.run_dir / "figures" / f"{name}.{kind}") as file:
                 file.write(image.getvalue())
             if kind == "png":
                 source = "data:image/png;base64," + base64.b64encode(image.getvalue()).decode()
+                width = int.from_bytes(image.getvalue()[16:20], "big") * 96 // PNG_DPI  # in CSS pixels
         figures.plt.close(figure)
         self.n_figures += 1
         text = html.escape(caption)
-        self.parts.append(f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>')
+        self.parts.append(
+            f'<figure><img src="{source}" width="{width}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+        )
 
     def _table(self, header, rows):
         """A table; a cell is a text, or (text, CSS class)."""
@@ -128,23 +134,23 @@ class Page:
         scores = ("accuracy", "f1", "balanced_accuracy", "trial_accuracy")
         rows = []
         for name, result in group.items():
-            cells = [name, who(result)]
+            cells = [f"{name}\n{who(result)}"]
             for score in scores:
                 value = result[score]
-                interval = " ({:.2f} to {:.2f})".format(*value["ci95"]) if value["ci95"] else ""
+                interval = "\n({:.2f} to {:.2f})".format(*value["ci95"]) if value["ci95"] else ""
                 cells.append((f"{value['mean']:.3f} ± {value['std']:.3f}{interval}", "n"))
             rows.append(cells)
-        rows.append(["majority class", "always the more frequent class", (f"{first['majority']:.3f}", "n"), "", "", ""])
+        rows.append(["always the majority class", (f"{first['majority']:.3f}", "n"), "", "", ""])
         for text, accuracy, f1 in published.figures(first["dataset"], first["protocol"], label):
-            rows.append([text, "published", (accuracy, "n"), (f1, "n"), "", ""])
-        header = ["result", "what", "accuracy per window", "F1", "balanced accuracy", "accuracy per trial"]
+            rows.append([f"{text} (published)", (accuracy, "n"), (f1, "n"), "", ""])
+        header = ["result", "accuracy\nper window", "F1", "balanced\naccuracy", "accuracy\nper trial"]
         self._table(header, rows)
         n = sum(fold["n_test"] for fold in first["folds"])
         unit = first["interval_unit"]
         self.parts.append(
             f"<p>Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, "
-            f"{n} test windows of 5 s; in brackets a 95 % interval (bootstrap over {unit}s). Published figures have "
-            "other splits, and often from test windows of trials that were seen in training: they say little.</p>"
+            f"{n} test windows of 5 s; in brackets a 95 % interval (bootstrap over {unit}s). Published figures come "
+            "from other splits, often from test windows of trials that were seen in training: they say little here.</p>"
         )
         for result in group.values():
             if "permutation" in result:
@@ -186,11 +192,15 @@ class Page:
         """Features of one fold's test windows before and after pre-training, where the data are still there."""
         result = next((r for r in self.results.values() if "model" not in r), None)
         paths = sorted(self.run_dir.glob("pretrain_5s/fold_*/checkpoint.pt"))
-        if result is None or not paths or not Path(result["settings"]["DATA_DIR"]).is_dir():
+        if result is None or not paths:
+            return
+        if not Path(result["settings"]["DATA_DIR"]).is_dir():
+            print(f"no feature maps: {result['settings']['DATA_DIR']}, where the prepared data were, is not here")
             return
         data = open_prepared(result["settings"]["DATA_DIR"])
         checkpoint = load_encoders(paths[0], "run main_pretrain_5s.py again")
         if data.checksum != checkpoint["dataset_checksum"]:
+            print(f"no feature maps: {data.folder} has other data than {self.run_dir}")
             return
         manifest = splits.load(self.run_dir, data)
         test, seconds = manifest.folds[checkpoint["fold"]].test, data.eeg.shape[2]
@@ -198,7 +208,8 @@ class Page:
         windows = windows[np.random.default_rng(0).permutation(len(windows))[: figures.MAP_WINDOWS]]
         labels, class_names = data.labels(result["label"], result["settings"]["THRESHOLD"])
         subject, trial, _ = windows.T
-        groups = {"label": np.array(class_names)[labels[subject, trial]], "subject": subject, "trial": trial}
+        groups = {"label": np.array(class_names)[labels[subject, trial]]}
+        groups |= {"subject": np.array(data.subjects)[subject], "trial": trial}
         self.parts.append("<h2>What the encoders learned</h2>")
         for modality, entry in checkpoint["encoders"].items():
             recordings = Recordings(data, [modality], checkpoint["settings"]["PPS_CHANNELS"], torch.device("cpu"))

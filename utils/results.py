@@ -9,7 +9,6 @@ import numpy as np
 from utils import audit, metrics, splits
 from utils.devices import provenance
 from utils.files import read_json, write_json, write_text
-from utils.progress import say_next
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
 
@@ -118,7 +117,6 @@ def report(folder, description, results, data, extra=None):
             value = other["accuracy"]
             print(f"to compare with: {path.parent.name}, accuracy per window {value['mean']:.3f} ± {value['std']:.3f}")
     print(f"wrote {folder / 'metrics.json'} and predictions.csv beside it")
-    say_next("utils/report.py", "--run-dir", folder.parent)
 
 
 def predictions_csv(results, data, class_names):
