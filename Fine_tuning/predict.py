@@ -33,7 +33,7 @@ from utils.settings import read_settings
 
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
 INPUT = "data/DEAP"  # prepared folder, DEAP .dat file, DREAMER.mat, or .npz
-OUT_FILE = "predictions.csv"  # to write; must not exist
+OUT_FILE = "runs/predictions.csv"  # to write; must not exist
 BATCH_SIZE = 256  # windows of 5 s at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
 QUIET = False  # True: say nothing but warnings and errors

@@ -1,6 +1,7 @@
 """The report's page, and features for others."""
 
 import base64
+import json
 import re
 import shutil
 import struct
@@ -85,6 +86,22 @@ def test_page_says_what_matters(reported):
     assert '<td class="seen">100%</td>' in text  # subjects, in a subject-dependent split
     assert '<td class="free">0%</td>' in text
     assert re.search(r'<p class="warn">test subjects were seen', text)
+
+
+def test_results_of_some_folds_say_so(prepared, pretrained, tmp_path):
+    """A first look at one fold beside complete baselines: its folds are counted, the majority is that of all folds."""
+    run_dir = shutil.copytree(pretrained, tmp_path / "run")
+    flags = ["--data-dir", prepared, "--run-dir", run_dir]
+    done("Fine_tuning/baseline.py", *flags, "--models", "nearest", "--folds", 3)
+    done("Fine_tuning/baseline.py", *flags, "--models", "lda,logistic")
+    out = done(REPORT, "--run-dir", run_dir, "--no-feature-maps")
+    majority = json.loads((run_dir / "baseline_arousal_lda" / "metrics.json").read_text())["majority"]
+    assert "baseline_arousal_nearest (1 of 4 folds)" in out
+    assert out.count("of 4 folds") == 1
+    assert re.search(rf"always the majority class +{majority:.3f}", out)
+    page = (run_dir / "report.html").read_text(encoding="utf-8")
+    assert "1 of 4 folds</td>" in page
+    assert "over 4 of 4 folds" in page
 
 
 def test_report_needs_neither_data_nor_checkpoints(reported, tmp_path):

@@ -276,9 +276,9 @@ def test_what_cannot_be_compared(compared, tmp_path, prepared):
         "some",
     )
     for folder, part in (
-        (tmp_path / "other" / "baseline_arousal_lda", "another split"),
-        (compared / "baseline_valence_lda", "another label"),
-        (compared / "baseline_arousal_nearest_some", "another folds"),
+        (tmp_path / "other" / "baseline_arousal_lda", "differ in their split"),
+        (compared / "baseline_valence_lda", "differ in their label"),
+        (compared / "baseline_arousal_nearest_some", "differ in their folds"),
         (compared / "nothing", "does not exist"),
         (compared, "does not exist"),
     ):

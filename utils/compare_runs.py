@@ -25,7 +25,7 @@ from utils.settings import read_settings
 RUNS = []  # folders with a metrics.json each, the one to compare with first; also given without a flag
 SCORE = "accuracy"  # accuracy | f1 | balanced_accuracy, of windows; with trial_ in front, of trials
 PAIRS = "subjects"  # what is paired: subjects | folds
-OUT_DIR = "."  # folder for comparison.json and comparison.csv
+OUT_DIR = "runs"  # folder for comparison.json and comparison.csv
 QUIET = False  # True: say nothing but warnings and errors
 
 
@@ -77,7 +77,7 @@ def check_comparable(runs):
     for run in runs[1:]:
         first = runs[0]
         for what, a, b in (
-            ("split (its manifest)", first["manifest_hash"], run["manifest_hash"]),
+            ("split (by its manifest)", first["manifest_hash"], run["manifest_hash"]),
             ("label", first["label"], run["label"]),
             ("threshold", first["settings"].get("THRESHOLD"), run["settings"].get("THRESHOLD")),
             ("permutation", first["settings"].get("PERMUTE_LABELS"), run["settings"].get("PERMUTE_LABELS")),
@@ -85,7 +85,7 @@ def check_comparable(runs):
             ("test windows", [fold["n_test"] for fold in first["folds"]], [fold["n_test"] for fold in run["folds"]]),
         ):
             if a != b:
-                raise InputError(f"{run['path']} has another {what} than {first['path']}: {b}, not {a}")
+                raise InputError(f"{run['path']} and {first['path']} differ in their {what}: {b}, and {a}")
 
 
 def scores(run, score, pairs):

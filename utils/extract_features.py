@@ -29,7 +29,7 @@ from utils.settings import read_settings
 CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1s.py or main_pretrain_5s.py
 DATA_DIR = "data/DEAP"  # prepared folder
 MODALITY = "eeg"  # eeg | pps
-OUT_FILE = "features.npz"  # to write; must not exist
+OUT_FILE = "runs/features.npz"  # to write; must not exist
 BATCH_SIZE = 256  # windows at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
 QUIET = False  # True: say nothing but warnings and errors

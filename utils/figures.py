@@ -43,7 +43,7 @@ def accuracies(results):
         network = "model" not in result
         axes.plot([low, high], [row, row], color=COLOURS[not network], linewidth=3, alpha=0.6)
         axes.plot(value["mean"], row, MARKERS[not network], color=COLOURS[not network], markersize=8)
-    majority = next(iter(results.values()))["majority"]
+    majority = max(results.values(), key=lambda result: len(result["folds"]))["majority"]
     axes.axvline(majority, color="black", linestyle="--", linewidth=1)
     axes.annotate("majority class", (majority, -0.6), xytext=(3, 0), textcoords="offset points", va="top", fontsize=8)
     axes.set_yticks(range(len(results)), list(results))

@@ -112,10 +112,13 @@ class FineTuning:
         """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
         checkpoints = {}
         for resolution in self.resolutions:
-            path = pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
+            path = self._pretrained(resolution, fold)
             if self.settings.INIT == "random" and not path.exists():
                 continue
             remedy = f"run main_pretrain_{resolution}.py with this --run-dir first, or use --init random"
+            if not path.exists():
+                numbers = [str(f.index) for f in self.manifest.folds if self._pretrained(resolution, f).exists()]
+                remedy += f", or --folds {','.join(numbers)}" if numbers else ""
             checkpoint = load_pretrained(path, resolution, self.manifest, remedy, mmap=True)
             channels = checkpoint["settings"]["PPS_CHANNELS"]
             if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
@@ -140,6 +143,9 @@ class FineTuning:
                     raise InputError(f"--embed-dim-{resolution} {asked}: {path} has {embed_dim}; leave the flag out")
             checkpoints[resolution] = checkpoint
         return checkpoints
+
+    def _pretrained(self, resolution, fold):
+        return pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
 
     def _arguments(self, checkpoints, resolution, modality):
         """Sizes of an encoder: the checkpoint's, if there is one, so that random weights sit in the same network."""

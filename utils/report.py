@@ -25,7 +25,7 @@ from utils.checkpoints import load_encoders
 from utils.errors import InputError
 from utils.extract_features import build, encode
 from utils.files import atomic, read_json, write_text
-from utils.results import permutation_in_words, print_overview, who
+from utils.results import missing_folds, most_complete, permutation_in_words, print_overview, who
 from utils.settings import read_settings
 
 RUN_DIR = "runs/deap"  # folder with the results
@@ -129,12 +129,12 @@ class Page:
 
     def _headline(self, label, group):
         """The numbers, beside what they have to beat."""
-        first = next(iter(group.values()))
+        first = most_complete(group.values())
         self.parts.append(f"<h2>{html.escape(label.capitalize())}</h2>")
         scores = ("accuracy", "f1", "balanced_accuracy", "trial_accuracy")
         rows = []
         for name, result in group.items():
-            cells = [f"{name}\n{who(result)}"]
+            cells = ["\n".join(filter(None, [name, who(result), missing_folds(result)]))]
             for score in scores:
                 value = result[score]
                 interval = "\n({:.2f} to {:.2f})".format(*value["ci95"]) if value["ci95"] else ""

@@ -222,6 +222,17 @@ def who(summary):
     )
 
 
+def missing_folds(summary):
+    """Which part of the folds a result is made of, in words; nothing if it is all of them."""
+    done, n_folds = len(summary["folds"]), summary["n_folds"]
+    return f"{done} of {n_folds} folds" if done < n_folds else ""
+
+
+def most_complete(results):
+    """The result with the most folds: its majority class is nearest to that of all test windows."""
+    return max(results, key=lambda result: len(result["folds"]))
+
+
 def permutation_in_words(test):
     """The permutation test's result as a sentence."""
     what = {
@@ -245,7 +256,8 @@ def print_overview(results):
     for name, result in results.items():
         protocol = (result["dataset"], result["label"], result["protocol"], result["split"])
         groups.setdefault(protocol, {})[name] = result
-    width = max(len(name) for name in (*results, "always the majority class"))
+    shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
+    width = max(len(name) for name in (*shown.values(), "always the majority class"))
     for (dataset, label, protocol, split), group in groups.items():
         print(f"\n{dataset}, {label}: {protocol}, {split} split; accuracy as mean ± std over folds, 95 % interval")
         print(f"{'':{width}}  {'per window of 5 s':31} per trial")
@@ -255,8 +267,8 @@ def print_overview(results):
                 value = result[score]
                 interval = " ({:.2f} to {:.2f})".format(*value["ci95"]) if value["ci95"] else ""
                 cells.append(f"{value['mean']:.3f} ± {value['std']:.3f}{interval}")
-            print(f"{name:{width}}  {cells[0]:31} {cells[1]}")
-        majority = next(iter(group.values()))["majority"]
+            print(f"{shown[name]:{width}}  {cells[0]:31} {cells[1]}")
+        majority = most_complete(group.values())["majority"]
         print(f"{'always the majority class':{width}}  {majority:.3f}")
         for line in dict.fromkeys(line for result in group.values() for line in result["audit_in_words"]):
             print(f"- {line}")
