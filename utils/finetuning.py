@@ -262,7 +262,7 @@ class FineTuning:
         path = self._path(fold)
         if not path.exists():
             return None
-        remedy = "use --no-resume to run the folds again, or another --run-dir"
+        remedy = "use --no-resume to run the folds again, or --tag for a folder of its own"
         result = load_tensors(path, remedy)
         identity = self._identity(self._checkpoints(fold))
         for name, value in identity.items():
