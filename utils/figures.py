@@ -10,11 +10,12 @@ import numpy as np
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DPI = 200  # of PNG files, sharp on a phone too
 MAP_WINDOWS = 600  # of a feature map, drawn at random where there are more
 
 plt.rcParams.update(
     {
-        "figure.dpi": 130,
+        "savefig.dpi": DPI,
         "savefig.bbox": "tight",
         "font.size": 10,
         "axes.spines.top": False,

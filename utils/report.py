@@ -32,7 +32,6 @@ RUN_DIR = "runs/deap"  # folder with the results
 FEATURE_MAPS = True  # draw maps of the test windows' features, which takes some seconds and the prepared data
 QUIET = False  # True: say nothing but warnings and errors
 
-PNG_DPI = 200  # sharp on a phone, too
 style = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 0 auto; padding: 0 1rem 4rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
@@ -104,12 +103,12 @@ class Page:
         """Save a figure as PNG and SVG, and put it into the page."""
         for kind in ("png", "svg"):
             image = io.BytesIO()
-            figure.savefig(image, format=kind, dpi=PNG_DPI)
+            figure.savefig(image, format=kind)
             with atomic(self.run_dir / "figures" / f"{name}.{kind}") as file:
                 file.write(image.getvalue())
             if kind == "png":
                 source = "data:image/png;base64," + base64.b64encode(image.getvalue()).decode()
-                width = int.from_bytes(image.getvalue()[16:20], "big") * 96 // PNG_DPI  # in CSS pixels
+                width = int.from_bytes(image.getvalue()[16:20], "big") * 96 // figures.DPI  # in CSS pixels
         figures.plt.close(figure)
         self.n_figures += 1
         text = html.escape(caption)
