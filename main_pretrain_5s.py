@@ -28,8 +28,9 @@ SEED = 0  # of the split, the first weights and the batches
 
 # Networks
 WINDOW = "5s"  # window length: 1s | 5s
-EMBED_DIM = None  # width of a token, a multiple of 4 (None: as many as a window has samples, as in the paper)
-PROJECTOR_DIMS = [1024, 2048, 4096]  # widths of the projector's layers
+FRONT_END = None  # what the encoders see (None: the recipe's): raw samples (paper) | bandpower
+EMBED_DIM = None  # width of a token, a multiple of 4 (None: the recipe's; paper: as many as a window has samples)
+PROJECTOR_DIMS = None  # widths of the projector's layers (paper: 1024,2048,4096)
 MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps
 PPS_CHANNELS = []  # peripheral channels by name, such as ["GSR", "zEMG"]; empty: the paper's (DEAP: GSR), else all
 
@@ -41,7 +42,7 @@ POSITIVES = "stimulus"  # what must look alike: stimulus: two groups of people |
 TAG = ""  # added to the folder's name, to keep apart what the name does not tell, such as other channels
 
 # Training; None: the recipe's value
-RECIPE = "paper"  # table of hyper-parameters in utils/recipes.py
+RECIPE = "paper"  # table of hyper-parameters in utils/recipes.py: paper | robust
 EPOCHS = None  # passes over all windows in all six augmentations (paper: 500); 0 saves random weights
 BATCH_SIZE = None  # positive pairs per batch (paper: 8; across subjects its 128 windows are 32 pairs of groups of 2)
 SUBJECTS_PER_GROUP = None  # people whose windows are pooled, at most half of them (paper: 2)

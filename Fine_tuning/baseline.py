@@ -29,6 +29,8 @@ SEED = 0  # of a new split and of the permutation
 # Task
 LABEL = "arousal"  # arousal | valence | four (the quadrants) | any other rating of the data set
 THRESHOLD = None  # a rating of at least this is high (None: the data set's own)
+LABEL_FRACTION = 1.0  # of each fold's training trials, person by person, whose labels are used
+STANDARDISE = "none"  # none | subject: each person's features to mean 0, deviation 1, as the front end bandpower does
 PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an honest protocol must then score chance
 
 # Models

@@ -33,6 +33,7 @@ SEED = 0  # of the first weights and the batches
 # Task
 LABEL = "arousal"  # arousal | valence | four (the quadrants) | any other rating of the data set
 THRESHOLD = None  # a rating of at least this is high (None: the data set's own, 5 for DEAP, 3 for DREAMER)
+LABEL_FRACTION = 1.0  # of each fold's training trials, person by person, whose labels are used
 PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an honest protocol must then score chance
 PERMUTATIONS = 0  # permutation test with so many shuffled labellings (0: none)
 PERMUTATION_METHOD = "auto"  # finetune: train anew each time | probe: a linear probe, cheap | auto: probe from 21 on
@@ -44,12 +45,13 @@ INIT = "pretrained"  # pretrained | random: first weights of the encoders
 PRETRAIN_VARIANT = ""  # which pre-training: what its folder is called behind pretrain_1s_, such as no-cmca
 FREEZE = False  # True: encoders stay as they are, only gates and classifier are trained
 GATE = True  # False: features are not weighted by their confidence
+FRONT_END = None  # what the encoders see (None: as pre-trained, else the recipe's): raw samples (paper) | bandpower
 PPS_CHANNELS = []  # peripheral channels by name; empty: those of the pre-trained encoders
-EMBED_DIM_1S = None  # width of a token of the 1 s encoders (None: as pre-trained, else as in the paper)
+EMBED_DIM_1S = None  # width of a token of the 1 s encoders (None: as pre-trained, else the recipe's)
 EMBED_DIM_5S = None  # likewise of the 5 s encoders
 
 # Training; None: the recipe's value
-RECIPE = "paper"  # table of hyper-parameters in utils/recipes.py
+RECIPE = None  # table of hyper-parameters in utils/recipes.py: paper | robust (None: that of pre-training, else paper)
 EPOCHS = None  # passes over the training windows (paper: 6 DEAP, 15 DREAMER; across subjects 10)
 BATCH_SIZE = None  # 5 s windows per batch (paper: 256)
 LR = None  # learning rate of Adam at each restart of the cosine schedule (paper: 1e-3)

@@ -172,13 +172,15 @@ class Trial:
         Quiet time before the stimulus.
     seconds : float
         Length of the stimulus.
+    effect : float
+        Strength of all traces of arousal and valence in the signals.
     """
 
-    def __init__(self, rng, person, stimulus, rest_seconds, seconds):
+    def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0):
         self.rng, self.person, self.stimulus = rng, person, stimulus
         self.rest_seconds, self.total = rest_seconds, rest_seconds + seconds
         n_rest, n = int(rest_seconds * LATENT_RATE), int(seconds * LATENT_RATE)
-        course = stimulus.courses[:, :n] * person.gains[:, None]
+        course = effect * stimulus.courses[:, :n] * person.gains[:, None]
         self.latents = np.concatenate([np.zeros((2, n_rest)), course], axis=1)
         beats = self._course(0, LATENT_RATE, delay=1.0)
         breath = person.breath_rate * (1 + 0.25 * beats)

@@ -101,6 +101,9 @@ class Encoder(nn.Module):
         Dropout on the tokens before the first block: 0.2 for EEG, 0 for PPS.
     projector_dims : tuple of int
         Widths of the projector's three linear layers.
+    block_samples : int, optional
+        Put a linear filter over all channels and samples of each 1 s block first, with so many samples in a block. It
+        begins as the identity and is not trained by gradients (``FRONT_END = "bandpower"``, utils/front_end.py).
 
     Raises
     ------
@@ -113,7 +116,14 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, n_channels, n_samples, embed_dim, prompt_tokens=0, input_dropout=0.0, projector_dims=(1024, 2048, 4096)
+        self,
+        n_channels,
+        n_samples,
+        embed_dim,
+        prompt_tokens=0,
+        input_dropout=0.0,
+        projector_dims=(1024, 2048, 4096),
+        block_samples=None,
     ):
         super().__init__()
         if embed_dim % N_HEADS:
@@ -125,7 +135,11 @@ class Encoder(nn.Module):
             prompt_tokens=prompt_tokens,
             input_dropout=input_dropout,
             projector_dims=list(projector_dims),
+            block_samples=block_samples,
         )
+        self.block_samples = block_samples
+        if block_samples:
+            self.register_buffer("filters", torch.eye(n_channels * block_samples))
         self.feature_dim = N_TOKENS * embed_dim
         self.embedding = MultiViewEmbedding(n_channels * n_samples, embed_dim)
         self.class_token = nn.Parameter(torch.empty(1, 1, embed_dim))
@@ -160,6 +174,9 @@ class Encoder(nn.Module):
         torch.Tensor, shape (B, 4 * embed_dim)
             Features: the class token and the three views after the last block.
         """
+        if self.block_samples and x.shape[-1] == self.arguments["n_samples"]:
+            blocks = x.unflatten(-1, (-1, self.block_samples)).transpose(-3, -2)  # (B, seconds, C, block_samples)
+            x = blocks.flatten(-2) @ self.filters
         x = x.flatten(1)  # (B, C * L)
         if x.shape[1] != self.embedding.linear.in_features:
             size = f"{self.arguments['n_channels']} channels x {self.arguments['n_samples']} samples"
@@ -174,6 +191,11 @@ class Encoder(nn.Module):
         return self.projector(feature)
 
 
+def paper_width(n_samples):
+    """The paper's width of a token: as many as a window has samples, rounded down to a multiple of the heads."""
+    return n_samples - n_samples % N_HEADS
+
+
 def paper_arguments(modality, n_channels, n_samples, embed_dim=None):
     """Arguments of `Encoder` as in the paper.
 
@@ -183,12 +205,12 @@ def paper_arguments(modality, n_channels, n_samples, embed_dim=None):
         ``"eeg"`` (2 prompt tokens, dropout on the tokens) or ``"pps"`` (neither).
     n_channels, n_samples : int
     embed_dim : int, optional
-        By default as many as a window has samples, rounded down to a multiple of 4.
+        By default `paper_width`.
 
     Returns
     -------
     dict
     """
     special = dict(prompt_tokens=2, input_dropout=0.2) if modality == "eeg" else {}
-    embed_dim = embed_dim or n_samples - n_samples % N_HEADS
+    embed_dim = embed_dim or paper_width(n_samples)
     return dict(n_channels=n_channels, n_samples=n_samples, embed_dim=embed_dim, **special)

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from data_prep import open_prepared
 from utils import audit, recipes, splits
 from utils.files import only_writer
+from utils.front_end import log_band_power, standardise
 from utils.permutation import permuted_labels
 from utils.progress import Progress, say_next
 from utils.results import FoldResult, describe, report
@@ -51,13 +52,15 @@ def run_baselines(settings):
     for name in settings.MODELS:
         parts = ["baseline", settings.LABEL, name]
         parts += [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
+        parts += ["standardised"] if settings.STANDARDISE == "subject" else []
+        parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
         parts += ["permuted"] if settings.PERMUTE_LABELS else []
         parts += [settings.TAG] if settings.TAG else []
         folder = Path(settings.RUN_DIR) / "_".join(parts)
         with only_writer(folder):
             results, progress = [], Progress(folds, desc=name, unit="fold")
             for fold in progress:
-                results.append(evaluate_fold(name, fold, features, labels))
+                results.append(evaluate_fold(name, fold, features, labels, settings))
                 hits = results[-1].probability.argmax(axis=1) == results[-1].truth
                 accuracy = f"test accuracy {hits.mean():.2f}"
                 progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
@@ -66,7 +69,7 @@ def run_baselines(settings):
     say_next("utils/report.py", "--run-dir", settings.RUN_DIR)
 
 
-def evaluate_fold(name, fold, features, labels):
+def evaluate_fold(name, fold, features, labels, settings):
     """One model on one fold.
 
     Parameters
@@ -76,6 +79,8 @@ def evaluate_fold(name, fold, features, labels):
     fold : splits.Fold
     features : numpy.ndarray, shape (subjects, trials, windows, width)
     labels : numpy.ndarray, int, shape (subjects, trials)
+    settings : Settings
+        ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
 
     Returns
     -------
@@ -83,6 +88,10 @@ def evaluate_fold(name, fold, features, labels):
     """
     start = time.perf_counter()
     parts = [splits.windows_of(part.subjects, part.rows["5s"], features.shape[2]) for part in (fold.train, fold.test)]
+    if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
+        windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
+        features = standardise(features, windows[:, :, :: splits.WINDOW_SECONDS])
+    parts[0] = splits.labelled(parts[0], settings.LABEL_FRACTION, settings.SEED)
     (x, y), (x_test, truth) = (
         (features[w[:, 0], w[:, 1], w[:, 2] % features.shape[2]], labels[w[:, 0], w[:, 1]]) for w in parts
     )
@@ -134,10 +143,7 @@ def _windows(blocks):
 
 def band_power(windows, rate):
     """Logarithm of the mean power in each band of ``BANDS``; (..., channels, samples) -> (..., bands * channels)."""
-    power = np.square(np.abs(np.fft.rfft(windows * np.hanning(windows.shape[-1]))))
-    frequencies = np.fft.rfftfreq(windows.shape[-1], 1 / rate)
-    bands = [power[..., (frequencies >= low) & (frequencies < high)].mean(axis=-1) for low, high in BANDS.values()]
-    return np.log(np.concatenate(bands, axis=-1) + 1e-12).astype(np.float32)
+    return np.moveaxis(log_band_power(windows, rate, BANDS), -1, -2).reshape(*windows.shape[:-2], -1)
 
 
 def statistics(windows, rate):

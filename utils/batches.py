@@ -1,9 +1,12 @@
 """Windows that stay on the device, batches that are an index, augmentation where the data is."""
 
+import copy
 import mmap
 
 import numpy as np
 import torch
+
+from utils import front_end as front_ends
 
 N_VARIANTS = 6  # as is, weaker, stronger; and the same three with noise
 WEAKER, STRONGER, SCALE_RANGE = 0.7, 1.2, 0.1  # factors U(0.7, 0.8) and U(1.2, 1.3)
@@ -22,14 +25,18 @@ class Recordings:
         Full names of the PPS channels to take, in this order.
     device : torch.device
         On the CPU the EEG stays in its memory-mapped file.
+    front_end : str
+        ``"raw"``: the samples; ``"bandpower"``: features of every block (`utils.front_end`), not standardised yet.
     """
 
-    def __init__(self, data, modalities, pps_channels, device):
+    def __init__(self, data, modalities, pps_channels, device, front_end="raw"):
         pps = [data.info["pps_channels"].index(name) for name in pps_channels]
-        self.blocks = {}
+        self.front_end, self.blocks = front_end, {}
         for name in modalities:
             array = data.eeg if name == "eeg" else np.take(data.pps, pps, axis=3)
-            self.blocks[name] = torch.from_numpy(array).to(device)  # (S, T, seconds, C, rate)
+            if front_end == "bandpower":
+                array = front_ends.block_features(array, data.rate, name)
+            self.blocks[name] = torch.from_numpy(array).to(device)  # (S, T, seconds, C, samples of a block)
         self.files = [data.eeg.base, data.pps.base]  # maps of them; nothing is ever written there
         self.release()
         self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
@@ -43,6 +50,27 @@ class Recordings:
     def n_channels(self, modality):
         """Number of channels of ``"eeg"`` or ``"pps"``."""
         return self.blocks[modality].shape[3]
+
+    def standardised(self, training):
+        """These recordings with features standardised per person; raw samples stay as they are.
+
+        Parameters
+        ----------
+        training : numpy.ndarray, bool, shape (subjects, trials, seconds)
+            Seconds that may be looked at.
+
+        Returns
+        -------
+        Recordings
+        """
+        if self.front_end == "raw":
+            return self
+        other = copy.copy(self)
+        other.blocks = {
+            name: torch.from_numpy(front_ends.standardise(x.cpu().numpy(), training)).to(x.device)
+            for name, x in self.blocks.items()
+        }
+        return other
 
     def take(self, modality, subjects, first_seconds, n_seconds):
         """1 s blocks of windows.

@@ -10,7 +10,7 @@ from utils.files import atomic
 
 FORMAT_VERSION = 1
 SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the settings that made it
-    *("WINDOW", "MODALITIES", "PPS_CHANNELS", "EMBED_DIM", "PROJECTOR_DIMS", "SEED", "BATCH_SIZE"),
+    *("WINDOW", "MODALITIES", "PPS_CHANNELS", "FRONT_END", "EMBED_DIM", "PROJECTOR_DIMS", "SEED", "BATCH_SIZE"),
     *("SUBJECTS_PER_GROUP", "POSITIVES", "GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "TEMPERATURE", "LR"),
     *("WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
 )

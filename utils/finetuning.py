@@ -9,7 +9,7 @@ import torch
 
 from data_prep import open_prepared
 from models import Encoder, FusionModel
-from models.encoder import paper_arguments
+from models.encoder import paper_arguments, paper_width
 from utils import audit, fitting, permutation, recipes, splits
 from utils.batches import FusionWindows, Recordings
 from utils.checkpoints import (
@@ -23,14 +23,15 @@ from utils.checkpoints import (
 from utils.devices import choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
 from utils.files import finish_first, only_writer, read_json, write_json, write_text
+from utils.front_end import block_width
 from utils.permutation import permuted_labels
 from utils.progress import Progress, say_next
 from utils.results import FoldResult, describe, report
 
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
 RESULT_DEPENDS_ON = (
-    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE", "PPS_CHANNELS"),
-    *("SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
+    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "LABEL_FRACTION", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE"),
+    *("PPS_CHANNELS", "FRONT_END", "SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
 )
 
 
@@ -42,6 +43,7 @@ def variant_folder(settings):
     parts += [settings.RESOLUTIONS] if settings.RESOLUTIONS != "5s+1s" else []
     parts += ["random"] if settings.INIT == "random" else []
     parts += ["frozen"] if settings.FREEZE else []
+    parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
     parts += ["no-gate"] if not settings.GATE else []
     parts += ["permuted"] if settings.PERMUTE_LABELS else []
     parts += [settings.TAG] if settings.TAG else []
@@ -78,8 +80,13 @@ class FineTuning:
         if settings.PPS_CHANNELS:
             settings.PPS_CHANNELS = self.data.pps_names(settings.PPS_CHANNELS)
         for fold in self.folds:  # a missing checkpoint shows now, not after hours of work
-            for checkpoint in self._checkpoints(fold).values():
+            for resolution, checkpoint in self._checkpoints(fold).items():
                 settings.PPS_CHANNELS = checkpoint["settings"]["PPS_CHANNELS"]
+                settings.FRONT_END = checkpoint["settings"]["FRONT_END"]
+                settings.RECIPE = settings.RECIPE or checkpoint["settings"]["RECIPE"]
+                embed_dim = checkpoint["encoders"][self.modalities[0]]["arguments"]["embed_dim"]
+                setattr(settings, f"EMBED_DIM_{resolution.upper()}", embed_dim)
+        settings.RECIPE = settings.RECIPE or "paper"
         recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
@@ -88,7 +95,7 @@ class FineTuning:
             self.labels = permuted_labels(self.labels, settings.SEED)
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
-        self.recordings = Recordings(self.data, self.modalities, settings.PPS_CHANNELS, self.device)
+        self.recordings = Recordings(self.data, self.modalities, settings.PPS_CHANNELS, self.device, settings.FRONT_END)
         self.folder = variant_folder(settings)
 
     def run(self):
@@ -126,13 +133,17 @@ class FineTuning:
                     f"{path} was trained on the PPS channels {','.join(channels)}, not "
                     f"{','.join(self.settings.PPS_CHANNELS)}; use the same --pps-channels, or another --run-dir"
                 )
+            front_end = checkpoint["settings"]["FRONT_END"]
+            if self.settings.FRONT_END not in (None, front_end):
+                asked = self.settings.FRONT_END
+                raise InputError(f"--front-end {asked}: {path} was trained with {front_end}; leave the flag out")
             asked = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
             for modality in self.modalities:
                 if modality not in checkpoint["encoders"]:
                     raise InputError(f"{path} holds no {modality} encoder; {remedy}")
                 arguments = checkpoint["encoders"][modality]["arguments"]
                 n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else channels)
-                n_samples = splits.RESOLUTIONS[resolution] * self.data.rate
+                n_samples = splits.RESOLUTIONS[resolution] * block_width(front_end, self.data.rate, modality)
                 if (arguments["n_channels"], arguments["n_samples"]) != (n_channels, n_samples):
                     size = f"{arguments['n_channels']} channels x {arguments['n_samples']} samples"
                     raise InputError(
@@ -151,9 +162,12 @@ class FineTuning:
         """Sizes of an encoder: the checkpoint's, if there is one, so that random weights sit in the same network."""
         if resolution in checkpoints:
             return checkpoints[resolution]["encoders"][modality]["arguments"]
-        n_samples = splits.RESOLUTIONS[resolution] * self.data.rate
+        n_seconds, front_end = splits.RESOLUTIONS[resolution], self.settings.FRONT_END
         embed_dim = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
-        return paper_arguments(modality, self.recordings.n_channels(modality), n_samples, embed_dim)
+        embed_dim = embed_dim or paper_width(n_seconds * self.data.rate)
+        block = block_width(front_end, self.data.rate, modality)
+        arguments = paper_arguments(modality, self.recordings.n_channels(modality), n_seconds * block, embed_dim)
+        return arguments | ({"block_samples": block} if front_end == "bandpower" else {})
 
     def _build(self, checkpoints):
         encoders = {}
@@ -186,7 +200,7 @@ class FineTuning:
         """Train on the fold's training windows, predict its test windows, save model and predictions."""
         settings, start = self.settings, time.perf_counter()
         checkpoints = self._checkpoints(fold)
-        train, test = (self._windows(part) for part in (fold.train, fold.test))
+        train, test = self._windows(fold)
         with Progress(desc=f"fold {fold.index}", total=settings.EPOCHS, unit="epoch") as progress:
             model, history = self._fit(fold, checkpoints, train, self.labels, progress)
         path = self._path(fold)
@@ -209,7 +223,7 @@ class FineTuning:
         result = common | {
             "windows": torch.from_numpy(test),
             "truth": torch.from_numpy(self.labels[test[:, 0], test[:, 1]]),
-            "probability": self._predict(model, test),
+            "probability": self._predict(fold, model, test),
             "n_train": len(train),
             "audit": self._audit(checkpoints, train, test),
             "seconds": time.perf_counter() - start,
@@ -224,19 +238,22 @@ class FineTuning:
         torch.manual_seed(derive_seed(self.settings.SEED, "finetune", self.settings.LABEL, fold.index))
         model = self._build(checkpoints)
         truth = torch.from_numpy(labels[windows[:, 0], windows[:, 1]]).to(self.device)
-        history = fitting.fit(model, self._on_device(windows), truth, self.settings, f"fold {fold.index}", progress)
+        inputs, where = self._on_device(fold, windows), f"fold {fold.index}"
+        history = fitting.fit(model, inputs, truth, self.settings, where, progress)
         return model, history
 
-    def _predict(self, model, windows):
-        return fitting.predict(model, self._on_device(windows), self.settings.BATCH_SIZE)
+    def _predict(self, fold, model, windows):
+        return fitting.predict(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
 
-    def _windows(self, part):
-        """(subject, trial, 5 s row) of every window of a part of a fold."""
+    def _windows(self, fold):
+        """(subject, trial, 5 s row) of every training window whose label is used, and of every test window."""
         per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
-        return splits.windows_of(part.subjects, part.rows["5s"], per_trial)
+        train, test = (splits.windows_of(part.subjects, part.rows["5s"], per_trial) for part in (fold.train, fold.test))
+        return splits.labelled(train, self.settings.LABEL_FRACTION, self.settings.SEED), test
 
-    def _on_device(self, windows):
-        return FusionWindows(self.recordings, windows, self.data.eeg.shape[2])
+    def _on_device(self, fold, windows):
+        seconds = splits.training_seconds(fold, self.data.eeg.shape[:3])
+        return FusionWindows(self.recordings.standardised(seconds), windows, self.data.eeg.shape[2])
 
     def _audit(self, checkpoints, train, test):
         """What classifier and encoders saw of the test windows."""
@@ -307,9 +324,9 @@ class FineTuning:
         """Mean accuracy over folds of fine-tuning and testing with these labels."""
         accuracy = []
         for fold in self.folds:
-            train, test = (self._windows(part) for part in (fold.train, fold.test))
+            train, test = self._windows(fold)
             model, _ = self._fit(fold, self._checkpoints(fold), train, labels)
-            predicted = self._predict(model, test).argmax(1).numpy()
+            predicted = self._predict(fold, model, test).argmax(1).numpy()
             accuracy.append((predicted == labels[test[:, 0], test[:, 1]]).mean())
         return float(np.mean(accuracy))
 
@@ -320,9 +337,8 @@ class FineTuning:
             torch.manual_seed(derive_seed(self.settings.SEED, "finetune", self.settings.LABEL, fold.index))
             model = self._build(self._checkpoints(fold))
             parts = []
-            for part in (fold.train, fold.test):
-                windows = self._windows(part)
-                features = fitting.features(model, self._on_device(windows), self.settings.BATCH_SIZE)
+            for windows in self._windows(fold):
+                features = fitting.features(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
                 features = torch.cat(features, dim=1).cpu().numpy()
                 parts.append(permutation.trial_means(windows, features))
             accuracy.append(permutation.probe_accuracy(*parts, labels, len(self.class_names)))

@@ -10,7 +10,8 @@ import torch
 
 from data_prep import open_prepared
 from models import ContrastiveModel, Encoder
-from models.encoder import paper_arguments
+from models.encoder import paper_arguments, paper_width
+from utils import front_end as front_ends
 from utils import recipes, splits
 from utils.batches import ContrastiveBatches, Recordings
 from utils.checkpoints import (
@@ -69,7 +70,7 @@ def trainings(settings):
     _switches(settings)
     device = choose_device(settings.DEVICE)
     set_precision(settings.PRECISION, device)
-    recordings = Recordings(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS, device)
+    recordings = Recordings(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS, device, settings.FRONT_END)
     for fold in folds:
         yield FoldPretraining(settings, data, manifest, fold, recordings, device)
 
@@ -117,6 +118,8 @@ class FoldPretraining:
         self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
         self.rows, self.validation_rows = self._hold_out(fold.train.rows[settings.WINDOW])
+        seconds = splits.training_seconds(fold, data.eeg.shape[:3])
+        recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
         self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
         torch.manual_seed(self._seed("weights"))
@@ -256,13 +259,25 @@ class FoldPretraining:
         return batches
 
     def _build(self, recordings):
-        n_samples = self.n_seconds * self.data.rate
-        encoders = {}
+        settings, encoders = self.settings, {}
+        embed_dim = settings.EMBED_DIM or paper_width(self.n_seconds * self.data.rate)
         for name in recordings.blocks:
-            arguments = paper_arguments(name, recordings.n_channels(name), n_samples, self.settings.EMBED_DIM)
-            encoders[name] = Encoder(**arguments, projector_dims=self.settings.PROJECTOR_DIMS)
+            block = front_ends.block_width(settings.FRONT_END, self.data.rate, name)
+            arguments = paper_arguments(name, recordings.n_channels(name), self.n_seconds * block, embed_dim)
+            arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
+            encoders[name] = Encoder(**arguments, projector_dims=settings.PROJECTOR_DIMS)
+            if settings.FRONT_END == "bandpower" and settings.EPOCHS:
+                encoders[name].filters.copy_(self._shared_filters(recordings, name))
         bf16 = self.settings.PRECISION == "bf16"
         return ContrastiveModel(encoders, self.settings.TEMPERATURE, *_switches(self.settings), bf16)
+
+    def _shared_filters(self, recordings, modality):
+        """The front end's filters, from the training rows of all training subjects."""
+        subjects, first_seconds = self.batches.subjects, self.batches.first_seconds
+        grid = torch.cartesian_prod(subjects, first_seconds)
+        blocks = recordings.take(modality, *grid.T, self.n_seconds)  # (people * moments, seconds, C, features)
+        windows = blocks.mean(1).flatten(1).unflatten(0, (len(subjects), -1)).cpu().numpy()
+        return torch.from_numpy(front_ends.shared_filters(windows, self.settings.SUBJECTS_PER_GROUP))
 
     def _seed(self, part):
         return derive_seed(self.settings.SEED, self.settings.WINDOW, self.fold.index, part)

@@ -88,10 +88,16 @@ def describe(settings, data, manifest, class_names, device):
         "manifest_hash": manifest.hash,
         "n_folds": len(manifest.folds),
         "label": settings.LABEL,
+        "transductive": manifest.protocol == "cross-subject" and is_standardised(settings),
         "class_names": class_names,
         "settings": settings.as_dict(),
         "provenance": provenance(device),
     }
+
+
+def is_standardised(settings):
+    """Whether each person's features were standardised, in fine-tuning or in a baseline."""
+    return getattr(settings, "FRONT_END", "raw") == "bandpower" or getattr(settings, "STANDARDISE", "none") == "subject"
 
 
 def report(folder, description, results, data, extra=None):
@@ -108,6 +114,10 @@ def report(folder, description, results, data, extra=None):
         More entries for ``metrics.json``.
     """
     summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
+    if summary["transductive"]:
+        summary["audit_in_words"].append(
+            "test people's signals were standardised with all of their own, without labels"
+        )
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
     print_summary(summary)

@@ -55,9 +55,11 @@ RULES = {
     "LABEL": Rule("text"),
     "THRESHOLD": Rule("float", optional=True),
     "PERMUTE_LABELS": Rule("bool"),
+    "LABEL_FRACTION": Rule("float", positive=True, most=1),
     "PERMUTATIONS": _count(0),
     "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
     "MODELS": Rule("names", ("logistic", "lda", "nearest")),
+    "STANDARDISE": _choice("none", "subject"),
     # comparison
     "RUNS": Rule("names"),
     "SCORE": _choice(*(prefix + name for prefix in ("", "trial_") for name in ("accuracy", "f1", "balanced_accuracy"))),
@@ -67,7 +69,7 @@ RULES = {
     "EMBED_DIM": Rule("int", least=4, multiple=4, optional=True),
     "EMBED_DIM_1S": Rule("int", least=4, multiple=4, optional=True),
     "EMBED_DIM_5S": Rule("int", least=4, multiple=4, optional=True),
-    "PROJECTOR_DIMS": Rule("ints", least=1, length=3),
+    "PROJECTOR_DIMS": Rule("ints", least=1, length=3, optional=True),
     "PPS_CHANNELS": Rule("names"),
     "MODALITIES": _choice("eeg+pps", "eeg", "pps"),
     "RESOLUTIONS": _choice("5s+1s", "5s", "1s"),
@@ -82,7 +84,8 @@ RULES = {
     "CMCA": Rule("bool"),
     "POSITIVES": _choice("stimulus", "augmentation"),
     # training
-    "RECIPE": _choice("paper"),
+    "RECIPE": _choice("paper", "robust", optional=True),
+    "FRONT_END": _choice("raw", "bandpower", optional=True),
     "EPOCHS": _count(0, optional=True),
     "BATCH_SIZE": _count(2, optional=True),
     "SUBJECTS_PER_GROUP": _count(1, optional=True),
@@ -106,6 +109,7 @@ RULES = {
     "SUBJECTS": _count(1),
     "TRIALS": _count(1),
     "SECONDS": _count(1),
+    "EFFECT": Rule("float", least=0, most=2),
     "NULL": Rule("bool"),
     # report, prediction, features
     "MODEL": Rule("path"),

@@ -285,6 +285,31 @@ def windows_of(subjects, rows, rows_per_trial):
     return np.stack([subject.ravel(), row.ravel() // rows_per_trial, row.ravel()], axis=1)
 
 
+def labelled(windows, fraction, seed):
+    """Those training windows (subject, trial, row) whose labels are used: all windows of a fraction of the trials.
+
+    Trials of people are drawn one by one in an order that depends on ``seed`` alone, so that a larger fraction holds a
+    smaller one; at least two are kept.
+    """
+    if fraction == 1:
+        return windows
+    pairs, inverse = np.unique(windows[:, :2], axis=0, return_inverse=True)
+    order = np.random.default_rng([seed, 5]).permutation(len(pairs))
+    kept = np.isin(inverse.ravel(), order[: max(2, round(fraction * len(pairs)))])
+    return windows[kept]
+
+
+def training_seconds(fold, shape):
+    """Which seconds lie in the training 5 s windows of a fold; ``shape`` (subjects, trials, seconds), bool array."""
+    n_subjects, n_trials, seconds = shape
+    per_trial = seconds // WINDOW_SECONDS
+    windows = np.zeros((n_trials, per_trial), bool)
+    windows.flat[fold.train.rows["5s"]] = True
+    mask = np.zeros(shape, bool)
+    mask[fold.train.subjects, :, : per_trial * WINDOW_SECONDS] = windows.repeat(WINDOW_SECONDS, axis=1)
+    return mask
+
+
 def seconds_of(windows, seconds):
     """The 1 s windows (5n, 3) inside 5 s windows (n, 3), both as (subject, trial, row)."""
     rows = seconds_of_windows(windows[:, 2], seconds)

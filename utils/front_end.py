@@ -1,0 +1,143 @@
+"""What the encoders see of a window: the samples themselves (the paper), or their power in frequency bands.
+
+A linear map of raw samples cannot see band power, of which most of what is known about emotion in the EEG is made. With
+``FRONT_END = "bandpower"`` every 1 s block becomes a few numbers per channel, standardised in each person without any
+label; everything after it (tokens, blocks, LS-TCL, CM-CA) stays as it is.
+"""
+
+import numpy as np
+from scipy.linalg import eigh
+
+BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
+SMALLEST = 1e-6  # power and deviation of a signal that does not change
+SLOW = ("mean", "slope", "deviation", "step")  # what matters in slow signals, besides their bands
+CLIP = 5.0  # standard deviations: what is further out is an artefact
+SHRINKAGE = 0.1  # of the covariance inside a moment, towards a multiple of the identity
+
+
+def log_band_power(x, rate, bands):
+    """Logarithm of the mean power in frequency bands.
+
+    Parameters
+    ----------
+    x : numpy.ndarray, shape (..., samples)
+    rate : int
+        Sampling rate in Hz.
+    bands : dict of str to (low, high)
+        Hz; one that holds no frequency of so short a signal, or of so low a rate, is left out.
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (..., bands)
+    """
+    power = np.square(np.abs(np.fft.rfft(x * np.hanning(x.shape[-1]))))
+    values = [power[..., chosen].mean(axis=-1) for chosen in _bins(x.shape[-1], rate, bands)]
+    return np.log(np.stack(values, axis=-1) + SMALLEST).astype(np.float32)
+
+
+def _bins(n_samples, rate, bands):
+    """Which frequencies of a spectrum belong to each band that has any."""
+    frequencies = np.fft.rfftfreq(n_samples, 1 / rate)
+    inside = [(frequencies >= low) & (frequencies < high) for low, high in bands.values()]
+    return [chosen for chosen in inside if chosen.any()]
+
+
+def block_width(front_end, rate, modality):
+    """Numbers per channel in a 1 s block: its samples, or the features that `block_features` makes of them."""
+    if front_end == "raw":
+        return rate
+    return len(_bins(rate, rate, BANDS)) + (len(SLOW) if modality == "pps" else 0)
+
+
+def block_features(blocks, rate, modality):
+    """Features of 1 s blocks.
+
+    Parameters
+    ----------
+    blocks : numpy.ndarray, shape (subjects, ..., channels, rate)
+    rate : int
+        Hz.
+    modality : str
+        ``"eeg"``: log power in ``BANDS``. ``"pps"``: before them those of ``SLOW``: mean, slope (per second), and the
+        logarithms of standard deviation and mean step (per second).
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (subjects, ..., channels, features)
+    """
+    people = []
+    for own in blocks:  # one person in memory at a time
+        values = log_band_power(own, rate, BANDS)
+        if modality == "pps":
+            seconds = (np.arange(rate) - (rate - 1) / 2) / rate
+            slow = [own.mean(axis=-1), own @ seconds / np.square(seconds).sum()]
+            change = [own.std(axis=-1), np.abs(np.diff(own)).mean(axis=-1) * rate]
+            slow += [np.log(value + SMALLEST) for value in change]
+            values = np.concatenate([np.stack(slow, axis=-1), values], axis=-1)
+        people.append(values.astype(np.float32))
+    return np.stack(people)
+
+
+def standardise(features, training):
+    """Each person's features to mean 0 and deviation 1, without labels.
+
+    Parameters
+    ----------
+    features : numpy.ndarray, float32, shape (subjects, trials, seconds, ...)
+        Of seconds, or of longer windows.
+    training : numpy.ndarray, bool, shape (subjects, trials, seconds)
+        Those that may be looked at. A person without any, as a test person across subjects, is standardised with all
+        of their own (transductive: the audit says so).
+
+    Returns
+    -------
+    numpy.ndarray, float32, of the same shape
+    """
+    people = []
+    for own, seen in zip(features, training, strict=True):
+        known = own[seen] if seen.any() else own.reshape(-1, *own.shape[2:])
+        mean, deviation = known.mean(axis=0), known.std(axis=0)
+        deviation = np.where(deviation > SMALLEST, deviation, 1)  # a dead channel stays at 0
+        people.append(np.clip((own - mean) / deviation, -CLIP, CLIP))
+    return np.stack(people).astype(np.float32)
+
+
+def shared_filters(windows, group_size):
+    """Linear filters that keep what different people have in common at the same moments of the stimuli.
+
+    Directions in which the mean over people varies most between moments, in units of how people differ at one moment
+    (correlated components analysis: Dmochowski et al. 2012, doi 10.3389/fnhum.2012.00112; a discriminant
+    analysis whose classes are moments), each weighted by the reliability of a group's mean. No label is used.
+
+    Parameters
+    ----------
+    windows : numpy.ndarray, shape (people, moments, width)
+        The same moments for all.
+    group_size : int
+        People in a group, for the reliability (Spearman-Brown).
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (width, width)
+        ``x @ filters`` has the variance of ``x``; the identity if there are no two people or nothing is shared.
+    """
+    windows = np.asarray(windows, np.float64)
+    n_people, n_moments, width = windows.shape
+    identity = np.eye(width, dtype=np.float32)
+    if n_people < 2 or n_moments < 2:
+        return identity
+    mean = windows.mean(axis=0)
+    between = np.cov(mean, rowvar=False, bias=True).reshape(width, width)
+    apart = (windows - mean).reshape(-1, width)
+    within = apart.T @ apart / (n_moments * (n_people - 1))
+    level = np.trace(within) / width
+    if level < SMALLEST:
+        return identity
+    within = (1 - SHRINKAGE) * within + SHRINKAGE * level * np.eye(width)
+    ratio, directions = eigh(between, within)
+    shared = np.maximum(ratio - 1 / n_people, 0)  # what the mean of so many people varies by chance is 1 / people
+    filters = directions * (group_size * shared / (group_size * shared + 1))
+    variance = np.square(windows.reshape(-1, width) @ filters).mean(axis=0).sum()
+    if variance < SMALLEST:
+        return identity
+    return (filters * np.sqrt(np.square(windows).mean(axis=(0, 1)).sum() / variance)).astype(np.float32)
