@@ -28,6 +28,7 @@ from utils.devices import choose_device
 from utils.errors import InputError
 from utils.figures import probabilities
 from utils.files import atomic, write_text
+from utils.front_end import block_features, standardise
 from utils.progress import Progress
 from utils.settings import read_settings
 
@@ -56,8 +57,11 @@ def main():
             raise InputError(f"{where} has {rate} Hz, the model {made['sampling_rate']} Hz; resample the signals first")
         wanted = {name: made["channels"][name] for name in made["encoders"]}
         index = {name: find_channels(where, name, wanted[name], channels[name]) for name in wanted}
+        trials = ({name: blocks[name][:, index[name]] for name in wanted} for blocks in trials)
+        if made["settings"]["FRONT_END"] == "bandpower":
+            trials = to_features(list(trials), rate)
         for number, blocks in enumerate(trials):
-            windows = {name: to_windows(blocks[name][:, index[name]]) for name in wanted}
+            windows = {name: to_windows(blocks[name]) for name in wanted}
             if not len(next(iter(windows.values()))):
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
             probability = predict(model, windows, device, settings.BATCH_SIZE)
@@ -89,7 +93,12 @@ def load_model(path):
         }
         model = FusionModel(encoders, len(made["class_names"]), made["settings"]["GATE"])
         model.load_state_dict(made["weights"])
-        made["sampling_rate"], made["preparation"]["eeg"], [made["channels"][name] for name in encoders]
+        (
+            made["sampling_rate"],
+            made["preparation"]["eeg"],
+            made["settings"]["FRONT_END"],
+            [made["channels"][name] for name in encoders],
+        )
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError):
         raise InputError(f"{path} lacks parts of a model; {remedy}") from None
     return model.eval(), made
@@ -198,6 +207,29 @@ def find_channels(where, modality, wanted, available):
     if others and modality == "eeg":  # the standardisation across channels depends on which there are
         raise InputError(f"{where} has more EEG channels than the model ({', '.join(others)}); leave them out")
     return [available.index(name) for name in wanted]
+
+
+def to_features(trials, rate):
+    """What the front end makes of all trials of a person, standardised with all of them.
+
+    Parameters
+    ----------
+    trials : list of dict of str to numpy.ndarray, shape (seconds, channels, rate)
+        1 s blocks by modality.
+    rate : int
+        Hz.
+
+    Returns
+    -------
+    list of dict of str to numpy.ndarray, float32, shape (seconds, channels, features)
+    """
+    ends = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1]
+    features = {}
+    for name in trials[0]:
+        blocks = np.concatenate([blocks[name] for blocks in trials])
+        own = block_features(blocks[None, None], rate, name)
+        features[name] = np.split(standardise(own, np.zeros(own.shape[:3], bool))[0, 0], ends)
+    return [dict(zip(features, parts, strict=True)) for parts in zip(*features.values(), strict=True)]
 
 
 def to_windows(blocks):

@@ -111,15 +111,25 @@ class ContrastiveBatches:
         B and N; a batch is never larger than there are items.
     positives : str
         ``"stimulus"`` or ``"augmentation"``.
+    augmented : bool
+        Whether the six passes of an epoch differ; with positives ``"augmentation"`` the second view always does.
     """
 
     def __init__(
-        self, recordings, subjects, first_seconds, n_seconds, batch_size, subjects_per_group, positives="stimulus"
+        self,
+        recordings,
+        subjects,
+        first_seconds,
+        n_seconds,
+        batch_size,
+        subjects_per_group,
+        positives="stimulus",
+        augmented=True,
     ):
         self.recordings = recordings
         self.subjects, self.first_seconds, self.n_seconds = subjects, first_seconds, n_seconds
         self.subjects_per_group = subjects_per_group if positives == "stimulus" else 1
-        self.positives = positives
+        self.positives, self.augmented = positives, augmented
         self.n_items = len(first_seconds) * (1 if positives == "stimulus" else len(subjects))
         self.batch_size = min(batch_size, self.n_items)
         self.n_steps = N_VARIANTS * self.n_items // self.batch_size
@@ -136,7 +146,7 @@ class ContrastiveBatches:
         passes = torch.rand(N_VARIANTS, n, device=device).argsort(1)  # (6, n) items
         turns = torch.rand(N_VARIANTS, n, device=device).argsort(0)  # (6, n) variant of each item in each pass
         used = self.n_steps * self.batch_size
-        items, variants = passes.flatten()[:used], turns.gather(1, passes).flatten()[:used]
+        items, variants = passes.flatten()[:used], turns.gather(1, passes).flatten()[:used] * self.augmented
         return items.view(self.n_steps, -1), variants.view(self.n_steps, -1)
 
     def draw(self, items, variants):

@@ -23,6 +23,7 @@ from utils.checkpoints import load_encoders
 from utils.devices import choose_device
 from utils.errors import InputError
 from utils.files import atomic
+from utils.front_end import block_width
 from utils.progress import Progress
 from utils.settings import read_settings
 
@@ -47,8 +48,10 @@ def main():
     entry, n_seconds = checkpoint["encoders"][settings.MODALITY], splits.RESOLUTIONS[checkpoint["window"]]
     device = choose_device(settings.DEVICE)
     pps = data.pps_names(checkpoint["settings"]["PPS_CHANNELS"]) if settings.MODALITY == "pps" else []
-    recordings = Recordings(data, [settings.MODALITY], pps, device)
-    size = (recordings.n_channels(settings.MODALITY), n_seconds * data.rate)
+    front_end = checkpoint["settings"]["FRONT_END"]
+    recordings = open_recordings(data, settings.MODALITY, pps, device, front_end)
+    block = block_width(front_end, data.rate, settings.MODALITY)
+    size = (recordings.n_channels(settings.MODALITY), n_seconds * block)
     wanted = (entry["arguments"]["n_channels"], entry["arguments"]["n_samples"])
     if size != wanted:
         raise InputError(
@@ -72,6 +75,12 @@ def main():
     with atomic(settings.OUT_FILE) as file:
         np.savez(file, **arrays)
     print(f"wrote {settings.OUT_FILE}: {len(features)} windows of {n_seconds} s x {features.shape[1]} features")
+
+
+def open_recordings(data, modality, pps, device, front_end):
+    """`Recordings` of one modality as encoders with this front end take them, every person standardised."""
+    recordings = Recordings(data, [modality], pps, device, front_end)
+    return recordings.standardised(np.zeros(data.eeg.shape[:3], bool))
 
 
 def build(entry, random=False):

@@ -103,7 +103,7 @@ def _fit_sizes(settings, filled, manifest):
 def variant(settings):
     """Name of the options that are not the default, for the folder: variants sit side by side in a run directory."""
     parts = [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
-    for name in ("GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA"):
+    for name in ("GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"):
         parts += [] if getattr(settings, name) else ["no-" + name.lower().replace("_", "-")]
     parts += ["augmentation"] if settings.POSITIVES == "augmentation" else []
     parts += [settings.TAG] if settings.TAG else []
@@ -253,6 +253,7 @@ class FoldPretraining:
             settings.BATCH_SIZE,
             settings.SUBJECTS_PER_GROUP,
             settings.POSITIVES,
+            settings.AUGMENTATION,
         )
         if batches.n_items < 2:
             raise InputError(f"fold {self.fold.index} has a single window, which has no other to be told from")

@@ -3,7 +3,7 @@
 The paper's batches across subjects are 128 (DEAP) or 32 (DREAMER) windows. Here a batch is counted in positive pairs'
 stimulus windows: B of them, each seen by two groups of N people, are 2 B N windows.
 
-The robust recipe is the same for every data set and protocol; it was chosen on simulated recordings (benchmarks/RESULTS.md).
+The robust recipe is the same for all data sets and protocols. Simulated recordings chose it (benchmarks/RESULTS.md).
 """
 
 from utils.errors import InputError

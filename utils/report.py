@@ -20,10 +20,9 @@ import torch
 import utils.errors
 from data_prep import open_prepared
 from utils import figures, published, splits
-from utils.batches import Recordings
 from utils.checkpoints import load_encoders
 from utils.errors import InputError
-from utils.extract_features import build, encode
+from utils.extract_features import build, encode, open_recordings
 from utils.files import atomic, read_json, write_text
 from utils.results import missing_folds, most_complete, permutation_in_words, print_overview, who
 from utils.settings import read_settings
@@ -211,7 +210,8 @@ class Page:
         groups |= {"subject": np.array(data.subjects)[subject], "trial": trial}
         self.parts.append("<h2>What the encoders learned</h2>")
         for modality, entry in checkpoint["encoders"].items():
-            recordings = Recordings(data, [modality], checkpoint["settings"]["PPS_CHANNELS"], torch.device("cpu"))
+            pps, front_end = (checkpoint["settings"][name] for name in ("PPS_CHANNELS", "FRONT_END"))
+            recordings = open_recordings(data, modality, pps, torch.device("cpu"), front_end)
             torch.manual_seed(0)
             states = {"before": build(entry, random=True), "after": build(entry)}
             sizes = (windows, splits.WINDOW_SECONDS, seconds, 256)

@@ -82,6 +82,7 @@ RULES = {
     "GROUP_LOSS_EEG": Rule("bool"),
     "GROUP_LOSS_PPS": Rule("bool"),
     "CMCA": Rule("bool"),
+    "AUGMENTATION": Rule("bool"),
     "POSITIVES": _choice("stimulus", "augmentation"),
     # training
     "RECIPE": _choice("paper", "robust", optional=True),
