@@ -122,6 +122,10 @@ RULES = {
     # every script
     "QUIET": Rule("bool"),
     # benchmarks
+    "FORMATS": Rule("names", ("deap", "dreamer")),
+    "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
+    "HELD_OUT_EPOCHS": _count(1),
+    "OTHER_EPOCHS": _count(1),
     "CHANNELS": _count(1),
     "ROUNDS": _count(1),
     "QUICK": Rule("bool"),
