@@ -13,6 +13,9 @@ import torch
 
 from utils.errors import InputError
 
+# Matrix products of Intel's MKL that do not depend on the number of threads; read by the library at its first product
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 
 def choose_device(name):
     """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU."""
