@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from models import together
 from models.losses import CrossModalAlignment, group_nt_xent
 
 
@@ -80,7 +81,5 @@ class ContrastiveModel(nn.Module):
         """Largest value over the people of each group, (2BN, D) -> (2B, D); of all ranks, with gradients."""
         x = x.unflatten(0, shape).amax(2)  # (2, B, D)
         if self.together and self.training:
-            from torch.distributed.nn.functional import all_gather  # not in every build of PyTorch
-
-            x = torch.cat(all_gather(x), dim=1)
+            x = together.gather(x)
         return x.flatten(0, 1)

@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from data_prep import open_prepared
 from models import ContrastiveModel, Encoder, norms
 from models.encoder import paper_arguments
+from models.together import MeanGradients
 from utils import ranks, recipes, splits
 from utils.batches import ContrastiveBatches, Recordings
 from utils.checkpoints import (
@@ -146,7 +146,7 @@ class FoldPretraining:
         self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
         torch.manual_seed(self._seed("weights"))
         self.model = self._build(recordings).to(device)
-        self.forward = self._over_ranks() if together else self.model
+        self.backward = self._over_ranks() if together else torch.Tensor.backward
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
@@ -169,14 +169,10 @@ class FoldPretraining:
         return slice(rank * part, (rank + 1) * part)
 
     def _over_ranks(self):
-        """The model as PyTorch trains it on several ranks: the loss and BatchNorm are over the whole batch."""
+        """Make loss, BatchNorm and gradients those of the whole batch; how to go backward then."""
         self.model.together = True
-        self.model = norms.synchronise(self.model, self.device)
-        unused = len(self.model.group_losses) < len(self.model.encoders)  # projectors
-        places = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(
-            self.model, device_ids=places, broadcast_buffers=False, find_unused_parameters=unused
-        )
+        self.model.encoders = norms.synchronise(self.model.encoders, self.device)  # CM-CA sees the whole batch
+        return MeanGradients(self.model).backward
 
     def run(self):
         """Train the epochs that are missing."""
@@ -243,9 +239,9 @@ class FoldPretraining:
         """One step. All that it reads and writes is on the device, so that it can be captured."""
         first, variants = (plan.index_select(0, self.number)[0] for plan in (self.first, self.variants))
         batch = self.batches.draw(first, variants)
-        loss, metrics = self.forward(batch)
+        loss, metrics = self.model(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.backward(loss)
         self.optimizer.step()
         self.record.index_copy_(0, self.number, metrics[None])
         self.number += 1

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import torch
@@ -58,7 +59,11 @@ def run(main):
 def _join(main):
     """Be one of the job's processes."""
     nccl = torch.cuda.is_available() and distributed.is_nccl_available()
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo", timeout=PATIENCE)
+    with _end_at_once():
+        store, number, n = next(distributed.rendezvous("env://", timeout=PATIENCE))
+        store = distributed.PrefixStore(_name_of_start(store, number, n), store)
+        backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
+        distributed.init_process_group(backend, store=store, rank=number, world_size=n, timeout=PATIENCE)
     Progress.bars = size() == 1
     if rank() == 0:
         sys.stdout.reconfigure(line_buffering=True)
@@ -85,6 +90,29 @@ def _join(main):
             raise
         raise InputError(LOST) from None
     distributed.destroy_process_group()
+
+
+def _name_of_start(store, number, n):
+    """A name that this start of the job has to itself.
+
+    After a restart torchrun's store still holds the addresses of the processes that were killed. Rank 0 makes a new
+    name up and tells it to whoever asks, until all of this start have thanked for it.
+    """
+    own = uuid.uuid4().hex
+    if number > 0:
+        store.set(f"hello {number}", own)
+        name = store.get(f"for {own}").decode()
+        store.set(f"thanks {number} {name}", "")
+        return name
+    missing = set(range(1, n))
+    while missing:
+        for other in sorted(missing):
+            if store.check([f"thanks {other} {own}"]):
+                missing.discard(other)
+            elif store.check([f"hello {other}"]):
+                store.set(f"for {store.get(f'hello {other}').decode()}", own)
+        time.sleep(0.02)
+    return own
 
 
 def others_may_start(alike=False):
