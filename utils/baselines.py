@@ -40,7 +40,7 @@ def run_baselines(settings):
     -----
     Writes ``<run-dir>/baseline_<label>_<model>/metrics.json`` and ``predictions.csv``.
     """
-    data = open_prepared(settings.DATA_DIR)
+    data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)

@@ -69,7 +69,7 @@ class FineTuning:
 
     def __init__(self, settings):
         self.settings = settings
-        self.data = open_prepared(settings.DATA_DIR)
+        self.data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
         self.labels, self.class_names = self.data.labels(settings.LABEL, settings.THRESHOLD)
         self.manifest = splits.load_or_create(settings, self.data)
         self.folds = splits.choose_folds(self.manifest, settings.FOLDS)

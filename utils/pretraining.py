@@ -58,7 +58,7 @@ def pretrain(settings):
 
 def trainings(settings):
     """Open the data and the split, fill the settings, and give one `FoldPretraining` after the other."""
-    data = open_prepared(settings.DATA_DIR)
+    data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)

@@ -215,8 +215,7 @@ def share(items, is_done):
 def say_idle(n_items):
     """Say so if there are more processes than work."""
     if rank() == 0 and 0 < n_items < size():
-        idle = size() - n_items
-        print(f"{idle} of {size()} processes have nothing to do: only {n_items} folds are to be run")
+        print(f"{size() - n_items} of {size()} processes have nothing to do: folds to run: {n_items}")
 
 
 def each(function, items):
