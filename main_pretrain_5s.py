@@ -6,7 +6,7 @@ Edit the constants below, or give them as flags. Relative paths in constants sta
 The same command goes on where an earlier one stopped. Next: Fine_tuning/fine_tuning.py.
 """
 
-import utils.errors
+from utils import ranks
 from utils.pretraining import pretrain
 from utils.settings import read_settings
 
@@ -16,6 +16,8 @@ RUN_DIR = "runs/deap"  # folder for the split, the checkpoints and the results
 RESUME = True  # go on from the last complete epoch; False: start again
 DEVICE = "auto"  # auto | cpu | cuda | mps
 PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
+STREAM = None  # recordings on a GPU: False: all of them | True: what the next steps need (None: all, if they fit)
+PARALLEL = "folds"  # what several processes (torchrun) share: folds | batch: each fold's batches
 CUDA_GRAPH = True  # on CUDA, capture the step once and replay it; False: run it operation by operation, to debug
 QUIET = False  # True: say nothing but warnings and errors; log.jsonl has the progress
 
@@ -56,4 +58,4 @@ SAVE_EVERY = None  # epochs between checkpoints (None: one, or as many as keep t
 
 
 if __name__ == "__main__":
-    utils.errors.run(lambda: pretrain(read_settings(globals())))
+    ranks.run(lambda: pretrain(read_settings(globals())))

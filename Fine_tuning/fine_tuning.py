@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors
+from utils import ranks
 from utils.finetuning import finetune
 from utils.settings import read_settings
 
@@ -22,6 +22,7 @@ RESUME = True  # keep the folds that are complete; False: run them again
 DEVICE = "auto"  # auto | cpu | cuda | mps
 PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
 QUIET = False  # True: say nothing but warnings and errors; log.jsonl has the progress
+STREAM = None  # recordings on a GPU: False: all of them | True: batch by batch (None: all, if they fit)
 
 # Protocol; None: as RUN_DIR was split in pre-training
 PROTOCOL = None  # subject-dependent | cross-subject
@@ -60,4 +61,4 @@ TAG = ""  # added to the folder's name, to keep apart what the name does not tel
 
 
 if __name__ == "__main__":
-    utils.errors.run(lambda: finetune(read_settings(globals())))
+    ranks.run(lambda: finetune(read_settings(globals())))

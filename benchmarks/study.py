@@ -228,9 +228,9 @@ def look(model, batches):
     model.eval()
     sums, n = {"eeg": 0.0, "pps": 0.0, "cross": 0.0}, 0
     for _ in range(3):
-        items, _ = batches.shuffle()
-        for chosen in items[: max(1, len(items) // 6)]:
-            windows = batches.draw(chosen, torch.zeros_like(chosen))
+        first, variants = batches.shuffle()
+        for places in batches.place(first[: max(1, len(first) // 6)]):
+            windows = batches.draw(places, torch.zeros_like(variants[0]))
             pooled = {}
             for name, encoder in model.encoders.items():
                 x = windows[name]
@@ -239,7 +239,7 @@ def look(model, batches):
                 groups = encoder.project(feature).unflatten(0, x.shape[:3]).amax(2)
                 sums[name] += top1(groups[0], groups[1])
             shared = {name: model.alignment.norm(model.alignment.linear(x.flatten(0, 1))) for name, x in pooled.items()}
-            size = len(chosen)
+            size = places.shape[1]
             sums["cross"] += top1(shared["eeg"][:size], shared["pps"][size:])
             n += 1
     return {name: value / n for name, value in sums.items()} | {"chance": 1 / batches.batch_size}

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from models import together
 from models.losses import CrossModalAlignment, group_nt_xent
 
 
@@ -38,6 +39,7 @@ class ContrastiveModel(nn.Module):
         self.group_losses = tuple(group_losses)
         self.alignment = CrossModalAlignment(next(iter(encoders.values())).feature_dim) if align else None
         self.tau, self.bf16 = tau, bf16
+        self.together = False  # whether the windows in training are this rank's part of a batch
         group = [f"{kind}_{name}" for name in encoders if name in group_losses for kind in ("loss", "accuracy")]
         self.metric_names = ["loss", *group, *(["loss_cmca"] if align else [])]
 
@@ -63,9 +65,9 @@ class ContrastiveModel(nn.Module):
                 z = encoder.project(feature) if name in self.group_losses else None  # (2BN, D)
             if self.bf16:
                 feature, z = feature.float(), None if z is None else z.float()
-            pooled[name] = feature.unflatten(0, x.shape[:3]).amax(2).flatten(0, 1)  # (2B, 4E)
+            pooled[name] = self._pool(feature, x.shape[:3])  # (2B, 4E)
             if z is not None:
-                groups = z.unflatten(0, x.shape[:3]).amax(2).flatten(0, 1)  # (2B, D)
+                groups = self._pool(z, x.shape[:3])  # (2B, D)
                 loss, accuracy = group_nt_xent(groups, self.tau)
                 terms.append(loss / 2)
                 metrics += [loss, accuracy]
@@ -74,3 +76,10 @@ class ContrastiveModel(nn.Module):
             terms.append(metrics[-1])
         loss = torch.stack(terms).sum()
         return loss, torch.stack([loss, *metrics]).detach()
+
+    def _pool(self, x, shape):
+        """Largest value over the people of each group, (2BN, D) -> (2B, D); of all ranks, with gradients."""
+        x = x.unflatten(0, shape).amax(2)  # (2, B, D)
+        if self.together and self.training:
+            x = together.gather(x)
+        return x.flatten(0, 1)

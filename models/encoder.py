@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from models.linear import Linear, linear
+from models.norms import BatchNorm1d, LayerNorm
 
 N_VIEWS = 3
 N_TOKENS = N_VIEWS + 1  # a class token in front of the views
@@ -22,7 +23,7 @@ class MultiViewEmbedding(nn.Module):
     def __init__(self, n_inputs, embed_dim):
         super().__init__()
         self.linear = Linear(n_inputs, (1 + N_VIEWS) * embed_dim)
-        self.norm = nn.BatchNorm1d(embed_dim)
+        self.norm = BatchNorm1d(embed_dim)
         self.embed_dim = embed_dim
         nn.init.trunc_normal_(self.linear.weight, std=INIT_STD)
 
@@ -52,7 +53,11 @@ class Attention(nn.Module):
         q, k, v = qkv[: n_windows * n_tokens].unflatten(0, (n_windows, n_tokens)).permute(2, 0, 3, 1, 4)
         if prompt is not None:  # their keys and values, computed once
             _, *shared = qkv[n_windows * n_tokens :].permute(1, 2, 0, 3)  # each (heads, P, E / heads)
-            k, v = (torch.cat([own, s.expand(n_windows, -1, -1, -1)], 2) for own, s in zip((k, v), shared, strict=True))
+            shared = [s.expand(n_windows, -1, -1, -1) for s in shared]
+            if shared[0].requires_grad:
+                for s in shared:  # the sum over windows of a slice depends on the number of threads, that of a copy not
+                    s.register_hook(torch.Tensor.contiguous)
+            k, v = (torch.cat([own, s], 2) for own, s in zip((k, v), shared, strict=True))
         # a fused kernel for so few tokens takes ten times as long on a CPU (benchmarks/RESULTS.md)
         weights = (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)  # (B, heads, T, T + P)
         return self.proj((weights @ v).transpose(1, 2).flatten(2))
@@ -67,10 +72,10 @@ class Block(nn.Module):
 
     def __init__(self, embed_dim, prompt_tokens):
         super().__init__()
-        self.norm1 = nn.LayerNorm(embed_dim)
+        self.norm1 = LayerNorm(embed_dim)
         self.attention = Attention(embed_dim)
         self.scale1 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
-        self.norm2 = nn.LayerNorm(embed_dim)
+        self.norm2 = LayerNorm(embed_dim)
         self.fc1 = Linear(embed_dim, 4 * embed_dim)
         self.fc2 = Linear(4 * embed_dim, embed_dim)
         self.scale2 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
@@ -149,14 +154,14 @@ class Encoder(nn.Module):
             nn.init.trunc_normal_(token, std=INIT_STD)
         self.input_dropout = nn.Dropout(input_dropout)
         self.blocks = nn.Sequential(*[Block(embed_dim, prompt_tokens) for _ in range(N_BLOCKS)])
-        self.norm = nn.LayerNorm(embed_dim)
+        self.norm = LayerNorm(embed_dim)
         d1, d2, d3 = projector_dims
         self.projector = nn.Sequential(
             Linear(self.feature_dim, d1),
-            nn.BatchNorm1d(d1),
+            BatchNorm1d(d1),
             nn.Dropout(0.2),
             Linear(d1, d2),
-            nn.BatchNorm1d(d2),
+            BatchNorm1d(d2),
             nn.Dropout(0.2),
             Linear(d2, d3),
         )

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from models.linear import Linear
+from models.norms import BatchNorm1d
 
 N_SECONDS = 5  # 1 s windows beside each 5 s window
 
@@ -35,10 +36,10 @@ class FusionClassifier(nn.Module):
         self.gates = nn.ModuleDict(gates) if gate else None
         self.classifier = nn.Sequential(
             Linear(n_modalities * sum(sum(widths[name]) for name in resolutions), 256),
-            nn.BatchNorm1d(256),
+            BatchNorm1d(256),
             nn.ReLU(),
             Linear(256, 128),
-            nn.BatchNorm1d(128),
+            BatchNorm1d(128),
             nn.ReLU(),
             nn.Dropout(0.2),
             Linear(128, n_classes),

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.linear import Linear
+from models.norms import BatchNorm1d
 
 
 def group_nt_xent(z, tau):
@@ -61,7 +62,7 @@ class CrossModalAlignment(nn.Module):
     def __init__(self, feature_dim, shared_dim=1024):
         super().__init__()
         self.linear = Linear(feature_dim, shared_dim)
-        self.norm = nn.BatchNorm1d(shared_dim)
+        self.norm = BatchNorm1d(shared_dim)
 
     def forward(self, eeg, pps, tau):
         """Loss (scalar) of pooled features ``eeg`` and ``pps``, each (2 * B, feature_dim), at temperature ``tau``."""

@@ -6,6 +6,7 @@ import torch
 
 from data_prep import open_prepared
 from utils.batches import ContrastiveBatches, FusionWindows, Recordings, augment
+from utils.streaming import CHUNK
 
 
 @pytest.fixture
@@ -20,31 +21,42 @@ def numbered(prepared):
     return recordings, data
 
 
-def make_batches(recordings, n_subjects=4, windows=(0, 5, 12, 17, 24, 29, 36), batch_size=3, n=2):
+WINDOWS = (0, 5, 12, 17, 24, 29, 36)
+
+
+def make_batches(recordings, n_subjects=4, windows=WINDOWS, batch_size=3, n=2):
     return ContrastiveBatches(recordings, torch.arange(n_subjects), torch.tensor(windows), 5, batch_size, n)
 
 
 def test_epoch_visits_every_window_in_every_variant_once(numbered):
-    batches = make_batches(numbered[0], batch_size=7)
-    windows, variants = batches.shuffle()
-    pairs = list(zip(windows.flatten().tolist(), variants.flatten().tolist(), strict=True))
+    recordings, _ = numbered
+    batches = make_batches(recordings, batch_size=7)
+    first, variants = batches.shuffle()
+    assert first.shape == (6, 2, 7, 2)
+    windows = first % recordings.seconds_per_subject
+    assert (windows == windows[:, :1, :, :1]).all()  # everyone in both groups sees the same
+    assert torch.equal(variants[:, 0], variants[:, 1])
+    pairs = list(zip(windows[:, 0, :, 0].flatten().tolist(), variants[:, 0].flatten().tolist(), strict=True))
     assert len(pairs) == 7 * 6 == len(set(pairs))
-    assert (windows.sort(1).values == torch.arange(7)).all()  # each pass has every window
-    assert not torch.equal(windows, batches.shuffle()[0])
+    assert (windows[:, 0, :, 0].sort(1).values == torch.tensor(WINDOWS)).all()  # each pass has every window
+    assert not torch.equal(first, batches.shuffle()[0])
 
 
 def test_last_batch_that_is_not_full_is_left_out(numbered):
-    windows, variants = make_batches(numbered[0], batch_size=4).shuffle()
-    assert windows.shape == variants.shape == (10, 4)  # 42 items
+    first, variants = make_batches(numbered[0], batch_size=4).shuffle()
+    assert first.shape == (10, 2, 4, 2)  # 42 items
+    assert variants.shape == (10, 2, 4)
 
 
 @pytest.mark.parametrize("n_subjects", [4, 3])
-def test_people_of_the_two_groups_are_disjoint_and_equally_often_drawn(numbered, n_subjects):
-    batches = make_batches(numbered[0], n_subjects, batch_size=7, n=n_subjects // 2)
+def test_people_of_the_two_groups_are_disjoint_and_equally_often_drawn(numbered, n_subjects, monkeypatch):
+    monkeypatch.setattr("utils.batches.DRAWS_AT_ONCE", 50)  # in parts
+    recordings, _ = numbered
+    batches = make_batches(recordings, n_subjects, batch_size=7, n=n_subjects // 2)
     counts = torch.zeros(2, n_subjects)
-    for _ in range(300):
-        x = batches.draw(torch.arange(7), torch.zeros(7, dtype=torch.long))["eeg"]
-        people = (x[..., 0, 0] // 1000).long()  # (2, B, N)
+    for _ in range(50):
+        first, _ = batches.shuffle()
+        people = (first // recordings.seconds_per_subject).transpose(0, 1).flatten(1, 2)  # (2, 42, N)
         both = people.transpose(0, 1).flatten(1)
         assert all(len(set(row)) == len(row) for row in both.tolist())
         for group in range(2):
@@ -54,21 +66,23 @@ def test_people_of_the_two_groups_are_disjoint_and_equally_often_drawn(numbered,
 
 
 def test_draw_takes_the_right_seconds_of_both_modalities(numbered):
-    batches = make_batches(numbered[0], batch_size=3)
-    batch = batches.draw(torch.tensor([0, 3, 6]), torch.zeros(3, dtype=torch.long))
+    recordings, _ = numbered
+    batches = make_batches(recordings, batch_size=3)
+    people = torch.tensor([[[0, 1], [2, 3], [1, 0]], [[2, 3], [0, 1], [3, 2]]])  # (2, B, N)
+    first = people * recordings.seconds_per_subject + torch.tensor([0, 17, 36])[None, :, None]
+    batch = batches.draw(first, torch.zeros(2, 3, dtype=torch.long))
     assert batch["eeg"].shape == (2, 3, 2, 32, 640)
     assert batch["pps"].shape == (2, 3, 2, 2, 640)
     for x in batch.values():
+        assert torch.equal(x[..., 0, 0] // 1000, people.float())
         seconds = x[..., 0, ::128] % 1000  # (2, B, N, 5)
         expected = torch.tensor([0, 17, 36])[:, None] + torch.arange(5)
         assert (seconds == expected[None, :, None]).all()
-    assert torch.equal(batch["eeg"][..., 0, 0], batch["pps"][..., 1, 0])  # the same people
 
 
 def test_modalities_take_the_same_variant_with_independent_draws(numbered):
     batches = make_batches(numbered[0], windows=(5, 10, 17, 22, 29), batch_size=5)
-    weaker = torch.ones(5, dtype=torch.long)
-    batch, plain = batches.draw(torch.arange(5), weaker), {}
+    batch, plain = batches.draw(batches.shuffle()[0][0], torch.ones(2, 5, dtype=torch.long)), {}
     for name, x in batch.items():
         plain[name] = x[..., 0, 0] / (x[..., 0, 128] - x[..., 0, 0])  # scale cancels: the number of the first second
     torch.testing.assert_close(plain["eeg"], plain["pps"], rtol=1e-3, atol=0)
@@ -116,3 +130,25 @@ def test_fusion_windows(numbered):
     blocks = labelled.take(torch.tensor([0, 1]))
     assert blocks["eeg"].shape == (2, 5, 32, 128)
     assert blocks["eeg"][:, :, 0, 0].tolist() == [[3029, 3030, 3031, 3032, 3033], [12, 13, 14, 15, 16]]
+
+
+@pytest.mark.parametrize("positives", ["stimulus", "augmentation"])
+def test_streamed_windows_are_the_resident_ones(prepared, positives):
+    """More steps than the buffer holds, so that its halves are filled again and again."""
+    data = open_prepared(prepared)
+    drawn = {}
+    for stream in (False, True):
+        recordings = Recordings(data, ("eeg", "pps"), ["zEMG", "GSR"], torch.device("cpu"), stream)
+        batches = ContrastiveBatches(recordings, torch.arange(4), torch.tensor(WINDOWS * 3), 5, 2, 2, positives)
+        torch.manual_seed(0)
+        for _ in range(2):  # epochs
+            first, variants = batches.shuffle()
+            first = batches.place(first)
+            drawn[stream] = []
+            for step in range(batches.n_steps):
+                batches.ready(step)
+                drawn[stream].append(batches.draw(first[step], variants[step]))
+    assert len(drawn[True]) > 3 * CHUNK
+    for resident, streamed in zip(drawn[False], drawn[True], strict=True):
+        assert torch.equal(resident["eeg"], streamed["eeg"])
+        assert torch.equal(resident["pps"], streamed["pps"])

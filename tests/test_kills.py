@@ -140,11 +140,13 @@ def test_interrupted_run_says_how_to_go_on(tmp_path, prepared, number):
 def test_stale_lock_does_not_hold(tmp_path, start, prepared):
     """The lock's file may outlive its process; the lock does not."""
     flags = ["--data-dir", prepared, "--run-dir", tmp_path, *TINY, "--split", "trial", "--epochs", 1, "--folds", 0]
-    (tmp_path / ".pretrain_1s.lock").write_text("process 1 on elsewhere, killed long ago")
+    lock = tmp_path / "pretrain_1s" / ".fold_00.lock"
+    lock.parent.mkdir()
+    lock.write_text("process 1 on elsewhere, killed long ago")
     process = start("main_pretrain_1s.py", flags)
     process.join()
     assert process.exitcode == 0
-    assert not (tmp_path / ".pretrain_1s.lock").exists()
+    assert not lock.exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of files are Unix'")

@@ -1,5 +1,6 @@
 """Classical baselines on the same folds: a spectrum and a straight line, which any network has to beat."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data_prep import open_prepared
-from utils import audit, recipes, splits
+from utils import audit, ranks, recipes, splits
 from utils.files import only_writer
 from utils.front_end import log_band_power, standardise
 from utils.permutation import permuted_labels
@@ -40,7 +41,7 @@ def run_baselines(settings):
     -----
     Writes ``<run-dir>/baseline_<label>_<model>/metrics.json`` and ``predictions.csv``.
     """
-    data = open_prepared(settings.DATA_DIR)
+    data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
@@ -48,6 +49,8 @@ def run_baselines(settings):
     settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
     if settings.PERMUTE_LABELS:
         labels = permuted_labels(labels, settings.SEED)
+    ranks.others_may_start()
+    ranks.say_idle(len(folds))
     features = window_features(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS)
     for name in settings.MODELS:
         parts = ["baseline", settings.LABEL, name]
@@ -57,16 +60,28 @@ def run_baselines(settings):
         parts += ["permuted"] if settings.PERMUTE_LABELS else []
         parts += [settings.TAG] if settings.TAG else []
         folder = Path(settings.RUN_DIR) / "_".join(parts)
-        with only_writer(folder):
-            results, progress = [], Progress(folds, desc=name, unit="fold")
-            for fold in progress:
-                results.append(evaluate_fold(name, fold, features, labels, settings))
-                hits = results[-1].probability.argmax(axis=1) == results[-1].truth
-                accuracy = f"test accuracy {hits.mean():.2f}"
-                progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
-            description = describe(settings, data, manifest, class_names, torch.device("cpu"))
-            report(folder, description, results, data, {"model": name})
-    say_next("utils/report.py", "--run-dir", settings.RUN_DIR)
+        with only_writer(folder) if ranks.rank() == 0 else contextlib.nullcontext():
+            results = _evaluate(name, folds, features, labels, settings)
+            if ranks.rank() == 0:
+                description = describe(settings, data, manifest, class_names, torch.device("cpu"))
+                report(folder, description, results, data, {"model": name})
+    if ranks.rank() == 0:
+        say_next("utils/report.py", "--run-dir", settings.RUN_DIR)
+
+
+def _evaluate(name, folds, features, labels, settings):
+    """Results of one model on all folds, each rank's share computed there."""
+    with Progress(desc=name, total=len(folds), unit="fold") as progress:
+
+        def evaluate(fold):
+            result = evaluate_fold(name, fold, features, labels, settings)
+            hits = result.probability.argmax(axis=1) == result.truth
+            accuracy = f"test accuracy {hits.mean():.2f}"
+            progress.update()
+            progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
+            return result
+
+        return ranks.each(evaluate, folds)
 
 
 def evaluate_fold(name, fold, features, labels, settings):
@@ -122,15 +137,16 @@ def window_features(data, modalities, pps_channels):
         4 bands x EEG channels, then 6 statistics x peripheral channels.
     """
     columns = [data.info["pps_channels"].index(name) for name in pps_channels]
-    people = []
-    for subject in range(len(data.subjects)):  # one person in memory at a time
+
+    def person(subject):
         parts = []
         if "eeg" in modalities:
             parts.append(band_power(_windows(data.eeg[subject]), data.rate))
         if "pps" in modalities:
             parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate))
-        people.append(np.concatenate(parts, axis=-1))
-    return np.stack(people)
+        return np.concatenate(parts, axis=-1)
+
+    return np.stack(ranks.each(person, range(len(data.subjects))))  # one person in memory at a time
 
 
 def _windows(blocks):

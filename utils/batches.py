@@ -1,4 +1,4 @@
-"""Windows that stay on the device, batches that are an index, augmentation where the data is."""
+"""Windows that stay on the device or come to it, batches that are an index, augmentation where the data is."""
 
 import copy
 import mmap
@@ -7,14 +7,17 @@ import numpy as np
 import torch
 
 from utils import front_end as front_ends
+from utils.streaming import Stream
 
 N_VARIANTS = 6  # as is, weaker, stronger; and the same three with noise
 WEAKER, STRONGER, SCALE_RANGE = 0.7, 1.2, 0.1  # factors U(0.7, 0.8) and U(1.2, 1.3)
 NOISE_TO_SIGNAL = 10**-0.5  # variance, at 5 dB signal-to-noise ratio
+RESIDENT_SHARE = 0.5  # of a GPU's free memory that recordings may take; larger ones are streamed
+DRAWS_AT_ONCE = 2**24  # random numbers, when people are drawn
 
 
 class Recordings:
-    """The 1 s blocks of both modalities on the device.
+    """The 1 s blocks of both modalities on the device, or streamed to it from their files.
 
     Parameters
     ----------
@@ -24,19 +27,30 @@ class Recordings:
     pps_channels : list of str
         Full names of the PPS channels to take, in this order.
     device : torch.device
-        On the CPU the EEG stays in its memory-mapped file.
+        On the CPU the blocks stay in their memory-mapped files, which all processes of a machine share.
     front_end : str
         ``"raw"``: the samples; ``"bandpower"``: features of every block (`utils.front_end`), not standardised yet.
+    stream : bool, optional
+        Whether samples stay there also for another device; by default if they do not fit on it.
     """
 
-    def __init__(self, data, modalities, pps_channels, device, front_end="raw"):
+    def __init__(self, data, modalities, pps_channels, device, front_end="raw", stream=None):
         pps = [data.info["pps_channels"].index(name) for name in pps_channels]
-        self.front_end, self.blocks = front_end, {}
+        n_bytes = sum(data.eeg.nbytes if name == "eeg" else data.pps.nbytes for name in modalities)
+        streamed = not _fits(n_bytes, device) if stream is None else stream
+        self.device, self.front_end, self.streamed = device, front_end, streamed and front_end == "raw"
+        self.blocks, self.picked = {}, {}
         for name in modalities:
-            array = data.eeg if name == "eeg" else np.take(data.pps, pps, axis=3)
+            array, picked = (data.eeg, None) if name == "eeg" else (data.pps, pps)
             if front_end == "bandpower":
-                array = front_ends.block_features(array, data.rate, name)
-            self.blocks[name] = torch.from_numpy(array).to(device)  # (S, T, seconds, C, samples of a block)
+                array = array if picked is None else np.take(array, picked, axis=3)
+                array, picked = front_ends.block_features(array, data.rate, name), None
+            elif device.type != "cpu" and not self.streamed:
+                array, picked = array if picked is None else np.take(array, picked, axis=3), None
+            self.blocks[name] = torch.from_numpy(array)  # (S, T, seconds, C, samples of a block)
+            if not self.streamed:
+                self.blocks[name] = self.blocks[name].to(device)
+            self.picked[name] = None if picked is None else torch.tensor(picked)
         self.files = [data.eeg.base, data.pps.base]  # maps of them; nothing is ever written there
         self.release()
         self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
@@ -49,7 +63,8 @@ class Recordings:
 
     def n_channels(self, modality):
         """Number of channels of ``"eeg"`` or ``"pps"``."""
-        return self.blocks[modality].shape[3]
+        picked = self.picked[modality]
+        return self.blocks[modality].shape[3] if picked is None else len(picked)
 
     def standardised(self, training):
         """These recordings with features standardised per person; raw samples stay as they are.
@@ -73,23 +88,40 @@ class Recordings:
         return other
 
     def take(self, modality, subjects, first_seconds, n_seconds):
-        """1 s blocks of windows.
+        """1 s blocks of windows, on the device.
 
         Parameters
         ----------
         modality : str
         subjects, first_seconds : torch.Tensor, int64, shape (n,)
-            Subject, and trial * seconds + second at which the window starts.
+            Subject, and trial * seconds + second at which the window starts; where the blocks are.
         n_seconds : int
 
         Returns
         -------
         torch.Tensor, shape (n, n_seconds, C, rate)
         """
-        blocks = self.blocks[modality].flatten(0, 2)  # (S * T * seconds, C, rate)
-        first = subjects * self.seconds_per_subject + first_seconds
-        index = first[:, None] + torch.arange(n_seconds, device=first.device)
-        return blocks.index_select(0, index.flatten()).unflatten(0, index.shape)
+        x = self.at(modality, subjects * self.seconds_per_subject + first_seconds, n_seconds)
+        if x.device.type != self.device.type == "cuda":
+            x = x.pin_memory()
+        return x.to(self.device, non_blocking=True)
+
+    def at(self, modality, first, n_seconds):
+        """1 s blocks (n, n_seconds, C, rate) from these places on: subject * seconds per subject + second."""
+        return self.gather(modality, first, n_seconds).unflatten(0, (len(first), n_seconds))
+
+    def gather(self, modality, first, n_seconds, out=None):
+        """The same as one row of blocks (n * n_seconds, C, rate), into ``out`` if it is given."""
+        blocks, picked = self.blocks[modality].flatten(0, 2), self.picked[modality]
+        index = (first[:, None] + torch.arange(n_seconds, device=first.device)).flatten()
+        if picked is None:
+            return torch.index_select(blocks, 0, index, out=out)
+        return torch.index_select(blocks.index_select(0, index), 1, picked, out=out)
+
+
+def _fits(n_bytes, device):
+    """Whether recordings leave enough of the device's free memory to the networks and their batches."""
+    return device.type != "cuda" or n_bytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 class ContrastiveBatches:
@@ -127,6 +159,7 @@ class ContrastiveBatches:
         augmented=True,
     ):
         self.recordings = recordings
+        self.source = Stream(recordings, n_seconds) if recordings.streamed else recordings
         self.subjects, self.first_seconds, self.n_seconds = subjects, first_seconds, n_seconds
         self.subjects_per_group = subjects_per_group if positives == "stimulus" else 1
         self.positives, self.augmented = positives, augmented
@@ -135,26 +168,53 @@ class ContrastiveBatches:
         self.n_steps = N_VARIANTS * self.n_items // self.batch_size
 
     def shuffle(self):
-        """Order of an epoch: every item once in each variant, in six passes over all items.
+        """The batches of an epoch: every item once in each variant, in six passes over all items, with people drawn.
 
         Returns
         -------
-        items, variants : torch.Tensor, int64, shape (n_steps, B)
-            What does not fill a last batch is left out.
+        first : torch.Tensor, int64, shape (n_steps, 2, B, N)
+            Place in the recordings of each window's first second. What does not fill a last batch is left out.
+        variants : torch.Tensor, int64, shape (n_steps, 2, B)
         """
-        n, device = self.n_items, self.subjects.device
+        n, n_windows, device = self.n_items, len(self.first_seconds), self.subjects.device
         passes = torch.rand(N_VARIANTS, n, device=device).argsort(1)  # (6, n) items
         turns = torch.rand(N_VARIANTS, n, device=device).argsort(0)  # (6, n) variant of each item in each pass
         used = self.n_steps * self.batch_size
-        items, variants = passes.flatten()[:used], turns.gather(1, passes).flatten()[:used] * self.augmented
-        return items.view(self.n_steps, -1), variants.view(self.n_steps, -1)
+        items = passes.flatten()[:used].view(self.n_steps, -1)  # (n_steps, B)
+        variants = turns.gather(1, passes).flatten()[:used].view(self.n_steps, 1, -1).expand(-1, 2, -1) * self.augmented
+        if self.positives == "stimulus":
+            at_once = max(1, DRAWS_AT_ONCE // (self.batch_size * len(self.subjects)))  # steps
+            people = torch.cat([self._groups(part) for part in items.split(at_once)])
+        else:
+            people = self.subjects[items // n_windows][:, None, :, None].expand(-1, 2, -1, -1)  # the same person twice
+            other = torch.randint(1, N_VARIANTS, items.shape, device=device)
+            variants = torch.stack([variants[:, 0], (variants[:, 0] + other) % N_VARIANTS], 1)  # two views that differ
+        first = self.first_seconds[items % n_windows][:, None, :, None]
+        return people * self.recordings.seconds_per_subject + first, variants
 
-    def draw(self, items, variants):
-        """One batch: people drawn for each item, signals gathered and augmented.
+    def _groups(self, items):
+        """People of the two groups of each item (n_steps, B): (n_steps, 2, B, N), no one twice."""
+        order = torch.rand(*items.shape, len(self.subjects), device=items.device).argsort(-1)
+        people = self.subjects[order[..., : 2 * self.subjects_per_group]]  # (n_steps, B, 2N)
+        return people.unflatten(-1, (2, -1)).transpose(1, 2)
+
+    def place(self, first):
+        """Where `draw` finds the windows of an epoch (n_steps, 2, B, N): as they are, or in the stream's buffer."""
+        return self.source.begin(first) if self.recordings.streamed else first
+
+    def ready(self, step):
+        """Before each step: its windows can be read."""
+        if self.recordings.streamed:
+            self.source.ready(step)
+
+    def draw(self, first, variants):
+        """One batch: signals gathered and augmented.
 
         Parameters
         ----------
-        items, variants : torch.Tensor, int64, shape (B,)
+        first : torch.Tensor, int64, shape (2, B, N)
+            A row of what `place` returned.
+        variants : torch.Tensor, int64, shape (2, B)
             A row of what `shuffle` returned.
 
         Returns
@@ -162,22 +222,11 @@ class ContrastiveBatches:
         dict of str to torch.Tensor, shape (2, B, N, C, L)
             By modality; both of the same people and in the same variant, with independent draws.
         """
-        n, n_windows = self.subjects_per_group, len(self.first_seconds)
-        if self.positives == "stimulus":
-            order = torch.rand(len(items), len(self.subjects), device=items.device).argsort(1)
-            people = self.subjects[order[:, : 2 * n]]  # (B, 2N) distinct: the first N are group 1, the others group 2
-            variants = variants.expand(2, -1)
-        else:
-            people = self.subjects[items // n_windows][:, None].expand(-1, 2)  # (B, 2) the same person twice
-            other = torch.randint(1, N_VARIANTS, variants.shape, device=items.device)
-            variants = torch.stack([variants, (variants + other) % N_VARIANTS])  # two views that differ
-        people = people.unflatten(1, (2, n)).transpose(0, 1)  # (2, B, N)
-        first = self.first_seconds[items % n_windows][None, :, None].expand_as(people)
         batch = {}
         for name in self.recordings.blocks:
-            blocks = self.recordings.take(name, people.flatten(), first.flatten(), self.n_seconds)
-            x = blocks.transpose(1, 2).flatten(2).unflatten(0, people.shape)  # (2, B, N, C, L)
-            batch[name] = augment(x, variants[:, :, None].expand_as(people))
+            blocks = self.source.at(name, first.flatten(), self.n_seconds)
+            x = blocks.transpose(1, 2).flatten(2).unflatten(0, first.shape)  # (2, B, N, C, L)
+            batch[name] = augment(x, variants[:, :, None].expand_as(first))
         return batch
 
 
@@ -222,7 +271,7 @@ class FusionWindows:
         self.recordings, self.n_seconds = recordings, n_seconds
         subject, trial, row = windows.T
         first_second = trial * seconds + row % (seconds // n_seconds) * n_seconds
-        device = next(iter(recordings.blocks.values())).device
+        device = next(iter(recordings.blocks.values())).device  # not where the windows go, if they are streamed
         self.subject, self.first_second = (
             torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first_second)
         )
@@ -230,8 +279,12 @@ class FusionWindows:
     def __len__(self):
         return len(self.subject)
 
+    def order(self, index):
+        """These positions, for `take`: where the recordings are."""
+        return index.to(self.subject.device)
+
     def take(self, index):
-        """1 s blocks of the windows at these positions, by modality, each (len(index), 5, C, rate)."""
+        """1 s blocks of the windows at these positions, by modality, each (len(index), 5, C, rate) on the device."""
         subject, first_second = self.subject[index], self.first_second[index]
         names = self.recordings.blocks
         return {name: self.recordings.take(name, subject, first_second, self.n_seconds) for name in names}

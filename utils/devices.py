@@ -11,11 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from utils import ranks
 from utils.errors import InputError
+
+# Matrix products of Intel's MKL that do not depend on the number of threads; read by the library at its first product
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
 def choose_device(name):
-    """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU."""
+    """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU.
+
+    Of several processes that torchrun has started on a machine, each takes the GPU of its number there.
+    """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(device for device, there in available.items() if there)
@@ -23,6 +30,12 @@ def choose_device(name):
         raise InputError(f"--device {name}: this PyTorch sees no such device; use --device cpu or auto")
     if name == "cpu":
         _keep_freed_memory()
+    if name == "cuda" and ranks.size() > 1:
+        number, n_devices = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= n_devices:
+            raise InputError(f"--nproc-per-node is more than the {n_devices} GPUs of this machine; one process per GPU")
+        torch.cuda.set_device(number)
+        return torch.device("cuda", number)
     return torch.device(name)
 
 

@@ -1,5 +1,6 @@
 """One clear line instead of a traceback."""
 
+import os
 import shlex
 import signal
 import sys
@@ -29,7 +30,8 @@ def run(main):
         name = f"{error.filename}: " if error.filename else ""
         _fail(f"{name}{error.strerror or error}; check the path, its permissions and the free disk space", 2)
     except KeyboardInterrupt:
-        _fail(f"interrupted; to go on from what is complete: python {shlex.join(sys.argv)}", 130)
+        launcher = "torchrun ..." if "TORCHELASTIC_RUN_ID" in os.environ else "python"
+        _fail(f"interrupted; to go on from what is complete: {launcher} {shlex.join(sys.argv)}", 130)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError" and "allocate memory" not in str(error):
             raise

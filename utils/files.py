@@ -56,18 +56,20 @@ def atomic(path):
 
 
 @contextlib.contextmanager
-def only_writer(path):
+def only_writer(path, wait=False):
     """Keep other processes from writing to a file or folder while the block runs.
 
     Parameters
     ----------
     path : path
         The file or folder. The lock beside it ends with the process, however that ends.
+    wait : bool
+        Whether to wait for another process that has it.
 
     Raises
     ------
     InputError
-        If another process has it.
+        If another process has it, and ``wait`` is False.
     """
     path = Path(path)
     if fcntl is None:
@@ -78,7 +80,7 @@ def only_writer(path):
     while True:
         file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 (open as long as the lock is held)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             who = file.read().strip() or "another process"

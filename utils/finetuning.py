@@ -1,5 +1,6 @@
 """Fine-tuning: fuse the pre-trained encoders, train on labels, score the test windows."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from data_prep import open_prepared
 from models import Encoder, FusionModel
 from models.encoder import paper_arguments, paper_width
-from utils import audit, fitting, permutation, recipes, splits
+from utils import audit, fitting, permutation, ranks, recipes, splits
 from utils.batches import FusionWindows, Recordings
 from utils.checkpoints import (
     FORMAT_VERSION,
@@ -62,9 +63,7 @@ def finetune(settings):
     -----
     Writes ``<run-dir>/finetune_<label>[_<variant>]/metrics.json`` and, for each fold, its model and predictions.
     """
-    finetuning = FineTuning(settings)
-    with only_writer(finetuning.folder):
-        finetuning.run()
+    FineTuning(settings).run()
 
 
 class FineTuning:
@@ -72,7 +71,7 @@ class FineTuning:
 
     def __init__(self, settings):
         self.settings = settings
-        self.data = open_prepared(settings.DATA_DIR)
+        self.data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
         self.labels, self.class_names = self.data.labels(settings.LABEL, settings.THRESHOLD)
         self.manifest = splits.load_or_create(settings, self.data)
         self.folds = splits.choose_folds(self.manifest, settings.FOLDS)
@@ -95,23 +94,38 @@ class FineTuning:
             self.labels = permuted_labels(self.labels, settings.SEED)
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
-        self.recordings = Recordings(self.data, self.modalities, settings.PPS_CHANNELS, self.device, settings.FRONT_END)
+        self.recordings = Recordings(
+            self.data, self.modalities, settings.PPS_CHANNELS, self.device, settings.FRONT_END, settings.STREAM
+        )
         self.folder = variant_folder(settings)
 
     def run(self):
         """Run the folds that are missing, then write and print the metrics of all that are there."""
-        for fold in self.folds:
-            if self.settings.RESUME and self._result(fold):
-                print(f"fold {fold.index}: complete")
-            else:
-                self._run_fold(fold)
+        ranks.others_may_start()
+        for fold in ranks.share(self.folds, self._is_complete):
+            with only_writer(self._path(fold).parent):
+                if self._is_complete(fold):
+                    print(f"fold {fold.index}: complete")
+                else:
+                    self._run_fold(fold)
+        ranks.wait()
+        ranks.appear(self._path(fold) for fold in self.folds)
+        with only_writer(self.folder / "metrics.json", wait=True) if ranks.rank() == 0 else contextlib.nullcontext():
+            self._report()
+
+    def _is_complete(self, fold):
+        return self.settings.RESUME and self._result(fold) is not None
+
+    def _report(self):
+        """Put the folds together; rank 0 writes and prints."""
         chosen = {fold.index for fold in self.folds}
         results = [self._result(fold, strict=fold.index in chosen) for fold in self.manifest.folds]
         results = [result for result in results if result]
         extra = {"permutation": self._permutation_test(results)} if self.settings.PERMUTATIONS else {}
-        description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
-        report(self.folder, description, results, self.data, extra)
-        say_next("utils/report.py", "--run-dir", self.settings.RUN_DIR)
+        if ranks.rank() == 0:
+            description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
+            report(self.folder, description, results, self.data, extra)
+            say_next("utils/report.py", "--run-dir", self.settings.RUN_DIR)
 
     # --- what a fold starts from
 
@@ -309,13 +323,17 @@ class FineTuning:
         path = self.folder / "permutations.json"
         identity = {"seed": settings.SEED, "folds": [self._identity(self._checkpoints(fold)) for fold in self.folds]}
         stored = read_json(path, "delete it") if settings.RESUME and path.exists() else {}
-        null = stored["accuracy"] if stored.get("identity") == identity else []
+        null = ranks.gather(stored["accuracy"] if stored.get("identity") == identity else [])[0]
         with Progress(desc="permutations", initial=len(null), total=settings.PERMUTATIONS, unit="run") as progress:
-            while len(null) < settings.PERMUTATIONS:
-                null.append(self._permuted_accuracy(permuted_labels(self.labels, settings.SEED, len(null) + 1)))
-                write_json(path, {"identity": identity, "accuracy": null})
-                progress.update()
-                progress.note(f"permutation {len(null)}: accuracy {null[-1]:.3f}")
+            while len(null) < settings.PERMUTATIONS:  # as many at a time as there are ranks
+                numbers = range(len(null) + 1, min(len(null) + ranks.size(), settings.PERMUTATIONS) + 1)
+                labels = [permuted_labels(self.labels, settings.SEED, number) for number in numbers]
+                null += ranks.each(self._permuted_accuracy, labels)
+                progress.update(len(numbers))
+                if ranks.rank() == 0:
+                    write_json(path, {"identity": identity, "accuracy": null})
+                    for number in numbers:
+                        progress.note(f"permutation {number}: accuracy {null[number - 1]:.3f}")
         chosen = {fold.index for fold in self.folds}
         accuracy = [(r.probability.argmax(axis=1) == r.truth).mean() for r in results if r.fold in chosen]
         return permutation.result(method, "accuracy per window", np.mean(accuracy), null[: settings.PERMUTATIONS])
@@ -332,8 +350,10 @@ class FineTuning:
 
     def _probe(self, labels):
         """Mean accuracy over folds (n_labellings,) of a linear probe of the first encoders' features."""
-        accuracy = []
-        for fold in Progress(self.folds, desc="probing", unit="fold"):
+
+        progress = Progress(desc="probing", total=len(self.folds), unit="fold")
+
+        def probe(fold):
             torch.manual_seed(derive_seed(self.settings.SEED, "finetune", self.settings.LABEL, fold.index))
             model = self._build(self._checkpoints(fold))
             parts = []
@@ -341,5 +361,8 @@ class FineTuning:
                 features = fitting.features(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
                 features = torch.cat(features, dim=1).cpu().numpy()
                 parts.append(permutation.trial_means(windows, features))
-            accuracy.append(permutation.probe_accuracy(*parts, labels, len(self.class_names)))
-        return np.mean(accuracy, axis=0)
+            progress.update()
+            return permutation.probe_accuracy(*parts, labels, len(self.class_names))
+
+        with progress:
+            return np.mean(ranks.each(probe, self.folds), axis=0)

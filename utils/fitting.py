@@ -40,10 +40,11 @@ def fit(model, windows, truth, settings, where, progress=None):
     n, device = len(truth), truth.device
     if n < 2:
         raise InputError(f"{where} has {n} training windows; at least 2 are needed")
-    trained, forward = model, lambda index: model(windows.take(index))
+    trained, forward, arrange = model, lambda index: model(windows.take(index)), windows.order
     if settings.FREEZE:
         frozen = features(model, windows, settings.BATCH_SIZE)
         trained, forward = model.head, lambda index: model.head([feature[index] for feature in frozen])
+        arrange = lambda order: order  # noqa: E731 (the features are on the device)
     optimizer = adam(trained, settings, device)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
     n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
@@ -52,8 +53,9 @@ def fit(model, windows, truth, settings, where, progress=None):
         start, rate = time.perf_counter(), scheduler.get_last_lr()[0]
         trained.train()
         loss_sum, hits = torch.zeros((), device=device), torch.zeros((), device=device)
-        for index in torch.randperm(n, device=device).tensor_split(n_batches):
-            loss, scores = step(forward, optimizer, index, truth[index])
+        order = torch.randperm(n, device=device)
+        for place, index in zip(arrange(order).tensor_split(n_batches), order.tensor_split(n_batches), strict=True):
+            loss, scores = step(forward, optimizer, place, truth[index])
             loss_sum += loss * len(index)
             hits += (scores.argmax(1) == truth[index]).sum()
         scheduler.step()

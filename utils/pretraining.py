@@ -9,15 +9,17 @@ import numpy as np
 import torch
 
 from data_prep import open_prepared
-from models import ContrastiveModel, Encoder
+from models import ContrastiveModel, Encoder, norms
 from models.encoder import paper_arguments, paper_width
+from models.together import MeanGradients
 from utils import front_end as front_ends
-from utils import recipes, splits
+from utils import ranks, recipes, splits
 from utils.batches import ContrastiveBatches, Recordings
 from utils.checkpoints import (
     FORMAT_VERSION,
     SAME_ON_RESUME,
     load_pretrained,
+    load_tensors,
     pretrain_folder,
     pretrain_path,
     save_tensors,
@@ -40,15 +42,17 @@ def pretrain(settings):
     -----
     Writes ``<run-dir>/pretrain_<window>/fold_<k>/checkpoint.pt`` and ``log.jsonl``.
     """
-    name, window, n_folds = variant(settings), settings.WINDOW, 0
-    folder = pretrain_folder(settings.RUN_DIR, window, name)
-    with contextlib.ExitStack() as stack:
-        for training in trainings(settings):
-            if not n_folds:  # all that can be refused has been by now
-                stack.enter_context(only_writer(folder))
+    name, window = variant(settings), settings.WINDOW
+    folder, paths = pretrain_folder(settings.RUN_DIR, window, name), []
+    for training in trainings(settings):
+        with only_writer(training.path.parent) if training.writes else contextlib.nullcontext():
             training.run()
-            n_folds += 1
-    print(f"wrote {folder}: encoders and log.jsonl, folds: {n_folds}")
+        paths.append(training.path)
+    paths = sorted({path for of_rank in ranks.gather(paths) for path in of_rank})
+    if ranks.rank() > 0:
+        return
+    ranks.appear(paths)
+    print(f"wrote {folder}: encoders and log.jsonl, folds: {len(paths)}")
     where = ["--data-dir", settings.DATA_DIR, "--run-dir", settings.RUN_DIR]
     if window == "1s":
         others = [words for key, words in settings.given.items() if key not in ("DATA_DIR", "RUN_DIR")]
@@ -62,7 +66,7 @@ def pretrain(settings):
 
 def trainings(settings):
     """Open the data and the split, fill the settings, and give one `FoldPretraining` after the other."""
-    data = open_prepared(settings.DATA_DIR)
+    data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)
@@ -70,9 +74,23 @@ def trainings(settings):
     _switches(settings)
     device = choose_device(settings.DEVICE)
     set_precision(settings.PRECISION, device)
-    recordings = Recordings(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS, device, settings.FRONT_END)
-    for fold in folds:
-        yield FoldPretraining(settings, data, manifest, fold, recordings, device)
+    modalities = settings.MODALITIES.split("+")
+    recordings = Recordings(data, modalities, settings.PPS_CHANNELS, device, settings.FRONT_END, settings.STREAM)
+    together = settings.PARALLEL == "batch" and ranks.size() > 1
+    training = FoldPretraining(settings, data, manifest, folds[0], recordings, device, together)
+    ranks.others_may_start(alike=together)  # all that can be refused has been by now
+    for fold in folds if together else ranks.share(folds, lambda fold: _is_complete(settings, fold)):
+        if fold is not training.fold:
+            training = FoldPretraining(settings, data, manifest, fold, recordings, device, together)
+        yield training
+
+
+def _is_complete(settings, fold):
+    """Whether nothing is left to do of a fold."""
+    path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
+    if not settings.RESUME or not path.exists():
+        return False
+    return load_tensors(path, "use --no-resume to start again", mmap=True).get("epoch") == settings.EPOCHS
 
 
 def _switches(settings):
@@ -111,27 +129,60 @@ def variant(settings):
 
 
 class FoldPretraining:
-    """Pre-training of one fold, from its first epoch or from its checkpoint to its last epoch."""
+    """Pre-training of one fold, from its first epoch or from its checkpoint to its last epoch.
 
-    def __init__(self, settings, data, manifest, fold, recordings, device):
+    Parameters
+    ----------
+    settings : Settings
+    data : data_prep.Prepared
+    manifest : splits.Manifest
+    fold : splits.Fold
+    recordings : Recordings
+    device : torch.device
+    together : bool
+        Whether all ranks train it together, each with its part of every batch; rank 0 writes.
+    """
+
+    def __init__(self, settings, data, manifest, fold, recordings, device, together=False):
         self.settings, self.data, self.manifest, self.fold, self.device = settings, data, manifest, fold, device
+        self.together, self.writes = together, ranks.rank() == 0 or not together
         self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
         self.rows, self.validation_rows = self._hold_out(fold.train.rows[settings.WINDOW])
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
+        self.own = self._own_part()
         self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
         torch.manual_seed(self._seed("weights"))
         self.model = self._build(recordings).to(device)
+        self.backward = self._over_ranks() if together else torch.Tensor.backward
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
         n_steps, names = self.batches.n_steps, self.model.metric_names
-        self.plan = torch.zeros(n_steps, 2, self.batches.batch_size, dtype=torch.int64, device=device)  # of an epoch
+        shape = (n_steps, 2, self.own.stop - self.own.start)  # of the batches of an epoch
+        self.first = torch.zeros(*shape, self.batches.subjects_per_group, dtype=torch.int64, device=device)
+        self.variants = torch.zeros(shape, dtype=torch.int64, device=device)
         self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step
         self.record = torch.zeros(n_steps, len(names), device=device)  # metrics of each step
-        self.step = CapturedStep(self._step) if device.type == "cuda" and settings.CUDA_GRAPH else self._step
+        captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
+        self.step = CapturedStep(self._step) if captured else self._step
+
+    def _own_part(self):
+        """The items of every batch that this rank computes."""
+        n, n_ranks = self.batches.batch_size, ranks.size() if self.together else 1
+        if n % n_ranks:
+            raise InputError(f"--parallel batch: {n_ranks} processes cannot share batches of {n}; see --batch-size")
+        part = n // n_ranks
+        rank = ranks.rank() if self.together else 0
+        return slice(rank * part, (rank + 1) * part)
+
+    def _over_ranks(self):
+        """Make loss, BatchNorm and gradients those of the whole batch; how to go backward then."""
+        self.model.together = True
+        self.model.encoders = norms.synchronise(self.model.encoders, self.device)  # CM-CA sees the whole batch
+        return MeanGradients(self.model).backward
 
     def run(self):
         """Train the epochs that are missing."""
@@ -168,7 +219,8 @@ class FoldPretraining:
                 self.history.append(entry)
                 loss = f"loss {metrics['loss']:.3f}"
                 accuracy = " ".join(f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses)
-                line = f"epoch {self.epoch}, {loss}, accuracy {accuracy} (chance {1 / self.batches.batch_size:.2f})"
+                chance = f"(chance {1 / self.batches.batch_size:.2f})"
+                line = f"fold {self.fold.index}, epoch {self.epoch}, {loss}, accuracy {accuracy} {chance}"
                 progress.note(line, f"{loss}, acc. {accuracy}")
                 if self._save_is_due():
                     self._save()
@@ -177,6 +229,7 @@ class FoldPretraining:
         """One epoch; its mean metrics, the first values that the host asks for."""
         self.start_epoch()
         for step in range(self.batches.n_steps):
+            self.batches.ready(step)
             self.step()
             progress.update()
             if step % 16 == 15:
@@ -184,18 +237,22 @@ class FoldPretraining:
         return self._means(self.record)
 
     def start_epoch(self):
-        """Set the order of the steps."""
+        """Set the batches of the steps, and this rank's part of them."""
         self.model.train()
-        self.plan.copy_(torch.stack(self.batches.shuffle(), dim=1))
+        first, variants = self.batches.shuffle()
+        self.first.copy_(self.batches.place(first[:, :, self.own]))
+        self.variants.copy_(variants[:, :, self.own])
         self.number.zero_()
+        if self.together:  # the batches are the same on all ranks, noise and dropout are not
+            torch.manual_seed(self._seed((self.epoch, ranks.rank())))
 
     def _step(self):
         """One step. All that it reads and writes is on the device, so that it can be captured."""
-        items, variants = self.plan.index_select(0, self.number)[0]
-        batch = self.batches.draw(items, variants)
+        first, variants = (plan.index_select(0, self.number)[0] for plan in (self.first, self.variants))
+        batch = self.batches.draw(first, variants)
         loss, metrics = self.model(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.backward(loss)
         self.optimizer.step()
         self.record.index_copy_(0, self.number, metrics[None])
         self.number += 1
@@ -205,9 +262,12 @@ class FoldPretraining:
         """Metrics on the training rows that were set aside; keeps a copy of the best weights so far."""
         self.model.eval()
         torch.manual_seed(self._seed("validation"))  # the same batches after every epoch
-        windows, _ = self.validation.shuffle()
-        windows = windows[: max(1, len(windows) // 6)]  # one pass, without augmentation
-        results = [self.model(self.validation.draw(batch, torch.zeros_like(batch)))[1] for batch in windows]
+        first, variants = self.validation.shuffle()
+        first = self.validation.place(first[: max(1, len(first) // 6)])  # one pass, without augmentation
+        results = []
+        for step, windows in enumerate(first):
+            self.validation.ready(step)
+            results.append(self.model(self.validation.draw(windows, torch.zeros_like(variants[step])))[1])
         means = self._means(torch.stack(results))
         if self.best is None or means["loss"] < self.best["loss"]:
             weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -292,6 +352,8 @@ class FoldPretraining:
         return time.perf_counter() - self.saved_at >= 20 * self.saving_seconds
 
     def _save(self):
+        if not self.writes:
+            return
         start = time.perf_counter()
         weights = self.best["weights"] if self.best else self.model.state_dict()
         encoders = {}
@@ -326,6 +388,8 @@ class FoldPretraining:
         self.saving_seconds = self.saved_at - start
 
     def _write_log(self):
+        if not self.writes:
+            return
         write_text(self.path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in self.history))
 
     def _resume(self):

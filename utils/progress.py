@@ -24,8 +24,10 @@ class Progress(tqdm):
 
     FORMAT = "{l_bar}{bar}| {remaining} left, {rate_fmt}{postfix}"  # leaves room for the note in 80 columns
 
+    bars = True  # False where several processes share a terminal
+
     def __init__(self, *args, **kwargs):
-        silent = sys.stderr is None or isinstance(sys.stdout, Silence)
+        silent = sys.stderr is None or isinstance(sys.stdout, Silence) or not self.bars
         disable = True if silent else None  # None: unless standard error is a terminal
         super().__init__(*args, disable=disable, bar_format=self.FORMAT, dynamic_ncols=True, **kwargs)
 

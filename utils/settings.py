@@ -100,6 +100,8 @@ RULES = {
     "DEVICE": _choice("auto", "cpu", "cuda", "mps"),
     "PRECISION": _choice("fp32", "tf32", "bf16"),
     "CUDA_GRAPH": Rule("bool"),
+    "STREAM": Rule("bool", optional=True),
+    "PARALLEL": _choice("folds", "batch"),
     # preparation and synthetic recordings
     "PPS_NORMALISE": _choice("trial", "none"),
     "RAW_FILE": Rule("path"),

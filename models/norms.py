@@ -1,0 +1,115 @@
+"""Normalisation layers whose results on a CPU do not depend on the number of threads, and BatchNorm over several ranks.
+
+PyTorch's kernels add up partial sums of as many parts as there are threads, so that the last bits change with them.
+"""
+
+import torch
+from torch import distributed, nn
+
+
+class _LayerNorm(torch.autograd.Function):
+    """PyTorch's kernels, but for the sums over rows in the gradients of weight and bias."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, eps):
+        y, mean, rstd = torch.native_layer_norm(x, weight.shape, weight, bias, eps)
+        ctx.save_for_backward(x, mean, rstd, weight, bias)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        x, mean, rstd, weight, bias = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        d_x, _, _ = torch.ops.aten.native_layer_norm_backward(
+            gradient, x, weight.shape, mean, rstd, weight, bias, [True, False, False]
+        )
+        gradient = gradient.to(weight.dtype)
+        d_weight = (gradient * ((x - mean) * rstd)).flatten(0, -2).sum(0)
+        return d_x, d_weight, gradient.flatten(0, -2).sum(0), None
+
+
+class LayerNorm(nn.LayerNorm):
+    """`torch.nn.LayerNorm` over the last axis."""
+
+    def forward(self, x):
+        if x.device.type != "cpu" or not torch.is_grad_enabled():
+            return super().forward(x)
+        return _LayerNorm.apply(x, self.weight, self.bias, self.eps)
+
+
+class _BatchNorm(torch.autograd.Function):
+    """Normalisation by the statistics of the batch, with those of all ranks if ``synchronised``."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, eps, synchronised):
+        ctx.synchronised, ctx.dtype = synchronised, x.dtype
+        x = x.to(weight.dtype)
+        ctx.n = len(x) * (distributed.get_world_size() if synchronised else 1)
+        mean = _over_ranks(x.sum(0), synchronised) / ctx.n
+        y = x - mean
+        variance = _over_ranks(y.square().sum(0), synchronised) / ctx.n
+        rstd = (variance + eps).rsqrt()
+        y *= rstd
+        ctx.save_for_backward(y, rstd, weight)
+        ctx.mark_non_differentiable(mean, variance)
+        return torch.addcmul(bias, y, weight).to(ctx.dtype), mean, variance
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient, _mean, _variance):
+        y, rstd, weight = ctx.saved_tensors
+        gradient = gradient.to(weight.dtype)
+        own = torch.stack([gradient.sum(0), (gradient * y).sum(0)])  # gradients of bias and weight
+        mean_bias, mean_weight = _over_ranks(own.clone(), ctx.synchronised) / ctx.n
+        d_x = (gradient - mean_bias).addcmul_(y, mean_weight, value=-1).mul_(rstd * weight)
+        return d_x.to(ctx.dtype), own[1], own[0], None, None
+
+
+def _over_ranks(sums, synchronised):
+    """The sums of all ranks, in place."""
+    if synchronised:
+        distributed.all_reduce(sums)
+    return sums
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d` of (rows, features); after `synchronise` over the rows of all ranks."""
+
+    synchronised = False
+
+    def forward(self, x):
+        """As the library's."""
+        if x.device.type != "cpu" or not self.training:
+            return super().forward(x)
+        n = len(x) * (distributed.get_world_size() if self.synchronised else 1)
+        if n < 2:
+            raise ValueError("BatchNorm needs at least 2 rows in training")
+        y, mean, variance = _BatchNorm.apply(x, self.weight, self.bias, self.eps, self.synchronised)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
+            self.num_batches_tracked += 1
+        return y
+
+
+def synchronise(module, device):
+    """Make every BatchNorm of a module take the statistics of all ranks; each must have as many rows.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    device : torch.device
+        PyTorch's own SyncBatchNorm, which is for GPUs, is taken on CUDA.
+
+    Returns
+    -------
+    torch.nn.Module
+        The module, with parameters and buffers of the same names.
+    """
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    for layer in module.modules():
+        if isinstance(layer, BatchNorm1d):
+            layer.synchronised = True
+    return module
