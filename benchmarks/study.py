@@ -40,17 +40,17 @@ EFFECT = 0.25  # strength of emotion's traces in the signals
 HELD_OUT_EPOCHS = 8  # epochs of pre-training that are followed on held-out data, fold 0
 OTHER_EPOCHS = 6  # of EEGNet and ShallowFBCSPNet
 
-ABLATIONS = {  # pre-trainings beside the whole method: name of the variant, flags
+ablations = {  # pre-trainings beside the whole method: name of the variant, flags
     "no-cmca": ["--no-cmca"],
     "no-group-loss-eeg_no-group-loss-pps": ["--no-group-loss-eeg", "--no-group-loss-pps"],
     "no-augmentation": ["--no-augmentation"],
 }
-PAPER = {"1s": 2, "5s": 4}  # epochs of the paper's recipe, whose 500 are beyond a CPU
-PAPER_SIZES = ["--embed-dim", 64, "--projector-dims", "128,128,128", "--batch-size", 32]
-PAPER_TUNING = ["--lr", 3e-5, "--epochs", 6]  # the paper's 1e-3 learns so few recordings by heart
-FRACTIONS = [0.1, 0.25, 0.5]  # of the labelled trials
+paper_epochs = {"1s": 2, "5s": 4}  # epochs of the paper's recipe, whose 500 are beyond a CPU
+paper_sizes = ["--embed-dim", 64, "--projector-dims", "128,128,128", "--batch-size", 32]
+paper_tuning = ["--lr", 3e-5, "--epochs", 6]  # the paper's 1e-3 learns so few recordings by heart
+fractions = [0.1, 0.25, 0.5]  # of the labelled trials
 
-ROWS = {  # name in the table: (run directory, result)
+results = {  # name in the table: (run directory, result)
     "pre-trained": ("robust", "finetune_arousal"),
     "random weights": ("robust", "finetune_arousal_random"),
     "pre-trained, encoders frozen": ("robust", "finetune_arousal_frozen"),
@@ -71,13 +71,13 @@ ROWS = {  # name in the table: (run directory, result)
     "EEGNet": ("robust", "baseline_arousal_EEGNet"),
     "ShallowFBCSPNet": ("robust", "baseline_arousal_ShallowFBCSPNet"),
 }
-for _fraction in FRACTIONS:
+for _fraction in fractions:
     for _name, _result in (
         ("pre-trained", "finetune_arousal"),
         ("random weights", "finetune_arousal_random"),
         ("LDA, standardised", "baseline_arousal_lda_standardised"),
     ):
-        ROWS[f"{_name}, {_fraction:.0%} of labels"] = ("robust", f"{_result}_labels-{_fraction:g}")
+        results[f"{_name}, {_fraction:.0%} of labels"] = ("robust", f"{_result}_labels-{_fraction:g}")
 
 
 def main():
@@ -134,26 +134,26 @@ def run_cell(settings, data_format, split, seed):
     where = {name: ("--data-dir", data, "--run-dir", cell / name, "--seed", seed) for name in ("robust", "paper")}
     folds = ("--split", split, "--n-folds", settings.N_FOLDS)
     tune = "Fine_tuning/fine_tuning.py"
-    for window, epochs in PAPER.items():
+    for window, epochs in paper_epochs.items():
         main_script = f"main_pretrain_{window}.py"
-        for flags in ([], *ABLATIONS.values()):
+        for flags in ([], *ablations.values()):
             script(main_script, *where["robust"], *folds, "--recipe", "robust", *flags)
         filters = ("--lr", 1e-12, "--epochs", 1, "--tag", "filters")
         script(main_script, *where["robust"], *folds, "--recipe", "robust", *filters)
-        script(main_script, *where["paper"], *folds, "--epochs", epochs, *PAPER_SIZES)
+        script(main_script, *where["paper"], *folds, "--epochs", epochs, *paper_sizes)
     for flags in ([], ["--init", "random"], ["--freeze"]):
         script(tune, *where["robust"], *flags)
     for flags in (("--modalities", "eeg"), ("--modalities", "pps"), ("--resolutions", "5s"), ("--resolutions", "1s")):
         script(tune, *where["robust"], *flags)
-    for variant in (*ABLATIONS, "filters"):
+    for variant in (*ablations, "filters"):
         script(tune, *where["robust"], "--pretrain-variant", variant)
     for init in ("pretrained", "random"):
-        script(tune, *where["paper"], "--init", init, *PAPER_TUNING)
-        for fraction in FRACTIONS:
+        script(tune, *where["paper"], "--init", init, *paper_tuning)
+        for fraction in fractions:
             script(tune, *where["robust"], "--init", init, "--label-fraction", fraction)
     for standardise in ("none", "subject"):
         script("Fine_tuning/baseline.py", *where["robust"], "--models", "logistic,lda", "--standardise", standardise)
-    for fraction in FRACTIONS:
+    for fraction in fractions:
         flags = ("--models", "lda", "--standardise", "subject", "--label-fraction", fraction)
         script("Fine_tuning/baseline.py", *where["robust"], *flags)
     other_networks.run(data, cell / "robust", seed, settings.OTHER_EPOCHS)
@@ -168,7 +168,7 @@ def run_cell(settings, data_format, split, seed):
 def follow(settings, data, cell, seed):
     """Pre-train fold 0 of both recipes at 5 s, and look at its held-out windows after every epoch."""
     results = {}
-    for recipe, extra in (("robust", []), ("paper", PAPER_SIZES)):
+    for recipe, extra in (("robust", []), ("paper", paper_sizes)):
         flags = [
             "--data-dir",
             data,
@@ -282,7 +282,7 @@ def grouped(held_out):
 
 def load(cell, row):
     """``metrics.json`` of a row of the table, or None if it was not run."""
-    folder, name = ROWS[row]
+    folder, name = results[row]
     path = cell / folder / name / "metrics.json"
     return json.loads(path.read_text()) if path.exists() else None
 
@@ -298,7 +298,7 @@ def make_table(cells):
     for column in columns:
         own = {seed: cell for (*key, seed), cell in cells.items() if tuple(key) == column}
         values, found = {}, []
-        for row in ROWS:
+        for row in results:
             runs = [load(cell, row) for cell in own.values()]
             if None in runs:
                 continue
@@ -338,9 +338,9 @@ def label_curve(cells):
     for panel, column in zip(axes[0], columns, strict=True):
         own = [cell for key, cell in cells.items() if key[:2] == column]
         for number, name in enumerate(("pre-trained", "random weights", "LDA, standardised")):
-            names = [f"{name}, {fraction:.0%} of labels" for fraction in FRACTIONS] + [name]
+            names = [f"{name}, {fraction:.0%} of labels" for fraction in fractions] + [name]
             values = np.array([[load(cell, row)["accuracy"]["mean"] for cell in own] for row in names])
-            x = 100 * np.array([*FRACTIONS, 1])
+            x = 100 * np.array([*fractions, 1])
             panel.plot(x, values.mean(1), figures.LINES[number], marker=figures.MARKERS[number], label=name)
             panel.fill_between(x, values.min(1), values.max(1), alpha=0.15)
         panel.set_title(", ".join(column), fontsize=10)
