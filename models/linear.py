@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 MIN = 200_000
+NARROW = 16  # times as many inputs as outputs: oneDNN then adds up in as many parts as there are threads
 _HAS_ONEDNN = (
     platform.machine().lower() in ("x86_64", "amd64")
     and torch.backends.mkldnn.is_available()
@@ -45,6 +46,7 @@ def linear(x, weight, bias=None):
         or torch.is_autocast_enabled("cpu")
         or torch.compiler.is_compiling()
         or weight.numel() < MIN
+        or weight.shape[1] > NARROW * weight.shape[0]
     )
     return F.linear(x, weight, bias) if plain else _OneDNNLinear.apply(x, weight, bias)
 

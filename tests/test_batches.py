@@ -21,6 +21,7 @@ def numbered(prepared):
     return recordings, data
 
 
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="copies to a GPU")
 WINDOWS = (0, 5, 12, 17, 24, 29, 36)
 
 
@@ -133,13 +134,15 @@ def test_fusion_windows(numbered):
 
 
 @pytest.mark.parametrize("positives", ["stimulus", "augmentation"])
-def test_streamed_windows_are_the_resident_ones(prepared, positives):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+def test_streamed_windows_are_the_resident_ones(prepared, positives, device):
     """More steps than the buffer holds, so that its halves are filled again and again."""
     data = open_prepared(prepared)
     drawn = {}
     for stream in (False, True):
-        recordings = Recordings(data, ("eeg", "pps"), ["zEMG", "GSR"], torch.device("cpu"), stream)
-        batches = ContrastiveBatches(recordings, torch.arange(4), torch.tensor(WINDOWS * 3), 5, 2, 2, positives)
+        recordings = Recordings(data, ("eeg", "pps"), ["zEMG", "GSR"], torch.device(device), stream)
+        items = torch.arange(4, device=device), torch.tensor(WINDOWS * 3, device=device)
+        batches = ContrastiveBatches(recordings, *items, 5, 2, 2, positives)
         torch.manual_seed(0)
         for _ in range(2):  # epochs
             first, variants = batches.shuffle()

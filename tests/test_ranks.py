@@ -232,16 +232,17 @@ def test_loss_and_gradients_are_those_of_the_whole_batch(tmp_path, n_ranks, grou
 # --- what makes the bytes the same
 
 
-def test_bytes_do_not_depend_on_the_number_of_threads():
-    """At the paper's sizes, where PyTorch's own normalisation and MKL's products do depend on it."""
+@pytest.mark.parametrize(("n_samples", "embed_dim"), [(128, 128), (640, 8)])
+def test_bytes_do_not_depend_on_the_number_of_threads(n_samples, embed_dim):
+    """PyTorch's own normalisation, MKL's products and, with many inputs and few outputs, oneDNN's depend on it."""
     threads, states = torch.get_num_threads(), []
     try:
         for n in (1, 2, 3):
             torch.set_num_threads(n)
             torch.manual_seed(0)
-            encoders = {"eeg": Encoder(32, 128, 128, 2, 0.2), "pps": Encoder(1, 128, 128)}
+            encoders = {"eeg": Encoder(32, n_samples, embed_dim, 2, 0.2), "pps": Encoder(1, n_samples, embed_dim)}
             model = ContrastiveModel(encoders, 0.1)
-            model({name: torch.randn(2, 8, 2, c, 128) for name, c in (("eeg", 32), ("pps", 1))})[0].backward()
+            model({name: torch.randn(2, 8, 2, c, n_samples) for name, c in (("eeg", 32), ("pps", 1))})[0].backward()
             states.append([p.grad for p in model.parameters()])
     finally:
         torch.set_num_threads(threads)

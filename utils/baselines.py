@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from data_prep import open_prepared
 from utils import audit, ranks, recipes, splits
@@ -115,8 +116,9 @@ def evaluate_fold(name, fold, features, labels, settings):
     if len(classes) == 1:
         probability[:, classes[0]] = 1  # nothing to tell apart in training
     else:
-        model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
-        probability[:, model.classes_] = model.predict_proba(x_test)
+        with threadpool_limits(1):  # the last bits depend on it, and the models are small
+            model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
+            probability[:, model.classes_] = model.predict_proba(x_test)
     counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
     return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, time.perf_counter() - start)
 
