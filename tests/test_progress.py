@@ -126,10 +126,10 @@ def test_one_bar_with_rate_time_left_loss_and_accuracy(tmp_path, prepared, pretr
     assert re.match(r"\|.*\| 00:00 left, +[\d.]+(step/s|s/step), loss [\d.]+, acc. EEG [\d.]+ PPS 0\.\d\d\b", last), (
         shown
     )
-    assert "epoch 1," not in shown
+    assert "epoch 1, loss" not in shown
     assert on_a_terminal("main_pretrain_1s.py", *flags, "--epochs", 3, "--quiet") == ""
     outcome = run("main_pretrain_1s.py", *flags, "--epochs", 4)
-    assert re.search(r"^epoch 4, loss [\d.]+, accuracy EEG [\d.]+ PPS [\d.]+ \(chance", outcome.out, re.MULTILINE)
+    assert re.search(r"^fold 0, epoch 4, loss [\d.]+, accuracy EEG [\d.]+ PPS [\d.]+ \(chance", outcome.out, re.MULTILINE)
     assert outcome.err == ""
 
 

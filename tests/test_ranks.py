@@ -58,7 +58,7 @@ def test_folds_of_any_number_of_processes_are_the_same(tmp_path, prepared, pretr
     rest = outcome(torchrun(2, *pretraining(prepared, tmp_path, "--epochs", 1)))
     assert rest.status == 0, rest.err
     assert rest.out.count("complete, 1 epochs") == 2
-    assert rest.out.count("encoders of 4 folds are in") == 1
+    assert rest.out.count("encoders and log.jsonl, folds: 4") == 1
     assert (tmp_path / "pretrain_1s" / "fold_02" / "checkpoint.pt").stat().st_mtime_ns == before
     assert checkpoints(tmp_path) == checkpoints(pretrained)
     assert not list(tmp_path.rglob(".*"))
@@ -144,7 +144,7 @@ def test_torchrun_restarts_what_was_killed(tmp_path, prepared, undisturbed):
     kill_a_rank(tmp_path, 0, process)
     restarted = outcome(process)
     assert restarted.status == 0, restarted.err
-    assert "encoders of 2 folds are in" in restarted.out
+    assert "encoders and log.jsonl, folds: 2" in restarted.out
     assert checkpoints(tmp_path) == undisturbed
     assert not list(tmp_path.rglob(".*"))
 
