@@ -1,6 +1,7 @@
 """EEGNet and ShallowFBCSPNet, from braindecode, on the same manifest: what people would use instead."""
 
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from utils.settings import Settings
 try:
     from braindecode.models import EEGNetv4, ShallowFBCSPNet
 
-    NETWORKS = {"EEGNet": EEGNetv4, "ShallowFBCSPNet": ShallowFBCSPNet}
+    NETWORKS = {"EEGNet": EEGNetv4, "ShallowFBCSPNet": partial(ShallowFBCSPNet, final_conv_length="auto")}
 except ImportError:  # not needed for anything else
     NETWORKS = {}
 

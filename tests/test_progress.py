@@ -129,7 +129,8 @@ def test_one_bar_with_rate_time_left_loss_and_accuracy(tmp_path, prepared, pretr
     assert "epoch 1, loss" not in shown
     assert on_a_terminal("main_pretrain_1s.py", *flags, "--epochs", 3, "--quiet") == ""
     outcome = run("main_pretrain_1s.py", *flags, "--epochs", 4)
-    assert re.search(r"^fold 0, epoch 4, loss [\d.]+, accuracy EEG [\d.]+ PPS [\d.]+ \(chance", outcome.out, re.MULTILINE)
+    line = r"^fold 0, epoch 4, loss [\d.]+, accuracy EEG [\d.]+ PPS [\d.]+ \(chance"
+    assert re.search(line, outcome.out, re.MULTILINE)
     assert outcome.err == ""
 
 

@@ -115,9 +115,7 @@ def report(folder, description, results, data, extra=None):
     """
     summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
     if summary["transductive"]:
-        summary["audit_in_words"].append(
-            "test people's signals were standardised with all of their own, without labels"
-        )
+        summary["audit_in_words"].append("test people's signals were standardised with their own, unlabelled")
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
     print_summary(summary)
