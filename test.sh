@@ -4,4 +4,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . .ci/venv.sh requirements-dev.txt
 "$python" -m ruff check --quiet .
-"$python" -m pytest -q "$@"
+# as many processes as cores, of one thread each
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} "$python" -m pytest -q -n auto "$@"

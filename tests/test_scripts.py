@@ -164,7 +164,13 @@ def test_random_weights_need_no_pretraining(tmp_path, prepared):
     model = load_tensors(tmp_path / "finetune_arousal_random" / "fold_00" / "model.pt", "")
     assert model["encoders"]["eeg"]["1s"]["embed_dim"] == 8
     assert model["encoders"]["pps"]["5s"] == dict(
-        n_channels=2, n_samples=640, embed_dim=12, prompt_tokens=0, input_dropout=0.0, projector_dims=[1024, 2048, 4096]
+        n_channels=2,
+        n_samples=640,
+        embed_dim=12,
+        prompt_tokens=0,
+        input_dropout=0.0,
+        projector_dims=[1024, 2048, 4096],
+        block_samples=None,
     )
     assert model["channels"]["pps"] == ["GSR", "hEOG"]
 

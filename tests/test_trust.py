@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -158,7 +159,8 @@ def test_baseline_with_one_class_in_training():
         splits.Part(np.array([0]), {"5s": np.array([2, 3])}),
     )
     features = np.random.default_rng(0).standard_normal((1, 2, 2, 3))
-    result = baselines.evaluate_fold("lda", fold, features, np.array([[1, 0]]))
+    settings = SimpleNamespace(LABEL_FRACTION=1, SEED=0, STANDARDISE="none")
+    result = baselines.evaluate_fold("lda", fold, features, np.array([[1, 0]]), settings)
     assert result.probability.argmax(axis=1).tolist() == [1, 1]
 
 

@@ -22,7 +22,7 @@ import utils.errors
 from utils.errors import InputError
 from utils.progress import Progress, Silence
 
-PATIENCE = datetime.timedelta(days=60)  # a rank waits for the others' folds
+PATIENCE = datetime.timedelta(days=50)  # a rank waits for the others' folds
 SECONDS_TO_APPEAR = 90  # a network file system shows another machine's files after a minute at most
 LOST = "another process of this job has ended; the same command goes on from what is complete"
 
