@@ -33,6 +33,7 @@ OUT_DIR = "runs/study"  # recordings, run directories, tables and figures
 SEEDS = [1, 2, 3]  # of recordings, splits and weights; the recipe was chosen on others (benchmarks/RESULTS.md)
 FORMATS = ["deap", "dreamer"]  # data sets to imitate
 SPLITS = ["trial", "subject"]  # honest splits
+NOISE_SPLITS = ["window", "trial"]  # splits on which to try ratings that have nothing to do with the signals (deap)
 SUBJECTS = 8  # people
 TRIALS = 12  # stimuli of 60 s
 N_FOLDS = 3  # of every split
@@ -88,7 +89,9 @@ def main():
         for split in settings.SPLITS:
             for seed in settings.SEEDS:
                 cells[data_format, split, seed] = run_cell(settings, data_format, split, seed)
+    noise = {split: [run_noise(settings, split, seed) for seed in settings.SEEDS] for split in settings.NOISE_SPLITS}
     table, comparisons = make_table(cells)
+    table += noise_table(noise)
     held_out = {
         " ".join(map(str, key)): json.loads((cell / "held_out.json").read_text()) for key, cell in cells.items()
     }
@@ -121,15 +124,54 @@ def script(path, *flags):
         sys.argv = argv
 
 
-def run_cell(settings, data_format, split, seed):
-    """Everything on one data set, split and seed; returns its folder."""
-    raw, data = (settings.OUT_DIR / f"{data_format}_{seed}{suffix}" for suffix in ("_raw", ""))
+def prepare(settings, data_format, seed, *flags):
+    """A prepared folder of simulated recordings."""
+    name = "_".join([data_format, *(flag.strip("-") for flag in flags), str(seed)])
+    raw, data = settings.OUT_DIR / f"{name}_raw", settings.OUT_DIR / name
     if not data.exists():
         if not raw.exists():
             sizes = ("--subjects", settings.SUBJECTS, "--trials", settings.TRIALS, "--effect", settings.EFFECT)
-            script("data_prep/make_synthetic.py", "--format", data_format, "--out-dir", raw, "--seed", seed, *sizes)
+            made = ("--format", data_format, "--out-dir", raw, "--seed", seed)
+            script("data_prep/make_synthetic.py", *made, *sizes, *flags)
         source = ("--raw-dir", raw) if data_format == "deap" else ("--raw-file", raw / "DREAMER.mat")
         script(f"data_prep/prepare_{data_format}.py", *source, "--out-dir", data)
+    return data
+
+
+def run_noise(settings, split, seed):
+    """The robust recipe and the nearest neighbour where there is nothing to find; the run directory."""
+    data, run_dir = prepare(settings, "deap", seed, "--null"), settings.OUT_DIR / f"deap_null_{split}_{seed}"
+    where = ("--data-dir", data, "--run-dir", run_dir, "--seed", seed)
+    for window in paper_epochs:
+        folds = ("--split", split, "--n-folds", settings.N_FOLDS)
+        script(f"main_pretrain_{window}.py", *where, *folds, "--recipe", "robust")
+    script("Fine_tuning/fine_tuning.py", *where)
+    script("Fine_tuning/fine_tuning.py", *where, "--init", "random")
+    script("Fine_tuning/baseline.py", *where, "--models", "nearest,lda")
+    return run_dir
+
+
+def noise_table(noise):
+    """Markdown table of accuracies on ratings that are noise, mean ± standard deviation over seeds."""
+    names = {
+        "pre-trained": "finetune_arousal",
+        "random weights": "finetune_arousal_random",
+        "nearest neighbour": "baseline_arousal_nearest",
+        "LDA": "baseline_arousal_lda",
+    }
+    lines = ["| noise, deap | majority | " + " | ".join(names) + " |", "|" + " --- |" * (2 + len(names))]
+    for split, run_dirs in noise.items():
+        found = {n: [json.loads((d / n / "metrics.json").read_text()) for d in run_dirs] for n in names.values()}
+        majority = [run["majority"] for run in found["finetune_arousal"]]
+        means = [[run["accuracy"]["mean"] for run in runs] for runs in found.values()]
+        cells = [f"{np.mean(values):.3f} ± {np.std(values):.3f}" for values in (majority, *means)]
+        lines.append(f"| `{split}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n\n"
+
+
+def run_cell(settings, data_format, split, seed):
+    """Everything on one data set, split and seed; returns its folder."""
+    data = prepare(settings, data_format, seed)
     cell = settings.OUT_DIR / f"{data_format}_{split}_{seed}"
     where = {name: ("--data-dir", data, "--run-dir", cell / name, "--seed", seed) for name in ("robust", "paper")}
     folds = ("--split", split, "--n-folds", settings.N_FOLDS)

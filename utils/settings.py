@@ -126,6 +126,7 @@ RULES = {
     # benchmarks
     "FORMATS": Rule("names", ("deap", "dreamer")),
     "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
+    "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "HELD_OUT_EPOCHS": _count(1),
     "OTHER_EPOCHS": _count(1),
     "CHANNELS": _count(1),
