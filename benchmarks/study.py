@@ -79,6 +79,20 @@ for _fraction in fractions:
         ("LDA, standardised", "baseline_arousal_lda_standardised"),
     ):
         results[f"{_name}, {_fraction:.0%} of labels"] = ("robust", f"{_result}_labels-{_fraction:g}")
+results |= {
+    "random weights, EEG only": ("robust", "finetune_arousal_eeg_random"),
+    "pre-trained, EEG only, 25% of labels": ("robust", "finetune_arousal_eeg_labels-0.25"),
+    "random weights, EEG only, 25% of labels": ("robust", "finetune_arousal_eeg_random_labels-0.25"),
+}
+
+
+def reference(row):
+    """The row that a row is compared with: pre-trained, of the same signals and labels."""
+    what, _, how = row.partition(", ")
+    if what == "pre-trained":
+        return None if row == what or "of labels" in how else what
+    same = [f"pre-trained, {how}", f"pre-trained, {how.rpartition(', ')[2]}"]
+    return next((name for name in same if name in results), "pre-trained")
 
 
 def main():
@@ -187,6 +201,8 @@ def run_cell(settings, data_format, split, seed):
         script(tune, *where["robust"], *flags)
     for flags in (("--modalities", "eeg"), ("--modalities", "pps"), ("--resolutions", "5s"), ("--resolutions", "1s")):
         script(tune, *where["robust"], *flags)
+    for flags in (["--init", "random"], ["--label-fraction", 0.25], ["--init", "random", "--label-fraction", 0.25]):
+        script(tune, *where["robust"], "--modalities", "eeg", *flags)
     for variant in (*ablations, "filters"):
         script(tune, *where["robust"], "--pretrain-variant", variant)
     for init in ("pretrained", "random"):
@@ -330,10 +346,11 @@ def load(cell, row):
 
 
 def make_table(cells):
-    """Markdown table of accuracies, and p-values of the row "pre-trained" against every other.
+    """Markdown table of accuracies, with differences and p-values.
 
-    Accuracy per window, mean ± standard deviation over seeds. p: Wilcoxon's signed-rank test over people of all seeds
-    (`utils/compare_runs.py`), Holm's correction over the rows of a column.
+    Accuracy per window, mean ± standard deviation over seeds; then how much better the pre-trained row of the same
+    signals and labels is, and p: Wilcoxon's signed-rank test over people of all seeds (`utils/compare_runs.py`), with
+    Holm's correction over the rows of a column.
     """
     columns = list(dict.fromkeys(key[:2] for key in cells))
     rows, comparisons = {}, {}
@@ -354,10 +371,9 @@ def make_table(cells):
         majority = [load(cell, "pre-trained")["majority"] for cell in own.values()]
         rows.setdefault("majority class", {})[column] = f"{np.mean(majority):.3f} ± {np.std(majority):.3f}"
         for row in values:
-            fraction = row.rpartition(", ")[2]
-            first = f"pre-trained, {fraction}" if "of labels" in row else "pre-trained"
-            if row != first:
-                found.append(compare_runs.compare({"name": row}, values[first], values[row]) | {"against": row})
+            first = reference(row)
+            if first:
+                found.append(compare_runs.compare({"name": first}, values[first], values[row]) | {"against": row})
         for entry, p in zip(found, compare_runs.holm([entry["p"] for entry in found]), strict=True):
             mark = "**" if p < 0.05 else ""
             sign = f"{entry['difference']:+.3f}"
