@@ -70,6 +70,26 @@ def test_filters_find_what_people_share():
     np.testing.assert_array_equal(shared_filters(np.zeros((3, 5, 4)), 4), np.eye(4, dtype=np.float32))
 
 
+def test_filters_leave_gains_of_electrodes_out():
+    """What moves all bands of an electrode alike weighs less, even if people seem to share it; what does not, stays."""
+    rng = np.random.default_rng(3)
+    n_electrodes, n_bands = 6, 4
+    x = rng.standard_normal((8, 100, n_electrodes, n_bands))
+    gain, tilt = rng.standard_normal((2, 100))  # of the first electrode and of the second, shared
+    x[:, :, 0] += gain[None, :, None]
+    x[:, :, 1] += tilt[None, :, None] * np.array([1, -1, 1, -1])
+    windows = x.reshape(8, 100, -1)
+
+    def kept(pattern, filters):
+        return np.linalg.norm(pattern.ravel() @ filters)
+
+    gains, tilts = np.zeros((2, n_electrodes, n_bands))
+    gains[0], tilts[1] = 0.5, [0.5, -0.5, 0.5, -0.5]
+    blind, aware = shared_filters(windows, 4), shared_filters(windows, 4, n_electrodes)
+    assert kept(gains, blind) == pytest.approx(kept(tilts, blind), rel=0.2)
+    assert kept(gains, aware) < 0.6 * kept(tilts, aware)
+
+
 def test_filters_act_on_every_block():
     torch.manual_seed(0)
     encoder = Encoder(3, 10, embed_dim=8, projector_dims=(4, 4, 4), block_samples=2).eval()
@@ -172,5 +192,5 @@ def test_filters_of_a_fold(robust, prepared):
     mask[trained, :, :10] = True
     x = recordings.standardised(mask).blocks["eeg"].numpy()[trained][:, :, :10]
     windows = x.reshape(len(trained), 4 * 2, 5, -1).mean(axis=2)
-    expected = shared_filters(windows, entry["settings"]["SUBJECTS_PER_GROUP"])
+    expected = shared_filters(windows, entry["settings"]["SUBJECTS_PER_GROUP"], data.eeg.shape[3])
     np.testing.assert_allclose(entry["encoders"]["eeg"]["weights"]["filters"].numpy(), expected, atol=1e-4)

@@ -13,6 +13,7 @@ SMALLEST = 1e-6  # power and deviation of a signal that does not change
 SLOW = ("mean", "slope", "deviation", "step")  # what matters in slow signals, besides their bands
 CLIP = 5.0  # standard deviations: what is further out is an artefact
 SHRINKAGE = 0.1  # of the covariance inside a moment, towards a multiple of the identity
+GAIN = 1.0  # variance of an electrode's gain, in units of its features' own variance
 
 
 def log_band_power(x, rate, bands):
@@ -102,7 +103,7 @@ def standardise(features, training):
     return np.stack(people).astype(np.float32)
 
 
-def shared_filters(windows, group_size):
+def shared_filters(windows, group_size, n_electrodes=None):
     """Linear filters that keep what different people have in common at the same moments of the stimuli.
 
     Directions in which the mean over people varies most between moments, in units of how people differ at one moment
@@ -115,6 +116,10 @@ def shared_filters(windows, group_size):
         The same moments for all.
     group_size : int
         People in a group, for the reliability (Spearman-Brown).
+    n_electrodes : int, optional
+        Of an EEG, whose features are (electrodes, bands). An electrode's gain differs from trial to trial (it dries, it
+        moves) and shifts the logarithms of all its bands alike, so such shifts count as what people do not share: as
+        if every electrode of every window had been scaled at random.
 
     Returns
     -------
@@ -130,6 +135,9 @@ def shared_filters(windows, group_size):
     between = np.cov(mean, rowvar=False, bias=True).reshape(width, width)
     apart = (windows - mean).reshape(-1, width)
     within = apart.T @ apart / (n_moments * (n_people - 1))
+    if n_electrodes:
+        n_bands = width // n_electrodes
+        within += GAIN * np.kron(np.eye(n_electrodes), np.ones((n_bands, n_bands)))
     level = np.trace(within) / width
     if level < SMALLEST:
         return identity

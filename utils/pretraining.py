@@ -338,7 +338,8 @@ class FoldPretraining:
         grid = torch.cartesian_prod(subjects, first_seconds)
         blocks = recordings.take(modality, *grid.T, self.n_seconds)  # (people * moments, seconds, C, features)
         windows = blocks.mean(1).flatten(1).unflatten(0, (len(subjects), -1)).cpu().numpy()
-        return torch.from_numpy(front_ends.shared_filters(windows, self.settings.SUBJECTS_PER_GROUP))
+        n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
+        return torch.from_numpy(front_ends.shared_filters(windows, self.settings.SUBJECTS_PER_GROUP, n_electrodes))
 
     def _seed(self, part):
         return derive_seed(self.settings.SEED, self.settings.WINDOW, self.fold.index, part)
