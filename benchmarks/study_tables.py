@@ -1,0 +1,187 @@
+"""Tables and figures of study.py."""
+
+import json
+
+import numpy as np
+
+from utils import compare_runs, figures
+
+fractions = [0.1, 0.25, 0.5]  # of the labelled trials, beside all of them
+results = {  # name in the table: (run directory, result)
+    "pre-trained": ("robust", "finetune_arousal"),
+    "random weights": ("robust", "finetune_arousal_random"),
+    "pre-trained, encoders frozen": ("robust", "finetune_arousal_frozen"),
+    "pre-trained, EEG only": ("robust", "finetune_arousal_eeg"),
+    "pre-trained, PPS only": ("robust", "finetune_arousal_pps"),
+    "pre-trained, 5 s only": ("robust", "finetune_arousal_5s"),
+    "pre-trained, 1 s only": ("robust", "finetune_arousal_1s"),
+    "pre-trained without CM-CA": ("robust", "finetune_arousal_no-cmca"),
+    "pre-trained without LS-TCL": ("robust", "finetune_arousal_no-group-loss-eeg_no-group-loss-pps"),
+    "pre-trained without augmentation": ("robust", "finetune_arousal_no-augmentation"),
+    "shared filters alone, not trained": ("robust", "finetune_arousal_filters"),
+    "recipe paper (short), pre-trained": ("paper", "finetune_arousal"),
+    "recipe paper (short), random weights": ("paper", "finetune_arousal_random"),
+    "logistic regression": ("robust", "baseline_arousal_logistic"),
+    "LDA": ("robust", "baseline_arousal_lda"),
+    "logistic regression, standardised": ("robust", "baseline_arousal_logistic_standardised"),
+    "LDA, standardised": ("robust", "baseline_arousal_lda_standardised"),
+    "LDA, standardised, EEG only": ("robust", "baseline_arousal_lda_eeg_standardised"),
+    "LDA, standardised, PPS only": ("robust", "baseline_arousal_lda_pps_standardised"),
+    "EEGNet": ("robust", "baseline_arousal_EEGNet"),
+    "ShallowFBCSPNet": ("robust", "baseline_arousal_ShallowFBCSPNet"),
+}
+for _fraction in fractions:
+    for _name, _result in (
+        ("pre-trained", "finetune_arousal"),
+        ("random weights", "finetune_arousal_random"),
+        ("LDA, standardised", "baseline_arousal_lda_standardised"),
+    ):
+        results[f"{_name}, {_fraction:.0%} of labels"] = ("robust", f"{_result}_labels-{_fraction:g}")
+results |= {
+    "random weights, EEG only": ("robust", "finetune_arousal_eeg_random"),
+    "pre-trained, EEG only, 25% of labels": ("robust", "finetune_arousal_eeg_labels-0.25"),
+    "random weights, EEG only, 25% of labels": ("robust", "finetune_arousal_eeg_random_labels-0.25"),
+}
+
+
+def reference(row):
+    """The row that a row is compared with: pre-trained, of the same signals and labels."""
+    what, _, how = row.partition(", ")
+    if what == "pre-trained":
+        return None if row == what or "of labels" in how else what
+    same = [f"pre-trained, {how}", f"pre-trained, {how.rpartition(', ')[2]}"]
+    return next((name for name in same if name in results), "pre-trained")
+
+
+def make_table(cells):
+    """Markdown table of accuracies, with differences and p-values.
+
+    Accuracy per window, mean ± standard deviation over seeds; then how much better the pre-trained row of the same
+    signals and labels is, and p: Wilcoxon's signed-rank test over people of all seeds (`utils/compare_runs.py`), with
+    Holm's correction over the rows of a column.
+    """
+    columns = list(dict.fromkeys(key[:2] for key in cells))
+    rows, comparisons = {}, {}
+    for column in columns:
+        own = {seed: cell for (*key, seed), cell in cells.items() if tuple(key) == column}
+        values, found = {}, []
+        for row in results:
+            runs = [load(cell, row) for cell in own.values()]
+            if None in runs:
+                continue
+            means = [run["accuracy"]["mean"] for run in runs]
+            rows.setdefault(row, {})[column] = f"{np.mean(means):.3f} ± {np.std(means):.3f}"
+            values[row] = {}
+            for seed, run in zip(own, runs, strict=True):
+                values[row] |= {
+                    f"{seed} {who}": v for who, v in compare_runs.scores(run, "accuracy", "subjects").items()
+                }
+        majority = [load(cell, "pre-trained")["majority"] for cell in own.values()]
+        rows.setdefault("majority class", {})[column] = f"{np.mean(majority):.3f} ± {np.std(majority):.3f}"
+        for row in values:
+            first = reference(row)
+            if first:
+                found.append(compare_runs.compare({"name": first}, values[first], values[row]) | {"against": row})
+        for entry, p in zip(found, compare_runs.holm([entry["p"] for entry in found]), strict=True):
+            mark = "**" if p < 0.05 else ""
+            sign = f"{entry['difference']:+.3f}"
+            rows[entry["against"]][column] += f"; {mark}{sign}, p {p:.2g}{mark}"
+            entry["p_holm"] = p
+        comparisons[" ".join(column)] = found
+    header = "| | " + " | ".join(f"{name}, `{split}`" for name, split in columns) + " |"
+    lines = [header, "|" + " --- |" * (1 + len(columns))]
+    for row, by_column in rows.items():
+        lines.append(f"| {row} | " + " | ".join(by_column.get(column, "") for column in columns) + " |")
+    return "\n".join(lines) + "\n\n", comparisons
+
+
+def load(cell, row):
+    """``metrics.json`` of a row of the table, or None if it was not run."""
+    folder, name = results[row]
+    path = cell / folder / name / "metrics.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def noise_table(noise):
+    """Markdown table of accuracies on ratings that are noise, mean ± standard deviation over seeds."""
+    names = {
+        "pre-trained": "finetune_arousal",
+        "random weights": "finetune_arousal_random",
+        "nearest neighbour": "baseline_arousal_nearest",
+        "LDA": "baseline_arousal_lda",
+    }
+    lines = ["| noise, deap | majority | " + " | ".join(names) + " |", "|" + " --- |" * (2 + len(names))]
+    for split, run_dirs in noise.items():
+        found = {n: [json.loads((d / n / "metrics.json").read_text()) for d in run_dirs] for n in names.values()}
+        majority = [run["majority"] for run in found["finetune_arousal"]]
+        means = [[run["accuracy"]["mean"] for run in runs] for runs in found.values()]
+        cells = [f"{np.mean(values):.3f} ± {np.std(values):.3f}" for values in (majority, *means)]
+        lines.append(f"| `{split}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n\n"
+
+
+def held_out_table(held_out):
+    """Markdown: retrieval before training, at its best epoch and after the last one, mean over seeds."""
+    lines = ["| data, split | recipe | signal | chance | untrained | best epoch | last epoch | in training, last |"]
+    lines.append("|" + " --- |" * 8)
+    for cell, by_recipe in grouped(held_out).items():
+        for recipe in ("robust", "paper"):
+            runs = [run[recipe] for run in by_recipe]
+            for signal in ("eeg", "pps", "cross"):
+                curve = np.mean([[epoch[signal] for epoch in run] for run in runs], axis=0)
+                seen = [run[-1]["training"].get(signal) for run in runs]
+                seen = "" if seen[0] is None else f"{np.mean(seen):.3f}"
+                best = int(curve.argmax())
+                chance = np.mean([run[0]["chance"] for run in runs])
+                cells = [f"{chance:.3f}", f"{curve[0]:.3f}", f"{curve[best]:.3f} ({best})", f"{curve[-1]:.3f}", seen]
+                lines.append(f"| {cell} | {recipe} | {signal} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def grouped(held_out):
+    """Seeds of one data set and split together."""
+    cells = {}
+    for name, value in held_out.items():
+        cells.setdefault(name.rpartition(" ")[0], []).append(value)
+    return cells
+
+
+def label_curve(cells):
+    """Accuracy over the fraction of labelled trials, for each data set and split."""
+    columns = list(dict.fromkeys(key[:2] for key in cells))
+    figure, axes = figures.plt.subplots(
+        1, len(columns), figsize=(3.2 * len(columns), 3), sharey=True, layout="constrained", squeeze=False
+    )
+    for panel, column in zip(axes[0], columns, strict=True):
+        own = [cell for key, cell in cells.items() if key[:2] == column]
+        for number, name in enumerate(("pre-trained", "random weights", "LDA, standardised")):
+            names = [f"{name}, {fraction:.0%} of labels" for fraction in fractions] + [name]
+            values = np.array([[load(cell, row)["accuracy"]["mean"] for cell in own] for row in names])
+            x = 100 * np.array([*fractions, 1])
+            panel.plot(x, values.mean(1), figures.LINES[number], marker=figures.MARKERS[number], label=name)
+            panel.fill_between(x, values.min(1), values.max(1), alpha=0.15)
+        panel.set_title(", ".join(column), fontsize=10)
+        panel.set_xlabel("labelled training trials, %")
+    axes[0, 0].set_ylabel("accuracy per 5 s window")
+    axes[0, -1].legend(fontsize=8)
+    return figure
+
+
+def held_out_curve(held_out):
+    """Top-1 retrieval on held-out data by epoch, for each data set and split; robust recipe solid, paper's dashed."""
+    cells = grouped(held_out)
+    figure, axes = figures.plt.subplots(
+        1, len(cells), figsize=(3.2 * len(cells), 3), sharey=True, layout="constrained", squeeze=False
+    )
+    for panel, (name, runs) in zip(axes[0], cells.items(), strict=True):
+        for line, recipe in zip(figures.LINES, ("robust", "paper"), strict=False):
+            for colour, marker, signal in zip(figures.COLOURS, figures.MARKERS, ("eeg", "pps", "cross"), strict=False):
+                curve = np.mean([[epoch[signal] for epoch in run[recipe]] for run in runs], axis=0)
+                label = f"{signal}, {recipe}"
+                panel.plot(curve, line, color=colour, marker=marker, markersize=4, label=label)
+        panel.axhline(np.mean([run["robust"][0]["chance"] for run in runs]), color="black", linewidth=1, linestyle=":")
+        panel.set_title(name.replace(" ", ", "), fontsize=10)
+        panel.set_xlabel("epoch of pre-training")
+    axes[0, 0].set_ylabel("top-1 on held-out moments")
+    axes[0, -1].legend(fontsize=7)
+    return figure

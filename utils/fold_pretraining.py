@@ -1,0 +1,331 @@
+"""Pre-training of one fold: its batches and networks, the epochs, the checkpoint."""
+
+import json
+import time
+
+import numpy as np
+import torch
+
+from models import ContrastiveModel, Encoder, norms
+from models.encoder import paper_arguments, paper_width
+from models.together import MeanGradients
+from utils import front_end as front_ends
+from utils import ranks, splits
+from utils.batches import ContrastiveBatches
+from utils.checkpoints import (
+    FORMAT_VERSION,
+    SAME_ON_RESUME,
+    load_pretrained,
+    pretrain_path,
+    save_tensors,
+)
+from utils.devices import CapturedStep, adam, derive_seed, provenance
+from utils.errors import InputError
+from utils.files import write_text
+from utils.progress import Progress
+
+
+def switches(settings):
+    """The terms of the loss that the modalities allow: (modalities with a group loss, whether CM-CA is on)."""
+    modalities = settings.MODALITIES.split("+")
+    group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
+    align = settings.CMCA and len(modalities) == 2
+    if not group_losses and not align:
+        raise InputError("no loss is left: leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
+    return group_losses, align
+
+
+def variant(settings):
+    """Name of the options that are not the default, for the folder: variants sit side by side in a run directory."""
+    parts = [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
+    for name in ("GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"):
+        parts += [] if getattr(settings, name) else ["no-" + name.lower().replace("_", "-")]
+    parts += ["augmentation"] if settings.POSITIVES == "augmentation" else []
+    parts += [settings.TAG] if settings.TAG else []
+    return "_".join(parts)
+
+
+class FoldPretraining:
+    """Pre-training of one fold, from its first epoch or from its checkpoint to its last epoch.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : data_prep.Prepared
+    manifest : splits.Manifest
+    fold : splits.Fold
+    recordings : Recordings
+    device : torch.device
+    together : bool
+        Whether all ranks train it together, each with its part of every batch; rank 0 writes.
+    """
+
+    def __init__(self, settings, data, manifest, fold, recordings, device, together=False):
+        self.settings, self.data, self.manifest, self.fold, self.device = settings, data, manifest, fold, device
+        self.together, self.writes = together, ranks.rank() == 0 or not together
+        self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
+        self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
+        self.rows, self.validation_rows = self._hold_out(fold.train.rows[settings.WINDOW])
+        seconds = splits.training_seconds(fold, data.eeg.shape[:3])
+        recordings = recordings.standardised(seconds)
+        self.batches = self._batches(recordings, self.rows)
+        self.own = self._own_part()
+        self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
+        torch.manual_seed(self._seed("weights"))
+        self.model = self._build(recordings).to(device)
+        self.backward = self._over_ranks() if together else torch.Tensor.backward
+        self.optimizer = adam(self.model, settings, device)
+        self.epoch, self.history, self.best = 0, [], None
+        self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
+        n_steps, names = self.batches.n_steps, self.model.metric_names
+        shape = (n_steps, 2, self.own.stop - self.own.start)  # of the batches of an epoch
+        self.first = torch.zeros(*shape, self.batches.subjects_per_group, dtype=torch.int64, device=device)
+        self.variants = torch.zeros(shape, dtype=torch.int64, device=device)
+        self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step
+        self.record = torch.zeros(n_steps, len(names), device=device)  # metrics of each step
+        captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
+        self.step = CapturedStep(self._step) if captured else self._step
+
+    def _own_part(self):
+        """The items of every batch that this rank computes."""
+        n, n_ranks = self.batches.batch_size, ranks.size() if self.together else 1
+        if n % n_ranks:
+            raise InputError(f"--parallel batch: {n_ranks} processes cannot share batches of {n}; see --batch-size")
+        part = n // n_ranks
+        rank = ranks.rank() if self.together else 0
+        return slice(rank * part, (rank + 1) * part)
+
+    def _over_ranks(self):
+        """Make loss, BatchNorm and gradients those of the whole batch; how to go backward then."""
+        self.model.together = True
+        self.model.encoders = norms.synchronise(self.model.encoders, self.device)  # CM-CA sees the whole batch
+        return MeanGradients(self.model).backward
+
+    def run(self):
+        """Train the epochs that are missing."""
+        settings = self.settings
+        if settings.RESUME and self.path.exists():
+            self._resume()
+        self._write_log()
+        if self.epoch == settings.EPOCHS and (self.epoch or self.path.exists()):
+            print(f"fold {self.fold.index}: complete, {self.epoch} epochs")
+            return
+        if settings.EPOCHS == 0:
+            self._save()
+            return
+        n_steps = self.batches.n_steps
+        print(
+            f"fold {self.fold.index}: {len(self.rows)} windows of {settings.WINDOW} x {len(self.batches.subjects)} "
+            f"subjects, {n_steps} batches of {self.batches.batch_size}, epochs {self.epoch + 1} to {settings.EPOCHS}"
+        )
+        progress = Progress(
+            desc=f"{settings.WINDOW} fold {self.fold.index}",
+            initial=self.epoch * n_steps,
+            total=settings.EPOCHS * n_steps,
+            unit="step",
+        )
+        with progress:
+            while self.epoch < settings.EPOCHS:
+                start = time.perf_counter()
+                torch.manual_seed(self._seed(self.epoch))  # an epoch's randomness depends on its number alone
+                metrics = self._train_epoch(progress)
+                if self.validation is not None:
+                    metrics |= self._validate()
+                self.epoch += 1
+                entry = {"epoch": self.epoch, **metrics, "steps": n_steps, "seconds": time.perf_counter() - start}
+                self.history.append(entry)
+                loss = f"loss {metrics['loss']:.3f}"
+                accuracy = " ".join(f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses)
+                chance = f"(chance {1 / self.batches.batch_size:.2f})"
+                line = f"fold {self.fold.index}, epoch {self.epoch}, {loss}, accuracy {accuracy} {chance}"
+                progress.note(line, f"{loss}, acc. {accuracy}")
+                if self._save_is_due():
+                    self._save()
+
+    def _train_epoch(self, progress):
+        """One epoch; its mean metrics, the first values that the host asks for."""
+        self.start_epoch()
+        for step in range(self.batches.n_steps):
+            self.batches.ready(step)
+            self.step()
+            progress.update()
+            if step % 16 == 15:
+                self.batches.recordings.release()
+        return self._means(self.record)
+
+    def start_epoch(self):
+        """Set the batches of the steps, and this rank's part of them."""
+        self.model.train()
+        first, variants = self.batches.shuffle()
+        self.first.copy_(self.batches.place(first[:, :, self.own]))
+        self.variants.copy_(variants[:, :, self.own])
+        self.number.zero_()
+        if self.together:  # the batches are the same on all ranks, noise and dropout are not
+            torch.manual_seed(self._seed((self.epoch, ranks.rank())))
+
+    def _step(self):
+        """One step. All that it reads and writes is on the device, so that it can be captured."""
+        first, variants = (plan.index_select(0, self.number)[0] for plan in (self.first, self.variants))
+        batch = self.batches.draw(first, variants)
+        loss, metrics = self.model(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.backward(loss)
+        self.optimizer.step()
+        self.record.index_copy_(0, self.number, metrics[None])
+        self.number += 1
+
+    @torch.no_grad()
+    def _validate(self):
+        """Metrics on the training rows that were set aside; keeps a copy of the best weights so far."""
+        self.model.eval()
+        torch.manual_seed(self._seed("validation"))  # the same batches after every epoch
+        first, variants = self.validation.shuffle()
+        first = self.validation.place(first[: max(1, len(first) // 6)])  # one pass, without augmentation
+        results = []
+        for step, windows in enumerate(first):
+            self.validation.ready(step)
+            results.append(self.model(self.validation.draw(windows, torch.zeros_like(variants[step])))[1])
+        means = self._means(torch.stack(results))
+        if self.best is None or means["loss"] < self.best["loss"]:
+            weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self.best = {"epoch": self.epoch + 1, "loss": means["loss"], "weights": weights}
+        return {f"validation_{name}": value for name, value in means.items()}
+
+    def _means(self, record):
+        """Mean of each metric over the steps (steps, metrics); a loss that is not finite ends the run."""
+        values = record.double().cpu().numpy()
+        broken = ~np.isfinite(values).all(axis=1)
+        if broken.any():
+            kept = f"the checkpoint of epoch {self.history[-1]['epoch']}" if self.path.exists() else "no checkpoint yet"
+            raise InputError(
+                f"fold {self.fold.index}: the loss is not finite at epoch {self.epoch + 1}, step {broken.argmax() + 1} "
+                f"({kept} in {self.path.parent}); lower --lr or look for strange values in the recordings"
+            )
+        return dict(zip(self.model.metric_names, values.mean(axis=0).tolist(), strict=True))
+
+    def _hold_out(self, rows):
+        """Training rows, and those set aside for KEEP = "best": whole trials, unless windows are split."""
+        settings = self.settings
+        if settings.KEEP == "last":
+            return rows, rows[:0]
+        per_trial = self.data.eeg.shape[2] // self.n_seconds
+        units = rows if self.manifest.split in ("window", "authors") else rows // per_trial
+        distinct = np.unique(units)
+        n = max(1, round(settings.VALIDATION_FRACTION * len(distinct)))
+        if len(distinct) < 2:
+            raise InputError(f"--keep best sets training trials aside, but fold {self.fold.index} has only one")
+        rng = np.random.default_rng(derive_seed(settings.SEED, self.fold.index, "validation"))
+        held_out = np.isin(units, rng.permutation(distinct)[:n])
+        return rows[~held_out], rows[held_out]
+
+    def _batches(self, recordings, rows):
+        settings, subjects = self.settings, self.fold.train.subjects
+        per_trial = self.data.eeg.shape[2] // self.n_seconds
+        first_seconds = rows // per_trial * self.data.eeg.shape[2] + rows % per_trial * self.n_seconds
+        batches = ContrastiveBatches(
+            recordings,
+            torch.from_numpy(subjects).to(self.device),
+            torch.from_numpy(first_seconds).to(self.device),
+            self.n_seconds,
+            settings.BATCH_SIZE,
+            settings.SUBJECTS_PER_GROUP,
+            settings.POSITIVES,
+            settings.AUGMENTATION,
+        )
+        if batches.n_items < 2:
+            raise InputError(f"fold {self.fold.index} has a single window, which has no other to be told from")
+        return batches
+
+    def _build(self, recordings):
+        settings, encoders = self.settings, {}
+        embed_dim = settings.EMBED_DIM or paper_width(self.n_seconds * self.data.rate)
+        for name in recordings.blocks:
+            block = front_ends.block_width(settings.FRONT_END, self.data.rate, name)
+            arguments = paper_arguments(name, recordings.n_channels(name), self.n_seconds * block, embed_dim)
+            arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
+            encoders[name] = Encoder(**arguments, projector_dims=settings.PROJECTOR_DIMS)
+            if settings.FRONT_END == "bandpower" and settings.EPOCHS:
+                encoders[name].filters.copy_(self._shared_filters(recordings, name))
+        bf16 = self.settings.PRECISION == "bf16"
+        return ContrastiveModel(encoders, self.settings.TEMPERATURE, *switches(self.settings), bf16)
+
+    def _shared_filters(self, recordings, modality):
+        """The front end's filters, from the training rows of all training subjects."""
+        subjects, first_seconds = self.batches.subjects, self.batches.first_seconds
+        grid = torch.cartesian_prod(subjects, first_seconds)
+        blocks = recordings.take(modality, *grid.T, self.n_seconds)  # (people * moments, seconds, C, features)
+        windows = blocks.mean(1).flatten(1).unflatten(0, (len(subjects), -1)).cpu().numpy()
+        n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
+        return torch.from_numpy(front_ends.shared_filters(windows, self.settings.SUBJECTS_PER_GROUP, n_electrodes))
+
+    def _seed(self, part):
+        return derive_seed(self.settings.SEED, self.settings.WINDOW, self.fold.index, part)
+
+    def _save_is_due(self):
+        """After the last epoch, and every SAVE_EVERY epochs or as often as costs 5 % of the time."""
+        if self.epoch == self.settings.EPOCHS:
+            return True
+        if self.settings.SAVE_EVERY is not None:
+            return self.epoch % self.settings.SAVE_EVERY == 0
+        return time.perf_counter() - self.saved_at >= 20 * self.saving_seconds
+
+    def _save(self):
+        if not self.writes:
+            return
+        start = time.perf_counter()
+        weights = self.best["weights"] if self.best else self.model.state_dict()
+        encoders = {}
+        for name, encoder in self.model.encoders.items():
+            prefix = f"encoders.{name}."
+            own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+            encoders[name] = {"arguments": encoder.arguments, "weights": own}
+        subjects, rows = (self.fold.train.subjects, self.rows) if self.epoch else (np.zeros(0, int), np.zeros(0, int))
+        checkpoint = {
+            "format_version": FORMAT_VERSION,
+            "stage": "pretrain",
+            "window": self.settings.WINDOW,
+            "fold": self.fold.index,
+            "epoch": self.epoch,
+            "kept_epoch": self.best["epoch"] if self.best else self.epoch,
+            "manifest_hash": self.manifest.hash,
+            "dataset_checksum": self.data.checksum,
+            "settings": self.settings.as_dict(),
+            "provenance": provenance(self.device),
+            "encoders": encoders,  # the weights to use
+            "trained_on": {"subjects": torch.from_numpy(subjects), "rows": torch.from_numpy(rows)},
+            "history": self.history,
+            "training": {  # the state to go on from
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "best": self.best,
+            },
+        }
+        save_tensors(self.path, checkpoint)
+        self._write_log()
+        self.saved_at = time.perf_counter()
+        self.saving_seconds = self.saved_at - start
+
+    def _write_log(self):
+        if not self.writes:
+            return
+        write_text(self.path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in self.history))
+
+    def _resume(self):
+        """Take up the checkpoint's state."""
+        settings, path = self.settings, self.path
+        remedy = "use --no-resume to start again, or another --run-dir"
+        checkpoint = load_pretrained(path, settings.WINDOW, self.manifest, remedy)
+        for name in SAME_ON_RESUME:
+            before, now = checkpoint["settings"].get(name), settings.as_dict()[name]
+            if before != now:
+                raise InputError(f"{path} was made with {name} = {before}, not {now}; {remedy}")
+        if checkpoint["epoch"] > settings.EPOCHS:
+            raise InputError(f"{path} has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}; {remedy}")
+        try:
+            training = checkpoint["training"]
+            self.model.load_state_dict(training["model"])
+            self.optimizer.load_state_dict(training["optimizer"])
+            self.best = training["best"]
+            self.epoch, self.history = checkpoint["epoch"], checkpoint["history"]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+            raise InputError(f"{path} does not hold the state of this training; {remedy}") from None
