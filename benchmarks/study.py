@@ -28,7 +28,8 @@ FORMATS = ["deap", "dreamer"]  # data sets to imitate
 SPLITS = ["trial", "subject"]  # honest splits
 NOISE_SPLITS = ["window", "trial"]  # splits on which to try ratings that have nothing to do with the signals (deap)
 SUBJECTS = 8  # people
-TRIALS = 12  # stimuli of 60 s
+TRIALS = 12  # stimuli
+SECONDS = 60  # length of a stimulus
 N_FOLDS = 3  # of every split
 EFFECT = 0.25  # strength of emotion's traces in the signals
 HELD_OUT_EPOCHS = 8  # epochs of pre-training that are followed on held-out data, fold 0
@@ -95,8 +96,8 @@ def prepare(settings, data_format, seed, *flags):
     raw, data = settings.OUT_DIR / f"{name}_raw", settings.OUT_DIR / name
     if not data.exists():
         if not raw.exists():
-            sizes = ("--subjects", settings.SUBJECTS, "--trials", settings.TRIALS, "--effect", settings.EFFECT)
-            made = ("--format", data_format, "--out-dir", raw, "--seed", seed)
+            sizes = ("--subjects", settings.SUBJECTS, "--trials", settings.TRIALS, "--seconds", settings.SECONDS)
+            made = ("--format", data_format, "--out-dir", raw, "--seed", seed, "--effect", settings.EFFECT)
             script("data_prep/make_synthetic.py", *made, *sizes, *flags)
         source = ("--raw-dir", raw) if data_format == "deap" else ("--raw-file", raw / "DREAMER.mat")
         script(f"data_prep/prepare_{data_format}.py", *source, "--out-dir", data)
