@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 MIN = 200_000
 NARROW = 16  # times as many inputs as outputs: oneDNN then adds up in as many parts as there are threads
+FEW = 16  # rows of a product; MKL on AMD's processors then adds up in an order that depends on the number of threads
 _HAS_ONEDNN = (
     platform.machine().lower() in ("x86_64", "amd64")
     and torch.backends.mkldnn.is_available()
@@ -39,16 +40,23 @@ class _OneDNNLinear(torch.autograd.Function):
 
 def linear(x, weight, bias=None):
     """`torch.nn.functional.linear`, faster in single precision on x86 processors, the same elsewhere."""
+    mixed = x.device.type != "cpu" or x.dtype != weight.dtype or torch.is_autocast_enabled("cpu")
     plain = (
         not _HAS_ONEDNN
-        or x.device.type != "cpu"
-        or not x.dtype == weight.dtype == torch.float32
-        or torch.is_autocast_enabled("cpu")
+        or mixed
+        or x.dtype != torch.float32
         or torch.compiler.is_compiling()
         or weight.numel() < MIN
         or weight.shape[1] > NARROW * weight.shape[0]
     )
-    return F.linear(x, weight, bias) if plain else _OneDNNLinear.apply(x, weight, bias)
+    if not plain:
+        return _OneDNNLinear.apply(x, weight, bias)
+    if mixed or min(x.shape[:-1].numel(), len(weight)) > FEW:  # the rows of the result, and of its gradient
+        return F.linear(x, weight, bias)
+    rows, columns = x.reshape(-1, x.shape[-1]), weight.t()
+    y = torch.bmm(rows.expand(2, -1, -1), columns.expand(2, -1, -1))[0]  # in a batch of two the order is fixed
+    y = y.view(*x.shape[:-1], len(weight))
+    return y if bias is None else y + bias
 
 
 class Linear(nn.Linear):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.linear import Linear
+from models.linear import Linear, linear
 from models.norms import BatchNorm1d
 
 
@@ -36,7 +36,7 @@ def group_nt_xent(z, tau):
         raise ValueError(f"group_nt_xent needs two groups of equal size, not {len(z)} rows")
     n = len(z) // 2
     z = F.normalize(z, dim=1)
-    similarity = z @ z.T / tau  # (2B, 2B)
+    similarity = linear(z, z) / tau  # (2B, 2B)
     own = torch.arange(n, device=z.device)
     accuracy = (similarity[:n, n:].argmax(1) == own).to(z.dtype).mean()
     similarity = similarity.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), float("-inf"))
