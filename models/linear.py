@@ -1,4 +1,5 @@
-"""A linear layer that takes the faster of two libraries on x86 processors."""
+"""A linear layer that takes the faster of two libraries on x86 processors, and sums up in an order that does not depend
+on the number of threads."""
 
 import platform
 
