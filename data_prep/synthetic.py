@@ -174,11 +174,13 @@ class Trial:
         Length of the stimulus.
     effect : float
         Strength of all traces of arousal and valence in the signals.
+    drift : float
+        Deviation in uS by which the level of skin conductance wanders within a minute, whatever is felt.
     """
 
-    def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0):
+    def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0, drift=0.0):
         self.rng, self.person, self.stimulus = rng, person, stimulus
-        self.rest_seconds, self.total = rest_seconds, rest_seconds + seconds
+        self.rest_seconds, self.total, self.drift = rest_seconds, rest_seconds + seconds, drift
         n_rest, n = int(rest_seconds * LATENT_RATE), int(seconds * LATENT_RATE)
         course = effect * stimulus.courses[:, :n] * person.gains[:, None]
         self.latents = np.concatenate([np.zeros((2, n_rest)), course], axis=1)
@@ -244,7 +246,7 @@ class Trial:
         return out
 
     def skin_conductance(self, rate):
-        """GSR in uS: a level that integrates arousal, and responses that come more often with it."""
+        """GSR in uS: a level that integrates arousal and may drift, and responses that come more often with arousal."""
         arousal = self._course(0, rate, delay=2.0)
         level = np.cumsum(arousal - 0.1) / rate * 0.06
         events = self.rng.uniform(size=len(arousal)) < (0.04 + 0.16 / (1 + np.exp(-4 * arousal))) / rate
@@ -252,7 +254,10 @@ class Trial:
         times = np.arange(int(20 * rate)) / rate
         response = np.exp(-times / 4) - np.exp(-times / 0.75)  # rises in 1.5 s, falls in 4 s
         responses = signal.fftconvolve(heights, response)[: len(arousal)]
-        return 5 + level + responses + 0.005 * self.rng.standard_normal(len(arousal))
+        out = 5 + level + responses + 0.005 * self.rng.standard_normal(len(arousal))
+        if self.drift:
+            out += self.drift * np.cumsum(self.rng.standard_normal(len(out))) / np.sqrt(60 * rate)
+        return out
 
     def pulse(self, rate):
         """Plethysmograph: a pulse wave per heart beat, smaller when vessels narrow with arousal."""

@@ -113,6 +113,19 @@ def test_emotions_drive_the_body(people):
     assert correlation(beats_per_minute(pps["plethysmograph"], 128), arousal) > 0.8
 
 
+def test_drift_of_skin_conductance():
+    """It wanders by so much within a minute, around what it would have been."""
+    stimulus, person = synthetic.make_stimuli(0, 1, 60)[0], synthetic.make_person(0, 0, deap.EEG_CHANNELS)
+
+    def conductance(number, drift):
+        trial = synthetic.Trial(np.random.default_rng(number), person, stimulus, 0, 60, drift=drift)
+        return trial.skin_conductance(128)
+
+    ends = [conductance(number, 0.3)[-1] - conductance(number, 0.0)[-1] for number in range(200)]
+    assert np.std(ends) == pytest.approx(0.3, rel=0.15)
+    assert abs(np.mean(ends)) < 0.1
+
+
 def beats_per_minute(signal, rate):
     spectrum = np.abs(np.fft.rfft(signal - signal.mean(-1, keepdims=True), 16 * signal.shape[-1]))
     frequencies = np.fft.rfftfreq(16 * signal.shape[-1], 1 / rate)

@@ -113,6 +113,7 @@ RULES = {
     "TRIALS": _count(1),
     "SECONDS": _count(1),
     "EFFECT": Rule("float", least=0, most=2),
+    "GSR_DRIFT": Rule("float", least=0, most=100),
     "NULL": Rule("bool"),
     # report, prediction, features
     "MODEL": Rule("path"),
