@@ -50,16 +50,19 @@ class Attention(nn.Module):
         rows = x.flatten(0, 1) if prompt is None else torch.cat([x.flatten(0, 1), prompt])
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         qkv = linear(rows, self.qkv.weight, bias).unflatten(1, (3, N_HEADS, -1))  # (B T + P, 3, heads, E / heads)
-        q, k, v = qkv[: n_windows * n_tokens].unflatten(0, (n_windows, n_tokens)).permute(2, 0, 3, 1, 4)
+        own, shared = qkv.split([n_windows * n_tokens, len(qkv) - n_windows * n_tokens])
+        q, k, v = (
+            own.unflatten(0, (n_windows, n_tokens)).permute(2, 0, 3, 1, 4).contiguous()
+        )  # (B, heads, T, E / heads)
         if prompt is not None:  # their keys and values, computed once
-            _, *shared = qkv[n_windows * n_tokens :].permute(1, 2, 0, 3)  # each (heads, P, E / heads)
+            _, *shared = shared.permute(1, 2, 0, 3)  # each (heads, P, E / heads)
             shared = [s.expand(n_windows, -1, -1, -1) for s in shared]
             if shared[0].requires_grad:
                 for s in shared:  # the sum over windows of a slice depends on the number of threads, that of a copy not
                     s.register_hook(torch.Tensor.contiguous)
             k, v = (torch.cat([own, s], 2) for own, s in zip((k, v), shared, strict=True))
         # a fused kernel for so few tokens takes ten times as long on a CPU (benchmarks/RESULTS.md)
-        weights = (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1)  # (B, heads, T, T + P)
+        weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, T, T + P)
         return self.proj((weights @ v).transpose(1, 2).flatten(2))
 
 
@@ -86,9 +89,9 @@ class Block(nn.Module):
     def forward(self, x):
         """Tokens (B, T, embed_dim) to tokens of the same shape."""
         prompt = None if self.prompt is None else self.norm1(self.prompt[0])
-        x = x + self.scale1 * self.attention(self.norm1(x), prompt)
-        hidden = self.fc1(self.norm2(x)).relu()
-        return x + self.scale2 * self.fc2(hidden).relu()
+        x = torch.addcmul(x, self.scale1, self.attention(self.norm1(x), prompt))
+        hidden = self.fc1(self.norm2(x), relu=True)
+        return torch.addcmul(x, self.scale2, self.fc2(hidden, relu=True))
 
 
 class Encoder(nn.Module):

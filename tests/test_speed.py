@@ -25,17 +25,28 @@ SETTINGS = SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3)
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("shape", "dtype"), [((7, 12), "float32"), ((5, 3, 12), "float32"), ((7, 12), "float64")])
+@pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear_is_the_librarys(shape, dtype, bias):
+@pytest.mark.parametrize(
+    ("shape", "n_outputs", "dtype"),
+    [
+        ((7, 12), 9, "float32"),
+        ((5, 3, 12), 9, "float32"),
+        ((7, 12), 9, "float64"),
+        ((32, 500), 450, "float32"),  # large enough for oneDNN: few rows
+        ((20, 10, 500), 450, "float32"),  # and many
+    ],
+)
+def test_linear_is_the_librarys(shape, n_outputs, dtype, bias, relu):
     torch.manual_seed(0)
-    tensors = [torch.randn(shape), torch.randn(9, 12), torch.randn(9)][: 3 if bias else 2]
+    tensors = [torch.randn(shape), torch.randn(n_outputs, shape[-1]), torch.randn(n_outputs)][: 3 if bias else 2]
     ours, theirs = ([t.to(getattr(torch, dtype)).requires_grad_() for t in tensors] for _ in range(2))
-    for function, values in ((linear, ours), (F.linear, theirs)):
-        function(*values).sin().sum().backward()
+    results = [linear(*ours, relu=relu), F.linear(*theirs).relu() if relu else F.linear(*theirs)]
+    torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)
+    for y in results:
+        (y / 10).square().sum().backward()
     for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a.grad, b.grad)
-    torch.testing.assert_close(linear(*ours), F.linear(*theirs))
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-3, rtol=1e-3)
 
 
 def test_linear_leaves_frozen_weights_alone():
