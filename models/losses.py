@@ -66,7 +66,7 @@ class CrossModalAlignment(nn.Module):
 
     def forward(self, eeg, pps, tau):
         """Loss (scalar) of pooled features ``eeg`` and ``pps``, each (2 * B, feature_dim), at temperature ``tau``."""
-        eeg, pps = self.norm(self.linear(eeg)), self.norm(self.linear(pps))
+        eeg, pps = (self.norm(x) for x in self.linear(torch.cat([eeg, pps])).chunk(2))  # BatchNorm sees one at a time
         n = len(eeg) // 2
         mixed_1, _ = group_nt_xent(torch.cat([pps[:n], eeg[n:]]), tau)
         mixed_2, _ = group_nt_xent(torch.cat([eeg[:n], pps[n:]]), tau)

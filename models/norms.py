@@ -45,10 +45,9 @@ class _BatchNorm(torch.autograd.Function):
     def forward(ctx, x, weight, bias, eps, synchronised):
         ctx.synchronised, ctx.dtype = synchronised, x.dtype
         x = x.to(weight.dtype)
-        ctx.n = len(x) * (distributed.get_world_size() if synchronised else 1)
-        mean = _over_ranks(x.sum(0), synchronised) / ctx.n
+        mean = _over_ranks(x.mean(0), synchronised)
         y = x - mean
-        variance = _over_ranks(y.square().sum(0), synchronised) / ctx.n
+        variance = _over_ranks(y.square().mean(0), synchronised)
         rstd = (variance + eps).rsqrt()
         y *= rstd
         ctx.save_for_backward(y, rstd, weight)
@@ -61,16 +60,17 @@ class _BatchNorm(torch.autograd.Function):
         y, rstd, weight = ctx.saved_tensors
         gradient = gradient.to(weight.dtype)
         own = torch.stack([gradient.sum(0), (gradient * y).sum(0)])  # gradients of bias and weight
-        mean_bias, mean_weight = _over_ranks(own.clone(), ctx.synchronised) / ctx.n
-        d_x = (gradient - mean_bias).addcmul_(y, mean_weight, value=-1).mul_(rstd * weight)
+        mean = _over_ranks(own / len(y), ctx.synchronised)
+        d_x = (gradient - mean[0]).addcmul_(y, mean[1], value=-1).mul_(rstd * weight)
         return d_x.to(ctx.dtype), own[1], own[0], None, None
 
 
-def _over_ranks(sums, synchronised):
-    """The sums of all ranks, in place."""
+def _over_ranks(mean, synchronised):
+    """The mean over all ranks, which have as many rows each; in place."""
     if synchronised:
-        distributed.all_reduce(sums)
-    return sums
+        distributed.all_reduce(mean)
+        mean /= distributed.get_world_size()
+    return mean
 
 
 class BatchNorm1d(nn.BatchNorm1d):
