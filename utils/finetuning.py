@@ -9,31 +9,22 @@ import numpy as np
 import torch
 
 from data_prep import open_prepared
-from models import Encoder, FusionModel
-from models.encoder import paper_arguments, paper_width
 from utils import audit, fitting, permutation, ranks, recipes, splits
 from utils.batches import FusionWindows, Recordings
 from utils.checkpoints import (
     FORMAT_VERSION,
-    SAME_ON_RESUME,
-    load_pretrained,
     load_tensors,
-    pretrain_path,
     save_tensors,
 )
 from utils.devices import choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
 from utils.files import finish_first, only_writer, read_json, write_json, write_text
-from utils.front_end import block_width
+from utils.first_encoders import FirstEncoders
 from utils.permutation import permuted_labels
 from utils.progress import Progress, say_next
 from utils.results import FoldResult, describe, report
 
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
-RESULT_DEPENDS_ON = (
-    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "LABEL_FRACTION", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE"),
-    *("PPS_CHANNELS", "FRONT_END", "SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
-)
 
 
 def variant_folder(settings):
@@ -78,13 +69,7 @@ class FineTuning:
         self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
         if settings.PPS_CHANNELS:
             settings.PPS_CHANNELS = self.data.pps_names(settings.PPS_CHANNELS)
-        for fold in self.folds:  # a missing checkpoint shows now, not after hours of work
-            for resolution, checkpoint in self._checkpoints(fold).items():
-                settings.PPS_CHANNELS = checkpoint["settings"]["PPS_CHANNELS"]
-                settings.FRONT_END = checkpoint["settings"]["FRONT_END"]
-                settings.RECIPE = settings.RECIPE or checkpoint["settings"]["RECIPE"]
-                embed_dim = checkpoint["encoders"][self.modalities[0]]["arguments"]["embed_dim"]
-                setattr(settings, f"EMBED_DIM_{resolution.upper()}", embed_dim)
+        self.first = FirstEncoders(settings, self.data, self.manifest, self.folds)
         settings.RECIPE = settings.RECIPE or "paper"
         recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
         if settings.EPOCHS < 1:
@@ -127,93 +112,12 @@ class FineTuning:
             report(self.folder, description, results, self.data, extra)
             say_next("utils/report.py", "--run-dir", self.settings.RUN_DIR)
 
-    # --- what a fold starts from
-
-    def _checkpoints(self, fold):
-        """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
-        checkpoints = {}
-        for resolution in self.resolutions:
-            path = self._pretrained(resolution, fold)
-            if self.settings.INIT == "random" and not path.exists():
-                continue
-            remedy = f"run main_pretrain_{resolution}.py with this --run-dir first, or use --init random"
-            if not path.exists():
-                numbers = [str(f.index) for f in self.manifest.folds if self._pretrained(resolution, f).exists()]
-                remedy += f", or --folds {','.join(numbers)}" if numbers else ""
-            checkpoint = load_pretrained(path, resolution, self.manifest, remedy, mmap=True)
-            channels = checkpoint["settings"]["PPS_CHANNELS"]
-            if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
-                raise InputError(
-                    f"{path} was trained on the PPS channels {','.join(channels)}, not "
-                    f"{','.join(self.settings.PPS_CHANNELS)}; use the same --pps-channels, or another --run-dir"
-                )
-            front_end = checkpoint["settings"]["FRONT_END"]
-            if self.settings.FRONT_END not in (None, front_end):
-                asked = self.settings.FRONT_END
-                raise InputError(f"--front-end {asked}: {path} was trained with {front_end}; leave the flag out")
-            asked = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
-            for modality in self.modalities:
-                if modality not in checkpoint["encoders"]:
-                    raise InputError(f"{path} holds no {modality} encoder; {remedy}")
-                arguments = checkpoint["encoders"][modality]["arguments"]
-                n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else channels)
-                n_samples = splits.RESOLUTIONS[resolution] * block_width(front_end, self.data.rate, modality)
-                if (arguments["n_channels"], arguments["n_samples"]) != (n_channels, n_samples):
-                    size = f"{arguments['n_channels']} channels x {arguments['n_samples']} samples"
-                    raise InputError(
-                        f"{path} has {modality} encoders of {size}, not {n_channels} x {n_samples}; {remedy}"
-                    )
-                embed_dim = arguments["embed_dim"]
-                if asked not in (None, embed_dim):
-                    raise InputError(f"--embed-dim-{resolution} {asked}: {path} has {embed_dim}; leave the flag out")
-            checkpoints[resolution] = checkpoint
-        return checkpoints
-
-    def _pretrained(self, resolution, fold):
-        return pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
-
-    def _arguments(self, checkpoints, resolution, modality):
-        """Sizes of an encoder: the checkpoint's, if there is one, so that random weights sit in the same network."""
-        if resolution in checkpoints:
-            return checkpoints[resolution]["encoders"][modality]["arguments"]
-        n_seconds, front_end = splits.RESOLUTIONS[resolution], self.settings.FRONT_END
-        embed_dim = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
-        embed_dim = embed_dim or paper_width(n_seconds * self.data.rate)
-        block = block_width(front_end, self.data.rate, modality)
-        arguments = paper_arguments(modality, self.recordings.n_channels(modality), n_seconds * block, embed_dim)
-        return arguments | ({"block_samples": block} if front_end == "bandpower" else {})
-
-    def _build(self, checkpoints):
-        encoders = {}
-        for modality in self.modalities:
-            encoders[modality] = {}
-            for resolution in self.resolutions:
-                encoder = Encoder(**self._arguments(checkpoints, resolution, modality))
-                if self.settings.INIT == "pretrained":
-                    encoder.load_state_dict(checkpoints[resolution]["encoders"][modality]["weights"])
-                encoders[modality][resolution] = encoder
-        bf16 = self.settings.PRECISION == "bf16"
-        return FusionModel(encoders, len(self.class_names), self.settings.GATE, bf16).to(self.device)
-
-    def _identity(self, checkpoints):
-        """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
-        identity = {name: self.settings.as_dict()[name] for name in RESULT_DEPENDS_ON}
-        identity["manifest"] = self.manifest.hash
-        for resolution in self.resolutions:
-            if self.settings.INIT == "pretrained":
-                made = checkpoints[resolution]
-                encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
-            else:
-                encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}
-            identity[f"encoders {resolution}"] = encoders
-        return identity
-
     # --- one fold
 
     def _run_fold(self, fold):
         """Train on the fold's training windows, predict its test windows, save model and predictions."""
         settings, start = self.settings, time.perf_counter()
-        checkpoints = self._checkpoints(fold)
+        checkpoints = self.first.checkpoints(fold)
         train, test = self._windows(fold)
         with Progress(desc=f"fold {fold.index}", total=settings.EPOCHS, unit="epoch") as progress:
             model, history = self._fit(fold, checkpoints, train, self.labels, progress)
@@ -222,7 +126,7 @@ class FineTuning:
             "format_version": FORMAT_VERSION,
             "stage": "finetune",
             "fold": fold.index,
-            "identity": self._identity(checkpoints),
+            "identity": self.first.identity(checkpoints),
         }
         model_file = common | {
             "encoders": {m: {r: e.arguments for r, e in encoders.items()} for m, encoders in model.encoders.items()},
@@ -255,6 +159,9 @@ class FineTuning:
         inputs, where = self._on_device(fold, windows), f"fold {fold.index}"
         history = fitting.fit(model, inputs, truth, self.settings, where, progress)
         return model, history
+
+    def _build(self, checkpoints):
+        return self.first.build(checkpoints, len(self.class_names)).to(self.device)
 
     def _predict(self, fold, model, windows):
         return fitting.predict(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
@@ -295,7 +202,7 @@ class FineTuning:
             return None
         remedy = "use --no-resume to run the folds again, or --tag for a folder of its own"
         result = load_tensors(path, remedy)
-        identity = self._identity(self._checkpoints(fold))
+        identity = self.first.identity(self.first.checkpoints(fold))
         for name, value in identity.items():
             before = result.get("identity", {}).get(name)
             if before != value:
@@ -321,7 +228,8 @@ class FineTuning:
             accuracy = self._probe(np.stack([self.labels, *labels]))
             return permutation.result(method, "accuracy per trial", accuracy[0], accuracy[1:])
         path = self.folder / "permutations.json"
-        identity = {"seed": settings.SEED, "folds": [self._identity(self._checkpoints(fold)) for fold in self.folds]}
+        encoders = [self.first.identity(self.first.checkpoints(fold)) for fold in self.folds]
+        identity = {"seed": settings.SEED, "folds": encoders}
         stored = read_json(path, "delete it") if settings.RESUME and path.exists() else {}
         null = ranks.gather(stored["accuracy"] if stored.get("identity") == identity else [])[0]
         with Progress(desc="permutations", initial=len(null), total=settings.PERMUTATIONS, unit="run") as progress:
@@ -343,7 +251,7 @@ class FineTuning:
         accuracy = []
         for fold in self.folds:
             train, test = self._windows(fold)
-            model, _ = self._fit(fold, self._checkpoints(fold), train, labels)
+            model, _ = self._fit(fold, self.first.checkpoints(fold), train, labels)
             predicted = self._predict(fold, model, test).argmax(1).numpy()
             accuracy.append((predicted == labels[test[:, 0], test[:, 1]]).mean())
         return float(np.mean(accuracy))
@@ -355,7 +263,7 @@ class FineTuning:
 
         def probe(fold):
             torch.manual_seed(derive_seed(self.settings.SEED, "finetune", self.settings.LABEL, fold.index))
-            model = self._build(self._checkpoints(fold))
+            model = self._build(self.first.checkpoints(fold))
             parts = []
             for windows in self._windows(fold):
                 features = fitting.features(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)

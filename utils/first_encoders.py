@@ -1,0 +1,127 @@
+"""What fine-tuning starts from: the encoders of a fold, pre-trained or random in the same network."""
+
+from models import Encoder, FusionModel
+from models.encoder import paper_arguments, paper_width
+from utils import splits
+from utils.checkpoints import SAME_ON_RESUME, load_pretrained, pretrain_path
+from utils.errors import InputError
+from utils.front_end import block_width
+
+RESULT_DEPENDS_ON = (
+    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "LABEL_FRACTION", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE"),
+    *("PPS_CHANNELS", "FRONT_END", "SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
+)
+
+
+class FirstEncoders:
+    """The encoders that fine-tuning starts from, fold by fold.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of ``Fine_tuning/fine_tuning.py``; PPS channels, front end, recipe and sizes that are None or empty are filled
+        in from the checkpoints.
+    data : data_prep.Prepared
+    manifest : splits.Manifest
+    folds : list of splits.Fold
+        Those whose checkpoints must be there.
+
+    Raises
+    ------
+    InputError
+        If a checkpoint is missing, or does not go with the settings.
+    """
+
+    def __init__(self, settings, data, manifest, folds):
+        self.settings, self.data, self.manifest = settings, data, manifest
+        self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
+        for fold in folds:  # a missing checkpoint shows now, not after hours of work
+            for resolution, checkpoint in self.checkpoints(fold).items():
+                settings.PPS_CHANNELS = checkpoint["settings"]["PPS_CHANNELS"]
+                settings.FRONT_END = checkpoint["settings"]["FRONT_END"]
+                settings.RECIPE = settings.RECIPE or checkpoint["settings"]["RECIPE"]
+                embed_dim = checkpoint["encoders"][self.modalities[0]]["arguments"]["embed_dim"]
+                setattr(settings, f"EMBED_DIM_{resolution.upper()}", embed_dim)
+
+    def checkpoints(self, fold):
+        """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
+        checkpoints = {}
+        for resolution in self.resolutions:
+            path = self._pretrained(resolution, fold)
+            if self.settings.INIT == "random" and not path.exists():
+                continue
+            remedy = f"run main_pretrain_{resolution}.py with this --run-dir first, or use --init random"
+            if not path.exists():
+                numbers = [str(f.index) for f in self.manifest.folds if self._pretrained(resolution, f).exists()]
+                remedy += f", or --folds {','.join(numbers)}" if numbers else ""
+            checkpoint = load_pretrained(path, resolution, self.manifest, remedy, mmap=True)
+            channels = checkpoint["settings"]["PPS_CHANNELS"]
+            if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
+                raise InputError(
+                    f"{path} was trained on the PPS channels {','.join(channels)}, not "
+                    f"{','.join(self.settings.PPS_CHANNELS)}; use the same --pps-channels, or another --run-dir"
+                )
+            front_end = checkpoint["settings"]["FRONT_END"]
+            if self.settings.FRONT_END not in (None, front_end):
+                asked = self.settings.FRONT_END
+                raise InputError(f"--front-end {asked}: {path} was trained with {front_end}; leave the flag out")
+            asked = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
+            for modality in self.modalities:
+                if modality not in checkpoint["encoders"]:
+                    raise InputError(f"{path} holds no {modality} encoder; {remedy}")
+                arguments = checkpoint["encoders"][modality]["arguments"]
+                n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else channels)
+                n_samples = splits.RESOLUTIONS[resolution] * block_width(front_end, self.data.rate, modality)
+                if (arguments["n_channels"], arguments["n_samples"]) != (n_channels, n_samples):
+                    size = f"{arguments['n_channels']} channels x {arguments['n_samples']} samples"
+                    raise InputError(
+                        f"{path} has {modality} encoders of {size}, not {n_channels} x {n_samples}; {remedy}"
+                    )
+                embed_dim = arguments["embed_dim"]
+                if asked not in (None, embed_dim):
+                    raise InputError(f"--embed-dim-{resolution} {asked}: {path} has {embed_dim}; leave the flag out")
+            checkpoints[resolution] = checkpoint
+        return checkpoints
+
+    def _pretrained(self, resolution, fold):
+        return pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
+
+    def _arguments(self, checkpoints, resolution, modality):
+        """Sizes of an encoder: the checkpoint's, if there is one, so that random weights sit in the same network."""
+        if resolution in checkpoints:
+            return checkpoints[resolution]["encoders"][modality]["arguments"]
+        n_seconds, front_end = splits.RESOLUTIONS[resolution], self.settings.FRONT_END
+        embed_dim = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
+        embed_dim = embed_dim or paper_width(n_seconds * self.data.rate)
+        block = block_width(front_end, self.data.rate, modality)
+        arguments = paper_arguments(modality, self._n_channels(modality), n_seconds * block, embed_dim)
+        return arguments | ({"block_samples": block} if front_end == "bandpower" else {})
+
+    def _n_channels(self, modality):
+        return len(self.data.info["eeg_channels"] if modality == "eeg" else self.settings.PPS_CHANNELS)
+
+    def build(self, checkpoints, n_classes):
+        """The whole network of a fold, on the CPU."""
+        encoders = {}
+        for modality in self.modalities:
+            encoders[modality] = {}
+            for resolution in self.resolutions:
+                encoder = Encoder(**self._arguments(checkpoints, resolution, modality))
+                if self.settings.INIT == "pretrained":
+                    encoder.load_state_dict(checkpoints[resolution]["encoders"][modality]["weights"])
+                encoders[modality][resolution] = encoder
+        bf16 = self.settings.PRECISION == "bf16"
+        return FusionModel(encoders, n_classes, self.settings.GATE, bf16)
+
+    def identity(self, checkpoints):
+        """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
+        identity = {name: self.settings.as_dict()[name] for name in RESULT_DEPENDS_ON}
+        identity["manifest"] = self.manifest.hash
+        for resolution in self.resolutions:
+            if self.settings.INIT == "pretrained":
+                made = checkpoints[resolution]
+                encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
+            else:
+                encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}
+            identity[f"encoders {resolution}"] = encoders
+        return identity
