@@ -11,6 +11,7 @@ from data_prep import write_prepared
 from utils.devices import provenance
 from utils.files import write_text
 
+REST = 0.05  # s between two turns, until the threads of the form that had its turn no longer look out for work
 BYTES_PER_PARAMETER = 40  # weights read twice, gradient written, Adam reads 4 words and writes 3
 OPERATIONS_PER_PARAMETER = 6  # and row: a multiplication and an addition, forward, and backward twice
 
@@ -54,6 +55,7 @@ def paired(functions, rounds, device):
     times = {name: [] for name in functions}
     for number in range(rounds + 1):
         for name, function in functions.items():
+            time.sleep(REST)
             seconds = timed(function, device)
             if number:
                 times[name].append(seconds)

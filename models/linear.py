@@ -11,7 +11,7 @@ from torch.nn import functional as F
 MIN = 200_000  # weights; for fewer a call of oneDNN costs more than it saves
 NARROW = 16  # times as many inputs as outputs: oneDNN then adds up in as many parts as there are threads
 FEW = 16  # rows of a product; MKL on AMD's processors then adds up in an order that depends on the number of threads
-MANY = 128  # rows; with fewer, the weights are what a product has to read
+MANY = 64  # rows; with fewer, the weights are what a product has to read
 
 
 def _is_intel():

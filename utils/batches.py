@@ -248,9 +248,10 @@ def augment(x, variants):
     draw = SCALE_RANGE * torch.rand(variants.shape, dtype=x.dtype, device=x.device)
     scale = 1 + (kind == 1) * (WEAKER - 1 + draw) + (kind == 2) * (STRONGER - 1 + draw)
     x = x * scale[..., None, None]
-    variance = x.var(dim=(-2, -1), correction=0, keepdim=True)
+    window = (-2, -1)
+    variance = (x - x.mean(window, keepdim=True)).square_().mean(window, keepdim=True)  # `var` takes ten times as long
     noisy = (variants >= 3)[..., None, None]
-    return x + torch.randn_like(x) * (variance * NOISE_TO_SIGNAL * noisy).sqrt()
+    return x.add_(torch.randn_like(x).mul_((variance * NOISE_TO_SIGNAL * noisy).sqrt_()))
 
 
 class FusionWindows:

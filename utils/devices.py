@@ -47,7 +47,7 @@ def _keep_freed_memory():
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
-        libc.mallopt(ctypes.c_int(-1), ctypes.c_int(2**31 - 1))  # M_TRIM_THRESHOLD: a heap that does not shrink
+        libc.mallopt(ctypes.c_int(-1), ctypes.c_int(-1))  # M_TRIM_THRESHOLD: a heap that does not shrink
         libc.malloc.restype = ctypes.c_void_p
         heap = libc.malloc(ctypes.c_size_t(HEAP))  # addresses only; what is never written to takes no memory
         if heap:
