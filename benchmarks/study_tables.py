@@ -163,7 +163,7 @@ def label_curve(cells):
         panel.set_title(", ".join(column), fontsize=10)
         panel.set_xlabel("labelled training trials, %")
     axes[0, 0].set_ylabel("accuracy per 5 s window")
-    axes[0, -1].legend(fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
@@ -183,5 +183,5 @@ def held_out_curve(held_out):
         panel.set_title(name.replace(" ", ", "), fontsize=10)
         panel.set_xlabel("epoch of pre-training")
     axes[0, 0].set_ylabel("top-1 on held-out moments")
-    axes[0, -1].legend(fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
     return figure
