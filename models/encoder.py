@@ -51,9 +51,8 @@ class Attention(nn.Module):
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         qkv = linear(rows, self.qkv.weight, bias).unflatten(1, (3, N_HEADS, -1))  # (B T + P, 3, heads, E / heads)
         own, shared = qkv.split([n_windows * n_tokens, len(qkv) - n_windows * n_tokens])
-        q, k, v = (
-            own.unflatten(0, (n_windows, n_tokens)).permute(2, 0, 3, 1, 4).contiguous()
-        )  # (B, heads, T, E / heads)
+        own = own.unflatten(0, (n_windows, n_tokens))  # (B, T, 3, heads, E / heads)
+        q, k, v = own.permute(2, 0, 3, 1, 4).contiguous()  # each (B, heads, T, E / heads)
         if prompt is not None:  # their keys and values, computed once
             _, *shared = shared.permute(1, 2, 0, 3)  # each (heads, P, E / heads)
             shared = [s.expand(n_windows, -1, -1, -1) for s in shared]
