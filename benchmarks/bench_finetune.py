@@ -2,9 +2,9 @@
 
     python benchmarks/bench_finetune.py
 
-Both forms take turns in one run, each in a process of its own: ours with utils/fitting.py as the script runs it, the
-reference with benchmarks/reference.py (batch from the host, each 1 s window by itself, Adam with its defaults).
-Last line: JSON.
+Both forms take turns of a few steps in one run, each in a process of its own: ours with utils/fitting.py as the script
+runs it, the reference with benchmarks/reference.py (batch from the host, each 1 s window by itself, Adam with its
+defaults). Last line: JSON.
 """
 
 import sys
@@ -34,7 +34,7 @@ SUBJECTS = 32  # people in the recordings
 TRIALS = 4  # stimuli of 60 s
 CHANNELS = 32  # EEG channels, beside one peripheral signal
 BATCH_SIZE = 256  # 5 s windows
-ROUNDS = 7  # timed pairs of steps
+ROUNDS = 5  # timed pairs of turns
 
 
 def main():

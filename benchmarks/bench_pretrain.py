@@ -3,8 +3,9 @@
     python benchmarks/bench_pretrain.py
     python benchmarks/bench_pretrain.py --quick
 
-Both forms take turns in one run, on batches that they put together themselves: ours with utils/pretraining.py as the
-scripts run it, the reference with benchmarks/reference.py. Beside the time stands its floor. Last line: JSON.
+Both forms take turns of a few steps in one run, on batches that they put together themselves: ours with
+utils/pretraining.py as the scripts run it, the reference with benchmarks/reference.py. Beside the time stands its
+floor. Last line: JSON.
 """
 
 import runpy
@@ -34,7 +35,7 @@ TRIALS = 10  # stimuli of 60 s
 CHANNELS = 32  # EEG channels, beside one peripheral signal
 BATCH_SIZE = 8  # stimulus windows
 SUBJECTS_PER_GROUP = 2  # people per group
-ROUNDS = 15  # timed pairs of steps
+ROUNDS = 10  # timed pairs of turns
 QUICK = False  # True: fewer rounds, done within a minute on 2 cores
 
 
@@ -66,7 +67,7 @@ def measure(settings, window, data_dir, device, bandwidth, rate):
     warm_up = 8 if device.type == "cuda" else 1  # the capture of the graph is among them
     for _ in range(warm_up):
         training.step()
-    rounds = settings.ROUNDS if not settings.QUICK else 8 if window == "1s" else 4
+    rounds = settings.ROUNDS if not settings.QUICK else 5 if window == "1s" else 2
     times = common.paired({"ours": training.step, "reference": straightforward}, rounds, device)
     straightforward.close()
     ours, theirs = (common.median_ms(times[name]) for name in ("ours", "reference"))

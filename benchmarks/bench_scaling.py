@@ -18,7 +18,7 @@ from utils.settings import read_settings
 
 DEVICE = "auto"  # auto | cpu | cuda
 PRECISION = "fp32"  # fp32 | tf32 | bf16
-ROUNDS = 5  # timed steps of each size
+ROUNDS = 2  # timed turns of each size
 
 base = dict(BATCH_SIZE=8, SUBJECTS_PER_GROUP=2, CHANNELS=32)
 varied = dict(BATCH_SIZE=(2, 8, 32, 128), SUBJECTS_PER_GROUP=(1, 2, 4, 8), CHANNELS=(8, 32, 64))

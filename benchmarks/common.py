@@ -12,6 +12,7 @@ from utils.devices import provenance
 from utils.files import write_text
 
 REST = 0.05  # s between two turns, until the threads of the form that had its turn no longer look out for work
+TURN = 3  # calls in a row; the first finds the caches as the other form has left them, and is not counted
 BYTES_PER_PARAMETER = 40  # weights read twice, gradient written, Adam reads 4 words and writes 3
 OPERATIONS_PER_PARAMETER = 6  # and row: a multiplication and an addition, forward, and backward twice
 
@@ -43,7 +44,9 @@ def random_recordings(folder, subjects, trials, seconds, channels, pps=("GSR",),
 
 
 def paired(functions, rounds, device):
-    """Run functions in turns; their times in seconds, by name, after one round to warm up.
+    """Run functions in turns of `TURN` calls; their times in seconds, by name, after one round to warm up.
+
+    In training a step follows one of its own kind, too.
 
     Parameters
     ----------
@@ -56,9 +59,9 @@ def paired(functions, rounds, device):
     for number in range(rounds + 1):
         for name, function in functions.items():
             time.sleep(REST)
-            seconds = timed(function, device)
+            _, *seconds = (timed(function, device) for _ in range(TURN))
             if number:
-                times[name].append(seconds)
+                times[name] += seconds
     return times
 
 

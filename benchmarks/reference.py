@@ -110,11 +110,12 @@ def reference_weights(weights):
 
 
 def plain(module):
-    """A copy of a module, with the library's linear layers."""
+    """A copy of a module, with the library's layers."""
     module = copy.deepcopy(module)
     for inner in module.modules():
-        if isinstance(inner, nn.Linear):
-            inner.__class__ = nn.Linear
+        for library in (nn.Linear, nn.BatchNorm1d, nn.Dropout):
+            if isinstance(inner, library):
+                inner.__class__ = library
     return module
 
 

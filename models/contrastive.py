@@ -57,7 +57,7 @@ class ContrastiveModel(nn.Module):
         metrics : torch.Tensor, shape (len(metric_names),)
             The loss, its terms and the contrastive accuracies, detached; they stay on the device.
         """
-        terms, metrics, pooled = [], [], {}
+        terms, metrics, groups, pooled = [], [], [], {}
         for name, encoder in self.encoders.items():
             x = windows[name]
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
@@ -67,10 +67,11 @@ class ContrastiveModel(nn.Module):
                 feature, z = feature.float(), None if z is None else z.float()
             pooled[name] = self._pool(feature, x.shape[:3])  # (2B, 4E)
             if z is not None:
-                groups = self._pool(z, x.shape[:3])  # (2B, D)
-                loss, accuracy = group_nt_xent(groups, self.tau)
-                terms.append(loss / 2)
-                metrics += [loss, accuracy]
+                groups.append(self._pool(z, x.shape[:3]))  # (2B, D)
+        if groups:
+            both = torch.stack(group_nt_xent(torch.stack(groups), self.tau), 1)  # (modalities, [loss, accuracy])
+            terms.append(both[:, 0].sum() / 2)
+            metrics += both.flatten().unbind()
         if self.alignment is not None:
             metrics.append(self.alignment(pooled["eeg"], pooled["pps"], self.tau))
             terms.append(metrics[-1])

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from models.dropout import Dropout
 from models.linear import Linear, linear
 from models.norms import BatchNorm1d, LayerNorm
 
@@ -44,16 +45,15 @@ class Attention(nn.Module):
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
         self.proj = Linear(embed_dim, embed_dim)
 
-    def forward(self, x, prompt=None):
-        """Attend over tokens (B, T, E), and over those of ``prompt`` (P, E), the same for every window."""
-        n_windows, n_tokens, _ = x.shape
-        rows = x.flatten(0, 1) if prompt is None else torch.cat([x.flatten(0, 1), prompt])
+    def forward(self, rows, n_windows):
+        """Attend over the tokens of each of B windows: (B T + P, E) to (B T, E). The last P rows are of all windows."""
+        n_own = n_windows * N_TOKENS
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         qkv = linear(rows, self.qkv.weight, bias).unflatten(1, (3, N_HEADS, -1))  # (B T + P, 3, heads, E / heads)
-        own, shared = qkv.split([n_windows * n_tokens, len(qkv) - n_windows * n_tokens])
-        own = own.unflatten(0, (n_windows, n_tokens))  # (B, T, 3, heads, E / heads)
+        own, shared = qkv.split([n_own, len(qkv) - n_own])
+        own = own.unflatten(0, (n_windows, N_TOKENS))  # (B, T, 3, heads, E / heads)
         q, k, v = own.permute(2, 0, 3, 1, 4).contiguous()  # each (B, heads, T, E / heads)
-        if prompt is not None:  # their keys and values, computed once
+        if len(shared):  # keys and values of the prompt tokens, computed once
             _, *shared = shared.permute(1, 2, 0, 3)  # each (heads, P, E / heads)
             shared = [s.expand(n_windows, -1, -1, -1) for s in shared]
             if shared[0].requires_grad:
@@ -62,7 +62,7 @@ class Attention(nn.Module):
             k, v = (torch.cat([own, s], 2) for own, s in zip((k, v), shared, strict=True))
         # a fused kernel for so few tokens takes ten times as long on a CPU (benchmarks/RESULTS.md)
         weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, T, T + P)
-        return self.proj((weights @ v).transpose(1, 2).flatten(2))
+        return self.proj((weights @ v).transpose(1, 2).reshape(n_own, -1))
 
 
 class Block(nn.Module):
@@ -87,8 +87,8 @@ class Block(nn.Module):
 
     def forward(self, x):
         """Tokens (B, T, embed_dim) to tokens of the same shape."""
-        prompt = None if self.prompt is None else self.norm1(self.prompt[0])
-        x = torch.addcmul(x, self.scale1, self.attention(self.norm1(x), prompt))
+        rows = x.flatten(0, 1) if self.prompt is None else torch.cat([x.flatten(0, 1), self.prompt[0]])
+        x = torch.addcmul(x, self.scale1, self.attention(self.norm1(rows), len(x)).view_as(x))
         hidden = self.fc1(self.norm2(x), relu=True)
         return torch.addcmul(x, self.scale2, self.fc2(hidden, relu=True))
 
@@ -154,17 +154,17 @@ class Encoder(nn.Module):
         self.position_embedding = nn.Parameter(torch.empty(1, N_TOKENS, embed_dim))
         for token in (self.class_token, self.type_embedding, self.position_embedding):
             nn.init.trunc_normal_(token, std=INIT_STD)
-        self.input_dropout = nn.Dropout(input_dropout)
+        self.input_dropout = Dropout(input_dropout)
         self.blocks = nn.Sequential(*[Block(embed_dim, prompt_tokens) for _ in range(N_BLOCKS)])
         self.norm = LayerNorm(embed_dim)
         d1, d2, d3 = projector_dims
         self.projector = nn.Sequential(
             Linear(self.feature_dim, d1),
             BatchNorm1d(d1),
-            nn.Dropout(0.2),
+            Dropout(0.2),
             Linear(d1, d2),
             BatchNorm1d(d2),
-            nn.Dropout(0.2),
+            Dropout(0.2),
             Linear(d2, d3),
         )
 

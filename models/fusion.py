@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from models.dropout import Dropout
 from models.linear import Linear
 from models.norms import BatchNorm1d
 
@@ -41,7 +42,7 @@ class FusionClassifier(nn.Module):
             Linear(256, 128),
             BatchNorm1d(128),
             nn.ReLU(),
-            nn.Dropout(0.2),
+            Dropout(0.2),
             Linear(128, n_classes),
         )
 

@@ -25,7 +25,7 @@ class _LayerNorm(torch.autograd.Function):
             gradient, x, weight.shape, mean, rstd, weight, bias, [True, False, False]
         )
         gradient = gradient.to(weight.dtype)
-        d_weight = (gradient * ((x - mean) * rstd)).flatten(0, -2).sum(0)
+        d_weight = torch.addcmul(-mean * rstd, x, rstd).mul_(gradient).flatten(0, -2).sum(0)
         return d_x, d_weight, gradient.flatten(0, -2).sum(0), None
 
 
@@ -47,7 +47,7 @@ class _BatchNorm(torch.autograd.Function):
         x = x.to(weight.dtype)
         mean = _over_ranks(x.mean(0), synchronised)
         y = x - mean
-        variance = _over_ranks(y.square().mean(0), synchronised)
+        variance = _over_ranks((y * y).mean(0), synchronised)
         rstd = (variance + eps).rsqrt()
         y *= rstd
         ctx.save_for_backward(y, rstd, weight)

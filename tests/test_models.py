@@ -29,6 +29,15 @@ def test_group_loss_equals_numpy(n, tau):
     assert float(loss) == pytest.approx(nt_xent_numpy(z, tau), rel=1e-12, abs=1e-12)
 
 
+def test_group_losses_of_several_are_those_of_each():
+    z = torch.randn(3, 12, 5, dtype=torch.float64)
+    losses, accuracies = group_nt_xent(z, 0.1)
+    assert losses.shape == accuracies.shape == (3,)
+    each = [group_nt_xent(x, 0.1) for x in z]
+    torch.testing.assert_close(losses, torch.stack([loss for loss, _ in each]), rtol=1e-12, atol=0)
+    assert accuracies.tolist() == [float(accuracy) for _, accuracy in each]
+
+
 def test_group_loss_is_symmetric_in_the_groups():
     z = torch.randn(12, 5, dtype=torch.float64)
     swapped, _ = group_nt_xent(torch.cat([z[6:], z[:6]]), 0.1)
