@@ -16,12 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import utils.errors
 from benchmarks import common, reference
 from data_prep import open_prepared
 from models import Encoder
-from models.encoder import Attention, paper_arguments
+from models.encoder import paper_arguments
 from models.fusion import FusionModel
 from utils import fitting, splits
 from utils.batches import FusionWindows, Recordings
@@ -57,22 +58,12 @@ def main():
 
 
 def operations(data, batch_size):
-    """Operations of a step's matrix products: each layer forward, and backward for its weights and for its input."""
-    counted = []
-
-    def count(name, layer, inputs):
-        passes = 2 if name.endswith("embedding.linear") else 3  # the signals need no gradient
-        counted.append(2 * passes * inputs[0].numel() * layer.out_features)
-
-    model = make_model(data)
-    for name, layer in model.named_modules():
-        if isinstance(layer, torch.nn.Linear):
-            layer.register_forward_pre_hook(lambda layer, inputs, name=name: count(name, layer, inputs))
-        if isinstance(layer, Attention):  # calls its first product as a function
-            layer.register_forward_pre_hook(lambda layer, inputs, name=name: count(name, layer.qkv, inputs))
-    with torch.no_grad():
-        model({name: torch.zeros(2, 5, len(data.info[f"{name}_channels"]), data.rate) for name in ("eeg", "pps")})
-    return sum(counted) * batch_size / 2
+    """Operations of a step's matrix products, forward and backward."""
+    model, n_windows = make_model(data).double(), 32
+    x = {name: torch.zeros(n_windows, 5, len(data.info[f"{name}_channels"]), data.rate) for name in ("eeg", "pps")}
+    with FlopCounterMode(display=False) as counter:
+        model({name: windows.double() for name, windows in x.items()}).sum().backward()
+    return counter.get_total_flops() * batch_size / n_windows
 
 
 def make_model(data, bf16=False):

@@ -3,14 +3,13 @@
 import torch
 from torch import nn
 
+from models.branches import N_HEADS, N_TOKENS, AttentionBranch, PerceptronBranch
 from models.dropout import Dropout
-from models.linear import Linear, linear
+from models.linear import Linear
 from models.norms import BatchNorm1d, LayerNorm
 
-N_VIEWS = 3
-N_TOKENS = N_VIEWS + 1  # a class token in front of the views
+N_VIEWS = N_TOKENS - 1  # the first one is a class token
 N_BLOCKS = 3
-N_HEADS = 4
 BRANCH_SCALE = 0.1  # learned scale of each residual branch, at the start
 INIT_STD = 0.02
 
@@ -36,33 +35,14 @@ class MultiViewEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; the queries and values have a bias, the keys have none."""
+    """Weights of multi-head self-attention; the queries and values have a bias, the keys have none."""
 
     def __init__(self, embed_dim):
         super().__init__()
-        self.qkv = Linear(embed_dim, 3 * embed_dim, bias=False)
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(embed_dim))
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
-        self.proj = Linear(embed_dim, embed_dim)
-
-    def forward(self, rows, n_windows):
-        """Attend over the tokens of each of B windows: (B T + P, E) to (B T, E). The last P rows are of all windows."""
-        n_own = n_windows * N_TOKENS
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = linear(rows, self.qkv.weight, bias).unflatten(1, (3, N_HEADS, -1))  # (B T + P, 3, heads, E / heads)
-        own, shared = qkv.split([n_own, len(qkv) - n_own])
-        own = own.unflatten(0, (n_windows, N_TOKENS))  # (B, T, 3, heads, E / heads)
-        q, k, v = own.permute(2, 0, 3, 1, 4).contiguous()  # each (B, heads, T, E / heads)
-        if len(shared):  # keys and values of the prompt tokens, computed once
-            _, *shared = shared.permute(1, 2, 0, 3)  # each (heads, P, E / heads)
-            shared = [s.expand(n_windows, -1, -1, -1) for s in shared]
-            if shared[0].requires_grad:
-                for s in shared:  # the sum over windows of a slice depends on the number of threads, that of a copy not
-                    s.register_hook(torch.Tensor.contiguous)
-            k, v = (torch.cat([own, s], 2) for own, s in zip((k, v), shared, strict=True))
-        # a fused kernel for so few tokens takes ten times as long on a CPU (benchmarks/RESULTS.md)
-        weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, T, T + P)
-        return self.proj((weights @ v).transpose(1, 2).reshape(n_own, -1))
+        self.proj = nn.Linear(embed_dim, embed_dim)
 
 
 class Block(nn.Module):
@@ -74,23 +54,25 @@ class Block(nn.Module):
 
     def __init__(self, embed_dim, prompt_tokens):
         super().__init__()
-        self.norm1 = LayerNorm(embed_dim)
+        self.norm1 = nn.LayerNorm(embed_dim)
         self.attention = Attention(embed_dim)
         self.scale1 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
-        self.norm2 = LayerNorm(embed_dim)
-        self.fc1 = Linear(embed_dim, 4 * embed_dim)
-        self.fc2 = Linear(4 * embed_dim, embed_dim)
+        self.norm2 = nn.LayerNorm(embed_dim)
+        self.fc1 = nn.Linear(embed_dim, 4 * embed_dim)
+        self.fc2 = nn.Linear(4 * embed_dim, embed_dim)
         self.scale2 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
         self.prompt = nn.Parameter(torch.empty(1, prompt_tokens, embed_dim)) if prompt_tokens else None
         if prompt_tokens:
             nn.init.trunc_normal_(self.prompt, std=INIT_STD)
 
     def forward(self, x):
-        """Tokens (B, T, embed_dim) to tokens of the same shape."""
-        rows = x.flatten(0, 1) if self.prompt is None else torch.cat([x.flatten(0, 1), self.prompt[0]])
-        x = torch.addcmul(x, self.scale1, self.attention(self.norm1(rows), len(x)).view_as(x))
-        hidden = self.fc1(self.norm2(x), relu=True)
-        return torch.addcmul(x, self.scale2, self.fc2(hidden, relu=True))
+        """Rows of tokens (B T, embed_dim) to rows of the same shape."""
+        prompt = None if self.prompt is None else self.prompt[0]
+        attention, norm1, norm2 = self.attention, self.norm1, self.norm2
+        qkv = attention.qkv.weight, attention.q_bias, attention.v_bias
+        proj, fc1, fc2 = ((layer.weight, layer.bias) for layer in (attention.proj, self.fc1, self.fc2))
+        x = AttentionBranch.apply(x, prompt, norm1.weight, norm1.bias, *qkv, *proj, self.scale1)
+        return PerceptronBranch.apply(x, norm2.weight, norm2.bias, *fc1, *fc2, self.scale2)
 
 
 class Encoder(nn.Module):
@@ -191,7 +173,7 @@ class Encoder(nn.Module):
         views = self.embedding(x)  # (B, 3, E)
         tokens = torch.cat([self.class_token.expand(len(x), -1, -1), views], dim=1)  # (B, 4, E)
         tokens = self.input_dropout(tokens + self.type_embedding + self.position_embedding)
-        return self.norm(self.blocks(tokens)).flatten(1)
+        return self.norm(self.blocks(tokens.flatten(0, 1))).view(len(x), -1)
 
     def project(self, feature):
         """Map features (B, 4 * embed_dim) to the space of the contrastive loss (B, projector_dims[-1])."""

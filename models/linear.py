@@ -29,19 +29,62 @@ _HAS_ONEDNN = (
 _INTEL = _is_intel()  # where MKL is the faster one backward
 
 
-class _OneDNNLinear(torch.autograd.Function):
-    """`F.linear`, and a ReLU after it if ``relu``, through oneDNN: for a few dozen rows up to twice as fast as MKL,
-    PyTorch's choice (benchmarks/RESULTS.md)."""
+def _mixed(x, weight):
+    """Whether it is another device's or mixed precision's affair."""
+    return x.device.type != "cpu" or x.dtype != weight.dtype or torch.is_autocast_enabled("cpu")
 
+
+def _suits_onednn(weight):
+    large = weight.numel() >= MIN and weight.shape[1] <= NARROW * weight.shape[0]
+    return _HAS_ONEDNN and large and weight.dtype == torch.float32
+
+
+def _product(a, b):
+    """Matrix product, with few rows or columns in a batch of two, in which the order of the sums is fixed."""
+    if a.device.type != "cpu" or torch.is_autocast_enabled("cpu") or min(len(a), b.shape[1]) > FEW:
+        return a @ b
+    return torch.bmm(a.expand(2, -1, -1), b.expand(2, -1, -1))[0]
+
+
+def forward(x, weight, bias=None, relu=False):
+    """Rows x (n, in_features) to rows (n, out_features), and a ReLU after it if ``relu``; no gradients.
+
+    For a few dozen rows oneDNN is up to twice as fast as MKL, PyTorch's choice (benchmarks/RESULTS.md).
+    """
+    if not _mixed(x, weight) and _suits_onednn(weight):
+        if len(x) > MANY:
+            return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
+        # the other way round, so that the weights are read row by row, and the rows are what is rearranged
+        y = torch.ops.mkldnn._linear_pointwise(weight, x, None, "none", [], "").t().contiguous()
+        y = y if bias is None else y.add_(bias)
+    elif _mixed(x, weight) or min(len(x), len(weight)) > FEW:
+        y = F.linear(x, weight, bias)
+    else:
+        y = _product(x, weight.t())
+        y = y if bias is None else y + bias
+    return y.relu_() if relu else y
+
+
+def backward(gradient, x, weight, need_x=True):
+    """Gradients for rows x (if asked for), weight and bias, from that of `forward`'s result before a ReLU.
+
+    Backward MKL is the faster one on Intel's processors.
+    """
+    product = _product
+    if not _INTEL and not _mixed(x, weight) and _suits_onednn(weight):
+        product = lambda a, b: torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")  # noqa: E731
+    return product(gradient, weight) if need_x else None, product(gradient.t(), x), gradient.sum(0)
+
+
+def relu_backward(gradient, y):
+    """Gradient for what went into a ReLU, from that of its result ``y``."""
+    return torch.ops.aten.threshold_backward(gradient.to(y.dtype), y, 0)
+
+
+class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, relu):
-        rows = x.flatten(0, -2)
-        if len(rows) > MANY:
-            y = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "relu" if relu else "none", [], "")
-        else:  # the other way round, so that the weights are read row by row, and the rows are what is rearranged
-            y = torch.ops.mkldnn._linear_pointwise(weight, rows, None, "none", [], "").t().contiguous()
-            y = y if bias is None else y.add_(bias)
-            y = y.relu_() if relu else y
+        y = forward(x.flatten(0, -2), weight, bias, relu)
         ctx.save_for_backward(x, weight, y if relu else None)
         return y.unflatten(0, x.shape[:-1])
 
@@ -49,41 +92,19 @@ class _OneDNNLinear(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
         x, weight, y = ctx.saved_tensors
-        need_x, need_weight, need_bias, _ = ctx.needs_input_grad
-        rows = gradient.flatten(0, -2).contiguous()
-        rows = rows if y is None else torch.ops.aten.threshold_backward(rows, y, 0)
-        d_x = _product(rows, weight).view_as(x) if need_x else None
-        d_weight = _product(rows.t(), x.flatten(0, -2)) if need_weight else None
-        return d_x, d_weight, rows.sum(0) if need_bias else None, None
-
-
-def _product(a, b):
-    """Matrix product of the backward pass."""
-    return a @ b if _INTEL else torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
+        need_x, _, need_bias, _ = ctx.needs_input_grad
+        gradient = gradient.flatten(0, -2).contiguous()
+        gradient = gradient if y is None else relu_backward(gradient, y)
+        d_x, d_weight, d_bias = backward(gradient, x.flatten(0, -2), weight, need_x)
+        return d_x.view_as(x) if need_x else None, d_weight, d_bias if need_bias else None, None
 
 
 def linear(x, weight, bias=None, relu=False):
-    """`torch.nn.functional.linear`, and a ReLU after it if ``relu``: faster in single precision on x86 processors, the
-    same elsewhere."""
-    mixed = x.device.type != "cpu" or x.dtype != weight.dtype or torch.is_autocast_enabled("cpu")
-    plain = (
-        not _HAS_ONEDNN
-        or mixed
-        or x.dtype != torch.float32
-        or torch.compiler.is_compiling()
-        or weight.numel() < MIN
-        or weight.shape[1] > NARROW * weight.shape[0]
-    )
-    if not plain:
-        return _OneDNNLinear.apply(x, weight, bias, relu)
-    if mixed or min(x.shape[:-1].numel(), len(weight)) > FEW:  # the rows of the result, and of its gradient
+    """`torch.nn.functional.linear`, and a ReLU after it if ``relu``: faster in single precision on x86 processors."""
+    if _mixed(x, weight) or torch.compiler.is_compiling():
         y = F.linear(x, weight, bias)
-    else:
-        rows, columns = x.reshape(-1, x.shape[-1]), weight.t()
-        y = torch.bmm(rows.expand(2, -1, -1), columns.expand(2, -1, -1))[0]  # in a batch of two the order is fixed
-        y = y.view(*x.shape[:-1], len(weight))
-        y = y if bias is None else y + bias
-    return y.relu() if relu else y
+        return y.relu() if relu else y
+    return _Linear.apply(x, weight, bias, relu)
 
 
 class Linear(nn.Linear):

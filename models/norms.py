@@ -7,9 +7,17 @@ import torch
 from torch import distributed, nn
 
 
-class _LayerNorm(torch.autograd.Function):
-    """PyTorch's kernels, but for the sums over rows in the gradients of weight and bias."""
+def layer_norm_backward(gradient, x, mean, rstd, weight, bias):
+    """Gradients for x, weight and bias of `torch.native_layer_norm` over the last axis of rows (n, features)."""
+    kernel, on_cpu = torch.ops.aten.native_layer_norm_backward, x.device.type == "cpu"
+    d_x, d_weight, d_bias = kernel(gradient, x, weight.shape, mean, rstd, weight, bias, [True, not on_cpu, not on_cpu])
+    if on_cpu:
+        gradient = gradient.to(weight.dtype)
+        d_weight, d_bias = torch.addcmul(-mean * rstd, x, rstd).mul_(gradient).sum(0), gradient.sum(0)
+    return d_x, d_weight, d_bias
 
+
+class _LayerNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, eps):
         y, mean, rstd = torch.native_layer_norm(x, weight.shape, weight, bias, eps)
@@ -19,20 +27,14 @@ class _LayerNorm(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        x, mean, rstd, weight, bias = ctx.saved_tensors
-        gradient = gradient.contiguous()
-        d_x, _, _ = torch.ops.aten.native_layer_norm_backward(
-            gradient, x, weight.shape, mean, rstd, weight, bias, [True, False, False]
-        )
-        gradient = gradient.to(weight.dtype)
-        d_weight = torch.addcmul(-mean * rstd, x, rstd).mul_(gradient).flatten(0, -2).sum(0)
-        return d_x, d_weight, gradient.flatten(0, -2).sum(0), None
+        return *layer_norm_backward(gradient.contiguous(), *ctx.saved_tensors), None
 
 
 class LayerNorm(nn.LayerNorm):
-    """`torch.nn.LayerNorm` over the last axis."""
+    """`torch.nn.LayerNorm` of (rows, features)."""
 
     def forward(self, x):
+        """As the library's."""
         if x.device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(x)
         return _LayerNorm.apply(x, self.weight, self.bias, self.eps)

@@ -6,6 +6,8 @@ import torch
 
 import models.authors
 from models import ContrastiveModel, CrossModalAlignment, Encoder, FusionClassifier, FusionModel, group_nt_xent
+from models.branches import N_TOKENS
+from models.encoder import Block
 
 SMALL = dict(embed_dim=8, projector_dims=(8, 8, 8))
 
@@ -58,6 +60,20 @@ def test_alignment_is_symmetric_in_the_modalities_and_updates_its_norm_twice():
     loss = module(eeg, pps, 0.1)
     assert int(module.norm.num_batches_tracked) == 2
     assert module(pps, eeg, 0.1).item() == pytest.approx(loss.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("prompts", [0, 3])
+def test_gradients_of_a_block_are_those_of_its_values(prompts):
+    torch.manual_seed(0)
+    block = Block(8, prompts).double()
+    names, weights = zip(*block.named_parameters(), strict=True)
+    weights = [(0.5 * torch.randn_like(w)).requires_grad_() for w in weights]
+    x = torch.randn(3 * N_TOKENS, 8, dtype=torch.float64, requires_grad=True)
+
+    def values(x, *weights):
+        return torch.func.functional_call(block, dict(zip(names, weights, strict=True)), x)
+
+    assert torch.autograd.gradcheck(values, (x, *weights))
 
 
 @pytest.mark.parametrize(("channels", "samples", "prompts"), [(32, 128, 2), (1, 640, 0), (2, 200, 0)])
