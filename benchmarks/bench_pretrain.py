@@ -67,7 +67,7 @@ def measure(settings, window, data_dir, device, bandwidth, rate):
     warm_up = 8 if device.type == "cuda" else 1  # the capture of the graph is among them
     for _ in range(warm_up):
         training.step()
-    rounds = settings.ROUNDS if not settings.QUICK else 5 if window == "1s" else 2
+    rounds = settings.ROUNDS if not settings.QUICK else 5 if window == "1s" else 3
     times = common.paired({"ours": training.step, "reference": straightforward}, rounds, device)
     straightforward.close()
     ours, theirs = (common.median_ms(times[name]) for name in ("ours", "reference"))
