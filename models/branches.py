@@ -1,6 +1,6 @@
 """The two residual branches of a transformer block, each one operation with its gradients written out.
 
-A branch is two dozen small operations; autograd's way back through them would take 5 % of a step more on a CPU
+A branch is two dozen small operations; autograd's way back takes 2 to 3 % of a step more on a CPU
 (benchmarks/RESULTS.md).
 """
 
