@@ -60,15 +60,14 @@ def main():
 
 def measure(settings, window, data_dir, device, bandwidth, rate):
     """Times of one window length, in ms."""
-    training = make_training(settings, window, data_dir)
-    training.start_epoch()
+    training, step = make_training(settings, window, data_dir)
     sizes = (settings.BATCH_SIZE, settings.SUBJECTS_PER_GROUP)
     straightforward = common.Elsewhere(make_reference, data_dir, window, device, *sizes)
     warm_up = 8 if device.type == "cuda" else 1  # the capture of the graph is among them
     for _ in range(warm_up):
-        training.step()
+        step()
     rounds = settings.ROUNDS if not settings.QUICK else 5 if window == "1s" else 3
-    times = common.paired({"ours": training.step, "reference": straightforward}, rounds, device)
+    times = common.paired({"ours": step, "reference": straightforward}, rounds, device)
     straightforward.close()
     ours, theirs = (common.median_ms(times[name]) for name in ("ours", "reference"))
     n_parameters = sum(p.numel() for p in training.model.parameters())
@@ -101,7 +100,7 @@ def make_reference(data_dir, window, device, batch_size, n_people):
 
 
 def make_training(settings, window, data_dir):
-    """Pre-training of the first fold, as the script makes it."""
+    """Pre-training of the first fold, as the script makes it, and its step."""
     script = runpy.run_path(str(ROOT / f"main_pretrain_{window}.py"))
     flags = {
         "data-dir": data_dir,
@@ -112,7 +111,14 @@ def make_training(settings, window, data_dir):
         "subjects-per-group": settings.SUBJECTS_PER_GROUP,
     }
     argv = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-    return next(trainings(read_settings(script, argv)))
+    training = next(trainings(read_settings(script, argv)))
+    training.start_epoch()
+
+    def step():
+        training.number.remainder_(training.batches.n_steps)  # after its last step an epoch's plan begins again
+        training.step()
+
+    return training, step
 
 
 if __name__ == "__main__":

@@ -82,13 +82,7 @@ def data_folder(home, channels):
 def measure(settings, home, device, window, channels, batch_size, people):
     """Median time of a step in ms."""
     settings.BATCH_SIZE, settings.SUBJECTS_PER_GROUP = batch_size, people
-    training = bench_pretrain.make_training(settings, window, data_folder(home, channels))
-    training.start_epoch()
-
-    def step():
-        training.number.remainder_(training.batches.n_steps)  # after its last step an epoch's plan begins again
-        training.step()
-
+    _, step = bench_pretrain.make_training(settings, window, data_folder(home, channels))
     for _ in range(5 if device.type == "cuda" else 1):
         step()
     return common.median_ms(common.paired({"": step}, settings.ROUNDS, device)[""])

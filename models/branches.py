@@ -12,7 +12,7 @@ from models.norms import layer_norm_backward
 
 N_TOKENS = 4  # of a window: a class token in front of three views
 N_HEADS = 4
-EPS = 1e-5  # of the layer norms
+EPS = 1e-5  # of the layer norms, the library's default
 
 
 class AttentionBranch(torch.autograd.Function):
@@ -31,7 +31,7 @@ class AttentionBranch(torch.autograd.Function):
         shared = shared.unsqueeze(1).expand(-1, own.shape[1], -1, -1, -1)
         q, k, v = torch.cat([own, shared], 3).flatten(1, 2)  # each (B heads, T + P, E / heads)
         q = q[:, :N_TOKENS]  # prompt tokens are not asked for
-        # a fused kernel for so few tokens takes ten times as long on a CPU
+        # for so few tokens a fused kernel is no faster (benchmarks/RESULTS.md)
         weights = (q @ k.mT).mul_(q.shape[-1] ** -0.5).softmax(-1)  # (B heads, T, T + P)
         heads = (weights @ v).unflatten(0, own.shape[1:3]).transpose(1, 2).reshape(x.shape)
         branch = linear.forward(heads, weight, bias)

@@ -101,7 +101,7 @@ class _Linear(torch.autograd.Function):
 
 def linear(x, weight, bias=None, relu=False):
     """`torch.nn.functional.linear`, and a ReLU after it if ``relu``: faster in single precision on x86 processors."""
-    if _mixed(x, weight) or torch.compiler.is_compiling():
+    if _mixed(x, weight):
         y = F.linear(x, weight, bias)
         return y.relu() if relu else y
     return _Linear.apply(x, weight, bias, relu)

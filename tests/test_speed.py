@@ -274,7 +274,7 @@ def last_json(outcome):
 
 
 def test_benchmarks_end_with_one_json_object(tmp_path):
-    result = last_json(run("benchmarks/bench_pretrain.py", "--quick", "--subjects", 6, "--trials", 3, "--channels", 4))
+    result = last_json(run("benchmarks/bench_pretrain.py", "--quick", "--subjects", 6, "--trials", 2, "--channels", 4))
     for window in ("1s", "5s"):
         assert result[window].keys() >= {"ours_ms", "reference_ms", "ratio", "floor_ms"}
         assert result[window]["ratio"] == pytest.approx(
