@@ -9,7 +9,7 @@ import pytest
 
 from data_prep import open_prepared, write_prepared
 from tests.support import ROOT, TINY, assert_refused, call, done
-from utils import splits
+from utils import held_out, splits
 from utils.checkpoints import load_tensors
 from utils.errors import InputError
 from utils.settings import Settings
@@ -119,7 +119,7 @@ def test_the_authors_shuffles_to_the_letter(tmp_path, datasets):
 
 def test_the_authors_shuffles_at_full_size():
     """The first rows of the folds of DEAP, as Python's generator with seed 42 gives them."""
-    folds = splits._authors_folds(32, 40, 60, None)
+    folds = held_out.authors_folds(32, 40, 60, None)
     assert [len(fold["test"]["rows"]["5s"]) for fold in folds] == [48] * 10
     assert [len(fold["test"]["rows"]["1s"]) for fold in folds] == [240] * 10
     inside = [

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +10,20 @@ import numpy as np
 from utils import ranks
 from utils.errors import InputError
 from utils.files import only_writer, read_json, write_text
+from utils.held_out import (
+    RESOLUTIONS,
+    WINDOW_SECONDS,
+    authors_folds,
+    seconds_of_windows,
+    subject_folds,
+    window_folds,
+)
 
 FORMAT_VERSION = 1
 SPLITS = {  # by protocol, the default first
     "subject-dependent": ("trial", "window", "authors"),
     "cross-subject": ("subject", "subject+trial"),
 }
-WINDOW_SECONDS = 5
-RESOLUTIONS = {"1s": 1, "5s": WINDOW_SECONDS}  # seconds per window
-DEFAULT_FOLDS = 10
-TRIAL_PARTS = 4  # subject+trial: each fold holds out one of so many parts of the trials
-AUTHORS_SEED, AUTHORS_FOLDS = 42, 10
 REMEDY = "use another --run-dir, or delete this one"
 
 
@@ -67,13 +69,6 @@ class Manifest:
     seed: int
     folds: list
     hash: str
-
-
-def seconds_of_windows(rows, seconds):
-    """1 s rows (trial * seconds + second) of the five seconds of each 5 s row; shape (len(rows), 5)."""
-    windows = seconds // WINDOW_SECONDS
-    trial, window = np.divmod(np.asarray(rows), windows)
-    return (trial * seconds + window * WINDOW_SECONDS)[:, None] + np.arange(WINDOW_SECONDS)
 
 
 def load_or_create(settings, data):
@@ -143,11 +138,11 @@ def _create(data, protocol, split, n_folds, seed):
         raise InputError(f"{data.folder} has trials of {seconds} s; at least {WINDOW_SECONDS} are needed")
     rng = np.random.default_rng([seed, 5])
     if protocol == "cross-subject":
-        folds = _subject_folds(rng, n_subjects, trials, seconds, split, n_folds)
+        folds = subject_folds(rng, n_subjects, trials, seconds, split, n_folds)
     elif split == "authors":
-        folds = _authors_folds(n_subjects, trials, seconds, n_folds)
+        folds = authors_folds(n_subjects, trials, seconds, n_folds)
     else:
-        folds = _window_folds(rng, n_subjects, trials, seconds, split, n_folds)
+        folds = window_folds(rng, n_subjects, trials, seconds, split, n_folds)
     content = {
         "format_version": FORMAT_VERSION,
         "dataset": data.name,
@@ -161,77 +156,6 @@ def _create(data, protocol, split, n_folds, seed):
         "folds": folds,
     }
     return content | {"hash": _hash(content)}
-
-
-def _part(subjects, rows_5s, seconds, rows_1s=None):
-    """One part of a fold for the manifest; the 1 s rows are those inside the 5 s rows unless they are given."""
-    rows_5s = np.sort(np.asarray(rows_5s).ravel())
-    rows_1s = seconds_of_windows(rows_5s, seconds) if rows_1s is None else np.sort(rows_1s)
-    rows = {"1s": rows_1s.ravel().tolist(), "5s": rows_5s.tolist()}
-    return {"subjects": [int(subject) for subject in sorted(subjects)], "rows": rows}
-
-
-def _groups(rng, n, n_folds, what):
-    """Indices 0..n-1 in ``n_folds`` groups of nearly equal size, drawn by ``rng``."""
-    if n < 2:
-        raise InputError(f"this split holds out {what}, and the data have only {n}; at least 2 are needed")
-    if n_folds > n:
-        raise InputError(f"--n-folds {n_folds} is more than the {n} {what} to hold out; use fewer folds")
-    return np.array_split(rng.permutation(n), n_folds)
-
-
-def _window_folds(rng, n_subjects, trials, seconds, split, n_folds):
-    """Subject-dependent: trials or single windows are held out, for all subjects."""
-    rows = np.arange(trials * (seconds // WINDOW_SECONDS))
-    units = rows.reshape(trials, -1) if split == "trial" else rows[:, None]  # what is held out together
-    people = range(n_subjects)
-    folds = []
-    for held_out in _groups(rng, len(units), n_folds or min(DEFAULT_FOLDS, len(units)), f"{split}s"):
-        train = np.delete(units, held_out, axis=0)
-        folds.append({"train": _part(people, train, seconds), "test": _part(people, units[held_out], seconds)})
-    return folds
-
-
-def _subject_folds(rng, n_subjects, trials, seconds, split, n_folds):
-    """Cross-subject: one subject or a group is held out; with subject+trial, and tested on held-out trials only."""
-    if n_subjects < 2:
-        raise InputError("--protocol cross-subject needs at least 2 subjects")
-    one_each = n_folds in (None, n_subjects)
-    groups = np.arange(n_subjects)[:, None] if one_each else _groups(rng, n_subjects, n_folds, "subjects")
-    by_trial = np.arange(trials * (seconds // WINDOW_SECONDS)).reshape(trials, -1)
-    if split == "subject":
-        trial_parts = [(by_trial, by_trial)]  # training rows, test rows
-    else:
-        held_out = _groups(rng, trials, min(TRIAL_PARTS, trials), "trials")
-        trial_parts = [(np.delete(by_trial, part, axis=0), by_trial[part]) for part in held_out]
-    folds = []
-    for index, group in enumerate(groups):
-        train, test = trial_parts[index % len(trial_parts)]
-        others = np.setdiff1d(np.arange(n_subjects), group)
-        folds.append({"train": _part(others, train, seconds), "test": _part(group, test, seconds)})
-    return folds
-
-
-def _authors_folds(n_subjects, trials, seconds, n_folds):
-    """The authors' index shuffles, 1 s and 5 s rows apart: test windows get into the training rows of 1 s."""
-    if n_folds not in (None, AUTHORS_FOLDS):
-        raise InputError(f"--n-folds {n_folds}: the authors' split has {AUTHORS_FOLDS} folds")
-    shuffled = {}
-    for resolution, length in RESOLUTIONS.items():
-        rows = list(range(trials * (seconds // length)))
-        if len(rows) < AUTHORS_FOLDS:
-            raise InputError(f"--split authors needs at least {AUTHORS_FOLDS} windows of {resolution}, not {len(rows)}")
-        random.Random(AUTHORS_SEED).shuffle(rows)
-        shuffled[resolution] = rows
-    folds = []
-    for index in range(AUTHORS_FOLDS):
-        parts = {"train": {}, "test": {}}
-        for resolution, rows in shuffled.items():
-            n = round(len(rows) / AUTHORS_FOLDS)
-            start, stop = index * n, len(rows) if index == AUTHORS_FOLDS - 1 else (index + 1) * n
-            parts["test"][resolution], parts["train"][resolution] = rows[start:stop], rows[:start] + rows[stop:]
-        folds.append({name: _part(range(n_subjects), p["5s"], seconds, np.array(p["1s"])) for name, p in parts.items()})
-    return folds
 
 
 def _compact(value):
