@@ -44,4 +44,4 @@ step "Fine-tuning from the pre-trained weights" Fine_tuning/fine_tuning.py --dat
   --label arousal "${tuning[@]}"
 step "Classical baselines: band power and a straight line" Fine_tuning/baseline.py --data-dir "$data" --run-dir "$run" \
   --label arousal
-step "Result, and a page with its figures" utils/report.py --run-dir "$run"
+step "Result, and a page with its figures" Fine_tuning/report.py --run-dir "$run"

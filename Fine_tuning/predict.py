@@ -23,14 +23,14 @@ from data_prep import deap, dreamer, open_prepared
 from data_prep.writer import prepare_person
 from models import Encoder
 from models.fusion import N_SECONDS, FusionModel
-from utils.checkpoints import FORMAT_VERSION, load_tensors
 from utils.devices import choose_device
 from utils.errors import InputError
-from utils.figures import probabilities
 from utils.files import atomic, write_text
-from utils.front_end import block_features, standardise
 from utils.progress import Progress
+from utils.results.figures import probabilities
 from utils.settings import read_settings
+from utils.training.checkpoints import FORMAT_VERSION, load_tensors
+from utils.training.front_end import block_features, standardise
 
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
 INPUT = "data/DEAP"  # prepared folder, DEAP .dat file, DREAMER.mat, or .npz

@@ -4,8 +4,8 @@
     python benchmarks/bench_pretrain.py --quick
 
 Both forms take turns of a few steps in one run, on batches that they put together themselves: ours with
-utils/pretraining.py as the scripts run it, the reference with benchmarks/reference.py. Beside the time stands its
-floor. Last line: JSON.
+utils/training/pretraining.py as the scripts run it, the reference with benchmarks/reference.py. Beside the time
+stands its floor. Last line: JSON.
 """
 
 import runpy
@@ -23,10 +23,10 @@ from benchmarks import common, reference
 from data_prep import open_prepared
 from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments
-from utils import splits
 from utils.devices import choose_device
-from utils.pretraining import trainings
+from utils.protocol import splits
 from utils.settings import ROOT, read_settings
+from utils.training.pretraining import trainings
 
 DEVICE = "auto"  # auto | cpu | cuda
 PRECISION = "fp32"  # of ours: fp32 | tf32 | bf16; the reference stays at fp32

@@ -24,8 +24,8 @@ from benchmarks import common
 from data_prep import open_prepared
 from utils import ranks
 from utils.errors import InputError
-from utils.pretraining import trainings
 from utils.settings import ROOT, read_settings
+from utils.training.pretraining import trainings
 
 SUBJECTS = 32  # people in the recordings
 TRIALS = 10  # stimuli of 60 s

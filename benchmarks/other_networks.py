@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from data_prep import open_prepared
-from utils import audit, splits
 from utils.devices import derive_seed
 from utils.progress import Progress
-from utils.results import FoldResult, describe, report
+from utils.protocol import audit, splits
+from utils.results.results import FoldResult, describe, report
 from utils.settings import Settings
 
 try:

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import utils.errors
-from utils import metrics
 from utils.files import write_text
+from utils.results import metrics
 from utils.settings import ROOT, read_settings
 
 OUT_DIR = "runs/protocols"  # recordings, run directories and the table

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from utils import compare_runs, figures
+from utils.results import comparison, figures
 
 fractions = [0.1, 0.25, 0.5]  # of the labelled trials, beside all of them
 results = {  # name in the table: (run directory, result)
@@ -57,8 +57,8 @@ def make_table(cells):
     """Markdown table of accuracies, with differences and p-values.
 
     Accuracy per window, mean ± standard deviation over seeds; then how much better the pre-trained row of the same
-    signals and labels is, and p: Wilcoxon's signed-rank test over people of all seeds (`utils/compare_runs.py`), with
-    Holm's correction over the rows of a column.
+    signals and labels is, and p: Wilcoxon's signed-rank test over people of all seeds (`utils.results.comparison`),
+    with Holm's correction over the rows of a column.
     """
     columns = list(dict.fromkeys(key[:2] for key in cells))
     rows, comparisons = {}, {}
@@ -73,16 +73,14 @@ def make_table(cells):
             rows.setdefault(row, {})[column] = f"{np.mean(means):.3f} ± {np.std(means):.3f}"
             values[row] = {}
             for seed, run in zip(own, runs, strict=True):
-                values[row] |= {
-                    f"{seed} {who}": v for who, v in compare_runs.scores(run, "accuracy", "subjects").items()
-                }
+                values[row] |= {f"{seed} {who}": v for who, v in comparison.scores(run, "accuracy", "subjects").items()}
         majority = [load(cell, "pre-trained")["majority"] for cell in own.values()]
         rows.setdefault("majority class", {})[column] = f"{np.mean(majority):.3f} ± {np.std(majority):.3f}"
         for row in values:
             first = reference(row)
             if first:
-                found.append(compare_runs.compare({"name": first}, values[first], values[row]) | {"against": row})
-        for entry, p in zip(found, compare_runs.holm([entry["p"] for entry in found]), strict=True):
+                found.append(comparison.compare({"name": first}, values[first], values[row]) | {"against": row})
+        for entry, p in zip(found, comparison.holm([entry["p"] for entry in found]), strict=True):
             mark = "**" if p < 0.05 else ""
             sign = f"{entry['difference']:+.3f}"
             rows[entry["against"]][column] += f"; {mark}{sign}, p {p:.2g}{mark}"

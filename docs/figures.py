@@ -2,7 +2,7 @@
 
     python docs/figures.py --out-dir docs
 
-The picture of the splits is made of the folds that utils/splits.py makes, for a few people and stimuli.
+The picture of the splits is made of the folds that utils/protocol/splits.py makes, for a few people and stimuli.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 
 import utils.errors
-from utils import splits
-from utils.figures import COLOURS, plt
 from utils.files import atomic
 from utils.progress import Silence
+from utils.protocol import splits
+from utils.results.figures import COLOURS, plt
 from utils.settings import read_settings
 
 OUT_DIR = "docs"  # folder for method.svg and splits.svg

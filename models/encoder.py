@@ -92,7 +92,7 @@ class Encoder(nn.Module):
         Widths of the projector's three linear layers.
     block_samples : int, optional
         Put a linear filter over all channels and samples of each 1 s block first, with so many samples in a block. It
-        begins as the identity and is not trained by gradients (``FRONT_END = "bandpower"``, utils/front_end.py).
+        begins as the identity and is not trained by gradients (``FRONT_END = "bandpower"``).
 
     Raises
     ------

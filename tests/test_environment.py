@@ -51,7 +51,7 @@ def test_the_whole_road_from_elsewhere(tmp_path):
         assert "next: python" in out
     step("Fine_tuning/fine_tuning.py", *common, "--epochs", 1, "--batch-size", 16)
     step("Fine_tuning/baseline.py", *common)
-    step("utils/report.py", "--run-dir", "runs/ö 1", "--no-feature-maps")
+    step("Fine_tuning/report.py", "--run-dir", "runs/ö 1", "--no-feature-maps")
     metrics = json.loads((home / "runs/ö 1/finetune_arousal/metrics.json").read_text(encoding="utf-8"))
     assert 0 <= metrics["accuracy"]["mean"] <= 1
     assert files_of_the_repository() == before

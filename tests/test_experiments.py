@@ -9,10 +9,10 @@ import pytest
 
 from data_prep import open_prepared, write_prepared
 from tests.support import ROOT, TINY, assert_refused, call, done
-from utils import held_out, splits
-from utils.checkpoints import load_tensors
 from utils.errors import InputError
+from utils.protocol import held_out, splits
 from utils.settings import Settings
+from utils.training.checkpoints import load_tensors
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
 FINETUNE = "Fine_tuning/fine_tuning.py"

@@ -10,9 +10,9 @@ import torch
 from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
-from utils import splits
-from utils.batches import Recordings
-from utils.front_end import BANDS, block_features, block_width, log_band_power, shared_filters, standardise
+from utils.protocol import splits
+from utils.training.batches import Recordings
+from utils.training.front_end import BANDS, block_features, block_width, log_band_power, shared_filters, standardise
 
 RATE = 128
 
@@ -157,10 +157,10 @@ def test_the_road_of_the_robust_recipe(robust, prepared, tmp_path):
     assert baseline["folds"][0]["n_train"] == fraction["folds"][0]["n_train"]
     features = tmp_path / "features.npz"
     checkpoint = robust / "pretrain_1s" / "fold_00" / "checkpoint.pt"
-    done("utils/extract_features.py", "--checkpoint", checkpoint, "--data-dir", prepared, "--out-file", features)
+    done("Fine_tuning/extract_features.py", "--checkpoint", checkpoint, "--data-dir", prepared, "--out-file", features)
     with np.load(features) as file:
         assert file["features"].shape == (4 * 4 * 12, 4 * 32)
-    done("utils/report.py", "--run-dir", robust)
+    done("Fine_tuning/report.py", "--run-dir", robust)
     assert_refused(call("Fine_tuning/fine_tuning.py", *where, "--front-end", "raw"), "--front-end raw", "bandpower")
 
 

@@ -17,8 +17,8 @@ import pytest
 from data_prep import deap, open_prepared
 from data_prep.prepared import checksum_of
 from tests.test_deap import GOOD
-from utils import splits
 from utils.errors import InputError
+from utils.protocol import splits
 
 N = int(os.environ.get("FUZZ", 2000))
 ODD = [

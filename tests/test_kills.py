@@ -34,7 +34,9 @@ def main_program(script, flags):
 def start():
     """Start a script in a process of its own that has the libraries loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.support", "utils.pretraining", "utils.finetuning", "data_prep.prepare_deap"])
+    context.set_forkserver_preload(
+        ["tests.support", "utils.training.pretraining", "utils.training.finetuning", "data_prep.prepare_deap"]
+    )
 
     def start(script, flags):
         process = context.Process(target=main_program, args=(script, list(map(str, flags))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from utils import metrics
+from utils.results import metrics
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

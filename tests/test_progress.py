@@ -16,7 +16,7 @@ import pytest
 from data_prep import deap
 from data_prep.make_synthetic import python2_pickle
 from tests.support import ROOT, TINY, assert_refused, call, done, run
-from utils.checkpoints import load_tensors
+from utils.training.checkpoints import load_tensors
 
 SCRIPTS = [p for f in (".", "Fine_tuning", "data_prep", "utils", "docs") for p in (ROOT / f).glob("*.py")]
 SCRIPTS = [p for p in SCRIPTS if "read_settings(globals()" in p.read_text()]
@@ -67,15 +67,15 @@ def test_quiet_scripts_say_nothing_and_write_everything(tmp_path, raw, prepared,
     assert out.count(": complete") == 4
     assert (run_dir / "finetune_arousal" / "metrics.json").read_bytes() == before
     quiet("Fine_tuning/baseline.py", *flags, "--models", "lda")
-    quiet("utils/report.py", "--run-dir", run_dir, "--no-feature-maps")
+    quiet("Fine_tuning/report.py", "--run-dir", run_dir, "--no-feature-maps")
     assert (run_dir / "report.html").exists()
     compared = [run_dir / name for name in ("baseline_arousal_lda", "finetune_arousal")]
-    quiet("utils/compare_runs.py", *compared, "--out-dir", tmp_path)
+    quiet("Fine_tuning/compare_runs.py", *compared, "--out-dir", tmp_path)
     assert (tmp_path / "comparison.csv").exists()
     model = ["--model", run_dir / "finetune_arousal" / "fold_00" / "model.pt", "--out-file", tmp_path / "p.csv"]
     quiet("Fine_tuning/predict.py", *model, "--input", tmp_path / "raw" / "s01.dat")
     checkpoint = ["--checkpoint", run_dir / "pretrain_5s" / "fold_00" / "checkpoint.pt"]
-    quiet("utils/extract_features.py", *checkpoint, "--data-dir", data, "--out-file", tmp_path / "f.npz")
+    quiet("Fine_tuning/extract_features.py", *checkpoint, "--data-dir", data, "--out-file", tmp_path / "f.npz")
     assert {"p.csv", "p.png", "f.npz"} <= {path.name for path in tmp_path.iterdir()}
 
 
@@ -146,7 +146,7 @@ def test_what_to_run_next_can_be_copied(tmp_path, monkeypatch):
         ran.append(words[0].removeprefix(f"{ROOT}/"))
         out = done(ran[-1], *words[1:], *more)
     road = ["data_prep/prepare_deap.py", "main_pretrain_1s.py", "main_pretrain_5s.py", "Fine_tuning/fine_tuning.py"]
-    assert ran == [*road, "utils/report.py"]
+    assert ran == [*road, "Fine_tuning/report.py"]
     assert (tmp_path / "my run" / "report.html").exists()
     out = done("Fine_tuning/baseline.py", "--data-dir", "my data", "--run-dir", tmp_path / "my run", "--models", "lda")
-    assert out.splitlines()[-1] == f"next: python {ROOT}/utils/report.py --run-dir 'my run'"
+    assert out.splitlines()[-1] == f"next: python {ROOT}/Fine_tuning/report.py --run-dir 'my run'"

@@ -25,7 +25,9 @@ def test_commands_have_scripts_and_flags_that_exist(command):
 def test_commands_are_found():
     scripts = {command.split()[0] for command in COMMANDS}
     assert len(scripts) >= 9
-    assert all(f"`{name}" in README or name in scripts for name in ("utils/compare_runs.py", "Fine_tuning/baseline.py"))
+    assert all(
+        f"`{name}" in README or name in scripts for name in ("Fine_tuning/compare_runs.py", "Fine_tuning/baseline.py")
+    )
 
 
 def test_the_python_example(pretrained, tmp_path, monkeypatch):

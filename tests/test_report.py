@@ -15,8 +15,8 @@ from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
 
-REPORT = "utils/report.py"
-EXTRACT = "utils/extract_features.py"
+REPORT = "Fine_tuning/report.py"
+EXTRACT = "Fine_tuning/extract_features.py"
 
 
 @pytest.fixture(scope="module")

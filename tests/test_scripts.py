@@ -11,8 +11,8 @@ import torch
 from data_prep import write_prepared
 from data_prep.prepared import checksum_of
 from tests.support import ROOT, TINY, assert_refused, call, done, run
-from utils.checkpoints import load_tensors
 from utils.files import sha256
+from utils.training.checkpoints import load_tensors
 
 PRETRAIN = {"1s": "main_pretrain_1s.py", "5s": "main_pretrain_5s.py"}
 FINETUNE = "Fine_tuning/fine_tuning.py"

@@ -17,10 +17,10 @@ from models.dropout import Dropout
 from models.fusion import FusionModel
 from models.linear import linear
 from tests.support import ROOT, TINY, run
-from utils import fitting
 from utils.devices import CapturedStep, adam
-from utils.pretraining import trainings
 from utils.settings import read_settings
+from utils.training import fitting
+from utils.training.pretraining import trainings
 
 SETTINGS = SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3)
 CPU = torch.device("cpu")

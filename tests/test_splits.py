@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared
-from utils import audit, splits
 from utils.errors import InputError
+from utils.protocol import audit, splits
 from utils.settings import Settings
 
 

@@ -11,11 +11,12 @@ from sklearn import metrics as sk
 
 from data_prep import open_prepared
 from tests.support import ROOT, TINY, assert_refused, call, done
-from utils import baselines, permutation, splits
-from utils.compare_runs import compare, holm
+from utils.protocol import permutation, splits
+from utils.results.comparison import compare, holm
+from utils.training import baselines
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
-FINETUNE, BASELINE, COMPARE = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py", "utils/compare_runs.py"
+FINETUNE, BASELINE, COMPARE = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py", "Fine_tuning/compare_runs.py"
 FAST = ["--epochs", 1]
 
 

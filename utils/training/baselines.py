@@ -14,12 +14,14 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from data_prep import open_prepared
-from utils import audit, ranks, recipes, splits
+from utils import ranks
 from utils.files import only_writer
-from utils.front_end import log_band_power, standardise
-from utils.permutation import permuted_labels
 from utils.progress import Progress, say_next
-from utils.results import FoldResult, describe, report
+from utils.protocol import audit, splits
+from utils.protocol.permutation import permuted_labels
+from utils.results.results import FoldResult, describe, report
+from utils.training import recipes
+from utils.training.front_end import log_band_power, standardise
 
 BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
 PPS_STATISTICS = ("mean", "standard deviation", "lowest", "highest", "slope", "mean step")
@@ -67,7 +69,7 @@ def run_baselines(settings):
                 description = describe(settings, data, manifest, class_names, torch.device("cpu"))
                 report(folder, description, results, data, {"model": name})
     if ranks.rank() == 0:
-        say_next("utils/report.py", "--run-dir", settings.RUN_DIR)
+        say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 
 
 def _evaluate(name, folds, features, labels, settings):

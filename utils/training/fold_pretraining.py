@@ -9,20 +9,21 @@ import torch
 from models import ContrastiveModel, Encoder, norms
 from models.encoder import paper_arguments, paper_width
 from models.together import MeanGradients
-from utils import front_end as front_ends
-from utils import ranks, splits
-from utils.batches import ContrastiveBatches
-from utils.checkpoints import (
+from utils import ranks
+from utils.devices import CapturedStep, adam, derive_seed, provenance
+from utils.errors import InputError
+from utils.files import write_text
+from utils.progress import Progress
+from utils.protocol import splits
+from utils.training import front_end as front_ends
+from utils.training.batches import ContrastiveBatches
+from utils.training.checkpoints import (
     FORMAT_VERSION,
     SAME_ON_RESUME,
     load_pretrained,
     pretrain_path,
     save_tensors,
 )
-from utils.devices import CapturedStep, adam, derive_seed, provenance
-from utils.errors import InputError
-from utils.files import write_text
-from utils.progress import Progress
 
 
 def switches(settings):

@@ -1,6 +1,6 @@
 """Write the features that an encoder makes of a prepared data set, for your own classifier.
 
-    python utils/extract_features.py --checkpoint runs/deap/pretrain_5s/fold_00/checkpoint.pt --data-dir data/DEAP
+    python Fine_tuning/extract_features.py --checkpoint runs/deap/pretrain_5s/fold_00/checkpoint.pt --data-dir data/DEAP
 
 Takes a checkpoint of pre-training. Writes one .npz: features float32 (n, 4 x embed_dim), subject (ids), trial (from 0),
 start_second, ratings (n, ratings) and rating_names. Read it with numpy.load.
@@ -12,20 +12,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-import torch
 
 import utils.errors
 from data_prep import open_prepared
-from models import Encoder
-from utils import splits
-from utils.batches import Recordings
-from utils.checkpoints import load_encoders
 from utils.devices import choose_device
 from utils.errors import InputError
 from utils.files import atomic
-from utils.front_end import block_width
-from utils.progress import Progress
+from utils.protocol import splits
 from utils.settings import read_settings
+from utils.training.checkpoints import load_encoders
+from utils.training.encoding import build, encode, open_recordings
+from utils.training.front_end import block_width
 
 CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1s.py or main_pretrain_5s.py
 DATA_DIR = "data/DEAP"  # prepared folder
@@ -75,51 +72,6 @@ def main():
     with atomic(settings.OUT_FILE) as file:
         np.savez(file, **arrays)
     print(f"wrote {settings.OUT_FILE}: {len(features)} windows of {n_seconds} s x {features.shape[1]} features")
-
-
-def open_recordings(data, modality, pps, device, front_end):
-    """`Recordings` of one modality as encoders with this front end take them, every person standardised."""
-    recordings = Recordings(data, [modality], pps, device, front_end)
-    return recordings.standardised(np.zeros(data.eeg.shape[:3], bool))
-
-
-def build(entry, random=False):
-    """The encoder of a checkpoint's entry, in evaluation mode; with ``random`` as it was before it learned."""
-    encoder = Encoder(**entry["arguments"])
-    if not random:
-        encoder.load_state_dict(entry["weights"])
-    return encoder.eval()
-
-
-@torch.no_grad()
-def encode(encoder, recordings, modality, windows, n_seconds, seconds, batch_size):
-    """Features of windows.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        In evaluation mode.
-    recordings : Recordings
-    modality : str
-    windows : numpy.ndarray, int, shape (n, 3)
-        (subject, trial, row) of each, row = trial * windows per trial + window.
-    n_seconds, seconds : int
-        Length of a window, and of a trial.
-    batch_size : int
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (n, 4 * embed_dim)
-    """
-    subject, trial, row = windows.T
-    first = trial * seconds + row % (seconds // n_seconds) * n_seconds
-    device = recordings.blocks[modality].device
-    subject, first = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first))
-    parts = []
-    for chunk in Progress(torch.arange(len(windows)).split(batch_size), desc="encoding", unit="batch"):
-        blocks = recordings.take(modality, subject[chunk], first[chunk], n_seconds)
-        parts.append(encoder(blocks.transpose(1, 2).flatten(2)).cpu())  # (n, C, n_seconds * rate)
-    return torch.cat(parts).numpy()
 
 
 if __name__ == "__main__":

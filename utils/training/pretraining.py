@@ -4,14 +4,16 @@ import contextlib
 import itertools
 
 from data_prep import open_prepared
-from utils import ranks, recipes, splits
-from utils.batches import Recordings
-from utils.checkpoints import load_tensors, pretrain_folder, pretrain_path
+from utils import ranks
 from utils.devices import choose_device, set_precision
 from utils.errors import InputError
 from utils.files import only_writer
-from utils.fold_pretraining import FoldPretraining, switches, variant
 from utils.progress import say_next
+from utils.protocol import splits
+from utils.training import recipes
+from utils.training.batches import Recordings
+from utils.training.checkpoints import load_tensors, pretrain_folder, pretrain_path
+from utils.training.fold_pretraining import FoldPretraining, switches, variant
 
 
 def pretrain(settings):

@@ -9,20 +9,22 @@ import numpy as np
 import torch
 
 from data_prep import open_prepared
-from utils import audit, fitting, permutation, ranks, recipes, splits
-from utils.batches import FusionWindows, Recordings
-from utils.checkpoints import (
+from utils import ranks
+from utils.devices import choose_device, derive_seed, provenance, set_precision
+from utils.errors import InputError
+from utils.files import finish_first, only_writer, read_json, write_json, write_text
+from utils.progress import Progress, say_next
+from utils.protocol import audit, permutation, splits
+from utils.protocol.permutation import permuted_labels
+from utils.results.results import FoldResult, describe, report
+from utils.training import fitting, recipes
+from utils.training.batches import FusionWindows, Recordings
+from utils.training.checkpoints import (
     FORMAT_VERSION,
     load_tensors,
     save_tensors,
 )
-from utils.devices import choose_device, derive_seed, provenance, set_precision
-from utils.errors import InputError
-from utils.files import finish_first, only_writer, read_json, write_json, write_text
-from utils.first_encoders import FirstEncoders
-from utils.permutation import permuted_labels
-from utils.progress import Progress, say_next
-from utils.results import FoldResult, describe, report
+from utils.training.first_encoders import FirstEncoders
 
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
 
@@ -110,7 +112,7 @@ class FineTuning:
         if ranks.rank() == 0:
             description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
             report(self.folder, description, results, self.data, extra)
-            say_next("utils/report.py", "--run-dir", self.settings.RUN_DIR)
+            say_next("Fine_tuning/report.py", "--run-dir", self.settings.RUN_DIR)
 
     # --- one fold
 
@@ -218,7 +220,7 @@ class FineTuning:
     # --- permutation test
 
     def _permutation_test(self, results):
-        """The chance of such an accuracy if labels meant nothing; see `utils.permutation`."""
+        """The chance of such an accuracy if labels meant nothing; see `utils.protocol.permutation`."""
         settings = self.settings
         method = settings.PERMUTATION_METHOD
         if method == "auto":

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils import audit, metrics, splits
 from utils.devices import provenance
 from utils.files import read_json, write_json, write_text
+from utils.protocol import audit, splits
+from utils.results import metrics
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
 

@@ -2,10 +2,10 @@
 
 from models import Encoder, FusionModel
 from models.encoder import paper_arguments, paper_width
-from utils import splits
-from utils.checkpoints import SAME_ON_RESUME, load_pretrained, pretrain_path
 from utils.errors import InputError
-from utils.front_end import block_width
+from utils.protocol import splits
+from utils.training.checkpoints import SAME_ON_RESUME, load_pretrained, pretrain_path
+from utils.training.front_end import block_width
 
 RESULT_DEPENDS_ON = (
     *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "LABEL_FRACTION", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE"),

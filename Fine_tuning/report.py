@@ -1,6 +1,6 @@
 """One page with every result of a run directory: table, audit, figures, settings.
 
-    python utils/report.py --run-dir runs/deap
+    python Fine_tuning/report.py --run-dir runs/deap
 
 Prints the table and writes <run-dir>/report.html, one file that needs no network, and its figures to <run-dir>/figures.
 """
@@ -19,13 +19,14 @@ import torch
 
 import utils.errors
 from data_prep import open_prepared
-from utils import figures, published, splits
-from utils.checkpoints import load_encoders
 from utils.errors import InputError
-from utils.extract_features import build, encode, open_recordings
 from utils.files import atomic, read_json, write_text
-from utils.results import missing_folds, most_complete, permutation_in_words, print_overview, who
+from utils.protocol import splits
+from utils.results import figures, published
+from utils.results.results import missing_folds, most_complete, permutation_in_words, print_overview, who
 from utils.settings import read_settings
+from utils.training.checkpoints import load_encoders
+from utils.training.encoding import build, encode, open_recordings
 
 RUN_DIR = "runs/deap"  # folder with the results
 FEATURE_MAPS = True  # draw maps of the test windows' features, which takes some seconds and the prepared data

@@ -10,7 +10,7 @@ import numpy as np
 from utils import ranks
 from utils.errors import InputError
 from utils.files import only_writer, read_json, write_text
-from utils.held_out import (
+from utils.protocol.held_out import (
     RESOLUTIONS,
     WINDOW_SECONDS,
     authors_folds,

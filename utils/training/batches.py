@@ -6,8 +6,8 @@ import mmap
 import numpy as np
 import torch
 
-from utils import front_end as front_ends
-from utils.streaming import Stream
+from utils.training import front_end as front_ends
+from utils.training.streaming import Stream
 
 N_VARIANTS = 6  # as is, weaker, stronger; and the same three with noise
 WEAKER, STRONGER, SCALE_RANGE = 0.7, 1.2, 0.1  # factors U(0.7, 0.8) and U(1.2, 1.3)
@@ -29,7 +29,7 @@ class Recordings:
     device : torch.device
         On the CPU the blocks stay in their memory-mapped files, which all processes of a machine share.
     front_end : str
-        ``"raw"``: the samples; ``"bandpower"``: features of every block (`utils.front_end`), not standardised yet.
+        ``"raw"``: the samples; ``"bandpower"``: features of every block (`front_end`), not standardised yet.
     stream : bool, optional
         Whether samples stay there also for another device; by default if they do not fit on it.
     """

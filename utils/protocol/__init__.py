@@ -1,0 +1,1 @@
+"""Who is tested, and what was seen in training."""
