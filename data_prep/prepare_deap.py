@@ -53,6 +53,7 @@ def main():
             try:
                 eeg, pps = deap.to_prepared(data, settings.PPS_NORMALISE)
                 writer.add(subject, eeg, pps, ratings, sources={path.name: checksum})
+                writer.quality.look(subject, deap.EEG_CHANNELS + deap.PPS_CHANNELS, deap.RATE, data, units_known=False)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
     writer.report()

@@ -76,6 +76,9 @@ def main():
                 blocks.append(dreamer.to_prepared(clip, *options))
             eeg, pps = (np.stack(part) for part in zip(*blocks, strict=True))
             writer.add(f"s{number:02d}", eeg, pps, ratings, sources=checksum)
+            for name, channels in (("EEG", dreamer.EEG_CHANNELS), ("ECG", dreamer.PPS_CHANNELS)):
+                trials = [np.concatenate((clip[name][1], clip[name][0])).T for clip in clips]  # rest, then the film
+                writer.quality.look(f"s{number:02d}", channels, dreamer.SIGNALS[name][0], trials)
     writer.report()
     say_next(*following)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
+from data_prep.quality import PAGE, Quality
 from data_prep.transforms import remove_baseline, to_blocks, zscore_channels, zscore_trial
 from utils.errors import InputError
 from utils.files import atomic_folder, only_writer, sha256, write_json
@@ -34,6 +35,11 @@ class PreparedWriter:
     stimuli : list of str, optional
         Names of the trials' stimuli; by default their numbers from 1 on.
 
+    Attributes
+    ----------
+    quality : Quality
+        Whoever adds a person shows it the signals before they were changed; its page is written into the folder.
+
     Raises
     ------
     InputError
@@ -55,6 +61,7 @@ class PreparedWriter:
         stimuli=None,
     ):
         self.folder = Path(folder)
+        self.quality = Quality()
         self.info = {
             "format_version": FORMAT_VERSION,
             "name": name,
@@ -134,6 +141,8 @@ class PreparedWriter:
             f"wrote {self.folder}: {len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s, "
             f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels, {info['sampling_rate']} Hz"
         )
+        if self.quality.people:
+            print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
 
     def __exit__(self, *error):
         if error[0] is None:
@@ -154,6 +163,8 @@ class PreparedWriter:
         info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
         info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
         info["checksum"] = checksum_of(info)
+        if self.quality.people:
+            self.quality.write(self._partial / PAGE, info["name"])
         write_json(self._partial / "dataset.json", info)
 
     def _write_header(self, name):
@@ -211,6 +222,8 @@ def write_prepared(folder, subjects, *, pps_normalise="trial", **description):
         for person in subjects:
             eeg, pps = prepare_person(person, rate, pps_normalise)
             writer.add(str(person["id"]), eeg, pps, np.asarray(person["ratings"], dtype=np.float64), sources={})
+            for name in ("eeg", "pps"):
+                writer.quality.look(str(person["id"]), writer.info[f"{name}_channels"], rate, person.get(name, ()))
     writer.report()
 
 
