@@ -138,12 +138,12 @@ def read_input(path, pps_normalise):
     elif path.suffix == ".dat":
         channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
         signals, *_ = deap.read_file(path)
-        yield path.stem, deap.RATE, channels, _trials(*deap.to_prepared(signals, pps_normalise))
+        yield path.stem, deap.RATE, channels, _trials(*deap.to_prepared(signals, "channels", pps_normalise))
     elif path.suffix == ".mat":
         channels = {"eeg": dreamer.EEG_CHANNELS, "pps": dreamer.PPS_CHANNELS}
         n_subjects, people = dreamer.read_file(path)
         for number, person in enumerate(Progress(people, desc="predicting", total=n_subjects, unit="subject"), 1):
-            prepared = (dreamer.to_prepared(c, "first", dreamer.clip_seconds(c), pps_normalise) for c in person.clips)
+            prepared = (dreamer.to_prepared(c, None, "channels", pps_normalise) for c in person.clips)
             yield f"s{number:02d}", dreamer.EEG_RATE, channels, ({"eeg": eeg, "pps": pps} for eeg, pps in prepared)
     elif path.suffix == ".npz":
         yield read_npz(path, pps_normalise)
@@ -168,7 +168,7 @@ def read_npz(path, pps_normalise):
                 )
             if name in person and not np.isfinite(person[name]).all():
                 raise InputError(f"--input {path}: {name} has NaN or infinite values")
-        blocks = prepare_person(person, rate, pps_normalise)
+        blocks = prepare_person(person, rate, {"eeg": "channels", "pps": pps_normalise})
     except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
         needed = "eeg, sampling_rate and eeg_channels, and for some models pps and pps_channels"
         raise InputError(f"--input {path} cannot be read ({error}); it needs the arrays {needed}") from None

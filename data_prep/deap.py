@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.safe_pickle import UnsafePickleError, load_arrays
-from data_prep.transforms import remove_baseline, to_blocks, zscore_channels, zscore_trial
+from data_prep.transforms import prepare
 from utils.errors import InputError
 
 RATE = 128  # Hz
-BASELINE_SECONDS = 3
+BASELINE_SECONDS = 3  # of rest at the start of each trial
+TRIAL_SECONDS = 60  # behind them
 MIN_SECONDS = 5  # one 5 s window
 EEG_CHANNELS = (
     "Fp1 AF3 F3 F7 FC5 FC1 C3 T7 CP5 CP1 P3 P7 PO3 O1 Oz Pz Fp2 AF4 Fz F4 F8 FC6 FC2 Cz C4 T8 CP6 CP2 P4 P8 PO4 O2"
@@ -30,6 +31,7 @@ RATINGS = "valence arousal dominance liking".split()
 RATING_RANGE = (1, 9)
 THRESHOLD = 5
 MAX_FILE_BYTES = 4 << 30  # 40 times a DEAP file
+BEFORE = {"filters": "4-45 Hz", "reference": "average", "resampling": "512 to 128 Hz"}  # by DEAP's authors
 
 
 def find_files(folder):
@@ -129,28 +131,87 @@ def constant_channels(data):
     return [name for name, constant in zip(EEG_CHANNELS + PPS_CHANNELS, still, strict=True) if constant]
 
 
-def to_prepared(data, pps_normalise="trial"):
+def rest_seconds(path, data, asked=None):
+    """Seconds of rest that each trial of a file begins with.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    data : numpy.ndarray, shape (trials, 40, samples)
+    asked : float, optional
+        What the user says, in s; 0: the files have none. None: DEAP's 3 s, unless the trials are exactly as long as
+        DEAP's are without them.
+
+    Raises
+    ------
+    InputError
+        If the rest seems to be gone, or too little is left of the trials.
+    """
+    length = data.shape[2] / RATE
+    if asked is None and length == TRIAL_SECONDS:
+        raise InputError(
+            f"{path} has trials of {TRIAL_SECONDS} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before "
+            f"them; use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
+        )
+    rest = BASELINE_SECONDS if asked is None else asked
+    if 0 < rest < 1:
+        raise InputError(f"--rest-seconds {rest:g}: at least 1 s of rest is needed to subtract its mean second, or 0")
+    if length - rest < MIN_SECONDS:
+        raise InputError(f"{path} has trials of {length:g} s; {rest:g} s of rest and {MIN_SECONDS} s are needed")
+    return rest
+
+
+def is_unusual(data):
+    """Whether trials (trials, 40, samples) are not as long as DEAP's, so that nobody knows how much of them is rest."""
+    return data.shape[2] != (BASELINE_SECONDS + TRIAL_SECONDS) * RATE
+
+
+def signals(data, rest=BASELINE_SECONDS):
+    """Trial and rest of every trial, by modality.
+
+    Parameters
+    ----------
+    data : numpy.ndarray, shape (trials, 40, samples)
+        As `read_file` returns it.
+    rest : float
+        Seconds of rest at the start of each trial.
+
+    Yields
+    ------
+    dict of str to tuple of numpy.ndarray, shape (channels, samples)
+        ``"eeg"``, ``"pps"``: the trial, and the rest before it or None.
+    """
+    start, n_eeg = round(rest * RATE), len(EEG_CHANNELS)
+    for trial in data:
+        parts = {"eeg": trial[:n_eeg], "pps": trial[n_eeg:]}
+        yield {name: (part[:, start:], part[:, :start] if start else None) for name, part in parts.items()}
+
+
+def to_prepared(data, eeg_normalise="channels", pps_normalise="trial", rest=BASELINE_SECONDS):
     """Baseline removal and normalisation (PhysioSync, preprocessing).
 
     Parameters
     ----------
     data : numpy.ndarray, shape (trials, 40, samples)
         As `read_file` returns it.
-    pps_normalise : str
-        ``"trial"``: each PPS channel standardised over its trial; ``"none"``: only its baseline removed.
+    eeg_normalise, pps_normalise : str
+        As in `data_prep.preparation`.
+    rest : float
+        Seconds of rest at the start of each trial; 0: nothing is subtracted.
 
     Returns
     -------
     eeg : numpy.ndarray, float32, shape (trials, seconds, 32, 128)
-        Standardised across channels at each sample.
     pps : numpy.ndarray, float32, shape (trials, seconds, 8, 128)
+
+    Raises
+    ------
+    InputError
+        If the normalisation would leave nothing of the EEG.
     """
-    n_eeg = len(EEG_CHANNELS)
-    eeg, pps = [], []
-    for trial in data:  # one trial at a time stays in the processor's cache
-        blocks = to_blocks(trial.astype(np.float64), RATE)  # (40, seconds, 128)
-        blocks = remove_baseline(blocks[:, BASELINE_SECONDS:], blocks[:, :BASELINE_SECONDS])
-        eeg.append(zscore_channels(blocks[:n_eeg]).astype(np.float32).swapaxes(0, 1))
-        peripheral = zscore_trial(blocks[n_eeg:]) if pps_normalise == "trial" else blocks[n_eeg:]
-        pps.append(peripheral.astype(np.float32).swapaxes(0, 1))
-    return np.stack(eeg), np.stack(pps)
+    how, blocks = {"eeg": eeg_normalise, "pps": pps_normalise}, {"eeg": [], "pps": []}
+    for trial in signals(data, rest):  # one trial at a time stays in the processor's cache
+        for name, (signal, before) in trial.items():
+            blocks[name].append(prepare(signal, before, RATE, how[name]).astype(np.float32).swapaxes(0, 1))
+    return np.stack(blocks["eeg"]), np.stack(blocks["pps"])

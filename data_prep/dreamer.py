@@ -18,7 +18,7 @@ import numpy as np
 from scipy import signal
 
 from data_prep.mat5 import Cells, MatError, stream_struct
-from data_prep.transforms import remove_baseline, to_blocks, zscore_channels, zscore_trial
+from data_prep.transforms import prepare
 from utils.errors import InputError
 
 EEG_RATE = 128  # Hz
@@ -32,6 +32,7 @@ THRESHOLD = 3
 MIN_SECONDS = 5  # one 5 s window
 SIGNALS = {"EEG": (EEG_RATE, len(EEG_CHANNELS)), "ECG": (ECG_RATE, len(PPS_CHANNELS))}
 REMEDY = "download it again"
+BEFORE = {"filters": None, "reference": "M1", "resampling": "ECG 256 to 128 Hz"}  # by the headset; by `signals`
 
 
 @dataclass
@@ -86,7 +87,34 @@ def clip_seconds(clip):
     return min(len(clip[name][0]) // rate for name, (rate, _) in SIGNALS.items())
 
 
-def to_prepared(clip, segment, seconds, pps_normalise="trial"):
+def signals(clip):
+    """Clip and rest by modality, at the rate of the EEG and equally long.
+
+    Parameters
+    ----------
+    clip : dict
+        An element of ``Person.clips``.
+
+    Returns
+    -------
+    dict of str to tuple of numpy.ndarray, shape (channels, samples)
+        ``"eeg"``, ``"pps"``: the clip, and the rest before it. The ECG is resampled.
+    """
+    parts = {}
+    for (name, (rate, _)), modality in zip(SIGNALS.items(), ("eeg", "pps"), strict=True):
+        stimulus, baseline = (np.asarray(part).T for part in clip[name])
+        if rate != EEG_RATE:
+            shared = math.gcd(rate, EEG_RATE)
+            up, down = EEG_RATE // shared, rate // shared
+            stimulus, baseline = (
+                signal.resample_poly(np.asarray(part, np.float64), up, down, axis=1, padtype="line")
+                for part in (stimulus, baseline)
+            )
+        parts[modality] = stimulus[:, : clip_seconds(clip) * EEG_RATE], baseline
+    return parts
+
+
+def to_prepared(clip, segment, eeg_normalise="channels", pps_normalise="trial"):
     """Baseline removal, resampling and normalisation of one clip (PhysioSync, preprocessing; with the real ECG).
 
     Parameters
@@ -94,33 +122,26 @@ def to_prepared(clip, segment, seconds, pps_normalise="trial"):
     clip : dict
         An element of ``Person.clips``.
     segment : str
-        ``"first"`` or ``"last"``.
-    seconds : int
-        Length of the segment; no longer than `clip_seconds`.
-    pps_normalise : str
-        ``"trial"``: each ECG channel standardised over the segment; ``"none"``: only its baseline removed.
+        ``"first 60 s"`` or ``"last 60 s"``, of any length that is no longer than `clip_seconds`.
+    eeg_normalise, pps_normalise : str
+        As in `data_prep.preparation`.
 
     Returns
     -------
     eeg : numpy.ndarray, float32, shape (seconds, 14, 128)
-        Standardised across channels at each sample.
     pps : numpy.ndarray, float32, shape (seconds, 2, 128)
         ECG, resampled to the rate of the EEG.
+
+    Raises
+    ------
+    InputError
+        If the normalisation would leave nothing of the EEG.
     """
-    start = 0 if segment == "first" else clip_seconds(clip) - seconds
-    blocks = {}
-    for name, (rate, _) in SIGNALS.items():
-        stimulus, baseline = (np.asarray(part, dtype=np.float64).T for part in clip[name])
-        if rate != EEG_RATE:
-            shared = math.gcd(rate, EEG_RATE)
-            up, down = EEG_RATE // shared, rate // shared
-            stimulus, baseline = (
-                signal.resample_poly(part, up, down, axis=1, padtype="line") for part in (stimulus, baseline)
-            )
-        kept = to_blocks(stimulus, EEG_RATE)[:, start : start + seconds]
-        blocks[name] = remove_baseline(kept, to_blocks(baseline, EEG_RATE))
-    pps = zscore_trial(blocks["ECG"]) if pps_normalise == "trial" else blocks["ECG"]
-    return tuple(x.astype(np.float32).swapaxes(0, 1) for x in (zscore_channels(blocks["EEG"]), pps))
+    how = {"eeg": eeg_normalise, "pps": pps_normalise}
+    return tuple(
+        prepare(stimulus, baseline, EEG_RATE, how[name], segment).astype(np.float32).swapaxes(0, 1)
+        for name, (stimulus, baseline) in signals(clip).items()
+    )
 
 
 def _events(path):

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import utils.errors
-from data_prep import deap
+from data_prep import deap, preparation
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.progress import Progress, say_next, warn
@@ -19,7 +19,9 @@ from utils.settings import read_settings
 
 RAW_DIR = "data_preprocessed_python"  # folder with s01.dat, s02.dat, ...
 OUT_DIR = "data/DEAP"  # prepared folder to write
-PPS_NORMALISE = "trial"  # trial: each PPS channel standardised over its trial | none: as the paper's program leaves it
+REST_SECONDS = None  # rest at the start of each trial, in s; 0: the files have none (None: DEAP's 3 s)
+EEG_NORMALISE = "channels"  # channels: across channels at each sample (paper) | trial: each channel over its trial
+PPS_NORMALISE = "trial"  # trial: each channel over its trial | subject: over a person's training data | none (paper)
 QUIET = False  # True: say nothing but warnings and errors
 
 
@@ -27,9 +29,11 @@ def main():
     """Write the prepared folder, one person in memory at a time."""
     settings = read_settings(globals())
     files = deap.find_files(settings.RAW_DIR)
-    preparation = {"eeg": "z-score across channels", "pps": settings.PPS_NORMALISE, "baseline_seconds": 3}
+    rest = deap.BASELINE_SECONDS if settings.REST_SECONDS is None else settings.REST_SECONDS
+    how = (settings.EEG_NORMALISE, settings.PPS_NORMALISE)
+    made = preparation.make(*how, baseline_seconds=rest or None, segment=None, **deap.BEFORE)
     following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/deap")
-    if is_prepared(settings.OUT_DIR, preparation, files.values()):
+    if is_prepared(settings.OUT_DIR, made, files.values()):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_next(*following)
         return
@@ -42,7 +46,7 @@ def main():
         ratings=deap.RATINGS,
         rating_range=deap.RATING_RANGE,
         threshold=deap.THRESHOLD,
-        preparation=preparation,
+        preparation=made,
     )
     with writer:
         for subject, path in Progress(files.items(), desc="preparing", unit="subject"):
@@ -50,13 +54,19 @@ def main():
             constant = deap.constant_channels(data)
             if constant:
                 warn(f"{path} has channels that do not change in some trials: {', '.join(constant)}")
+            deap.rest_seconds(path, data, settings.REST_SECONDS)
             try:
-                eeg, pps = deap.to_prepared(data, settings.PPS_NORMALISE)
+                eeg, pps = deap.to_prepared(data, *how, rest)
                 writer.add(subject, eeg, pps, ratings, sources={path.name: checksum})
                 writer.quality.look(subject, deap.EEG_CHANNELS + deap.PPS_CHANNELS, deap.RATE, data, units_known=False)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
     writer.report()
+    if settings.REST_SECONDS is None and deap.is_unusual(data):
+        warn(
+            f"trials of {data.shape[2] / deap.RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for "
+            "rest; --rest-seconds says how much of it there is"
+        )
     say_next(*following)
 
 

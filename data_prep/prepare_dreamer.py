@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import utils.errors
-from data_prep import dreamer
+from data_prep import dreamer, preparation
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
@@ -25,22 +25,24 @@ OUT_DIR = "data/DREAMER"  # prepared folder to write
 SEGMENT = "first"  # part of each clip to keep: first (the paper's) | last, when the emotion has grown
 SEGMENT_SECONDS = 60  # length of that part in s, at least 5
 SHORT_TRIALS = "error"  # clips that are shorter: error | drop, for all subjects
-PPS_NORMALISE = "trial"  # trial: each ECG channel standardised over its segment | none
+EEG_NORMALISE = "channels"  # channels: across channels at each sample (paper) | trial: each channel over its segment
+PPS_NORMALISE = "trial"  # trial: each channel over its segment | subject: over a person's training data | none
 QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
     """Write the prepared folder, one person in memory at a time."""
     settings = read_settings(globals())
-    preparation = {
-        "eeg": "z-score across channels",
-        "pps": settings.PPS_NORMALISE,
-        "segment": f"{settings.SEGMENT} {settings.SEGMENT_SECONDS} s",
-        "short_trials": settings.SHORT_TRIALS,
-        "baseline_seconds": dreamer.BASELINE_SECONDS,
-    }
+    segment, how = f"{settings.SEGMENT} {settings.SEGMENT_SECONDS} s", (settings.EEG_NORMALISE, settings.PPS_NORMALISE)
+    made = preparation.make(
+        *how,
+        baseline_seconds=dreamer.BASELINE_SECONDS,
+        segment=segment,
+        short_trials=settings.SHORT_TRIALS,
+        **dreamer.BEFORE,
+    )
     following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/dreamer")
-    if is_prepared(settings.OUT_DIR, preparation, [settings.RAW_FILE]):
+    if is_prepared(settings.OUT_DIR, made, [settings.RAW_FILE]):
         print(f"{settings.OUT_DIR}: complete, from this file")
         say_next(*following)
         return
@@ -56,7 +58,7 @@ def main():
         ratings=dreamer.RATINGS,
         rating_range=dreamer.RATING_RANGE,
         threshold=dreamer.THRESHOLD,
-        preparation=preparation,
+        preparation=made,
         stimuli=stimuli,
     )
     with writer:
@@ -72,8 +74,10 @@ def main():
                         f"{settings.RAW_FILE}, subject {number}, clip {index} lasts {seconds} s, less than "
                         f"{settings.SEGMENT_SECONDS} s; use --short-trials drop or a smaller --segment-seconds"
                     )
-                options = (settings.SEGMENT, settings.SEGMENT_SECONDS, settings.PPS_NORMALISE)
-                blocks.append(dreamer.to_prepared(clip, *options))
+                try:
+                    blocks.append(dreamer.to_prepared(clip, segment, *how))
+                except InputError as error:
+                    raise InputError(f"{settings.RAW_FILE}, subject {number}, clip {index}: {error}") from None
             eeg, pps = (np.stack(part) for part in zip(*blocks, strict=True))
             writer.add(f"s{number:02d}", eeg, pps, ratings, sources=checksum)
             for name, channels in (("EEG", dreamer.EEG_CHANNELS), ("ECG", dreamer.PPS_CHANNELS)):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep import preparation as preparations
 from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
 from data_prep.quality import PAGE, Quality
-from data_prep.transforms import remove_baseline, to_blocks, zscore_channels, zscore_trial
+from data_prep.transforms import MIN_ELECTRODES, prepare
 from utils.errors import InputError
 from utils.files import atomic_folder, only_writer, sha256, write_json
 
@@ -31,7 +32,7 @@ class PreparedWriter:
     threshold : float
         A rating of at least this counts as high.
     preparation : dict
-        The settings that made the arrays.
+        The settings that made the arrays, in the words of `data_prep.preparation`.
     stimuli : list of str, optional
         Names of the trials' stimuli; by default their numbers from 1 on.
 
@@ -43,7 +44,7 @@ class PreparedWriter:
     Raises
     ------
     InputError
-        If the folder exists already and is not empty.
+        If the folder exists already and is not empty, or the EEG has too few electrodes for its standardisation.
     """
 
     def __init__(
@@ -62,6 +63,11 @@ class PreparedWriter:
     ):
         self.folder = Path(folder)
         self.quality = Quality()
+        if preparation.get("eeg") == "channels" and 0 < len(eeg_channels) < MIN_ELECTRODES:
+            raise InputError(
+                f"{len(eeg_channels)} EEG channels cannot be standardised across channels: one becomes 0, two become "
+                'the sign of their difference; use eeg_normalise="trial"'
+            )
         self.info = {
             "format_version": FORMAT_VERSION,
             "name": name,
@@ -190,10 +196,21 @@ def is_prepared(folder, preparation, files):
         return False
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
         made = open_prepared(folder).info
-    return made["preparation"] == preparation and made["sources"] == {path.name: sha256(path) for path in files}
+    same = preparations.agree(made["preparation"], preparation)
+    return same and made["sources"] == {path.name: sha256(path) for path in files}
 
 
-def write_prepared(folder, subjects, *, pps_normalise="trial", **description):
+def write_prepared(
+    folder,
+    subjects,
+    *,
+    eeg_normalise="channels",
+    pps_normalise="trial",
+    filters=None,
+    reference=None,
+    resampling=None,
+    **description,
+):
     """Turn arrays into a prepared folder: 1 s blocks, baseline removal, normalisation as for DEAP.
 
     Parameters
@@ -205,8 +222,14 @@ def write_prepared(folder, subjects, *, pps_normalise="trial", **description):
         and, if there are any, ``pps`` (trials, channels, samples). ``eeg_baseline`` and ``pps_baseline``, of any length
         from 1 s on, are the rest before each trial; without them no baseline is removed. All signals have one rate and
         all trials one length; resample and cut before. A generator will do: one person is in memory at a time.
+    eeg_normalise : str
+        ``"channels"``: standardised across channels at each sample (the paper); ``"trial"``: each over its trial.
     pps_normalise : str
-        ``"trial"``: each PPS channel standardised over its trial; ``"none"``: as it is.
+        ``"trial"``: each PPS channel standardised over its trial; ``"subject"``: over a person's training seconds, in
+        training; ``"none"``: as it is.
+    filters, reference, resampling : str, optional
+        What was done to the signals before, such as ``"1-45 Hz"``, ``"average"``, ``"500 to 128 Hz"``; None: not
+        recorded. What meets a model of these data is compared with it.
     **description
         As for `PreparedWriter`: ``name``, ``sampling_rate`` (Hz), ``eeg_channels``, ``pps_channels``, ``ratings``
         (names), ``rating_range``, ``threshold``, and ``stimuli`` if they have names.
@@ -214,20 +237,25 @@ def write_prepared(folder, subjects, *, pps_normalise="trial", **description):
     Raises
     ------
     InputError
-        If shapes do not agree with the names or with each other, or values are impossible. Nothing is written then.
+        If shapes do not agree with the names or with each other, values are impossible, or the rest is there for some
+        people only. Nothing is written then.
     """
-    preparation = {"eeg": "z-score across channels", "pps": pps_normalise}
-    with PreparedWriter(folder, preparation=preparation, **description) as writer:
-        rate = writer.info["sampling_rate"]
+    before = {"filters": filters, "reference": reference, "resampling": resampling}
+    before = {key: value for key, value in before.items() if value is not None}
+    made = preparations.make(eeg_normalise, pps_normalise, segment=None, **before)
+    with PreparedWriter(folder, preparation=made, **description) as writer:
+        rate, rests = writer.info["sampling_rate"], []
         for person in subjects:
-            eeg, pps = prepare_person(person, rate, pps_normalise)
+            eeg, pps = prepare_person(person, rate, made)
+            rests.append(rest_of(person, rate))
             writer.add(str(person["id"]), eeg, pps, np.asarray(person["ratings"], dtype=np.float64), sources={})
             for name in ("eeg", "pps"):
                 writer.quality.look(str(person["id"]), writer.info[f"{name}_channels"], rate, person.get(name, ()))
+        made["baseline_seconds"] = preparations.rest_of_all(rests)
     writer.report()
 
 
-def prepare_person(person, rate, pps_normalise="trial"):
+def prepare_person(person, rate, made):
     """1 s blocks of one person's arrays, normalised.
 
     Parameters
@@ -236,7 +264,8 @@ def prepare_person(person, rate, pps_normalise="trial"):
         As for `write_prepared`; ratings are not needed.
     rate : int
         Of all its signals, in Hz.
-    pps_normalise : str
+    made : dict
+        The preparation; see `data_prep.preparation`.
 
     Returns
     -------
@@ -247,26 +276,46 @@ def prepare_person(person, rate, pps_normalise="trial"):
     InputError
         If the shapes do not agree.
     """
-    blocks = {}
+    blocks = {"eeg": [], "pps": []}
+    for trial in signals(person, rate):
+        for name, (signal, rest) in trial.items():
+            try:
+                prepared = prepare(signal, rest, rate, made[name], made.get("segment"))
+            except InputError as error:
+                raise InputError(f"subject {person['id']}: {error}") from None
+            blocks[name].append(prepared.swapaxes(0, 1))
+    return np.stack(blocks["eeg"]), np.stack(blocks["pps"])
+
+
+def signals(person, rate):
+    """Trial and rest of every trial by modality, each (channels, samples); None for the rest where there is none."""
+    parts = []
     for name in ("eeg", "pps"):
         trials = person.get(name)
         if trials is None:
             trials = np.zeros((len(person["eeg"]), 0, np.shape(person["eeg"])[-1]))
-        blocks[name] = _blocks(f"subject {person['id']}, {name}", trials, person.get(f"{name}_baseline"), rate)
-    eeg = [zscore_channels(trial) for trial in blocks["eeg"]]
-    pps = [zscore_trial(trial) if pps_normalise == "trial" else trial for trial in blocks["pps"]]
-    return tuple(np.stack(trials).swapaxes(1, 2) for trials in (eeg, pps))
+        parts.append(_pairs(f"subject {person['id']}, {name}", trials, person.get(f"{name}_baseline"), rate))
+    return ({"eeg": eeg, "pps": pps} for eeg, pps in zip(*parts, strict=True))
 
 
-def _blocks(where, trials, baseline, rate):
-    """1 s blocks (channels, seconds, rate) of every trial, without its baseline."""
-    trials = np.asarray(trials, dtype=np.float64)
+def rest_of(person, rate):
+    """Seconds of rest of a person's arrays by modality; None for one without rest, no entry for one without signals."""
+    rest = {}
+    for name in ("eeg", "pps"):
+        if np.size(person.get(name, ())):
+            baseline = person.get(f"{name}_baseline")
+            rest[name] = None if baseline is None else np.shape(baseline)[-1] // rate
+    return rest
+
+
+def _pairs(where, trials, baseline, rate):
+    """(trial, rest or None) of every trial."""
+    trials = np.asarray(trials)
     if trials.ndim != 3:
         raise InputError(f"{where} has shape {trials.shape}, not (trials, channels, samples)")
     if baseline is None:
-        return [to_blocks(trial, rate) for trial in trials]
-    baseline = np.asarray(baseline, dtype=np.float64)
+        return [(trial, None) for trial in trials]
+    baseline = np.asarray(baseline)
     if baseline.ndim != 3 or baseline.shape[:2] != trials.shape[:2] or baseline.shape[2] < rate:
         raise InputError(f"{where}_baseline has shape {baseline.shape}, not {trials.shape[:2]} and at least 1 s")
-    pairs = zip(trials, baseline, strict=True)
-    return [remove_baseline(to_blocks(trial, rate), to_blocks(rest, rate)) for trial, rest in pairs]
+    return list(zip(trials, baseline, strict=True))

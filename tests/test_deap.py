@@ -101,6 +101,41 @@ def test_pps_as_the_paper_leaves_it(tmp_path):
     close(open_prepared(tmp_path / "out").pps[0, :, :, 4], blocks[:, 3:] - blocks[:, :3].mean(1, keepdims=True))
 
 
+def test_files_without_their_rest(tmp_path):
+    """Trials of 60 s have lost DEAP's 3 s of rest: never are 3 s of the film taken for it without a word."""
+    folder = write(tmp_path / "raw", s01=recording(0, seconds=60), s02=recording(1, seconds=60))
+    flags = ["--raw-dir", folder, "--out-dir"]
+    assert_refused(call(SCRIPT, *flags, tmp_path / "out"), "s01.dat", "60 s", "--rest-seconds 0")
+    assert not (tmp_path / "out").exists()
+    done(SCRIPT, *flags, tmp_path / "out", "--rest-seconds", 0, "--pps-normalise", "none")
+    made = open_prepared(tmp_path / "out")
+    assert made.info["preparation"]["baseline_seconds"] is None
+    blocks = recording(0, seconds=60)[0].reshape(2, 40, 60, 128)
+    np.testing.assert_allclose(made.pps[0], blocks[:, 32:].swapaxes(1, 2), rtol=1e-6)
+    done(SCRIPT, *flags, tmp_path / "rest", "--rest-seconds", 3)
+    assert open_prepared(tmp_path / "rest").eeg.shape[2] == 57
+
+
+def test_rest_of_another_length_is_said_or_given(tmp_path):
+    folder = write(tmp_path / "raw", s01=recording(0, seconds=13), s02=recording(1, seconds=13))
+    flags = ["--raw-dir", folder, "--out-dir"]
+    assert "warning" in (said := call(SCRIPT, *flags, tmp_path / "a")).err
+    assert "first 3 s were taken for rest" in said.err
+    assert call(SCRIPT, *flags, tmp_path / "b", "--rest-seconds", 2).err == ""
+    assert open_prepared(tmp_path / "b").eeg.shape[2] == 11
+    assert_refused(call(SCRIPT, *flags, tmp_path / "c", "--rest-seconds", 0.5), "at least 1 s of rest")
+    assert_refused(call(SCRIPT, *flags, tmp_path / "c", "--rest-seconds", 9), "9 s of rest and 5 s are needed")
+
+
+def test_eeg_over_each_trial(tmp_path):
+    folder = write(tmp_path / "raw", s01=recording(0), s02=recording(1))
+    done(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out", "--eeg-normalise", "trial")
+    made = open_prepared(tmp_path / "out")
+    assert made.info["preparation"]["eeg"] == "trial"
+    np.testing.assert_allclose(made.eeg.mean(axis=(2, 4)), 0, atol=1e-6)
+    np.testing.assert_allclose(made.eeg.std(axis=(2, 4)), 1, rtol=1e-5)
+
+
 GOOD = python2_pickle({"labels": recording()[1], "data": recording()[0]})
 NAN, INF, OFF = recording()[0], recording()[0], recording()[1]
 NAN[1, 3, 100], INF[0, 39, 5], OFF[0, 2] = np.nan, np.inf, 9.5

@@ -103,7 +103,9 @@ RULES = {
     "STREAM": Rule("bool", optional=True),
     "PARALLEL": _choice("folds", "batch"),
     # preparation and synthetic recordings
-    "PPS_NORMALISE": _choice("trial", "none"),
+    "EEG_NORMALISE": _choice("channels", "trial"),
+    "PPS_NORMALISE": _choice("trial", "none", "subject"),
+    "REST_SECONDS": Rule("float", least=0, most=3600, optional=True),
     "RAW_FILE": Rule("path"),
     "SEGMENT": _choice("first", "last"),
     "SEGMENT_SECONDS": _count(5),
