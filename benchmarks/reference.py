@@ -71,7 +71,7 @@ class ReferenceEncoder(nn.Module):
         self.dropout = nn.Dropout(encoder.input_dropout.p)
         self.blocks = nn.ModuleList(ReferenceBlock(width, own["prompt_tokens"]) for _ in range(3))
         self.norm = nn.LayerNorm(width)
-        self.projector = plain(encoder.projector)  # nothing, in fine-tuning
+        self.projector = copy.deepcopy(encoder.projector)  # nothing, in fine-tuning
         example = encoder.class_token
         self.to(example.device, example.dtype).load_state_dict(reference_weights(encoder.state_dict()))
 
@@ -109,21 +109,11 @@ def reference_weights(weights):
     return renamed
 
 
-def plain(module):
-    """A copy of a module, with the library's layers."""
-    module = copy.deepcopy(module)
-    for inner in module.modules():
-        for library in (nn.Linear, nn.BatchNorm1d, nn.Dropout):
-            if isinstance(inner, library):
-                inner.__class__ = library
-    return module
-
-
 def reference_contrastive(model):
     """Reference form of a `models.ContrastiveModel`, with its weights."""
     encoders = {name: ReferenceEncoder(encoder) for name, encoder in model.encoders.items()}
     reference = ContrastiveModel(encoders, model.tau, model.group_losses)
-    reference.alignment = plain(model.alignment)
+    reference.alignment = copy.deepcopy(model.alignment)
     return reference
 
 
@@ -133,7 +123,7 @@ class ReferenceFusion(FusionModel):
     def __init__(self, model, n_classes):
         encoders = {m: {r: ReferenceEncoder(e) for r, e in inner.items()} for m, inner in model.encoders.items()}
         super().__init__(encoders, n_classes)
-        self.head = plain(model.head)
+        self.head = copy.deepcopy(model.head)
 
     def features(self, blocks):
         """Features of all encoders, in the order of the classifier."""

@@ -2,13 +2,11 @@
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from models.branches import N_HEADS, N_TOKENS, AttentionBranch, PerceptronBranch
-from models.dropout import Dropout
-from models.linear import Linear
-from models.norms import BatchNorm1d, LayerNorm
-
-N_VIEWS = N_TOKENS - 1  # the first one is a class token
+N_TOKENS = 4  # of a window: a class token in front of three views
+N_VIEWS = N_TOKENS - 1
+N_HEADS = 4
 N_BLOCKS = 3
 BRANCH_SCALE = 0.1  # learned scale of each residual branch, at the start
 INIT_STD = 0.02
@@ -22,8 +20,8 @@ class MultiViewEmbedding(nn.Module):
 
     def __init__(self, n_inputs, embed_dim):
         super().__init__()
-        self.linear = Linear(n_inputs, (1 + N_VIEWS) * embed_dim)
-        self.norm = BatchNorm1d(embed_dim)
+        self.linear = nn.Linear(n_inputs, (1 + N_VIEWS) * embed_dim)
+        self.norm = nn.BatchNorm1d(embed_dim)
         self.embed_dim = embed_dim
         nn.init.trunc_normal_(self.linear.weight, std=INIT_STD)
 
@@ -35,7 +33,7 @@ class MultiViewEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Weights of multi-head self-attention; the queries and values have a bias, the keys have none."""
+    """Multi-head self-attention; the queries and values have a bias, the keys have none."""
 
     def __init__(self, embed_dim):
         super().__init__()
@@ -44,12 +42,26 @@ class Attention(nn.Module):
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
         self.proj = nn.Linear(embed_dim, embed_dim)
 
+    def forward(self, x, prompt=None):
+        """Tokens (B, T, E) that look at each other and at prompt tokens (1, P, E); shape (B, T, E)."""
+        q, k, v = self._by_head(x)  # (B, H, T, E/H)
+        if prompt is not None:  # the same for every window; nobody asks what they see themselves
+            _, prompt_k, prompt_v = self._by_head(prompt).expand(-1, len(x), -1, -1, -1)  # (B, H, P, E/H)
+            k, v = torch.cat([k, prompt_k], 2), torch.cat([v, prompt_v], 2)  # (B, H, T + P, E/H)
+        heads = F.scaled_dot_product_attention(q, k, v)  # softmax(q k' / sqrt(E/H)) v: (B, H, T, E/H)
+        return self.proj(heads.transpose(1, 2).flatten(2))
+
+    def _by_head(self, x):
+        """Queries, keys and values (3, B, H, T, E/H) of tokens (B, T, E)."""
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        return F.linear(x, self.qkv.weight, bias).unflatten(2, (3, N_HEADS, -1)).permute(2, 0, 3, 1, 4)
+
 
 class Block(nn.Module):
-    """A pre-norm transformer block, with optional prompt tokens.
+    """A pre-norm transformer block, with optional prompt tokens (PhysioSync, arXiv 2504.17163, encoders).
 
-    The prompts are keys and values of the attention and nothing else: what the block would make of them is dropped in
-    the end, so it is not computed.
+    The prompts are appended before the attention and dropped after the perceptron. So they matter as keys and values
+    of the attention and as nothing else, and nothing else is computed of them.
     """
 
     def __init__(self, embed_dim, prompt_tokens):
@@ -66,13 +78,10 @@ class Block(nn.Module):
             nn.init.trunc_normal_(self.prompt, std=INIT_STD)
 
     def forward(self, x):
-        """Rows of tokens (B T, embed_dim) to rows of the same shape."""
-        prompt = None if self.prompt is None else self.prompt[0]
-        attention, norm1, norm2 = self.attention, self.norm1, self.norm2
-        qkv = attention.qkv.weight, attention.q_bias, attention.v_bias
-        proj, fc1, fc2 = ((layer.weight, layer.bias) for layer in (attention.proj, self.fc1, self.fc2))
-        x = AttentionBranch.apply(x, prompt, norm1.weight, norm1.bias, *qkv, *proj, self.scale1)
-        return PerceptronBranch.apply(x, norm2.weight, norm2.bias, *fc1, *fc2, self.scale2)
+        """Tokens (B, T, embed_dim) to tokens of the same shape."""
+        prompt = None if self.prompt is None else self.norm1(self.prompt)
+        x = x + self.scale1 * self.attention(self.norm1(x), prompt)
+        return x + self.scale2 * F.relu(self.fc2(F.relu(self.fc1(self.norm2(x)))))
 
 
 class Encoder(nn.Module):
@@ -136,18 +145,18 @@ class Encoder(nn.Module):
         self.position_embedding = nn.Parameter(torch.empty(1, N_TOKENS, embed_dim))
         for token in (self.class_token, self.type_embedding, self.position_embedding):
             nn.init.trunc_normal_(token, std=INIT_STD)
-        self.input_dropout = Dropout(input_dropout)
+        self.input_dropout = nn.Dropout(input_dropout)
         self.blocks = nn.Sequential(*[Block(embed_dim, prompt_tokens) for _ in range(N_BLOCKS)])
-        self.norm = LayerNorm(embed_dim)
+        self.norm = nn.LayerNorm(embed_dim)
         d1, d2, d3 = projector_dims
         self.projector = nn.Sequential(
-            Linear(self.feature_dim, d1),
-            BatchNorm1d(d1),
-            Dropout(0.2),
-            Linear(d1, d2),
-            BatchNorm1d(d2),
-            Dropout(0.2),
-            Linear(d2, d3),
+            nn.Linear(self.feature_dim, d1),
+            nn.BatchNorm1d(d1),
+            nn.Dropout(0.2),
+            nn.Linear(d1, d2),
+            nn.BatchNorm1d(d2),
+            nn.Dropout(0.2),
+            nn.Linear(d2, d3),
         )
 
     def forward(self, x):
@@ -173,7 +182,7 @@ class Encoder(nn.Module):
         views = self.embedding(x)  # (B, 3, E)
         tokens = torch.cat([self.class_token.expand(len(x), -1, -1), views], dim=1)  # (B, 4, E)
         tokens = self.input_dropout(tokens + self.type_embedding + self.position_embedding)
-        return self.norm(self.blocks(tokens.flatten(0, 1))).view(len(x), -1)
+        return self.norm(self.blocks(tokens)).flatten(1)  # (B, 4E)
 
     def project(self, feature):
         """Map features (B, 4 * embed_dim) to the space of the contrastive loss (B, projector_dims[-1])."""

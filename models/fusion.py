@@ -3,10 +3,6 @@
 import torch
 from torch import nn
 
-from models.dropout import Dropout
-from models.linear import Linear
-from models.norms import BatchNorm1d
-
 N_SECONDS = 5  # 1 s windows beside each 5 s window
 
 
@@ -33,17 +29,17 @@ class FusionClassifier(nn.Module):
         super().__init__()
         widths = {"5s": [feature_dim_5s], "1s": [feature_dim_1s] * N_SECONDS}
         self.layout = [name for name in ("5s", "1s") if name in resolutions for _ in widths[name]] * n_modalities
-        gates = {name: Linear(widths[name][0], n_classes) for name in ("5s", "1s") if name in resolutions}
+        gates = {name: nn.Linear(widths[name][0], n_classes) for name in ("5s", "1s") if name in resolutions}
         self.gates = nn.ModuleDict(gates) if gate else None
         self.classifier = nn.Sequential(
-            Linear(n_modalities * sum(sum(widths[name]) for name in resolutions), 256),
-            BatchNorm1d(256),
+            nn.Linear(n_modalities * sum(sum(widths[name]) for name in resolutions), 256),
+            nn.BatchNorm1d(256),
             nn.ReLU(),
-            Linear(256, 128),
-            BatchNorm1d(128),
+            nn.Linear(256, 128),
+            nn.BatchNorm1d(128),
             nn.ReLU(),
-            Dropout(0.2),
-            Linear(128, n_classes),
+            nn.Dropout(0.2),
+            nn.Linear(128, n_classes),
         )
 
     def forward(self, *features):

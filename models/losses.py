@@ -4,9 +4,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.linear import Linear, linear
-from models.norms import BatchNorm1d
-
 
 def group_nt_xent(z, tau):
     """NT-Xent over the pooled windows of two groups of people (PhysioSync, arXiv 2504.17163, LS-TCL).
@@ -37,7 +34,7 @@ def group_nt_xent(z, tau):
         raise ValueError(f"group_nt_xent needs two groups of equal size, not {rows} rows")
     n = rows // 2
     z = F.normalize(z, dim=-1).view(-1, rows, width)
-    similarity = torch.stack([linear(x, x) for x in z]) / tau  # (several, 2B, 2B)
+    similarity = z @ z.mT / tau  # (several, 2B, 2B)
     own = torch.arange(n, device=z.device)
     accuracy = (similarity[:, :n, n:].argmax(-1) == own).to(z.dtype).mean(-1)
     similarity = similarity.masked_fill(torch.eye(rows, dtype=torch.bool, device=z.device), float("-inf"))
@@ -63,8 +60,8 @@ class CrossModalAlignment(nn.Module):
 
     def __init__(self, feature_dim, shared_dim=1024):
         super().__init__()
-        self.linear = Linear(feature_dim, shared_dim)
-        self.norm = BatchNorm1d(shared_dim)
+        self.linear = nn.Linear(feature_dim, shared_dim)
+        self.norm = nn.BatchNorm1d(shared_dim)
 
     def forward(self, eeg, pps, tau):
         """Loss (scalar) of pooled features ``eeg`` and ``pps``, each (2 * B, feature_dim), at temperature ``tau``."""

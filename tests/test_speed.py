@@ -8,14 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import reference
 from models import ContrastiveModel, Encoder
-from models.dropout import Dropout
 from models.fusion import FusionModel
-from models.linear import linear
 from tests.support import ROOT, TINY, run
 from utils.devices import CapturedStep, adam
 from utils.settings import read_settings
@@ -24,69 +21,6 @@ from utils.training.pretraining import trainings
 
 SETTINGS = SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3)
 CPU = torch.device("cpu")
-
-
-@pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(
-    ("shape", "n_outputs", "dtype"),
-    [
-        ((7, 12), 9, "float32"),
-        ((5, 3, 12), 9, "float32"),
-        ((7, 12), 9, "float64"),
-        ((32, 500), 450, "float32"),  # large enough for oneDNN: few rows
-        ((20, 10, 500), 450, "float32"),  # and many
-    ],
-)
-def test_linear_is_the_librarys(shape, n_outputs, dtype, bias, relu):
-    torch.manual_seed(0)
-    tensors = [torch.randn(shape), torch.randn(n_outputs, shape[-1]), torch.randn(n_outputs)][: 3 if bias else 2]
-    ours, theirs = ([t.to(getattr(torch, dtype)).requires_grad_() for t in tensors] for _ in range(2))
-    results = [linear(*ours, relu=relu), F.linear(*theirs).relu() if relu else F.linear(*theirs)]
-    torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)
-    for y in results:
-        (y / 10).square().sum().backward()
-    for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a.grad, b.grad, atol=1e-3, rtol=1e-3)
-
-
-def test_linear_leaves_frozen_weights_alone():
-    weight = torch.randn(4, 3)
-    x = torch.randn(2, 3, requires_grad=True)
-    linear(x, weight).sum().backward()
-    assert weight.grad is None
-    torch.testing.assert_close(x.grad, weight.sum(0).expand(2, -1))
-
-
-@pytest.mark.parametrize(("p", "shape"), [(0.2, (1001, 333)), (0.5, (2, 300, 511))])
-def test_dropout_drops_as_often_as_it_says(p, shape):
-    """Values and gradients, the same share everywhere, neighbours that share a random number independent."""
-    x = torch.ones(shape, requires_grad=True)
-    torch.manual_seed(0)
-    y = Dropout(p)(x)
-    y.sum().backward()
-    torch.testing.assert_close(x.grad, y)  # the same mask, the same scale
-    kept = (y > 0).double().flatten()
-    torch.testing.assert_close(y[y > 0], torch.full_like(y[y > 0], 1 / (1 - p)), rtol=1e-4, atol=0)
-    n = len(kept)
-    for lane in range(4):
-        assert kept[lane::4].mean().item() == pytest.approx(1 - p, abs=5 * (p * (1 - p) / (n / 4)) ** 0.5)
-    for lag in range(1, 9):
-        together = (kept[lag:] * kept[:-lag]).mean().item()
-        assert together == pytest.approx((1 - p) ** 2, abs=5 / n**0.5)
-
-
-def test_dropout_is_the_librarys_otherwise():
-    x = torch.randn(5, 7)
-    assert Dropout(0.2).eval()(x) is x
-    assert torch.equal(Dropout(0.0)(x), x)
-    assert Dropout(1.0)(x).abs().sum() == 0
-    masks = []
-    for seed in (0, 0, 1):
-        torch.manual_seed(seed)
-        masks.append(Dropout(0.5)(x.double()))
-    assert torch.equal(masks[0], masks[1])
-    assert not torch.equal(masks[0], masks[2])
 
 
 def contrastive(dtype):

@@ -2,7 +2,6 @@
 
 import ctypes
 import hashlib
-import mmap
 import os
 import platform
 import subprocess
@@ -14,10 +13,6 @@ import torch
 
 from utils import ranks
 from utils.errors import InputError
-
-# Matrix products of Intel's MKL that do not depend on the number of threads; read by the library at its first product
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-HEAP = 2**31 - 2**22  # bytes of the heap that shall have large pages
 
 
 def choose_device(name):
@@ -42,18 +37,12 @@ def choose_device(name):
 
 
 def _keep_freed_memory():
-    """Let Linux' C library keep memory that is freed: else every step takes its gradients from the system anew, page by
-    page. Its pages are large ones where the system allows that (benchmarks/RESULTS.md)."""
+    """Let Linux' C library keep what is freed: else every step takes its gradients from the system anew, page by page,
+    which is a quarter to a half of a step (benchmarks/RESULTS.md)."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
         libc.mallopt(ctypes.c_int(-1), ctypes.c_int(-1))  # M_TRIM_THRESHOLD: a heap that does not shrink
-        libc.malloc.restype = ctypes.c_void_p
-        heap = libc.malloc(ctypes.c_size_t(HEAP))  # addresses only; what is never written to takes no memory
-        if heap:
-            start = heap + -heap % mmap.PAGESIZE
-            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(HEAP - mmap.PAGESIZE), mmap.MADV_HUGEPAGE)
-            libc.free(ctypes.c_void_p(heap))
 
 
 def set_precision(name, device):

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import torch
 
-from models import ContrastiveModel, Encoder, norms
+from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments, paper_width
 from models.together import MeanGradients
 from utils import ranks
@@ -97,9 +97,10 @@ class FoldPretraining:
         return slice(rank * part, (rank + 1) * part)
 
     def _over_ranks(self):
-        """Make loss, BatchNorm and gradients those of the whole batch; how to go backward then."""
+        """Make loss, gradients and, on CUDA, BatchNorm those of the whole batch; how to go backward then."""
         self.model.together = True
-        self.model.encoders = norms.synchronise(self.model.encoders, self.device)  # CM-CA sees the whole batch
+        if self.device.type == "cuda":  # there is none for a CPU; CM-CA sees the whole batch anyway
+            self.model.encoders = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model.encoders)
         return MeanGradients(self.model).backward
 
     def run(self):
