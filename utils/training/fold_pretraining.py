@@ -140,7 +140,7 @@ class FoldPretraining:
                 accuracy = " ".join(f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses)
                 chance = f"(chance {1 / self.batches.batch_size:.2f})"
                 line = f"fold {self.fold.index}, epoch {self.epoch}, {loss}, accuracy {accuracy} {chance}"
-                progress.note(line, f"{loss}, acc. {accuracy}")
+                progress.note(line, f"loss {metrics['loss']:.2f}, acc. {accuracy}")  # fits into 80 columns
                 if self._save_is_due():
                     self._save()
 
