@@ -9,6 +9,7 @@ the ``preparation``, a dictionary with these keys:
                       seconds of a person; the arrays hold what ``none`` holds, training does the rest)
 ``baseline_seconds``  rest before each trial whose mean was subtracted: a number, [least, most], None where nothing was
                       subtracted, or one of these by modality
+``trials``            what of a long recording became a trial, as text
 ``segment``           ``first 60 s`` | ``last 60 s`` | None for whole trials
 ``filters``           what was filtered, as text such as ``4-45 Hz``; None for nothing
 ``reference``         of the EEG, as text such as ``average``
@@ -23,7 +24,7 @@ import re
 from utils.errors import InputError
 
 CHOICES = {"eeg": ("channels", "trial"), "pps": ("trial", "none", "subject")}
-TEXTS = ("filters", "reference", "resampling")
+TEXTS = ("filters", "reference", "resampling", "trials")
 KEYS = ("eeg", "pps", "baseline_seconds", "segment", *TEXTS, "short_trials")
 OLD_WORDS = {"z-score across channels": "channels"}  # of folders and models before there was a choice
 OLD_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}  # of electrodes, before the 10-10 system

@@ -33,7 +33,7 @@ def main():
     how = (settings.EEG_NORMALISE, settings.PPS_NORMALISE)
     made = preparation.make(*how, baseline_seconds=rest or None, segment=None, **deap.BEFORE)
     following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/deap")
-    if is_prepared(settings.OUT_DIR, made, files.values()):
+    if is_prepared(settings.OUT_DIR, made, {path.name: path for path in files.values()}):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_next(*following)
         return

@@ -42,7 +42,7 @@ def main():
         **dreamer.BEFORE,
     )
     following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/dreamer")
-    if is_prepared(settings.OUT_DIR, made, [settings.RAW_FILE]):
+    if is_prepared(settings.OUT_DIR, made, {settings.RAW_FILE.name: settings.RAW_FILE}):
         print(f"{settings.OUT_DIR}: complete, from this file")
         say_next(*following)
         return

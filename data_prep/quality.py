@@ -1,10 +1,9 @@
 """Quality at a glance: what each channel of each person looks like before anything is subtracted or standardised.
 
-`Quality` counts seconds that are flat, clipped or noisy, the share of line noise, and values that no human body has,
-and writes one page with a picture of every signal. Nothing is dropped because of it.
+`Quality` counts seconds that are flat, clipped or noisy, the share of line noise, and values that no human body has.
+Nothing is dropped because of it; `quality_page` shows it.
 """
 
-import html
 import math
 import re
 from dataclasses import dataclass
@@ -12,9 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from utils.files import write_text
-
-PAGE = "quality.html"
 FAST = 16  # Hz; a signal of fewer samples a second is a slow one: steps and swings of single seconds say nothing
 CLIPPED = (3, 0.02)  # samples, s: so many samples in a row at the highest or lowest value are clipped
 NOISY = 5  # times the swing of the channel's median second
@@ -27,14 +23,30 @@ BINS, HEIGHT = 48, 30  # of the pictures
 
 @dataclass(frozen=True)
 class Kind:
-    """A signal whose unit and human range are known; it changes by ``step`` in a second at most, and in ``still`` s."""
+    """A signal that is known by its channel's name.
+
+    Attributes
+    ----------
+    names : str
+        Regular expression of the name in small letters, without digits and signs.
+    unit : str
+    low, high : float
+        Human range in that unit.
+    step : float
+        The most by which it changes in a second.
+    still : int
+        For so many seconds it may stay the same.
+    clips : bool
+        Whether it is fast enough for single samples at the edge to say something.
+    """
 
     names: str
-    unit: str
-    low: float
-    high: float
+    unit: str = ""
+    low: float = -np.inf
+    high: float = np.inf
     step: float = np.inf
     still: int = 1
+    clips: bool = False
 
 
 # Skin conductance as in Kleckner et al., "Simple, transparent, and flexible automated quality assessment procedures for
@@ -43,7 +55,18 @@ KINDS = (
     Kind(r"gsr|eda|scl|skinconductance|electrodermalactivity", "uS", 0.05, 60, step=10),
     Kind(r"temp|skt|temperature|skintemperature", "degrees C", 15, 42, still=60),
     Kind(r"hr|heartrate|pulserate", "beats/min", 30, 220),
+    Kind(r"(acc|acceleration|accelerometer)[xyz]?", still=60, clips=True),  # at rest it stays at one of its few values
 )
+
+
+FINDINGS = {  # what may stand out in a signal, and how the counts call it
+    "missing": "with gaps",
+    "flat": "flat in some seconds",
+    "clipped": "clipped in some seconds",
+    "noisy": f"noisy in more than {MANY_NOISY:.0%} of the seconds",
+    "line": f"with more than {MUCH_LINE:.0%} of the power at {LINE[0]} or {LINE[1]} Hz",
+    "range": "out of the range of a human body",
+}
 
 
 def kind_of(name):
@@ -57,6 +80,7 @@ class Quality:
 
     def __init__(self):
         self.people = {}
+        self.notes = []  # what else there is to say on the page
 
     def look(self, subject, channels, rate, trials, units_known=True):
         """Look at some signals of a person.
@@ -85,8 +109,10 @@ class Quality:
             width = np.array([max(kind.still if kind else 1, math.ceil(FAST / rate)) for kind in kinds])
             still = np.concatenate([flat(*pair, width) for pair in edges], axis=1)
             loud, cut = noisy(high - low, still), clipped(trials, low, high, rate) & ~still
-            loud[slow], cut[slow], impossible = False, False, np.zeros_like(still)
+            impossible = np.zeros_like(still)
             for index, kind in enumerate(kinds):
+                cut[index] &= not slow[index] or (kind is not None and kind.clips)
+                loud[index] &= not slow[index]
                 if kind and units_known:
                     impossible[index] = (low[index] < kind.low) | (high[index] > kind.high)
                     loud[index] = high[index] - low[index] > kind.step
@@ -113,20 +139,7 @@ class Quality:
         rows = [row for rows in self.people.values() for row in rows]
         found = {what: sum(what in row.findings for row in rows) for what in FINDINGS}
         words = ", ".join(f"{n:,} {FINDINGS[what]}" for what, n in found.items() if n)
-        return f"of {len(rows):,} signals {words or 'none stands out'}"
-
-    def write(self, path, title):
-        """Write the page."""
-        parts = [f"<h1>Signals of {text(title)}</h1>", f"<p>{self.counts().capitalize()}.</p>", LEGEND]
-        for subject, rows in self.people.items():
-            findings = sum(bool(row.findings) for row in rows)
-            words = f"{findings} of {len(rows)} signals stand out" if findings else "nothing stands out"
-            state = " open" if findings else ""
-            parts.append(f"<details{state}><summary><b>{text(subject)}</b>: {words}</summary>")
-            parts.append("<table>" + HEADER + "".join(row.html() for row in rows) + "</table></details>")
-        head = '<!doctype html><html lang="en"><meta charset="utf-8">'
-        head += f"<title>Signals of {text(title)}</title><style>{STYLE}</style><body>\n"
-        write_text(path, head + "\n".join(parts) + "\n</body></html>\n")
+        return f"of {len(rows):,} signals, {words or 'none stands out'}"
 
 
 @dataclass
@@ -153,28 +166,6 @@ class Row:
         found = {what for what in ("missing", "flat", "clipped", "range") if getattr(self, what)}
         found |= {"noisy"} if self.noisy > MANY_NOISY * self.seconds else set()
         return found | ({"line"} if self.line > MUCH_LINE else set())
-
-    def html(self):
-        """A row of the table."""
-        cells = {what: str(getattr(self, what) or "") for what in ("missing", "flat", "clipped", "noisy", "range")}
-        cells["line"] = f"{self.line:.0%}" if self.line >= 0.05 else ""
-        if self.slow:
-            cells["clipped"] = cells["line"] = "-"
-            cells["noisy"] = cells["noisy"] or ("" if self.kind else "-")
-        if not self.kind:
-            cells["range"] = "-"
-        marked = "".join(
-            f"<td{' class=f' if what in self.findings else ''}>{cells[what]}"
-            for what in ("missing", "flat", "clipped", "noisy", "line", "range")
-        )
-        unit = f" {self.kind.unit}" if self.kind else ""
-        name = text(self.name)
-        return f"<tr><th>{name}<td>{self.low:.3g} to {self.high:.3g}{unit}{marked}<td>{self.picture}\n"
-
-
-def text(name):
-    """A name, which may hold anything, as part of the page."""
-    return html.escape(name[:200].encode("utf-8", "replace").decode())
 
 
 def to_seconds(trial, block):
@@ -253,34 +244,3 @@ def picture(low, high):
     return (
         f'<svg viewBox="0 -1 {max(len(top) - 1, 1)} {HEIGHT + 2}" preserveAspectRatio=none><path d="M{path}z"/></svg>'
     )
-
-
-FINDINGS = {  # of a row, and how the counts call it
-    "missing": "have gaps",
-    "flat": "are flat in some seconds",
-    "clipped": "are clipped in some",
-    "noisy": f"are noisy in more than {MANY_NOISY:.0%} of theirs",
-    "line": f"have more than {MUCH_LINE:.0%} of their power at {LINE[0]} or {LINE[1]} Hz",
-    "range": "leave the range of a human body",
-}
-HEADER = (
-    "<tr><th>signal<td>values<td>missing<td>flat<td>clipped<td>noisy<td>line<td>out of range<td>all trials in a row"
-)
-LEGEND = f"""<p>The signals as they were recorded, before a baseline was subtracted or anything was standardised.
-Nothing was dropped: look at what is marked, and leave a person or a channel out if you think so. Numbers are seconds;
-"-": not judged.</p>
-<ul><li>flat: the value does not change in a second (slow sensors: in {FAST} samples; temperature: {KINDS[1].still} s)
-<li>clipped: {CLIPPED[0]} samples and {1000 * CLIPPED[1]:.0f} ms in a row at the signal's own highest or lowest value,
-more than once
-<li>noisy: swings more than {NOISY} times as far as the signal's median second (blinks, movement, muscles; skin
-conductance: more than {KINDS[0].step} uS in a second); marked from {MANY_NOISY:.0%} of the seconds on
-<li>line: share of the power at {LINE[0]} or {LINE[1]} Hz, whichever is more; marked from {MUCH_LINE:.0%} on
-<li>out of range: {"; ".join(f"outside {kind.low:g} to {kind.high:g} {kind.unit}" for kind in KINDS)}, where the
-channel's name says so and its unit is known</ul>"""
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 65rem; margin: 0 auto; padding: 0 1rem 4rem; }
-table { border-collapse: collapse; font-size: .85rem; } summary { cursor: pointer; margin-top: .6rem; }
-th, td { padding: .1rem .6rem; text-align: left; border-bottom: 1px solid #ddd; font-weight: normal; }
-.f { background: #ffd9b8; } svg { width: 18rem; height: 1.6rem; display: block; }
-path { fill: #0072b2; stroke: #0072b2; vector-effect: non-scaling-stroke; }
-"""

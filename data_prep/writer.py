@@ -8,7 +8,8 @@ import numpy as np
 
 from data_prep import preparation as preparations
 from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
-from data_prep.quality import PAGE, Quality
+from data_prep.quality import Quality
+from data_prep.quality_page import PAGE, write_page
 from data_prep.transforms import MIN_ELECTRODES, prepare
 from utils.errors import InputError
 from utils.files import atomic_folder, only_writer, sha256, write_json
@@ -170,7 +171,7 @@ class PreparedWriter:
         info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
         info["checksum"] = checksum_of(info)
         if self.quality.people:
-            self.quality.write(self._partial / PAGE, info["name"])
+            write_page(self._partial / PAGE, info["name"], self.quality)
         write_json(self._partial / "dataset.json", info)
 
     def _write_header(self, name):
@@ -190,14 +191,15 @@ def is_prepared(folder, preparation, files):
     folder : path
     preparation : dict
         As for `PreparedWriter`.
-    files : iterable of path
+    files : dict of str to path
+        By the name that the folder's sources have for each.
     """
     if not (Path(folder) / "dataset.json").exists():
         return False
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
         made = open_prepared(folder).info
     same = preparations.agree(made["preparation"], preparation)
-    return same and made["sources"] == {path.name: sha256(path) for path in files}
+    return same and made["sources"] == {name: sha256(path) for name, path in files.items()}
 
 
 def write_prepared(

@@ -11,6 +11,7 @@ from data_prep import open_prepared, write_prepared
 from data_prep.deap import EEG_CHANNELS, PPS_CHANNELS, RATE
 from data_prep.make_synthetic import python2_pickle
 from data_prep.quality import Quality, kind_of
+from data_prep.quality_page import write_page
 from tests.support import call, done
 
 SECONDS = 20
@@ -71,7 +72,10 @@ def test_what_slow_sensors_and_numbers_of_few_bits_do_is_no_fault():
     assert findings(np.full((1, 85 * 4), 33.0), 4, "TEMP").flat == 85
     assert findings(np.full((1, 20 * 4), 5.0), 4, "EDA").flat == 20
     acceleration = np.round(noise(32, 1, 60)).astype(np.int8)
-    assert findings(acceleration, 32, "ACC1").clipped == 0
+    acceleration[0, : 50 * 32] //= 4
+    assert findings(60 + acceleration, 32, "ACC_x").findings == set()
+    rail = np.clip(noise(32) * 200, -128, 127).round().astype(np.int8)  # 2 g and more
+    assert findings(rail, 32, "ACC1").clipped > 0
     wave = np.sin(2 * np.pi * 1.1 * np.arange(85 * 64) / 64)[None]
     assert findings(wave, 64, "BVP").findings == set()
 
@@ -101,7 +105,7 @@ def test_deap_page(tmp_path):
         labels = RNG.uniform(1, 9, (2, 4))
         (raw / f"{name}.dat").write_bytes(python2_pickle({"labels": labels, "data": data}))
     outcome = call("data_prep/prepare_deap.py", "--raw-dir", raw, "--out-dir", tmp_path / "out")
-    assert "quality: of 80 signals 2 are flat in some seconds; see" in outcome.out
+    assert "quality: of 80 signals, 2 flat in some seconds; see" in outcome.out
     page = (tmp_path / "out" / "quality.html").read_text(encoding="utf-8")
     rows = re.findall(r"<tr><th>(\w+)<td>([^<]*)<td>([^<]*)<td class=f>([^<]*)<td>", page)
     assert [(name, flat) for name, _, _, flat in rows] == [("FC5", "2"), ("GSR", str(3 + SECONDS))]
@@ -168,7 +172,7 @@ def test_page_of_deaps_size_is_small(tmp_path):
     quality = Quality()
     for person in range(32):
         quality.look(f"s{person + 1:02d}", EEG_CHANNELS + PPS_CHANNELS, 16, [RNG.standard_normal((40, 16 * 120))])
-    quality.write(tmp_path / "quality.html", "DEAP")
+    write_page(tmp_path / "quality.html", "DEAP", quality)
     assert (tmp_path / "quality.html").stat().st_size < 2e6
 
 
@@ -181,5 +185,5 @@ def test_nothing_to_look_at(tmp_path):
     for row, signal in enumerate((np.zeros((1, 512)), np.full((1, 512), 1e300), np.full((1, 512), np.nan))):
         signal[0, -1] += row
         quality.look(f"p{row}", ["Cz"], 128, [signal])
-    quality.write(tmp_path / "quality.html", "x")
+    write_page(tmp_path / "quality.html", "x", quality)
     assert (tmp_path / "quality.html").exists()

@@ -110,6 +110,8 @@ RULES = {
     "SEGMENT": _choice("first", "last"),
     "SEGMENT_SECONDS": _count(5),
     "SHORT_TRIALS": _choice("error", "drop"),
+    "DELAY": _count(0),
+    "BASELINE_BEFORE": _count(1),
     "FORMAT": _choice("deap", "dreamer"),
     "SUBJECTS": _count(1),
     "TRIALS": _count(1),

@@ -1,0 +1,108 @@
+"""Prepare Stress-Predict, an open data set: a wristband's files -> one prepared folder without EEG. Label: stress.
+
+    git clone https://github.com/italha-d/Stress-Predict-Dataset
+    python data_prep/prepare_stress_predict.py --raw-dir Stress-Predict-Dataset/Raw_data --out-dir data/STRESS
+
+A trial is a stage of the experiment, the same part of each: baseline, Stroop test, rest, interview, rest,
+hyperventilation, rest. Pulse, skin conductance, temperature, heart rate and acceleration are brought to 64 Hz.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import utils.errors
+from data_prep import preparation, stress_predict
+from data_prep.writer import PreparedWriter, is_prepared, prepare_person
+from utils.errors import InputError
+from utils.files import sha256
+from utils.progress import Progress, say_next, warn
+from utils.settings import read_settings
+
+RAW_DIR = "Stress-Predict-Dataset/Raw_data"  # folder with S01, S02, ...
+OUT_DIR = "data/STRESS"  # prepared folder to write
+SECONDS = 85  # length of the part of each stage that is kept, in s; the shortest stage lasts 89 s
+DELAY = 2  # s from the mark that begins a stage to that part
+BASELINE_BEFORE = 250  # s from the beginning of the baseline's part to the mark that begins the Stroop test
+PPS_NORMALISE = "subject"  # subject: each channel over a person's training data | trial: over its stage | none
+QUIET = False  # True: say nothing but warnings and errors
+
+
+def main():
+    """Write the prepared folder, one person in memory at a time."""
+    settings = read_settings(globals())
+    if settings.SECONDS < stress_predict.MIN_SECONDS:
+        raise InputError(f"--seconds {settings.SECONDS} is less than a window of {stress_predict.MIN_SECONDS} s")
+    if settings.BASELINE_BEFORE < settings.SECONDS:
+        raise InputError(
+            f"--baseline-before {settings.BASELINE_BEFORE} is less than --seconds {settings.SECONDS}: the baseline "
+            "would reach into the Stroop test"
+        )
+    people = stress_predict.find_people(settings.RAW_DIR)
+    files = {
+        f"{person}/{path.name}": path
+        for person, folder in people.items()
+        for path in stress_predict.files_of(folder).values()
+    }
+    made = preparation.make(
+        pps=settings.PPS_NORMALISE,
+        baseline_seconds=None,
+        segment=None,
+        resampling="1, 4 and 32 to 64 Hz",
+        trials=f"{settings.SECONDS} s from {settings.DELAY} s after each mark; baseline from "
+        f"{settings.BASELINE_BEFORE} s before the first",
+    )
+    following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/stress")
+    following += ("--recipe", "robust", "--protocol", "cross-subject", "--n-folds", "5")
+    if is_prepared(settings.OUT_DIR, made, files):
+        print(f"{settings.OUT_DIR}: complete, from these files")
+        say_next(*following)
+        return
+    writer = PreparedWriter(
+        settings.OUT_DIR,
+        name="Stress-Predict",
+        sampling_rate=stress_predict.RATE,
+        eeg_channels=[],
+        pps_channels=stress_predict.CHANNELS,
+        ratings=["stress"],
+        rating_range=(0, 1),
+        threshold=0.5,
+        preparation=made,
+        stimuli=list(stress_predict.STAGES),
+    )
+    ratings = np.array(list(stress_predict.STAGES.values()), dtype=float)[:, None]
+    with writer:
+        for person, folder in Progress(people.items(), desc="preparing", unit="person"):
+            recording = stress_predict.read_person(folder)
+            writer.info["sources"] |= {name: sha256(path) for name, path in files.items() if path.parent == folder}
+            if recording.mended:
+                numbers = ", ".join(map(str, recording.mended))
+                note(writer, f"{person}: marks that were 12 hours off are mended (number {numbers})")
+            try:
+                starts = stress_predict.stage_starts(
+                    recording, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE
+                )
+            except stress_predict.LeftOutError as reason:
+                note(writer, f"{person} is left out: {reason}")
+                continue
+            parts = stress_predict.cut(recording, starts, settings.SECONDS)
+            pps = stress_predict.join(parts, settings.SECONDS)
+            arrays = prepare_person({"id": person, "eeg": pps[:, :0], "pps": pps}, stress_predict.RATE, made)
+            writer.add(person, *arrays, ratings, sources={})
+            for name, (rate, channels) in stress_predict.SIGNALS.items():
+                writer.quality.look(person, channels, rate, parts[name])
+    writer.report()
+    say_next(*following)
+
+
+def note(writer, text):
+    """Say it now, and on the page about the signals."""
+    warn(text)
+    writer.quality.notes.append(text)
+
+
+if __name__ == "__main__":
+    utils.errors.run(main)
