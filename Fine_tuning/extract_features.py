@@ -15,9 +15,11 @@ import numpy as np
 
 import utils.errors
 from data_prep import open_prepared
+from data_prep.preparation import compare, of_model, record
 from utils.devices import choose_device
 from utils.errors import InputError
 from utils.files import atomic
+from utils.progress import warn
 from utils.protocol import splits
 from utils.settings import read_settings
 from utils.training.checkpoints import load_encoders
@@ -44,9 +46,13 @@ def main():
     data = open_prepared(settings.DATA_DIR)
     entry, n_seconds = checkpoint["encoders"][settings.MODALITY], splits.RESOLUTIONS[checkpoint["window"]]
     device = choose_device(settings.DEVICE)
-    pps = data.pps_names(checkpoint["settings"]["PPS_CHANNELS"]) if settings.MODALITY == "pps" else []
+    made = of_model(checkpoint, settings.CHECKPOINT)
+    positions, warnings = compare(made, record(data), f"--data-dir {data.folder}", [settings.MODALITY])
+    picked = positions[settings.MODALITY]
+    channels = data.info[f"{settings.MODALITY}_channels"]
+    channels = channels if picked is None else [channels[position] for position in picked]
     front_end = checkpoint["settings"]["FRONT_END"]
-    recordings = open_recordings(data, settings.MODALITY, pps, device, front_end)
+    recordings = open_recordings(data, settings.MODALITY, channels, device, front_end)
     block = block_width(front_end, data.rate, settings.MODALITY)
     size = (recordings.n_channels(settings.MODALITY), n_seconds * block)
     wanted = (entry["arguments"]["n_channels"], entry["arguments"]["n_samples"])
@@ -72,6 +78,8 @@ def main():
     with atomic(settings.OUT_FILE) as file:
         np.savez(file, **arrays)
     print(f"wrote {settings.OUT_FILE}: {len(features)} windows of {n_seconds} s x {features.shape[1]} features")
+    for line in warnings:
+        warn(line)
 
 
 if __name__ == "__main__":

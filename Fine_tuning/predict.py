@@ -19,14 +19,14 @@ import numpy as np
 import torch
 
 import utils.errors
-from data_prep import deap, dreamer, open_prepared
-from data_prep.writer import prepare_person
+from data_prep.inputs import open_input
+from data_prep.preparation import compare, of_model
 from models import Encoder
 from models.fusion import N_SECONDS, FusionModel
 from utils.devices import choose_device
 from utils.errors import InputError
 from utils.files import atomic, write_text
-from utils.progress import Progress
+from utils.progress import warn
 from utils.results.figures import probabilities
 from utils.settings import read_settings
 from utils.training.checkpoints import FORMAT_VERSION, load_tensors
@@ -48,20 +48,24 @@ def main():
         if path.exists():
             raise InputError(f"--out-file {path} already exists; delete it or choose another name")
     model, made = load_model(settings.MODEL)
+    wanted, where = of_model(made, settings.MODEL), f"--input {settings.INPUT}"
     device = choose_device(settings.DEVICE)
     model.to(device)
+    record, people, prepare_trial = open_input(settings.INPUT, wanted)
+    positions, warnings = compare(wanted, record, where, made["encoders"], standardised=prepare_trial is None)
+    over_person = whole_person(made)
+    if over_person:
+        print(f"{where}: {over_person} standardised with all seconds of each person, unlabelled")
     rows, curves = [], {}
-    for subject, rate, channels, trials in read_input(settings.INPUT, made["preparation"].get("pps", "trial")):
-        where = f"--input {settings.INPUT}"
-        if rate != made["sampling_rate"]:
-            raise InputError(f"{where} has {rate} Hz, the model {made['sampling_rate']} Hz; resample the signals first")
-        wanted = {name: made["channels"][name] for name in made["encoders"]}
-        index = {name: find_channels(where, name, wanted[name], channels[name]) for name in wanted}
-        trials = ({name: blocks[name][:, index[name]] for name in wanted} for blocks in trials)
-        if made["settings"]["FRONT_END"] == "bandpower":
-            trials = to_features(list(trials), rate)
+    for subject, trials in people:
+        if prepare_trial is not None:
+            trials = (prepare_trial(trial, positions) for trial in trials)
+        else:
+            trials = ({name: trial[name][:, positions[name]] for name in positions} for trial in trials)
+        if over_person:
+            trials = standardise_person(list(trials), record["sampling_rate"], made)
         for number, blocks in enumerate(trials):
-            windows = {name: to_windows(blocks[name]) for name in wanted}
+            windows = {name: to_windows(blocks[name]) for name in positions}
             if not len(next(iter(windows.values()))):
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
             probability = predict(model, windows, device, settings.BATCH_SIZE)
@@ -78,6 +82,8 @@ def main():
     with atomic(figure_file) as file:
         file.write(image.getvalue())
     print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
+    for line in warnings:
+        warn(line)
 
 
 def load_model(path):
@@ -104,112 +110,13 @@ def load_model(path):
     return model.eval(), made
 
 
-def read_input(path, pps_normalise):
-    """Recordings of whatever kind, one person after the other.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Prepared folder, DEAP's .dat, DREAMER.mat, or .npz.
-    pps_normalise : str
-        As the model's own data were prepared: ``"trial"`` or ``"none"``; a prepared folder is taken as it is.
-
-    Yields
-    ------
-    subject : str
-    rate : int
-    channels : dict of str to list of str
-        Names by modality, ``"eeg"`` and ``"pps"``.
-    trials : iterator of dict of str to numpy.ndarray, shape (seconds, channels, rate)
-        1 s blocks by modality.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it cannot be read.
-    """
-    if path.is_dir():
-        data = open_prepared(path)
-        channels = {"eeg": data.info["eeg_channels"], "pps": data.info["pps_channels"]}
-        for number, subject in enumerate(Progress(data.subjects, desc="predicting", unit="subject")):
-            yield subject, data.rate, channels, _trials(data.eeg[number], data.pps[number])
-    elif not path.is_file():
-        raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
-    elif path.suffix == ".dat":
-        channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
-        signals, *_ = deap.read_file(path)
-        yield path.stem, deap.RATE, channels, _trials(*deap.to_prepared(signals, "channels", pps_normalise))
-    elif path.suffix == ".mat":
-        channels = {"eeg": dreamer.EEG_CHANNELS, "pps": dreamer.PPS_CHANNELS}
-        n_subjects, people = dreamer.read_file(path)
-        for number, person in enumerate(Progress(people, desc="predicting", total=n_subjects, unit="subject"), 1):
-            prepared = (dreamer.to_prepared(c, None, "channels", pps_normalise) for c in person.clips)
-            yield f"s{number:02d}", dreamer.EEG_RATE, channels, ({"eeg": eeg, "pps": pps} for eeg, pps in prepared)
-    elif path.suffix == ".npz":
-        yield read_npz(path, pps_normalise)
-    else:
-        raise InputError(f"--input {path} is none of: prepared folder, .dat, .mat, .npz")
+def whole_person(made):
+    """What of a model's input is standardised with all that there is of a person, in words; empty for nothing."""
+    parts = ["features"] if made["settings"]["FRONT_END"] == "bandpower" else []
+    return " and ".join(parts)
 
 
-def read_npz(path, pps_normalise):
-    """The recording of an .npz file, as `read_input` yields it."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        person = {"id": path.stem} | {name: arrays[name] for name in arrays if name.split("_")[0] in ("eeg", "pps")}
-        rate = int(arrays["sampling_rate"])
-        channels = {name: [str(n) for n in arrays.get(f"{name}_channels", [])] for name in ("eeg", "pps")}
-        for name in ("eeg", "pps"):
-            person.pop(f"{name}_channels", None)
-            if name in person and (person[name].ndim != 3 or person[name].shape[1] != len(channels[name])):
-                raise InputError(
-                    f"--input {path}: {name} has shape {person[name].shape}, not (trials, {len(channels[name])}, "
-                    f"samples) as {name}_channels says"
-                )
-            if name in person and not np.isfinite(person[name]).all():
-                raise InputError(f"--input {path}: {name} has NaN or infinite values")
-        blocks = prepare_person(person, rate, {"eeg": "channels", "pps": pps_normalise})
-    except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
-        needed = "eeg, sampling_rate and eeg_channels, and for some models pps and pps_channels"
-        raise InputError(f"--input {path} cannot be read ({error}); it needs the arrays {needed}") from None
-    return path.stem, rate, channels, _trials(*blocks)
-
-
-def _trials(eeg, pps):
-    return ({"eeg": np.asarray(e, np.float32), "pps": np.asarray(p, np.float32)} for e, p in zip(eeg, pps, strict=True))
-
-
-def find_channels(where, modality, wanted, available):
-    """Positions of the model's channels among those there are.
-
-    Parameters
-    ----------
-    where : str
-        What is being read, for messages.
-    modality : str
-        ``"eeg"`` or ``"pps"``.
-    wanted, available : list of str
-        Names of the model's channels, and of the recording's.
-
-    Returns
-    -------
-    list of int
-
-    Raises
-    ------
-    InputError
-        If a channel is missing, or the recording has more EEG channels than the model.
-    """
-    missing = [name for name in wanted if name not in available]
-    if missing:
-        raise InputError(f"{where} lacks the {modality} channels {', '.join(missing)}, which the model was trained on")
-    others = [name for name in available if name not in wanted]
-    if others and modality == "eeg":  # the standardisation across channels depends on which there are
-        raise InputError(f"{where} has more EEG channels than the model ({', '.join(others)}); leave them out")
-    return [available.index(name) for name in wanted]
-
-
-def to_features(trials, rate):
+def standardise_person(trials, rate, made):
     """What the front end makes of all trials of a person, standardised with all of them.
 
     Parameters
@@ -218,6 +125,8 @@ def to_features(trials, rate):
         1 s blocks by modality.
     rate : int
         Hz.
+    made : dict
+        The contents of ``model.pt``.
 
     Returns
     -------

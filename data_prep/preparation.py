@@ -16,19 +16,19 @@ the ``preparation``, a dictionary with these keys:
 ``resampling``        as text such as ``512 to 128 Hz``; None for nothing
 ``short_trials``      what became of trials that were too short
 
-A key that is not there was not recorded: older folders and checkpoints, other people's arrays. Nothing is guessed then.
+`compare` matches channels by name, refuses what would be another signal, and warns of the rest, with both sides. A key
+that is not there was not recorded (older folders and checkpoints, other people's arrays): that is said, not guessed.
 """
 
 import re
 
+from data_prep.channels import match_channels, shorten
 from utils.errors import InputError
 
 CHOICES = {"eeg": ("channels", "trial"), "pps": ("trial", "none", "subject")}
 TEXTS = ("filters", "reference", "resampling", "trials")
 KEYS = ("eeg", "pps", "baseline_seconds", "segment", *TEXTS, "short_trials")
 OLD_WORDS = {"z-score across channels": "channels"}  # of folders and models before there was a choice
-OLD_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}  # of electrodes, before the 10-10 system
-LIST_CHARACTERS = 60  # of names in a message
 
 
 def make(eeg="channels", pps="trial", **others):
@@ -87,3 +87,163 @@ def agree(one, other):
     """Whether two stored preparations differ in nothing that both record."""
     one, other = read(one), read(other)
     return all(one[key] == other[key] for key in one.keys() & other.keys())
+
+
+def record(data, pps_channels=None):
+    """The record of a prepared folder (`Prepared`), as checkpoints and models carry it.
+
+    Parameters
+    ----------
+    data : Prepared
+    pps_channels : list of str, optional
+        Those that a model uses; by default all.
+    """
+    pps = data.info["pps_channels"] if pps_channels is None else pps_channels
+    return {
+        "sampling_rate": data.rate,
+        "seconds": data.info["seconds"],
+        "channels": {"eeg": list(data.info["eeg_channels"]), "pps": list(pps)},
+        "preparation": read(data.info["preparation"]),
+        "dataset_checksum": data.checksum,
+    }
+
+
+def of_model(made, where):
+    """The record in a checkpoint or ``model.pt``; older ones hold parts of it.
+
+    Raises
+    ------
+    InputError
+        If a part is of another type than it must be.
+    """
+    settings = made.get("settings")
+    old = {"pps": settings.get("PPS_CHANNELS")} if isinstance(settings, dict) else {}
+    channels, preparation = made.get("channels", old), read(made.get("preparation", {}))
+    valid = (
+        isinstance(channels, dict)
+        and all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in channels.values())
+        and isinstance(made.get("sampling_rate", 0), int)
+        and isinstance(made.get("seconds", 0), int)
+        and isinstance(made.get("preparation", {}), dict)
+        and (preparation.get("segment") is None or is_segment(preparation["segment"]))
+        and all(preparation.get(key, choices[0]) in choices for key, choices in CHOICES.items())
+        and all(isinstance(preparation.get(key) or "", str) for key in TEXTS)
+        and _is_rest(preparation.get("baseline_seconds"))
+    )
+    if not valid:
+        raise InputError(f"{where} does not say properly how its data were prepared; use the file as it was written")
+    kept = {key: made[key] for key in ("sampling_rate", "seconds", "dataset_checksum") if key in made}
+    return kept | {"channels": channels, "preparation": preparation}
+
+
+def _is_rest(value):
+    if isinstance(value, dict):
+        return set(value) <= {"eeg", "pps"} and all(_is_rest(part) for part in value.values())
+    values = value if isinstance(value, list) else [value]
+    return value is None or all(type(part) in (int, float) for part in values)
+
+
+def rest_by_modality(made, modality):
+    """``baseline_seconds`` of ``"eeg"`` or ``"pps"``."""
+    rest = made.get("baseline_seconds")
+    return rest.get(modality) if isinstance(rest, dict) else rest
+
+
+def compare(wanted, found, where, modalities, standardised=True):
+    """Whether recordings are what a model was trained on; where its channels are among theirs.
+
+    Parameters
+    ----------
+    wanted, found : dict
+        Records of the model's data (`of_model`) and of what it meets.
+    where : str
+        What it meets, for messages.
+    modalities : iterable of str
+        Those that are used.
+    standardised : bool
+        Whether ``found`` is standardised already, so that EEG channels that the model does not know have had their
+        part in it; False: it will be, without them.
+
+    Returns
+    -------
+    positions : dict of str to list of int, or None
+        Of the model's channels by modality; None where it does not record them.
+    warnings : list of str
+        What differs and what only one side records, for when all has gone well.
+
+    Raises
+    ------
+    InputError
+        If a channel, the sampling rate, a normalisation or the rest is another.
+    """
+    rate, own_rate = found["sampling_rate"], wanted.get("sampling_rate")
+    if own_rate not in (None, rate):
+        raise InputError(f"{where} has {rate} Hz, the model {own_rate} Hz; resample the signals first")
+    same = wanted.get("dataset_checksum") is not None and wanted["dataset_checksum"] == found.get("dataset_checksum")
+    positions, missing, warnings = {}, [], found.get("remarks", [])
+    for name in modalities:
+        names, there = wanted["channels"].get(name), found["channels"][name]
+        if names is None:
+            missing.append(f"{name.upper()} channels (taken in their order)")
+            positions[name] = None
+            continue
+        positions[name] = match_channels(names, there, name, where)
+        others = [other for number, other in enumerate(there) if number not in positions[name]]
+        if others and name == "eeg" and standardised and found["preparation"].get("eeg") != "trial":
+            raise InputError(
+                f"{where} was standardised with more EEG channels than the model has ({shorten(others)}); prepare it "
+                "without them"
+            )
+    if not same:
+        unknown, differences = _differences(wanted, found, where, modalities)
+        if missing + unknown:
+            warnings.append(
+                f"{where}: not compared, as it is not recorded on both sides: {', '.join(missing + unknown)}"
+            )
+        if differences:
+            warnings.append(f"{where} was prepared otherwise than the model's data: {'; '.join(differences)}")
+    return positions, warnings
+
+
+def _differences(wanted, found, where, modalities):
+    """What only one side records, and differences that a model may bear, in words; others are refused."""
+    own, other = wanted["preparation"], found["preparation"]
+    unknown, differences = [], []
+
+    def both(key, what):
+        if (key in own) != (key in other):
+            unknown.append(what)
+        return key in own and key in other
+
+    for name in modalities:
+        if both(name, f"{name.upper()} normalisation") and own[name] != other[name]:
+            raise InputError(
+                f"{where} has the {name.upper()} normalisation {other[name]!r}, the model's data {own[name]!r}; "
+                f"prepare it with {name}-normalise {own[name]}"
+            )
+    if both("baseline_seconds", "removal of the rest"):
+        for name in modalities:
+            rests = [rest_by_modality(made, name) for made in (other, own)]
+            if (rests[0] is None) != (rests[1] is None):
+                here, there = ("removed" if rest is not None else "not removed" for rest in rests)
+                raise InputError(
+                    f"{where}: the rest before each trial is {here} from the {name.upper()}, in the model's data it is "
+                    f"{there}; " + ("bring it along" if here == "not removed" else "prepare it without the rest")
+                )
+            text = "mean of {} s of rest subtracted, not of {}".format(*map(_show, rests))
+            if rests[0] != rests[1] and text not in differences:
+                differences.append(text)
+    for key in ("segment", *TEXTS):
+        if both(key, key) and own[key] != other[key]:
+            differences.append(f"{key} {_show(other[key])}, not {_show(own[key])}")
+    lengths = [part.get("seconds") for part in (found, wanted)]
+    over_trials = any(own.get(name) == "trial" for name in modalities)
+    if over_trials and None not in lengths and lengths[0] != lengths[1]:
+        differences.append(f"standardised over trials of {lengths[0]} s, not of {lengths[1]} s")
+    return unknown, differences
+
+
+def _show(value):
+    if isinstance(value, list):
+        return " to ".join(f"{part:g}" for part in value)
+    return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else value[:40]

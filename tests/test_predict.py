@@ -82,7 +82,17 @@ CHANGES = {
     "no GSR": (dict(pps_channels=["ECG"]), "lacks the pps channels GSR"),
     "no rate": (dict(sampling_rate=None), "it needs the arrays"),
     "objects": (dict(eeg=np.array([None])), "cannot be read"),
-    "short": (dict(eeg=np.ones((2, 32, 512)), pps=np.ones((2, 1, 512)), eeg_baseline=None, pps_baseline=None), "5 s"),
+    "short": (
+        {
+            name: np.ones((2, 1 if "pps" in name else 32, 512))
+            for name in ("eeg", "pps", "eeg_baseline", "pps_baseline")
+        },
+        "5 s",
+    ),
+    "no rest": (dict(eeg_baseline=None, pps_baseline=None), "not removed from the EEG"),
+    "rest of the EEG only": (dict(pps_baseline=None), "not removed from the PPS"),
+    "a channel twice": (dict(eeg_channels=["Fp1", *deap.EEG_CHANNELS[:-1]]), "which are the same"),
+    "an electrode by both names": (dict(eeg_channels=["T3", *deap.EEG_CHANNELS[:-1]]), "'T3' and 'T7'"),
     "NaN": (dict(eeg=np.full((2, 32, 1280), np.nan)), "NaN"),
 }
 

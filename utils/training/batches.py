@@ -32,16 +32,20 @@ class Recordings:
         ``"raw"``: the samples; ``"bandpower"``: features of every block (`front_end`), not standardised yet.
     stream : bool, optional
         Whether samples stay there also for another device; by default if they do not fit on it.
+    eeg_channels : list of str, optional
+        Full names of the EEG channels to take, in this order; by default all.
     """
 
-    def __init__(self, data, modalities, pps_channels, device, front_end="raw", stream=None):
-        pps = [data.info["pps_channels"].index(name) for name in pps_channels]
+    def __init__(self, data, modalities, pps_channels, device, front_end="raw", stream=None, eeg_channels=None):
+        wanted = {"eeg": eeg_channels or data.info["eeg_channels"], "pps": pps_channels}
         n_bytes = sum(data.eeg.nbytes if name == "eeg" else data.pps.nbytes for name in modalities)
         streamed = not _fits(n_bytes, device) if stream is None else stream
         self.device, self.front_end, self.streamed = device, front_end, streamed and front_end == "raw"
         self.blocks, self.picked = {}, {}
         for name in modalities:
-            array, picked = (data.eeg, None) if name == "eeg" else (data.pps, pps)
+            array, picked = data.eeg if name == "eeg" else data.pps, None
+            if wanted[name] != data.info[f"{name}_channels"]:
+                picked = [data.info[f"{name}_channels"].index(channel) for channel in wanted[name]]
             if front_end == "bandpower":
                 array = array if picked is None else np.take(array, picked, axis=3)
                 array, picked = front_ends.block_features(array, data.rate, name), None

@@ -8,9 +8,19 @@ from utils.progress import Progress
 from utils.training.batches import Recordings
 
 
-def open_recordings(data, modality, pps, device, front_end):
-    """`Recordings` of one modality as encoders with this front end take them, every person standardised."""
-    recordings = Recordings(data, [modality], pps, device, front_end)
+def open_recordings(data, modality, channels, device, front_end):
+    """`Recordings` of one modality as encoders with this front end take them, every person standardised.
+
+    Parameters
+    ----------
+    data : data_prep.Prepared
+    modality : str
+    channels : list of str
+        Full names, in the order in which the encoder has them.
+    device : torch.device
+    front_end : str
+    """
+    recordings = Recordings(data, [modality], channels, device, front_end, eeg_channels=channels)
     return recordings.standardised(np.zeros(data.eeg.shape[:3], bool))
 
 

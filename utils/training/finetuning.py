@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_prep import open_prepared
+from data_prep import open_prepared, preparation
 from utils import ranks
 from utils.devices import choose_device, derive_seed, provenance, set_precision
 from utils.errors import InputError
@@ -134,9 +134,7 @@ class FineTuning:
             "encoders": {m: {r: e.arguments for r, e in encoders.items()} for m, encoders in model.encoders.items()},
             "weights": model.state_dict(),
             "class_names": self.class_names,
-            "sampling_rate": self.data.rate,
-            "preparation": self.data.info["preparation"],
-            "channels": {"eeg": self.data.info["eeg_channels"], "pps": settings.PPS_CHANNELS},
+            **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
             "provenance": provenance(self.device),
         }

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import torch
 
+from data_prep import preparation
 from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments, paper_width
 from models.together import MeanGradients
@@ -290,7 +291,7 @@ class FoldPretraining:
             "epoch": self.epoch,
             "kept_epoch": self.best["epoch"] if self.best else self.epoch,
             "manifest_hash": self.manifest.hash,
-            "dataset_checksum": self.data.checksum,
+            **preparation.record(self.data, self.settings.PPS_CHANNELS),
             "settings": self.settings.as_dict(),
             "provenance": provenance(self.device),
             "encoders": encoders,  # the weights to use
