@@ -31,6 +31,7 @@ from utils.results.figures import probabilities
 from utils.settings import read_settings
 from utils.training.checkpoints import FORMAT_VERSION, load_tensors
 from utils.training.front_end import block_features, standardise
+from utils.training.subject_scales import SubjectScales, standardise_person
 
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
 INPUT = "data/DEAP"  # prepared folder, DEAP .dat file, DREAMER.mat, or .npz
@@ -63,7 +64,7 @@ def main():
         else:
             trials = ({name: trial[name][:, positions[name]] for name in positions} for trial in trials)
         if over_person:
-            trials = standardise_person(list(trials), record["sampling_rate"], made)
+            trials = standardise_all(list(trials), record["sampling_rate"], made)
         for number, blocks in enumerate(trials):
             windows = {name: to_windows(blocks[name]) for name in positions}
             if not len(next(iter(windows.values()))):
@@ -112,12 +113,13 @@ def load_model(path):
 
 def whole_person(made):
     """What of a model's input is standardised with all that there is of a person, in words; empty for nothing."""
-    parts = ["features"] if made["settings"]["FRONT_END"] == "bandpower" else []
+    parts = ["PPS"] if "pps" in made["encoders"] and made["preparation"].get("pps") == "subject" else []
+    parts += ["features"] if made["settings"]["FRONT_END"] == "bandpower" else []
     return " and ".join(parts)
 
 
-def standardise_person(trials, rate, made):
-    """What the front end makes of all trials of a person, standardised with all of them.
+def standardise_all(trials, rate, made):
+    """All trials of a person, their PPS or the front end's features standardised with all of them.
 
     Parameters
     ----------
@@ -130,15 +132,20 @@ def standardise_person(trials, rate, made):
 
     Returns
     -------
-    list of dict of str to numpy.ndarray, float32, shape (seconds, channels, features)
+    list of dict of str to numpy.ndarray, float32, shape (seconds, channels, samples or features)
     """
     ends = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1]
-    features = {}
+    parts = {}
     for name in trials[0]:
-        blocks = np.concatenate([blocks[name] for blocks in trials])
-        own = block_features(blocks[None, None], rate, name)
-        features[name] = np.split(standardise(own, np.zeros(own.shape[:3], bool))[0, 0], ends)
-    return [dict(zip(features, parts, strict=True)) for parts in zip(*features.values(), strict=True)]
+        own = np.concatenate([blocks[name] for blocks in trials])[None, None]  # one person, one long trial
+        nothing = np.zeros(own.shape[:3], bool)  # no training seconds: all are looked at
+        if name == "pps" and made["preparation"].get("pps") == "subject":
+            mean, deviation = SubjectScales(own).over(nothing)
+            own = standardise_person(own[0], mean[0], deviation[0])[None]
+        if made["settings"]["FRONT_END"] == "bandpower":
+            own = standardise(block_features(own, rate, name), nothing)
+        parts[name] = np.split(own[0, 0], ends)
+    return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
 
 
 def to_windows(blocks):

@@ -11,8 +11,8 @@ from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
 from utils.protocol import splits
-from utils.training.batches import Recordings
 from utils.training.front_end import BANDS, block_features, block_width, log_band_power, shared_filters, standardise
+from utils.training.recordings import Recordings
 
 RATE = 128
 

@@ -89,15 +89,17 @@ def describe(settings, data, manifest, class_names, device):
         "manifest_hash": manifest.hash,
         "n_folds": len(manifest.folds),
         "label": settings.LABEL,
-        "transductive": manifest.protocol == "cross-subject" and is_standardised(settings),
+        "transductive": manifest.protocol == "cross-subject" and is_standardised(settings, data),
         "class_names": class_names,
         "settings": settings.as_dict(),
         "provenance": provenance(device),
     }
 
 
-def is_standardised(settings):
-    """Whether each person's features were standardised, in fine-tuning or in a baseline."""
+def is_standardised(settings, data):
+    """Whether each person's features were standardised, in fine-tuning or in a baseline, or their PPS samples."""
+    if "pps" in settings.MODALITIES and data.info["preparation"].get("pps") == "subject":
+        return True
     return getattr(settings, "FRONT_END", "raw") == "bandpower" or getattr(settings, "STANDARDISE", "none") == "subject"
 
 

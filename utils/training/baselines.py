@@ -1,6 +1,7 @@
 """Classical baselines on the same folds: a spectrum and a straight line, which any network has to beat."""
 
 import contextlib
+import functools
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from utils.protocol.permutation import permuted_labels
 from utils.results.results import FoldResult, describe, report
 from utils.training import recipes
 from utils.training.front_end import log_band_power, standardise
+from utils.training.subject_scales import SubjectScales, standardise_person
 
 BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
 PPS_STATISTICS = ("mean", "standard deviation", "lowest", "highest", "slope", "mean step")
@@ -54,7 +56,7 @@ def run_baselines(settings):
         labels = permuted_labels(labels, settings.SEED)
     ranks.others_may_start()
     ranks.say_idle(len(folds))
-    features = window_features(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS)
+    features = features_by_fold(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS)
     for name in settings.MODELS:
         parts = ["baseline", settings.LABEL, name]
         parts += [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
@@ -77,7 +79,7 @@ def _evaluate(name, folds, features, labels, settings):
     with Progress(desc=name, total=len(folds), unit="fold") as progress:
 
         def evaluate(fold):
-            result = evaluate_fold(name, fold, features, labels, settings)
+            result = evaluate_fold(name, fold, features(fold), labels, settings)
             hits = result.probability.argmax(axis=1) == result.truth
             accuracy = f"test accuracy {hits.mean():.2f}"
             progress.update()
@@ -96,6 +98,7 @@ def evaluate_fold(name, fold, features, labels, settings):
         Key of ``MODELS``.
     fold : splits.Fold
     features : numpy.ndarray, shape (subjects, trials, windows, width)
+        Of this fold.
     labels : numpy.ndarray, int, shape (subjects, trials)
     settings : Settings
         ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
@@ -123,6 +126,26 @@ def evaluate_fold(name, fold, features, labels, settings):
             probability[:, model.classes_] = model.predict_proba(x_test)
     counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
     return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, time.perf_counter() - start)
+
+
+def features_by_fold(data, modalities, pps_channels):
+    """`window_features` as a function of the fold, for data whose PPS are standardised over its training seconds."""
+    if "pps" not in modalities or data.info["preparation"].get("pps") != "subject":
+        features = window_features(data, modalities, pps_channels)
+        return lambda fold: features
+    others = [name for name in modalities if name != "pps"]
+    eeg = [window_features(data, others, [])] if others else []
+    columns = [data.info["pps_channels"].index(name) for name in pps_channels]
+    scales = SubjectScales(data.pps, columns)
+
+    @functools.cache
+    def features(fold_index, training):
+        levels = scales.over(np.frombuffer(training, bool).reshape(data.pps.shape[:3]))
+        people = zip(data.pps, *levels, strict=True)
+        blocks = (standardise_person(own[:, :, columns], *of) for own, *of in people)
+        return np.concatenate([*eeg, np.stack([statistics(_windows(own), data.rate) for own in blocks])], axis=-1)
+
+    return lambda fold: features(fold.index, splits.training_seconds(fold, data.pps.shape[:3]).tobytes())
 
 
 def window_features(data, modalities, pps_channels):

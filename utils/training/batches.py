@@ -1,131 +1,17 @@
-"""Windows that stay on the device or come to it, batches that are an index, augmentation where the data is."""
-
-import copy
-import mmap
+"""Batches that are an index, augmentation where the data is."""
 
 import numpy as np
 import torch
 
-from utils.training import front_end as front_ends
+from utils.training.recordings import Recordings
 from utils.training.streaming import Stream
+
+__all__ = ["ContrastiveBatches", "FusionWindows", "Recordings", "augment"]
 
 N_VARIANTS = 6  # as is, weaker, stronger; and the same three with noise
 WEAKER, STRONGER, SCALE_RANGE = 0.7, 1.2, 0.1  # factors U(0.7, 0.8) and U(1.2, 1.3)
 NOISE_TO_SIGNAL = 10**-0.5  # variance, at 5 dB signal-to-noise ratio
-RESIDENT_SHARE = 0.5  # of a GPU's free memory that recordings may take; larger ones are streamed
 DRAWS_AT_ONCE = 2**24  # random numbers, when people are drawn
-
-
-class Recordings:
-    """The 1 s blocks of both modalities on the device, or streamed to it from their files.
-
-    Parameters
-    ----------
-    data : data_prep.Prepared
-    modalities : list of str
-        ``"eeg"``, ``"pps"``.
-    pps_channels : list of str
-        Full names of the PPS channels to take, in this order.
-    device : torch.device
-        On the CPU the blocks stay in their memory-mapped files, which all processes of a machine share.
-    front_end : str
-        ``"raw"``: the samples; ``"bandpower"``: features of every block (`front_end`), not standardised yet.
-    stream : bool, optional
-        Whether samples stay there also for another device; by default if they do not fit on it.
-    eeg_channels : list of str, optional
-        Full names of the EEG channels to take, in this order; by default all.
-    """
-
-    def __init__(self, data, modalities, pps_channels, device, front_end="raw", stream=None, eeg_channels=None):
-        wanted = {"eeg": eeg_channels or data.info["eeg_channels"], "pps": pps_channels}
-        n_bytes = sum(data.eeg.nbytes if name == "eeg" else data.pps.nbytes for name in modalities)
-        streamed = not _fits(n_bytes, device) if stream is None else stream
-        self.device, self.front_end, self.streamed = device, front_end, streamed and front_end == "raw"
-        self.blocks, self.picked = {}, {}
-        for name in modalities:
-            array, picked = data.eeg if name == "eeg" else data.pps, None
-            if wanted[name] != data.info[f"{name}_channels"]:
-                picked = [data.info[f"{name}_channels"].index(channel) for channel in wanted[name]]
-            if front_end == "bandpower":
-                array = array if picked is None else np.take(array, picked, axis=3)
-                array, picked = front_ends.block_features(array, data.rate, name), None
-            elif device.type != "cpu" and not self.streamed:
-                array, picked = array if picked is None else np.take(array, picked, axis=3), None
-            self.blocks[name] = torch.from_numpy(array)  # (S, T, seconds, C, samples of a block)
-            if not self.streamed:
-                self.blocks[name] = self.blocks[name].to(device)
-            self.picked[name] = None if picked is None else torch.tensor(picked)
-        self.files = [data.eeg.base, data.pps.base]  # maps of them; nothing is ever written there
-        self.release()
-        self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
-
-    def release(self):
-        """Give back the memory of the files' pages that were read so far (they stay in the system's cache)."""
-        for file in self.files:
-            if hasattr(file, "madvise"):  # a map of a file; not on Windows
-                file.madvise(mmap.MADV_DONTNEED)
-
-    def n_channels(self, modality):
-        """Number of channels of ``"eeg"`` or ``"pps"``."""
-        picked = self.picked[modality]
-        return self.blocks[modality].shape[3] if picked is None else len(picked)
-
-    def standardised(self, training):
-        """These recordings with features standardised per person; raw samples stay as they are.
-
-        Parameters
-        ----------
-        training : numpy.ndarray, bool, shape (subjects, trials, seconds)
-            Seconds that may be looked at.
-
-        Returns
-        -------
-        Recordings
-        """
-        if self.front_end == "raw":
-            return self
-        other = copy.copy(self)
-        other.blocks = {
-            name: torch.from_numpy(front_ends.standardise(x.cpu().numpy(), training)).to(x.device)
-            for name, x in self.blocks.items()
-        }
-        return other
-
-    def take(self, modality, subjects, first_seconds, n_seconds):
-        """1 s blocks of windows, on the device.
-
-        Parameters
-        ----------
-        modality : str
-        subjects, first_seconds : torch.Tensor, int64, shape (n,)
-            Subject, and trial * seconds + second at which the window starts; where the blocks are.
-        n_seconds : int
-
-        Returns
-        -------
-        torch.Tensor, shape (n, n_seconds, C, rate)
-        """
-        x = self.at(modality, subjects * self.seconds_per_subject + first_seconds, n_seconds)
-        if x.device.type != self.device.type == "cuda":
-            x = x.pin_memory()
-        return x.to(self.device, non_blocking=True)
-
-    def at(self, modality, first, n_seconds):
-        """1 s blocks (n, n_seconds, C, rate) from these places on: subject * seconds per subject + second."""
-        return self.gather(modality, first, n_seconds).unflatten(0, (len(first), n_seconds))
-
-    def gather(self, modality, first, n_seconds, out=None):
-        """The same as one row of blocks (n * n_seconds, C, rate), into ``out`` if it is given."""
-        blocks, picked = self.blocks[modality].flatten(0, 2), self.picked[modality]
-        index = (first[:, None] + torch.arange(n_seconds, device=first.device)).flatten()
-        if picked is None:
-            return torch.index_select(blocks, 0, index, out=out)
-        return torch.index_select(blocks.index_select(0, index), 1, picked, out=out)
-
-
-def _fits(n_bytes, device):
-    """Whether recordings leave enough of the device's free memory to the networks and their batches."""
-    return device.type != "cuda" or n_bytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 class ContrastiveBatches:

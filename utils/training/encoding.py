@@ -5,7 +5,7 @@ import torch
 
 from models import Encoder
 from utils.progress import Progress
-from utils.training.batches import Recordings
+from utils.training.recordings import Recordings
 
 
 def open_recordings(data, modality, channels, device, front_end):

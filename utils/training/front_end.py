@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 
 BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
 SMALLEST = 1e-6  # power and deviation of a signal that does not change
+ROUNDING = 2 * np.finfo(np.float32).eps  # deviations up to this share of the features are rounding
 SLOW = ("mean", "slope", "deviation", "step")  # what matters in slow signals, besides their bands
 CLIP = 5.0  # standard deviations: what is further out is an artefact
 SHRINKAGE = 0.1  # of the covariance inside a moment, towards a multiple of the identity
@@ -96,9 +97,10 @@ def standardise(features, training):
     """
     people = []
     for own, seen in zip(features, training, strict=True):
-        known = own[seen] if seen.any() else own.reshape(-1, *own.shape[2:])
+        known = np.asarray(own[seen] if seen.any() else own.reshape(-1, *own.shape[2:]), np.float64)
         mean, deviation = known.mean(axis=0), known.std(axis=0)
-        deviation = np.where(deviation > SMALLEST, deviation, 1)  # a dead channel stays at 0
+        varies = deviation > ROUNDING * np.abs(known).max(axis=0)  # whatever the unit
+        deviation = np.where(varies, deviation, np.inf)  # a dead channel stays at 0
         people.append(np.clip((own - mean) / deviation, -CLIP, CLIP))
     return np.stack(people).astype(np.float32)
 

@@ -11,9 +11,9 @@ from utils.files import only_writer
 from utils.progress import say_next
 from utils.protocol import splits
 from utils.training import recipes
-from utils.training.batches import Recordings
 from utils.training.checkpoints import load_tensors, pretrain_folder, pretrain_path
 from utils.training.fold_pretraining import FoldPretraining, switches, variant
+from utils.training.recordings import Recordings
 
 
 def pretrain(settings):

@@ -1,0 +1,79 @@
+"""``PPS_NORMALISE = "subject"``: each peripheral channel over all training seconds of a person, without labels.
+
+Over a trial, standardisation takes away what lasts longer than that: the level of skin conductance, of temperature, of
+the heart's rate. Over a person it stays. It depends on the fold, so prepared folders hold what is left after baseline
+removal, and the samples are standardised when a batch is drawn.
+"""
+
+import numpy as np
+import torch
+
+ROUNDING = 2 * np.finfo(np.float32).eps  # deviations up to this share of the samples are rounding
+
+
+class SubjectScales:
+    """Mean and deviation of every person's channels over any choice of seconds.
+
+    Parameters
+    ----------
+    blocks : numpy.ndarray, shape (subjects, trials, seconds, channels, rate)
+        Read once, one person at a time.
+    channels : list of int, optional
+        Positions of those to take, in this order.
+    """
+
+    def __init__(self, blocks, channels=None):
+        parts = []
+        for own in blocks:
+            own = np.asarray(own if channels is None else np.take(own, channels, axis=2), np.float64)
+            parts.append([own.mean(axis=-1), own.var(axis=-1), np.abs(own).max(axis=-1), own.any(axis=-1)])
+        self.mean, self.variance, self.size, self.present = map(
+            np.stack, zip(*parts, strict=True)
+        )  # (S, T, seconds, C)
+
+    def over(self, training):
+        """Mean and deviation over these seconds.
+
+        Parameters
+        ----------
+        training : numpy.ndarray, bool, shape (subjects, trials, seconds)
+            Those that may be looked at. A person without any, as a test person across subjects, is standardised with
+            all of their own (transductive: the audit says so). Seconds in which a channel is missing do not count.
+
+        Returns
+        -------
+        mean, deviation : torch.Tensor, float32, shape (subjects, channels)
+            Infinite deviation for a channel that does not change: it becomes 0.
+        """
+        means, deviations = [], []
+        for subject, seen in enumerate(training):
+            seen = seen if seen.any() else np.ones_like(seen)
+            mean, variance, size, present = (
+                part[subject][seen] for part in (self.mean, self.variance, self.size, self.present)
+            )
+            n = np.maximum(present.sum(axis=0), 1)  # (C,) seconds
+            overall = (mean * present).sum(axis=0) / n
+            spread = ((variance + np.square(mean - overall)) * present).sum(axis=0) / n
+            deviation = np.sqrt(spread)
+            varies = deviation > ROUNDING * size.max(axis=0, initial=0)
+            means.append(overall)
+            deviations.append(np.where(varies, deviation, np.inf))
+        return tuple(torch.from_numpy(np.stack(part)).float() for part in (means, deviations))
+
+
+def standardise_blocks(blocks, mean, deviation):
+    """Standardise 1 s blocks in place; a channel that is missing in a second stays 0.
+
+    Parameters
+    ----------
+    blocks : torch.Tensor, shape (n, channels, rate)
+    mean, deviation : torch.Tensor, shape (n, channels) or (channels,)
+    """
+    present = (blocks != 0).any(dim=-1, keepdim=True)
+    return blocks.sub_(mean[..., None]).div_(deviation[..., None]).mul_(present)
+
+
+def standardise_person(blocks, mean, deviation):
+    """The same for the array of one person (trials, seconds, channels, rate); a new one, float32."""
+    blocks = torch.from_numpy(np.array(blocks, np.float32))
+    return standardise_blocks(blocks.flatten(0, 1), mean, deviation).view_as(blocks).numpy()
