@@ -14,6 +14,7 @@ the ``preparation``, a dictionary with these keys:
 ``filters``           what was filtered, as text such as ``4-45 Hz``; None for nothing
 ``reference``         of the EEG, as text such as ``average``
 ``resampling``        as text such as ``512 to 128 Hz``; None for nothing
+``bad_channels``      ``interpolate`` | ``refuse`` | ``keep``: what became of EEG channels that a file marks as bad
 ``short_trials``      what became of trials that were too short
 
 `compare` matches channels by name, refuses what would be another signal, and warns of the rest, with both sides. A key
@@ -27,7 +28,7 @@ from utils.errors import InputError
 
 CHOICES = {"eeg": ("channels", "trial"), "pps": ("trial", "none", "subject")}
 TEXTS = ("filters", "reference", "resampling", "trials")
-KEYS = ("eeg", "pps", "baseline_seconds", "segment", *TEXTS, "short_trials")
+KEYS = ("eeg", "pps", "baseline_seconds", "segment", *TEXTS, "bad_channels", "short_trials")
 OLD_WORDS = {"z-score across channels": "channels"}  # of folders and models before there was a choice
 
 

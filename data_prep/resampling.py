@@ -9,10 +9,11 @@ from scipy.signal import resample_poly
 from utils.errors import InputError
 
 SLOW = 16  # Hz; a sensor below it is drawn with straight lines between its samples
+MARGIN = 1  # s before and after a part that the filter sees
 
 
-def resample(signal, rate, new_rate, seconds):
-    """Bring a signal to a whole rate and cut it to whole seconds; its first sample stays the first.
+def resample(signal, rate, new_rate, seconds, start=0.0):
+    """Cut whole seconds out of a signal and bring them to a whole rate.
 
     Polyphase filtering (`scipy.signal.resample_poly`) keeps what lies below both Nyquist frequencies and lets nothing
     fold back; a line from the first to the last sample is taken out before and put back after it, so that an offset
@@ -23,13 +24,15 @@ def resample(signal, rate, new_rate, seconds):
     Parameters
     ----------
     signal : numpy.ndarray, shape (..., n_samples)
-        From the first of the ``seconds`` on; what is longer is cut.
+        What lies within a second before and after the part lets the filter run in and out.
     rate : float
         Its sampling rate in Hz, whole or not.
     new_rate : int
         Sampling rate of the result in Hz.
     seconds : int
         Length of the result.
+    start : float
+        Where it begins, in seconds from the first sample; fast signals are cut at the nearest sample.
 
     Returns
     -------
@@ -39,25 +42,33 @@ def resample(signal, rate, new_rate, seconds):
     Raises
     ------
     InputError
-        If the signal is shorter than ``seconds``, or a rate is no positive number.
+        If the signal does not reach from start to end, or a rate is no positive number.
     """
     if not (math.isfinite(rate) and rate > 0):
         raise InputError(f"a sampling rate must be a number greater than 0, not {rate}")
     signal = np.asarray(signal, dtype=float)
     n_samples, n_new = signal.shape[-1], seconds * new_rate
-    if n_samples < math.ceil(seconds * rate - 1e-6):
-        raise InputError(f"{n_samples} samples at {rate:g} Hz are {n_samples / rate:.4g} s; {seconds} s are needed")
-    if rate == new_rate:
-        return signal[..., :n_new]
+    first, needed = round(start * rate), math.ceil(seconds * rate - 1e-6)
+    if first == -1 or first + needed == n_samples + 1:  # a start between two samples, at one of the ends
+        first = min(max(first, 0), n_samples - needed)
+    if first < 0 or needed > n_samples - first:
+        wanted = f"{seconds} s" if start == 0 else f"{start:.4g} to {start + seconds:.4g} s"
+        raise InputError(f"{n_samples} samples at {rate:g} Hz are {n_samples / rate:.4g} s; {wanted} are needed")
     if rate < min(SLOW, new_rate):
-        position = np.minimum(np.arange(n_new) * (rate / new_rate), n_samples - 1)  # in samples
+        position = start * rate + np.arange(n_new) * (rate / new_rate)  # in samples
+        position = np.clip(position, 0, n_samples - 1)
         before = np.minimum(position.astype(int), max(n_samples - 2, 0))
         after = np.minimum(before + 1, n_samples - 1)
         share = position - before
         return signal[..., before] * (1 - share) + signal[..., after] * share
     ratio = (Fraction(new_rate) / Fraction(rate)).limit_denominator(1000)  # 511.9997 Hz is 512 Hz
     if ratio == 1:
-        return signal[..., :n_new]
-    first, slope = signal[..., :1], (signal[..., -1:] - signal[..., :1]) / max(n_samples - 1, 1)
-    filtered = resample_poly(signal - first - slope * np.arange(n_samples), ratio.numerator, ratio.denominator, axis=-1)
-    return filtered[..., :n_new] + first + slope * (np.arange(n_new) * (rate / new_rate))
+        return signal[..., first : first + n_new]
+    lead = min(MARGIN, int(first / rate))  # whole seconds, so that they are whole samples of the result
+    signal = signal[..., first - round(lead * rate) : first + needed + round(MARGIN * rate)]
+    n_samples = signal.shape[-1]
+    offset, slope = signal[..., :1], (signal[..., -1:] - signal[..., :1]) / max(n_samples - 1, 1)
+    level = signal - offset - slope * np.arange(n_samples)
+    part = slice(lead * new_rate, lead * new_rate + n_new)
+    filtered = resample_poly(level, ratio.numerator, ratio.denominator, axis=-1)[..., part]
+    return filtered + offset + slope * ((lead * new_rate + np.arange(n_new)) * (rate / new_rate))

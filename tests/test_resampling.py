@@ -48,3 +48,21 @@ def test_what_is_longer_is_cut_and_what_is_shorter_refused():
         resample(np.zeros(639), 64, 32, 10)
     with pytest.raises(InputError, match="greater than 0"):
         resample(np.zeros(10), 0, 32, 1)
+
+
+@pytest.mark.parametrize("rate", [4, 128, 100, 512, 2048 / 3])
+def test_a_part_is_what_the_whole_has_there(rate):
+    times = np.arange(int(20 * rate)) / rate
+    signal = np.sin(2 * np.pi * 0.8 * times) + 7
+    part = resample(signal, rate, 128, 5, start=6.5)
+    wanted = np.sin(2 * np.pi * 0.8 * (6.5 + np.arange(640) / 128)) + 7
+    np.testing.assert_allclose(part, wanted, atol=0.2 if rate == 4 else 0.005)
+
+
+def test_a_part_at_the_edge_may_lie_between_two_samples_and_no_further():
+    assert resample(np.arange(1000.0), 100, 100, 2, start=-0.004).shape == (200,)
+    assert resample(np.arange(1000.0), 100, 128, 2, start=8.006).shape == (256,)
+    with pytest.raises(InputError, match=r"are 10 s; 8\.02 to 10\.02 s"):
+        resample(np.arange(1000.0), 100, 128, 2, start=8.02)
+    with pytest.raises(InputError, match=r"-0\.02 to"):
+        resample(np.arange(1000.0), 100, 128, 2, start=-0.02)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import ROOT
 from utils.errors import InputError
-from utils.settings import RULES, _comments, read_settings
+from utils.settings import _comments, read_settings, rules_of
 
 SOURCE = '''"""A script."""
 DATA_DIR = "data/here"  # the data
@@ -32,7 +32,7 @@ def test_every_constant_of_every_script_is_a_flag_with_a_comment(path):
         if isinstance(node, ast.Assign) and node.targets[0].id.isupper()
     ]
     assert names
-    assert set(names) <= set(RULES)
+    assert set(names) <= set(rules_of(path))
     assert set(names) <= {name for name, comment in _comments(path).items() if comment}
 
 
@@ -54,8 +54,9 @@ def test_every_flag_refuses_what_it_cannot_be(path):
         if isinstance(node, ast.Assign) and node.targets[0].id.isupper()
     }
     tried = 0
-    for name in set(constants) & set(RULES):
-        rule, flag = RULES[name], "--" + name.lower().replace("_", "-")
+    rules = rules_of(path)
+    for name in set(constants) & set(rules):
+        rule, flag = rules[name], "--" + name.lower().replace("_", "-")
         values = [
             *WRONG.get(rule.kind, ()),
             *(["sideways"] if rule.choices else []),

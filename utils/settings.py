@@ -107,6 +107,20 @@ RULES = {
     "PPS_NORMALISE": _choice("trial", "none", "subject"),
     "REST_SECONDS": Rule("float", least=0, most=3600, optional=True),
     "RAW_FILE": Rule("path"),
+    "BIDS_DIR": Rule("path", optional=True),
+    "TASK": Rule("text", optional=True),
+    "SESSIONS": Rule("names"),
+    "RATINGS": Rule("names"),
+    "RATING_MIN": Rule("float"),
+    "RATING_MAX": Rule("float"),
+    "EEG_CHANNELS": Rule("names"),
+    "HIGH_PASS": Rule("float", positive=True, optional=True),
+    "LOW_PASS": Rule("float", positive=True, optional=True),
+    "NOTCH": Rule("float", positive=True, optional=True),
+    "REFERENCE": _choice("average", "file"),
+    "BAD_CHANNELS": _choice("interpolate", "refuse", "keep"),
+    "SAMPLING_RATE": _count(1),
+    "MISSING": _choice("error", "drop"),
     "SEGMENT": _choice("first", "last"),
     "SEGMENT_SECONDS": _count(5),
     "SHORT_TRIALS": _choice("error", "drop"),
@@ -138,6 +152,14 @@ RULES = {
     "ROUNDS": _count(1),
     "QUICK": Rule("bool"),
 }
+OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
+    "prepare_recordings": {"TRIALS": Rule("path", optional=True), "SECONDS": _count(5, optional=True)},
+}
+
+
+def rules_of(file):
+    """The rules of a script's constants."""
+    return RULES | OF_SCRIPT.get(Path(file).stem, {})
 
 
 class Settings(SimpleNamespace):
@@ -172,7 +194,8 @@ def read_settings(constants, argv=None, positional=None):
     InputError
         For an unknown flag, a wrong type, or a value out of range, in a flag or in a constant.
     """
-    defaults = {name: value for name, value in constants.items() if name in RULES}
+    rules = rules_of(constants["__file__"])
+    defaults = {name: value for name, value in constants.items() if name in rules}
     comments = _comments(constants["__file__"])
     parser = _Parser(
         description=constants["__doc__"],
@@ -181,7 +204,7 @@ def read_settings(constants, argv=None, positional=None):
         argument_default=argparse.SUPPRESS,
     )
     for name, value in defaults.items():
-        action = {"action": argparse.BooleanOptionalAction} if RULES[name].kind == "bool" else {"metavar": "X"}
+        action = {"action": argparse.BooleanOptionalAction} if rules[name].kind == "bool" else {"metavar": "X"}
         help_text = f"{comments.get(name, '')} (now: {_show(value)})".replace("%", "%%")
         parser.add_argument(_flag(name), dest=name, help=help_text, **action)
     if positional:
@@ -189,13 +212,13 @@ def read_settings(constants, argv=None, positional=None):
     given = vars(parser.parse_args(argv))
     if given.get("positional"):
         given[positional] = given["positional"]
-    if _check("QUIET", given.pop("QUIET", defaults.pop("QUIET", False)), "QUIET"):
+    if _check(rules["QUIET"], given.pop("QUIET", defaults.pop("QUIET", False)), "QUIET"):
         sys.stdout = Silence()
 
     settings = {}
     for name, value in defaults.items():
-        settings[name] = _check(name, given.get(name, value), _flag(name) if name in given else name)
-        if RULES[name].kind == "path" and settings[name] is not None:
+        settings[name] = _check(rules[name], given.get(name, value), _flag(name) if name in given else name)
+        if rules[name].kind == "path" and settings[name] is not None:
             settings[name] = (Path() if name in given else ROOT) / settings[name].expanduser()
         if name in given:
             print(f"{name} = {_show(settings[name])} (from {_flag(name)}; the constant is {_show(value)})")
@@ -217,9 +240,8 @@ def _show(value):
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _check(name, value, where):
+def _check(rule, value, where):
     """The value in its type; ``where`` is how to call it in a message: the flag or the constant."""
-    rule = RULES[name]
     if value is None or (value == "none" and "none" not in rule.choices):
         if rule.optional:
             return None
@@ -232,7 +254,7 @@ def _check(name, value, where):
         items = [item for item in items if item != ""]
         single = Rule("int" if rule.kind == "ints" else "text", rule.choices, rule.least, rule.most)
         items = [_check_one(single, item, where) for item in items]
-        if len(set(items)) < len(items) and name != "PROJECTOR_DIMS":
+        if len(set(items)) < len(items) and rule.length is None:
             raise InputError(f"{where} names something twice: {_show(items)}")
         if rule.length not in (None, len(items)):
             raise InputError(f"{where} needs {rule.length} values, not {len(items)}")

@@ -1,0 +1,164 @@
+"""Which channels of a recording are EEG, which are peripheral, and which are the same in another person's file.
+
+Amplifiers' files call nearly everything EEG, and spell one electrode in several ways. Names decide where types do not.
+"""
+
+import re
+from dataclasses import dataclass
+
+from data_prep.preparation import OLD_NAMES
+from utils.errors import InputError
+from utils.progress import warn
+
+EXTENDED_10_20 = re.compile(  # the 10-20, 10-10 and 10-5 systems (Oostenveld and Praamstra, Clin. Neurophysiol. 2001)
+    r"fp[12z]|n[z12]|(af|f|ft|fc|t|c|tp|cp|p|po|o|i)(z|\d|10)h?|"
+    r"(afp|aff|fft|ffc|ftt|fcc|ttp|ccp|tpp|cpp|ppo|poo|oi)(z|\d|10)h?"
+)
+KINDS = {  # what a name says; the first that fits
+    "stim": r"sti\d*|stim.*|status|trig.*|marker.*|events?|.*annotations|sync.*|counter|photo.*|battery",
+    "ground": r"gnd|ground|ref|reference|cms|drl|[am][12]",  # electrodes that record no brain of their own
+    "eog": r".*eog.*",
+    "ecg": r".*(ecg|ekg).*|cardiac",
+    "emg": r".*emg.*",
+    "gsr": r".*(gsr|eda).*|sc[lr]?|skinconductance",
+    "resp": r".*resp.*|breath.*",
+    "temperature": r".*temp.*|skt",
+    "ppg": r".*(ppg|bvp|plet).*|pulse",
+}
+PERIPHERAL = ("eog", "ecg", "emg", "gsr", "resp", "temperature", "ppg")
+COMMON = ["common"]  # in the place of names: those that everybody has
+LIST_CHARACTERS = 120  # of names in a message
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel: its name in the file, its kind (MNE's types, and ppg), its rate in Hz, what to multiply it by."""
+
+    name: str
+    kind: str
+    rate: float
+    factor: float = 1.0  # MNE's unit to the one that is kept: volts to microvolts
+
+    @property
+    def is_electrode(self):
+        """Whether this is EEG from a named place of the head."""
+        return self.kind == "eeg" and EXTENDED_10_20.fullmatch(key(self.name)) is not None
+
+
+def key(name):
+    """What channels of one name have in common, however a file spells it: ``EEG T3-Ref`` is ``t7``."""
+    plain = re.sub(r"^(eeg|ecg|eog|emg)\s+(?=\S)", "", name.strip().lower())
+    plain = re.sub(r"[-_ ](ref|le|av|avg|ar)$", "", plain)
+    plain = re.sub(r"[\s.]", "", plain)
+    return OLD_NAMES.get(plain, plain)
+
+
+def kind(name, declared, names=()):
+    """Kind of a channel: what its file says, unless files say that of everything; ``names``: of all its channels."""
+    if declared not in ("eeg", "misc", "bio"):
+        return declared
+    plain = re.sub(r"[\W_]", "", key(name))
+    if plain in ("a1", "a2") and "A3" in names:  # a cap whose electrodes are numbered: A1 is not the ear
+        return declared
+    return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, plain)), declared)
+
+
+def find_eeg(channels):
+    """EEG channels of one file: its named electrodes; where few have such names (numbered caps), all it calls EEG."""
+    eeg = [channel for channel in channels if channel.kind == "eeg"]
+    named = [channel for channel in eeg if channel.is_electrode]
+    return named if 2 * len(named) >= len(eeg) else eeg
+
+
+def find_pps(channels):
+    """Peripheral channels of one file."""
+    return [channel for channel in channels if channel.kind in PERIPHERAL]
+
+
+def choose(wanted, people, find, flag):
+    """The channels that all people have, in one order.
+
+    Parameters
+    ----------
+    wanted : list of str
+        Names, or kinds such as ``ecg``; ``["common"]``: those that ``find`` gives for everybody; empty: those that it
+        gives for the first person, and everybody must have them.
+    people : dict of str to list of Channel
+        Channels of every file, by a name for messages.
+    find : callable
+        `find_eeg` or `find_pps`.
+    flag : str
+        For messages.
+
+    Returns
+    -------
+    list of str
+        Names as the first file has them, or as they are wanted.
+
+    Raises
+    ------
+    InputError
+        If somebody lacks one, or has two of it.
+    """
+    first = next(iter(people.values()))
+    if not wanted or wanted == COMMON:
+        chosen = [channel.name for channel in find(first)]
+        if wanted == COMMON:
+            found = [{key(channel.name) for channel in find(channels)} for channels in people.values()]
+            chosen = [name for name in chosen if all(key(name) in names for names in found)]
+    else:
+        chosen = []
+        for name in wanted:
+            of_kind = [] if has(first, name) else [c.name for c in first if c.kind == name.lower()]
+            chosen += of_kind or [name]
+    lacking = {who: [name for name in chosen if not has(channels, name)] for who, channels in people.items()}
+    for who, names in lacking.items():
+        if names:
+            others = sum(bool(names) for names in lacking.values()) - 1
+            there = listed([channel.name for channel in people[who]])
+            remedy = f"{flag} common, or names that all have" if not wanted else f"choose others with {flag}"
+            more = f" and {others} more files lack some" if others else ""
+            raise InputError(f"{who} has no {listed(names, 60)}{more}; it has {there}; {remedy}")
+    for who, channels in people.items():
+        extra = [channel.name for channel in find(channels) if key(channel.name) not in set(map(key, chosen))]
+        if not wanted and extra:
+            raise InputError(
+                f"{who} has {listed(extra)}, which {next(iter(people))} lacks; {flag} common, or names that all have"
+            )
+    if len(set(map(key, chosen))) < len(chosen):
+        raise InputError(f"{flag}: {listed(chosen)} names a channel twice")
+    return [clean(name) for name in chosen]
+
+
+def has(channels, name):
+    """Whether one of these is the channel of this name."""
+    return any(key(channel.name) == key(name) for channel in channels)
+
+
+def pick(channels, name, where):
+    """The channel of this name."""
+    found = [channel for channel in channels if key(channel.name) == key(name)]
+    exact = [channel for channel in found if channel.name == name]
+    if len(found) > 1 and len(exact) != 1:
+        raise InputError(f"{where} has {name} more than once: {listed([channel.name for channel in found])}")
+    return (exact or found)[0]
+
+
+def clean(name):
+    """A channel's name without what an EDF file puts around it: ``EEG Fp1-Ref`` is ``Fp1``."""
+    plain = re.sub(r"^(eeg|ecg|eog|emg)\s+(?=\S)", "", name.strip(), flags=re.IGNORECASE)
+    return re.sub(r"[-_ ](ref|le|av|avg|ar)$", "", plain, flags=re.IGNORECASE)
+
+
+def say_left_out(channels, eeg, pps):
+    """Name the channels of the first file that are neither, so that nothing is lost unseen."""
+    taken = {key(name) for name in [*eeg, *pps]}
+    left = [channel for channel in channels if key(channel.name) not in taken and channel.kind != "stim"]
+    if left:
+        warn(f"left out: {listed([f'{c.name} ({c.kind})' for c in left])}; --eeg-channels, --pps-channels take names")
+
+
+def listed(names, characters=LIST_CHARACTERS):
+    """Names for a message, cut where there are too many."""
+    text = ", ".join(names)
+    return text if len(text) <= characters else text[: characters - 5].rsplit(", ", 1)[0] + ", ..."

@@ -1,0 +1,226 @@
+"""Prepare your own recordings: amplifiers' files and a table of trials, or a BIDS data set -> one prepared folder.
+
+    python data_prep/prepare_recordings.py --trials trials.csv --out-dir data/MINE
+    python data_prep/prepare_recordings.py --bids-dir my_study --task film --out-dir data/MINE
+
+Any file that MNE-Python reads (.edf .bdf .gdf .vhdr .set .fif .cnt). The table has the columns subject, file, stimulus,
+onset (s, or a marker's name), duration (s), and one per rating. docs/recordings.md says more.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import utils.errors
+from data_prep import bids, preparation, recordings, trial_plan, trials_table
+from data_prep.parts import Parts
+from data_prep.quality import Quality, Row, kind_of
+from data_prep.recording_signals import Steps, read_trials
+from data_prep.writer import PreparedWriter, is_prepared, prepare_person
+from utils.errors import InputError
+from utils.files import sha256
+from utils.progress import Progress, say_next, warn
+from utils.settings import read_settings
+
+# what to read
+TRIALS = "trials.csv"  # table of trials, CSV or TSV
+BIDS_DIR = None  # a BIDS data set in the place of a table (None: the table)
+TASK = None  # its task, such as film
+SESSIONS = []  # its sessions (empty: all)
+RATINGS = []  # columns that are ratings (empty: all that have no other meaning)
+RATING_MIN = 1.0  # lowest and
+RATING_MAX = 9.0  # highest possible rating, of all that are numbers
+THRESHOLD = 5.0  # a rating of at least this counts as high (None: the middle of the scale)
+OUT_DIR = "data/MINE"  # prepared folder to write
+# which signals
+EEG_CHANNELS = []  # names (empty: all electrodes of the 10-5 system; common: those that everybody has)
+PPS_CHANNELS = []  # names, or eog ecg emg gsr resp temperature ppg (empty: all of these; common: those of everybody)
+BAD_CHANNELS = "interpolate"  # EEG channels that a file marks as bad: interpolate | refuse | keep
+# what is done to them, in this order; filters see the whole recording
+HIGH_PASS = 1.0  # of the EEG, in Hz; takes drifts away (None: no such filter)
+LOW_PASS = 45.0  # of the EEG, in Hz; takes muscles and the mains away (None: no such filter)
+NOTCH = None  # frequency of the mains, 50 or 60 Hz, and its multiples (None: the low-pass filter does it)
+REFERENCE = "average"  # average: of the chosen EEG channels at each sample | file: as it was recorded
+SAMPLING_RATE = 128  # of the result, in Hz
+SECONDS = None  # of each trial, from its onset on (None: of the shortest)
+REST_SECONDS = 0  # s before each onset whose mean is subtracted, as for DEAP (0: none)
+MISSING = "error"  # stimuli that somebody did not see: error | drop, for all
+EEG_NORMALISE = "channels"  # channels: across channels at each sample (paper) | trial: each channel over its trial
+PPS_NORMALISE = "trial"  # trial: each channel over its trial | subject: over a person's training data | none
+QUIET = False  # True: say nothing but warnings and errors
+
+
+def main():
+    """Write the prepared folder, one recording in memory at a time."""
+    settings = read_settings(globals())
+    recordings.need_mne()
+    check_settings(settings)
+    trials, sidecars = read_trials_of(settings)
+    names, classes, ratings = trials_table.parse_ratings(trials)
+    rated = {id(trial): row for trial, row in zip(trials, ratings, strict=True)}
+    people = trial_plan.by_person(trials)
+    stimuli = trial_plan.find_stimuli(people, settings.MISSING)
+    said, files = set(), dict.fromkeys(trial.file for trial in trials)
+    for path in Progress(list(files), desc="opening", unit="file"):
+        files[path] = recordings.open_recording(path, sidecars.get(path), said)
+    rest = int(settings.REST_SECONDS or 0)
+    plan = trial_plan.make_plan(people, stimuli, files, settings.SECONDS, rest)
+    for trial, seconds in trial_plan.breaks_in(plan, files, rest):
+        warn(
+            f"{trial.where}: the recording was paused or cut at {seconds:.4g} s, within {trial.stimulus!r} or its rest"
+        )
+    eeg, pps = choose_channels(settings, files)
+    steps = Steps(
+        settings.HIGH_PASS,
+        settings.LOW_PASS,
+        settings.NOTCH,
+        settings.REFERENCE,
+        settings.BAD_CHANNELS,
+        settings.SAMPLING_RATE,
+        plan.seconds,
+        rest,
+    )
+    made = describe(settings, plan, rest)
+    sources = name_sources(settings, files.values())
+    description = {"eeg_channels": eeg, "pps_channels": pps, "ratings": names, "stimuli": stimuli}
+    following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", f"runs/{settings.OUT_DIR.name}")
+    if is_prepared(settings.OUT_DIR, made, sources):
+        print(f"{settings.OUT_DIR}: complete, from these files")
+        say_next(*following)
+        return
+    writer = PreparedWriter(
+        settings.OUT_DIR,
+        name=settings.OUT_DIR.name,
+        sampling_rate=settings.SAMPLING_RATE,
+        rating_range=(settings.RATING_MIN, settings.RATING_MAX),
+        threshold=settings.THRESHOLD,
+        preparation=made,
+        **description,
+    )
+    with writer:
+        parts = Parts(settings.OUT_DIR, [made, description, asdict(steps)])
+        checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
+        refuse_copies(files.values(), checksums)
+        for subject, own in Progress(plan.people.items(), desc="preparing", unit="person"):
+            used = {trial.file: files[trial.file] for trial, _ in own}
+            key = [subject, [(trial.stimulus, onset) for trial, onset in own]]
+            key += [checksums[path] for recording in used.values() for path in recording.files]
+            arrays = parts.get(key, lambda: prepare(subject, own, used, eeg, pps, steps, made, said))  # noqa: B023
+            of_person = np.array([rated[id(trial)] for trial, _ in own])
+            shown = {name: checksums[path] for name, path in sources.items()}
+            writer.add(subject, arrays["eeg"], arrays["pps"], of_person, sources=shown)
+            rows = json.loads(str(arrays["quality"]))
+            writer.quality.people[subject] = [Row(**row, kind=kind_of(row["name"])) for row in rows]
+    parts.remove()
+    writer.report()
+    say_next(*following)
+
+
+def check_settings(settings):
+    """Refuse settings that contradict each other, before anything is read."""
+    if settings.BIDS_DIR is not None and "TRIALS" in settings.given:
+        raise InputError("--trials and --bids-dir: give one of them")
+    if settings.BIDS_DIR is not None and not settings.TASK:
+        raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
+    if settings.HIGH_PASS and settings.LOW_PASS and settings.HIGH_PASS >= settings.LOW_PASS:
+        raise InputError(f"--high-pass {settings.HIGH_PASS:g} must be less than --low-pass {settings.LOW_PASS:g}")
+    if (settings.REST_SECONDS or 0) % 1:
+        raise InputError(f"--rest-seconds must be whole seconds, not {settings.REST_SECONDS}")
+    if settings.RATING_MIN >= settings.RATING_MAX:
+        raise InputError(f"--rating-min {settings.RATING_MIN:g} must be less than --rating-max {settings.RATING_MAX:g}")
+    if settings.THRESHOLD is None:
+        settings.THRESHOLD = (settings.RATING_MIN + settings.RATING_MAX) / 2
+
+
+def read_trials_of(settings):
+    """Trials, and what stands beside the recordings of a BIDS data set."""
+    if settings.BIDS_DIR is not None:
+        return bids.read_bids(settings.BIDS_DIR, settings.TASK, settings.RATINGS, settings.SESSIONS)
+    return trials_table.read_table(settings.TRIALS, settings.RATINGS), {}
+
+
+def choose_channels(settings, files):
+    """Names of the EEG and PPS channels that all recordings have."""
+    people = {str(path): recording.channels for path, recording in files.items()}
+    eeg = channels.choose(settings.EEG_CHANNELS, people, channels.find_eeg, "--eeg-channels")
+    pps = channels.choose(settings.PPS_CHANNELS, people, channels.find_pps, "--pps-channels")
+    both = [name for name in pps if channels.key(name) in set(map(channels.key, eeg))]
+    if both:
+        raise InputError(f"{channels.listed(both)} is in --eeg-channels and in --pps-channels; choose one")
+    if not eeg and not pps:
+        first, of_first = next(iter(people.items()))
+        there = channels.listed([f"{channel.name} ({channel.kind})" for channel in of_first])
+        raise InputError(f"{first} has no EEG and no peripheral channel that is known as such: {there}; name them")
+    if settings.REFERENCE == "average" and len(eeg) == 1:
+        raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
+    channels.say_left_out(next(iter(people.values())), eeg, pps)
+    return eeg, pps
+
+
+def describe(settings, plan, rest):
+    """The preparation as it is recorded."""
+    high, low, notch = settings.HIGH_PASS, settings.LOW_PASS, settings.NOTCH
+    band = f"{high or 0:g}-{low:g} Hz" if low else f"from {high:g} Hz" if high else None
+    filters = ", ".join(text for text in (band, f"notch {notch:g} Hz" if notch else None) if text)
+    cut = any(
+        trial.duration is None or int(trial.duration) > plan.seconds for own in plan.people.values() for trial, _ in own
+    )
+    return preparation.make(
+        settings.EEG_NORMALISE,
+        settings.PPS_NORMALISE,
+        baseline_seconds=rest or None,
+        segment=f"first {plan.seconds} s" if cut else None,
+        filters=filters or None,
+        reference="average" if settings.REFERENCE == "average" else "as recorded",
+        resampling=f"to {settings.SAMPLING_RATE} Hz",
+        bad_channels=settings.BAD_CHANNELS,
+    )
+
+
+def name_sources(settings, opened):
+    """Every file that was read, by its name relative to the table or the data set."""
+    base = (settings.BIDS_DIR or settings.TRIALS.parent).resolve()
+    paths = [] if settings.BIDS_DIR is not None else [settings.TRIALS]
+    paths += [path for recording in opened for path in recording.files]
+    return {Path(os.path.relpath(Path(path).resolve(), base)).as_posix(): path for path in paths}
+
+
+def refuse_copies(opened, checksums):
+    """Refuse one recording under two names: copied by mistake, it would be tested on what it was trained with."""
+    seen = {}
+    for recording in opened:
+        twin = seen.setdefault(checksums[recording.signals], recording.path)
+        if twin != recording.path:
+            raise InputError(f"{recording.path} holds the same signals as {twin}; leave one of them out of the table")
+
+
+def prepare(subject, own, files, eeg, pps, steps, made, said):
+    """Arrays of one person, in the order of the stimuli, and how the signals looked."""
+    found, looked, quality = {}, {}, Quality()
+    for path, recording in files.items():
+        onsets = {index: onset for index, (trial, onset) in enumerate(own) if trial.file == path}
+        arrays, looks = read_trials(recording, list(onsets.values()), eeg, pps, steps, said)
+        for names, rate, trials in looks:
+            looked.setdefault((tuple(names), rate), []).extend(trials)
+        for name, trials in arrays.items():
+            found.setdefault(name, {}).update(zip(onsets, trials, strict=True))
+    for (names, rate), trials in looked.items():
+        quality.look(subject, names, rate, trials)
+    person = {name: np.stack([trials[index] for index in range(len(own))]) for name, trials in found.items()}
+    blocks = prepare_person({"id": subject, **person}, steps.sampling_rate, made)
+    rows = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in quality.people[subject]]
+    return {
+        "eeg": blocks[0].astype(np.float32),
+        "pps": blocks[1].astype(np.float32),
+        "quality": np.array(json.dumps(rows)),
+    }
+
+
+if __name__ == "__main__":
+    utils.errors.run(main)

@@ -1,0 +1,218 @@
+"""The trials of a recording: chosen channels, filtered and repaired as a whole, then cut and brought to one rate."""
+
+import gzip
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.channel_kinds import clean, key, listed, pick
+from data_prep.recordings import BREAKS, mne, through_mne
+from data_prep.resampling import resample
+from utils.errors import InputError
+from utils.progress import warn
+
+USUAL_EEG = (0.05, 5000)  # uV; between them lies the standard deviation of anybody's EEG
+MOST_BAD = 0.25  # of the electrodes; more cannot be told from the others
+MONTAGE = "colin27_1005"  # MNE's places of 343 electrodes (before MNE 1.13: standard_1005)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to a recording."""
+
+    high_pass: float | None  # Hz, of the EEG
+    low_pass: float | None
+    notch: float | None  # Hz, and its multiples
+    reference: str  # average | file
+    bad_channels: str  # interpolate | refuse | keep
+    sampling_rate: int  # Hz, of the result
+    seconds: int  # of every trial
+    rest_seconds: int  # before it
+
+
+def read_trials(recording, onsets, eeg, pps, steps, said):
+    """Trials of a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+    onsets : list of float
+        In seconds from the first sample.
+    eeg, pps : list of str
+        Channels; the recording has them.
+    steps : Steps
+    said : set of str
+        MNE's warnings that were printed already.
+
+    Returns
+    -------
+    arrays : dict of str to numpy.ndarray, shape (trials, channels, samples)
+        ``eeg``, ``pps``, at one rate; with rest ``eeg_baseline``, ``pps_baseline``. EEG in uV.
+    looks : list of (channels, rate, trials)
+        Of EEG, then of every peripheral channel: as it was recorded, for `Quality.look`.
+
+    Raises
+    ------
+    InputError
+        If a bad channel cannot be repaired, a filter does not fit the rate, or a signal has gaps or is too short.
+    """
+    groups = [read_eeg(recording, eeg, steps, onsets, said)] if eeg else []
+    groups += [read_pps(recording, name, steps, onsets, said) for name in pps]
+    looks, parts = [look for look, _ in groups], [signal for _, signal in groups]
+    rests = [("", 0, steps.seconds), ("_baseline", steps.rest_seconds, steps.rest_seconds)]
+    arrays = {}
+    for suffix, before, seconds in rests if steps.rest_seconds else rests[:1]:
+        found = []
+        for signal, rate, first in parts:
+            try:
+                trials = [resample(signal, rate, steps.sampling_rate, seconds, t - before - first) for t in onsets]
+            except InputError as error:
+                raise InputError(f"{recording.path.name}: {error}") from None
+            found.append(np.stack(trials))
+        empty = np.zeros((len(onsets), 0, seconds * steps.sampling_rate))
+        arrays["eeg" + suffix] = found[0] if eeg else empty
+        arrays["pps" + suffix] = np.concatenate(found[bool(eeg) :], axis=1) if pps else empty
+    return arrays, looks
+
+
+def read_eeg(recording, names, steps, onsets, said):
+    """The look at the EEG as it was recorded, and (signal, rate, 0) after all steps."""
+    chosen = [pick(recording.channels, name, recording.path) for name in names]
+    rates = sorted({channel.rate for channel in chosen})
+    if len(rates) > 1:
+        raise InputError(
+            f"{recording.path}: its EEG has rates of {rates[0]:g} and {rates[-1]:g} Hz; choose with --eeg-channels"
+        )
+    check_filters(recording, steps, rates[0])
+    with through_mne(recording.path, said):
+        raw = read_channels(recording, chosen)
+        signal = raw.get_data()
+        signal *= np.array([[channel.factor] for channel in chosen])
+        refuse_gaps(recording, names, signal)
+        look = (names, rates[0], _windows(signal, rates[0], 0, steps, onsets))
+        info = mne.create_info([clean(channel.name) for channel in chosen], rates[0], "eeg")
+        signal *= 1e-6  # MNE's unit
+        improved = mne.io.RawArray(signal, info, first_samp=raw.first_samp, copy=None)
+        improved.set_meas_date(raw.info["meas_date"])
+        improved.set_annotations(raw.annotations)
+        if steps.high_pass or steps.low_pass:
+            improved.filter(steps.high_pass, steps.low_pass, picks="all", skip_by_annotation=BREAKS)
+        if steps.notch:
+            lines = np.arange(steps.notch, min(rates[0] / 2, (steps.low_pass or rates[0]) + steps.notch), steps.notch)
+            improved.notch_filter(lines, picks="all", skip_by_annotation=BREAKS)
+        repair(recording, improved, chosen, steps)
+        signal = improved.get_data()
+    signal *= 1e6
+    if steps.reference == "average":
+        signal -= signal.mean(axis=0)
+    deviation = float(np.median(signal.std(axis=1)))
+    if not USUAL_EEG[0] <= deviation <= USUAL_EEG[1]:
+        warn(
+            f"{recording.path.name}: EEG of {deviation:.2g} uV; is its unit right? standardised, it makes no difference"
+        )
+    return look, (signal, rates[0], 0.0)
+
+
+def read_channels(recording, chosen):
+    """MNE's raw object with these channels, in this order; of an EDF file at their own rate."""
+    names = [channel.name for channel in chosen]
+    own_rates = {channel.rate for channel in recording.channels if channel.name not in _physio_names(recording)}
+    options = {"include": names} if len(own_rates) > 1 else {}
+    raw = mne.io.read_raw(recording.path, preload=False, **options)
+    return raw.pick(names)  # also orders them
+
+
+def read_pps(recording, name, steps, onsets, said):
+    """The look at a peripheral channel, and (signal, rate, start); its rate and its first sample are its own."""
+    channel = pick(recording.channels, name, recording.path)
+    if steps.bad_channels != "keep" and key(channel.name) in map(key, recording.bads):
+        raise InputError(
+            f"{recording.path}: {channel.name} is marked bad and cannot be interpolated; choose other channels with "
+            "--pps-channels, or --bad-channels keep"
+        )
+    start = 0.0
+    for physio in recording.physio:
+        if channel.name in physio.columns:
+            signal, start = read_physio(physio)[[physio.columns.index(channel.name)]], physio.start
+            break
+    else:
+        with through_mne(recording.path, said):
+            signal = read_channels(recording, [channel]).get_data()
+    signal = signal * channel.factor
+    windows = _windows(signal, channel.rate, start, steps, onsets)
+    for window in windows:
+        refuse_gaps(recording, [channel.name], window)
+    return ([name], channel.rate, windows), (np.nan_to_num(signal), channel.rate, start)
+
+
+def read_physio(physio):
+    """All columns (columns, samples) of a BIDS physiological recording."""
+    try:
+        with gzip.open(physio.path, "rt", encoding="utf-8") as file:
+            text = file.read().replace("n/a", "nan")
+        table = np.loadtxt(text.splitlines(), delimiter="\t", ndmin=2)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"{physio.path} is no table of numbers in gzip ({error})"[:290]) from None
+    if table.shape[1] != len(physio.columns):
+        raise InputError(f"{physio.path} has {table.shape[1]} columns, its JSON names {len(physio.columns)} in Columns")
+    return table.T
+
+
+def check_filters(recording, steps, rate):
+    """Refuse what a filter cannot do at this rate."""
+    edge = steps.low_pass or 0
+    if edge >= rate / 2:
+        raise InputError(
+            f"{recording.path.name} was recorded at {rate:g} Hz: --low-pass must be less than {rate / 2:g}, or none"
+        )
+    if (steps.notch or 0) >= rate / 2:
+        raise InputError(f"{recording.path.name} was recorded at {rate:g} Hz: --notch must be less than {rate / 2:g}")
+
+
+def refuse_gaps(recording, names, signal):
+    """Refuse what is not a number; a filter would spread it."""
+    gaps = [name for name, row in zip(names, signal, strict=True) if not np.isfinite(row).all()]
+    if gaps:
+        raise InputError(f"{recording.path.name} has gaps (NaN) in {listed(gaps)}; repair it or leave it out")
+
+
+def repair(recording, raw, chosen, steps):
+    """Interpolate the bad channels of an MNE object in place, or refuse them."""
+    bads = {key(name) for name in recording.bads}
+    bad = [clean(channel.name) for channel in chosen if key(channel.name) in bads]
+    if not bad or steps.bad_channels == "keep":
+        return
+    if steps.bad_channels == "refuse":
+        raise InputError(
+            f"{recording.path}: {listed(bad)} is marked bad; --bad-channels interpolate, or --eeg-channels without it"
+        )
+    if len(bad) > MOST_BAD * len(chosen):
+        raise InputError(
+            f"{recording.path}: {len(bad)} of {len(chosen)} EEG channels are marked bad ({listed(bad, 60)}), too many "
+            "to interpolate; leave the recording out, or choose others with --eeg-channels"
+        )
+    places = {
+        key(name): place
+        for name, place in mne.channels.make_standard_montage(MONTAGE).get_positions()["ch_pos"].items()
+    }
+    unknown = [name for name in raw.ch_names if key(name) not in places]
+    if unknown:
+        raise InputError(
+            f"{recording.path}: {listed(bad, 60)} is marked bad and cannot be interpolated: {listed(unknown, 60)} has "
+            "no place in the 10-5 system; --bad-channels keep, or --eeg-channels without it"
+        )
+    positions = {name: places[key(name)] for name in raw.ch_names}
+    raw.set_montage(mne.channels.make_dig_montage(positions, coord_frame="head"))
+    raw.info["bads"] = bad
+    raw.interpolate_bads(reset_bads=True)
+    print(f"{recording.path.name}: interpolated {', '.join(bad)}")
+
+
+def _windows(signal, rate, start, steps, onsets):
+    """What the trials take of a signal (channels, samples), rest and all, at its own rate."""
+    ranges = [(t - steps.rest_seconds - start, t + steps.seconds - start) for t in onsets]
+    return [signal[:, max(0, round(first * rate)) : round(last * rate)].copy() for first, last in ranges]
+
+
+def _physio_names(recording):
+    return {name for physio in recording.physio for name in physio.columns}

@@ -1,0 +1,226 @@
+"""What a recording holds, through MNE-Python: channels with kinds, rates and units, markers, breaks.
+
+MNE-Python: Gramfort et al., "MEG and EEG data analysis with MNE-Python", Frontiers in Neuroscience 7, 2013.
+"""
+
+import contextlib
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep.channel_kinds import Channel, kind, listed
+from utils.errors import InputError
+from utils.progress import warn
+
+try:
+    import edfio
+    import mne
+except ImportError:  # said by need_mne()
+    edfio = mne = None
+
+FORMATS = (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt")
+TO_KEPT_UNIT = {"V": 1e6, "mV": 1e3, "uV": 1, "nV": 1e-3, "S": 1e6, "mS": 1e3, "uS": 1, "nS": 1e-3}
+BREAKS = ("edge", "bad_acq_skip", "boundary")  # annotations of a recording that was paused or cut
+HARMLESS = (  # what MNE warns of and nobody can change
+    "annotation(s) that were",
+    "'boundary' events",
+    "naming conventions",
+    "Estimated head radius",
+    "coordinate frame",
+)
+MESSAGE_CHARACTERS = 150  # of MNE's words in ours
+
+
+@dataclass
+class Sidecar:
+    """What stands beside a recording in a BIDS data set."""
+
+    types: dict = field(default_factory=dict)  # channel name -> MNE's type
+    units: dict = field(default_factory=dict)  # channel name -> unit of the file's numbers
+    bads: list = field(default_factory=list)
+    physio: list = field(default_factory=list)  # of `Physio`
+    files: list = field(default_factory=list)  # that all this was read from
+
+
+@dataclass
+class Physio:
+    """Physiology of a run: (columns, samples), the first ``start`` seconds after the EEG's first."""
+
+    path: Path
+    columns: list
+    rate: float
+    start: float
+    units: dict = field(default_factory=dict)
+
+
+@dataclass
+class Recording:
+    """What a file holds, without its signals."""
+
+    path: Path
+    files: list  # that it was read from
+    signals: Path  # the one of them that holds the signals
+    channels: list  # of `Channel`
+    seconds: float
+    markers: list  # of (name, seconds from the first sample)
+    breaks: list  # seconds at which the recording was paused
+    bads: list
+    physio: list
+
+
+def need_mne():
+    """One line where the packages are missing.
+
+    Raises
+    ------
+    InputError
+    """
+    if mne is None:
+        raise InputError("MNE-Python is not installed; python -m pip install -r requirements-recordings.txt")
+    mne.set_log_level("WARNING")  # so that warnings reach us and nothing else is printed
+
+
+@contextlib.contextmanager
+def through_mne(path, said):
+    """MNE's warnings become one line each, once per run (``said``: those so far); what it refuses, an `InputError`."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except (InputError, MemoryError):
+            raise
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: {error.filename or _words(error)} is missing; copy it beside the file") from None
+        except Exception as error:  # a reader of so many formats stumbles in as many ways
+            raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); export it again") from None
+    for warning in caught:
+        words = _words(warning.message)
+        if issubclass(warning.category, DeprecationWarning | FutureWarning | ResourceWarning) or words in said:
+            continue
+        said.add(words)
+        if not any(part in words for part in HARMLESS):
+            warn(f"{path.name}: {words}")
+
+
+def _words(error):
+    words = " ".join(f"{error}".split()) or type(error).__name__
+    return words if len(words) <= MESSAGE_CHARACTERS else words[: MESSAGE_CHARACTERS - 3] + "..."
+
+
+def open_recording(path, sidecar=None, said=None):
+    """Read what a file holds.
+
+    Parameters
+    ----------
+    path : path
+    sidecar : Sidecar, optional
+        What a BIDS data set says of it.
+    said : set of str, optional
+        MNE's warnings that were printed already.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    InputError
+        If MNE cannot read it.
+    """
+    path, sidecar, said = Path(path), sidecar or Sidecar(), set() if said is None else said
+    if path.suffix.lower() not in FORMATS and not path.name.lower().endswith(".fif.gz"):
+        raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
+    with through_mne(path, said):
+        raw = mne.io.read_raw(path, preload=False)
+        markers = find_markers(raw)
+        starts = [seconds for name, seconds in markers if name.lower().startswith(BREAKS)]
+        rates, units = edf_header(path)
+        channels = []
+        for name, declared, info in zip(raw.ch_names, raw.get_channel_types(), raw.info["chs"], strict=True):
+            found = kind(name, sidecar.types.get(name, declared), raw.ch_names)
+            to_kept = factor(path, found, info["unit"], units.get(name), sidecar.units.get(name), said)
+            channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), to_kept))
+    for physio in sidecar.physio:
+        for name in physio.columns:
+            to_kept = TO_KEPT_UNIT.get(unit_name(physio.units.get(name)), 1.0)
+            channels.append(Channel(name, kind(name, "misc"), physio.rate, to_kept))
+    bads = [*raw.info["bads"], *(name for name in sidecar.bads if name not in raw.info["bads"])]
+    seconds = raw.n_times / raw.info["sfreq"]
+    files = list(dict.fromkeys([path, *(Path(file) for file in raw.filenames if file)]))
+    signals = Path(raw.filenames[0] or path)
+    return Recording(path, files + sidecar.files, signals, channels, seconds, markers, starts, bads, sidecar.physio)
+
+
+def edf_header(path):
+    """Rates and units of the channels of an EDF or BDF file, by name: MNE gives one rate for all."""
+    read = {".edf": edfio.read_edf, ".bdf": edfio.read_bdf}.get(path.suffix.lower())
+    if read is None:
+        return {}, {}
+    try:
+        signals = read(path).signals
+    except Exception:  # stricter than MNE; then all have the rate that MNE says
+        return {}, {}
+    names = [signal.label for signal in signals]
+    signals = [signal for signal in signals if names.count(signal.label) == 1]
+    return (
+        {signal.label: signal.sampling_frequency for signal in signals},
+        {signal.label: signal.physical_dimension for signal in signals},
+    )
+
+
+def factor(path, kind_, unit, in_header, in_sidecar, said):
+    """From the numbers that MNE gives (volts, siemens) to uV, uS, or for others the unit of the file."""
+    if in_header is not None or path.suffix.lower() == ".set":
+        given = unit_name(in_header or in_sidecar or "uV")  # amplifiers write microvolts where they say nothing
+        if in_header == "" and in_sidecar is None and kind_ == "eeg" and path not in said:
+            said.add(path)
+            warn(f"{path.name} does not say the unit of its EEG; taken as microvolts")
+        by_mne = {"uV": 1e-6, "mV": 1e-3}.get(unit_name(in_header or ""), 1)  # what MNE multiplied by
+        by_mne = 1e-6 if path.suffix.lower() == ".set" else by_mne
+        return TO_KEPT_UNIT.get(given, 1.0) / by_mne
+    return 1e6 if unit == mne.io.constants.FIFF.FIFF_UNIT_V or kind_ == "gsr" else 1.0
+
+
+def unit_name(text):
+    """A unit's name in plain letters: ``uV`` for each of the two signs of micro."""
+    return (text or "").strip().replace("\u00b5", "u").replace("\u03bc", "u")
+
+
+def find_markers(raw):
+    """(name, seconds) of every annotation; of a file without any, of its trigger channels, as ``trigger 32``."""
+    rate = raw.info["sfreq"]
+    events, names = mne.events_from_annotations(raw, regexp=None)
+    by_number = {number: name for name, number in names.items()}
+    markers = [(by_number[number], (sample - raw.first_samp) / rate) for sample, _, number in events]
+    if markers or "stim" not in raw.get_channel_types():
+        return markers
+    events = mne.find_events(raw, shortest_event=1, mask=2**16 - 1, mask_type="and", verbose="ERROR")
+    return [(f"trigger {number}", (sample - raw.first_samp) / rate) for sample, _, number in events]
+
+
+def marker_seconds(recording, marker, where):
+    """Seconds of a marker: its name if it comes once, ``name#2`` for the second.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name or several.
+    """
+
+    def plain(name):
+        return "".join(name.lower().split())
+
+    for name, number in ((marker, None), (marker.rpartition("#")[0], marker.rpartition("#")[2])):
+        times = [seconds for found, seconds in recording.markers if plain(found) == plain(name)]
+        if not name or not times or (number is not None and not number.isdecimal()):
+            continue
+        if number is None and len(times) > 1:
+            raise InputError(
+                f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}; write {name}#1 for the "
+                "first, and so on"
+            )
+        if number is not None and not 1 <= int(number) <= len(times):
+            raise InputError(f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}")
+        return times[0 if number is None else int(number) - 1]
+    there = listed([repr(name) for name in dict.fromkeys(name for name, _ in recording.markers)]) or "none"
+    raise InputError(f"{where}: no marker {marker!r} in {recording.path.name}; there are {there}")

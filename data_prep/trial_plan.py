@@ -1,0 +1,169 @@
+"""Which trials of whom are cut where: one order of stimuli for everybody, and nothing that cannot be cut."""
+
+import re
+from dataclasses import dataclass
+
+from data_prep.channel_kinds import listed
+from data_prep.recordings import marker_seconds
+from utils.errors import InputError
+
+MIN_SECONDS = 5  # a window
+TOLERANCE = 0.02  # s by which a trial may be short, or meet the one before: rounding of onsets and durations
+EDGE = 0.001  # s by which it may leave its recording
+
+
+@dataclass
+class Plan:
+    """What is cut: ``people`` has for every person, in the order of ``stimuli``, (trial, onset in seconds)."""
+
+    stimuli: list
+    people: dict
+    seconds: int
+
+
+def by_person(trials):
+    """Trials by subject and stimulus; people and their trials in the table's order.
+
+    Raises
+    ------
+    InputError
+        If somebody has a stimulus twice, or two people share a file.
+    """
+    people, owners = {}, {}
+    for trial in trials:
+        owner = owners.setdefault(trial.file.resolve(), trial)
+        if owner.subject != trial.subject:
+            raise InputError(
+                f"{trial.where}: {trial.file.name} is {trial.subject}'s, but in {owner.where} it is {owner.subject}'s; "
+                "every file belongs to one person"
+            )
+        own = people.setdefault(trial.subject, {})
+        if trial.stimulus in own:
+            raise InputError(
+                f"{trial.where}: {trial.subject} has {trial.stimulus!r} already in {own[trial.stimulus].where}; a "
+                "stimulus comes once per person: give the second another name, or leave one out (BIDS: --sessions)"
+            )
+        own[trial.stimulus] = trial
+    return people
+
+
+def find_stimuli(people, missing):
+    """Stimuli of the prepared folder, in the order of their names.
+
+    Parameters
+    ----------
+    people : dict
+        As `by_person` gives.
+    missing : str
+        What of a stimulus that somebody did not see: ``error`` or ``drop`` (for all).
+
+    Raises
+    ------
+    InputError
+        If somebody lacks one and ``missing`` is ``error``, or fewer than two are left.
+    """
+    everything = sorted({name for own in people.values() for name in own}, key=natural)
+    lacking = {name: [who for who, own in people.items() if name not in own] for name in everything}
+    lacking = {name: who for name, who in lacking.items() if who}
+    for name, who in lacking.items():
+        if missing == "error":
+            others = f" ({len(lacking) - 1} more stimuli are not everybody's)" if len(lacking) > 1 else ""
+            raise InputError(
+                f"{name!r} was not seen by {listed(who)}{others}; --missing drop leaves such stimuli out for all, or "
+                "leave these people out"
+            )
+        print(f"{name} is dropped for all: not seen by {listed(who)}")
+    kept = [name for name in everything if name not in lacking]
+    if len(kept) < 2:
+        raise InputError(
+            f"{len(kept)} stimuli were seen by all {len(people)} people; at least 2 are needed: leave out who saw few"
+        )
+    return kept
+
+
+def natural(name):
+    """Sorts film2 before film10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)], name
+
+
+def make_plan(people, stimuli, recordings, seconds, rest):
+    """Where every trial is cut.
+
+    Parameters
+    ----------
+    people : dict
+        As `by_person` gives.
+    stimuli : list of str
+    recordings : dict of pathlib.Path to Recording
+    seconds : int or None
+        Of every trial; None: of the shortest.
+    rest : int
+        Seconds before every trial.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        If a marker does not exist, or trials or rest overlap, leave the recording or are too short.
+    """
+    chosen = {who: [own[name] for name in stimuli] for who, own in people.items()}
+    trials = [trial for own in chosen.values() for trial in own]
+    shortest = min((trial for trial in trials if trial.duration is not None), key=lambda t: t.duration, default=None)
+    if seconds is None:
+        empty = [trial for trial in trials if trial.duration is None]
+        if empty:
+            raise InputError(f"{empty[0].where}: without a duration --seconds must say how much of each trial to take")
+        seconds = int(shortest.duration + TOLERANCE)
+    if shortest is not None and shortest.duration + TOLERANCE < seconds:
+        raise InputError(f"{shortest.where}: the trial lasts {shortest.duration:g} s, less than --seconds {seconds}")
+    if seconds < MIN_SECONDS:
+        where = f"{shortest.where}: the shortest trial lasts {shortest.duration:g} s" if shortest else "--seconds"
+        raise InputError(f"{where}; at least {MIN_SECONDS} s are needed")
+    onsets = {who: [onset_of(trial, recordings[trial.file]) for trial in own] for who, own in chosen.items()}
+    plan = Plan(stimuli, {who: list(zip(chosen[who], onsets[who], strict=True)) for who in chosen}, seconds)
+    for who, own in people.items():
+        every = [(trial, onset_of(trial, recordings[trial.file])) for trial in own.values()]  # also those not cut
+        check(who, every, plan, recordings, rest)
+    return plan
+
+
+def onset_of(trial, recording):
+    """Seconds from the first sample to a trial's onset."""
+    return trial.onset if isinstance(trial.onset, float) else marker_seconds(recording, trial.onset, trial.where)
+
+
+def check(who, trials, plan, recordings, rest):
+    """Refuse trials and rests that leave their recording or overlap."""
+    for path in dict.fromkeys(trial.file for trial, _ in trials):
+        end, previous = 0.0, None
+        for trial, onset in sorted((pair for pair in trials if pair[0].file == path), key=lambda pair: pair[1]):
+            used = trial.stimulus in plan.stimuli
+            stops, length = onset + plan.seconds, recordings[path].seconds
+            first = onset - rest if used else onset
+            if used and first < -EDGE:
+                what = f"{rest} s of rest (--rest-seconds) begin" if onset >= 0 else "the trial begins"
+                raise InputError(f"{trial.where}: {what} {-first:.4g} s before {path.name} does; onset {onset:.4g} s")
+            if used and stops > length + EDGE:
+                raise InputError(
+                    f"{trial.where}: {trial.stimulus!r} ends at {stops:.6g} s, {path.name} at {length:.6g} s; leave it "
+                    "out or take fewer --seconds"
+                )
+            if previous is not None and first < end - TOLERANCE:
+                what = "the rest before it begins" if onset >= end - TOLERANCE else "it begins"
+                raise InputError(
+                    f"{trial.where}: {trial.stimulus!r} of {who} overlaps with {previous.where}: {what} at {first:.6g} "
+                    f"s, the other lasts to {end:.6g} s"
+                )
+            end, previous = onset + (trial.duration or plan.seconds), trial
+
+
+def breaks_in(plan, recordings, rest):
+    """(trial, seconds of a break) of every trial that goes over a pause of its recording."""
+    for own in plan.people.values():
+        for trial, onset in own:
+            for seconds in recordings[trial.file].breaks:
+                if onset - rest + TOLERANCE < seconds < onset + plan.seconds - TOLERANCE:
+                    yield trial, seconds

@@ -1,0 +1,205 @@
+"""The table of trials: who saw what, in which file, from when to when, and how it was rated.
+
+`trials.csv`, one row per trial, the columns in any order:
+
+    subject,file,stimulus,onset,duration,arousal,valence
+    anna,anna.bdf,film_a,12.5,60,7,3
+    anna,anna.bdf,film_b,Stimulus/S  2,60,2,8
+
+All other columns are ratings: numbers, or names of classes. Comma, semicolon or tab; UTF-8.
+"""
+
+import csv
+import io
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from utils.errors import InputError
+
+COLUMNS = ("subject", "file", "stimulus", "onset", "duration")
+MISSING = ("", "n/a")  # what an empty cell may hold; BIDS writes the second
+
+
+@dataclass
+class Trial:
+    """One trial as the table has it. ``onset``: seconds, or a marker's name; ``duration``: seconds, or None."""
+
+    where: str  # the table's name and row, for messages
+    subject: str
+    file: Path
+    stimulus: str
+    onset: float | str
+    duration: float | None
+    ratings: dict = field(default_factory=dict)  # name -> text
+
+
+def read_table(path, rating_names=()):
+    """Read a table of trials.
+
+    Parameters
+    ----------
+    path : path
+    rating_names : list of str
+        Columns that are ratings; empty: all that are not `COLUMNS`.
+
+    Returns
+    -------
+    list of Trial
+        Blank rows are left out. A file is relative to the table's folder.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a cell is empty or no number where one is needed, or there is no trial.
+    """
+    path = Path(path)
+    header, rows = read_rows(path)
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise InputError(
+            f"{path} has no column {', '.join(missing)}; it needs {','.join(COLUMNS)} and a column per rating"
+        )
+    names = find_ratings(path, header, COLUMNS, rating_names)
+    trials = []
+    for number, row in rows:
+        where = f"{path.name}, row {number}"
+        for name in (*COLUMNS[:4], *names):
+            if row[name] in MISSING:
+                raise InputError(f"{where}: {name} is empty; fill it in, or leave the row out")
+        file = path.parent / row["file"]
+        if not file.exists():
+            file = path.parent / row["file"].replace("\\", "/")  # written on Windows
+        if not file.exists():
+            raise InputError(f"{where}: {file} does not exist; a file is relative to the table's folder")
+        onset = _number(row["onset"])
+        ratings = {name: row[name] for name in names}
+        trials.append(
+            Trial(
+                where=where,
+                subject=row["subject"],
+                file=file,
+                stimulus=row["stimulus"],
+                onset=row["onset"] if onset is None else onset,
+                duration=read_duration(row["duration"], where),
+                ratings=ratings,
+            )
+        )
+    if not trials:
+        raise InputError(f"{path} has no trials; one row per trial under {','.join(header)}"[:250])
+    return trials
+
+
+def read_rows(path):
+    """Header and rows of a table: names in lower case, and (number in the file, dict of name to text) of every row.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no text, or a row has other numbers of cells than the header.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no UTF-8 text; save the table as 'CSV UTF-8' (Excel) or as TSV") from None
+    first = text.lstrip().split("\n", 1)[0]
+    delimiter = max("\t;,", key=first.count)
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise InputError(f"{path} is no table ({error})") from None
+    filled = [(n, [cell.strip() for cell in cells]) for n, cells in enumerate(lines, start=1) if "".join(cells).strip()]
+    if not filled:
+        raise InputError(f"{path} is empty; it needs a header and one row per trial")
+    header = [name.lower() for name in filled[0][1]]
+    while header and not header[-1]:  # columns that a spreadsheet added
+        header.pop()
+    twice = [name or "without a name" for name in dict.fromkeys(header) if header.count(name) > 1 or not name]
+    if twice:
+        raise InputError(f"{path} has the column {twice[0]} twice, or without a name; give every column its own")
+    rows = []
+    for number, cells in filled[1:]:
+        cells, rest = cells[: len(header)], cells[len(header) :]
+        if len(cells) < len(header) or "".join(rest):
+            raise InputError(
+                f"{path}, row {number} has {len(cells) + len(rest)} cells, the header {len(header)}; "
+                "text that has the separator in it needs quotes"
+            )
+        if delimiter != ",":  # a decimal comma, as spreadsheets of some countries write
+            cells = [re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", cell) for cell in cells]
+        rows.append((number, dict(zip(header, cells, strict=True))))
+    return header, rows
+
+
+def find_ratings(path, header, others, chosen=()):
+    """Names of the rating columns: the chosen ones, or all but ``others``."""
+    if chosen:
+        names = [name.lower() for name in chosen]
+        missing = [name for name in names if name not in header or name in others]
+        if missing:
+            there = ", ".join(name for name in header if name not in others) or "none"
+            raise InputError(f"--ratings {', '.join(missing)}: no such column in {path}; there are {there}"[:290])
+        return names
+    names = [name for name in header if name not in others]
+    if not names:
+        raise InputError(f"{path} has no rating; add a column with its name, and a number or a class in every row")
+    return names
+
+
+def read_duration(text, where):
+    """Seconds, or None for an empty cell."""
+    if text in MISSING:
+        return None
+    duration = _number(text)
+    if duration is None or duration <= 0:
+        raise InputError(f"{where}: the duration must be seconds, more than 0, or empty; not {text!r}")
+    return duration
+
+
+def parse_ratings(trials):
+    """Numbers of all ratings, and the names of classes.
+
+    Parameters
+    ----------
+    trials : list of Trial
+        With the same ratings each.
+
+    Returns
+    -------
+    names : list of str
+    classes : dict of str to list of str
+        Of every rating whose cells hold names: these, sorted; the rating is the index among them.
+    values : list of list of float
+        Of every trial, in the order of ``names``.
+
+    Raises
+    ------
+    InputError
+        If a rating has numbers and names.
+    """
+    names, classes, columns = list(trials[0].ratings), {}, []
+    for name in names:
+        cells = [trial.ratings[name] for trial in trials]
+        numbers = [_number(cell) for cell in cells]
+        wrong = [i for i, number in enumerate(numbers) if number is None]
+        if len(wrong) == len(cells):
+            classes[name] = sorted(set(cells))
+            numbers = [float(classes[name].index(cell)) for cell in cells]
+        elif wrong:
+            raise InputError(
+                f"{trials[wrong[0]].where}: {name} is {cells[wrong[0]]!r}, no number as elsewhere in that column"
+            )
+        columns.append(numbers)
+    return names, classes, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _number(text):
+    """The number that a cell holds, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
