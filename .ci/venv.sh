@@ -10,8 +10,8 @@ if ! "$python" -m pip --version >/dev/null 2>&1; then # none, or one whose makin
   rm -rf .venv
   "$base" -m venv .venv || { echo "error: python3 -m venv failed; on Debian: apt install python3-venv" >&2; exit 2; }
 fi
-if ! cat requirements.txt "$1" | cmp -s - ".venv/installed-$1"; then
+if ! cat requirements*.txt | cmp -s - ".venv/installed-$1"; then
   echo "installing $1 into .venv (once)"
   "$python" -m pip install --quiet --disable-pip-version-check -r "$1"
-  cat requirements.txt "$1" >".venv/installed-$1"
+  cat requirements*.txt >".venv/installed-$1"
 fi

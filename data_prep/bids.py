@@ -7,7 +7,7 @@ Scientific Data 6, 2019. MNE-BIDS: Appelhoff et al., Journal of Open Source Soft
 import json
 from pathlib import Path
 
-from data_prep.channel_kinds import listed
+from data_prep.channels import shorten
 from data_prep.recordings import FORMATS, Physio, Sidecar
 from data_prep.trials_table import MISSING, Trial, find_ratings, read_duration, read_rows
 from utils.errors import InputError
@@ -75,7 +75,7 @@ def read_bids(root, task, rating_names=(), sessions=()):
         names = names or found
         if set(found) != set(names):
             raise InputError(
-                f"{events} has the ratings {listed(found)}, others have {listed(names)}; --ratings names them"
+                f"{events} has the ratings {shorten(found)}, others have {shorten(names)}; --ratings names them"
             )
         trials += [
             to_trial(f"{Path(events).name}, row {number}", row, path, stimulus, names)
@@ -85,7 +85,7 @@ def read_bids(root, task, rating_names=(), sessions=()):
         sidecars[path.fpath] = read_sidecar(path)
         sidecars[path.fpath].files.append(Path(events))
     if not trials:
-        raise InputError(f"no row of the *_events.tsv of task {task} has a rating in {listed(names)}")
+        raise InputError(f"no row of the *_events.tsv of task {task} has a rating in {shorten(names)}")
     check_participants(root, task, {trial.subject for trial in trials})
     return trials, sidecars
 
@@ -97,11 +97,11 @@ def find_runs(root, task, sessions):
     tasks, there = sorted({path.task for path in everything}), sorted({str(path.session) for path in everything})
     paths = [path for path in everything if path.task == task]
     if not paths:
-        raise InputError(f"{root} has no EEG of --task {task}; its tasks are {listed(tasks) or 'none'}")
+        raise InputError(f"{root} has no EEG of --task {task}; its tasks are {shorten(tasks) or 'none'}")
     if sessions:
         unknown = [name for name in sessions if name not in there]
         if unknown:
-            raise InputError(f"--sessions {listed(unknown)}: {root} has {listed(there)}")
+            raise InputError(f"--sessions {shorten(unknown)}: {root} has {shorten(there)}")
         paths = [path for path in paths if path.session in sessions]
     return sorted(paths, key=lambda path: str(path.fpath))
 
@@ -186,4 +186,4 @@ def check_participants(root, task, subjects):
         raise InputError(f"{path} has no column participant_id")
     absent = [row["participant_id"] for _, row in rows if row["participant_id"].removeprefix("sub-") not in subjects]
     if absent:
-        warn(f"{path.name} names {listed(absent)}, who have no rated trial of task {task}; the others are prepared")
+        warn(f"{path.name} names {shorten(absent)}, who have no rated trial of task {task}; the others are prepared")

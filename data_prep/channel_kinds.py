@@ -6,7 +6,7 @@ Amplifiers' files call nearly everything EEG, and spell one electrode in several
 import re
 from dataclasses import dataclass
 
-from data_prep.preparation import OLD_NAMES
+from data_prep.channels import plain, shorten
 from utils.errors import InputError
 from utils.progress import warn
 
@@ -27,7 +27,6 @@ KINDS = {  # what a name says; the first that fits
 }
 PERIPHERAL = ("eog", "ecg", "emg", "gsr", "resp", "temperature", "ppg")
 COMMON = ["common"]  # in the place of names: those that everybody has
-LIST_CHARACTERS = 120  # of names in a message
 
 
 @dataclass(frozen=True)
@@ -46,21 +45,24 @@ class Channel:
 
 
 def key(name):
-    """What channels of one name have in common, however a file spells it: ``EEG T3-Ref`` is ``t7``."""
-    plain = re.sub(r"^(eeg|ecg|eog|emg)\s+(?=\S)", "", name.strip().lower())
-    plain = re.sub(r"[-_ ](ref|le|av|avg|ar)$", "", plain)
-    plain = re.sub(r"[\s.]", "", plain)
-    return OLD_NAMES.get(plain, plain)
+    """What channels of one name have in common, however a file spells it: ``EEG T3-LE`` is ``t7``."""
+    return plain(clean(name), "eeg")
+
+
+def clean(name):
+    """A channel's name without what EDF files put around it: ``EEG Fp1-Ref`` is ``Fp1``."""
+    name = re.sub(r"^(eeg|ecg|eog|emg)\s+(?=\S)", "", name.strip(), flags=re.IGNORECASE)
+    return re.sub(r"[-_ ](ref|le|av|avg|ar)$", "", name, flags=re.IGNORECASE)
 
 
 def kind(name, declared, names=()):
     """Kind of a channel: what its file says, unless files say that of everything; ``names``: of all its channels."""
     if declared not in ("eeg", "misc", "bio"):
         return declared
-    plain = re.sub(r"[\W_]", "", key(name))
-    if plain in ("a1", "a2") and "A3" in names:  # a cap whose electrodes are numbered: A1 is not the ear
+    letters = re.sub(r"[\W_]", "", key(name))
+    if letters in ("a1", "a2") and "A3" in names:  # a cap whose electrodes are numbered: A1 is not the ear
         return declared
-    return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, plain)), declared)
+    return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, letters)), declared)
 
 
 def find_eeg(channels):
@@ -115,18 +117,18 @@ def choose(wanted, people, find, flag):
     for who, names in lacking.items():
         if names:
             others = sum(bool(names) for names in lacking.values()) - 1
-            there = listed([channel.name for channel in people[who]])
+            there = shorten([channel.name for channel in people[who]])
             remedy = f"{flag} common, or names that all have" if not wanted else f"choose others with {flag}"
             more = f" and {others} more files lack some" if others else ""
-            raise InputError(f"{who} has no {listed(names, 60)}{more}; it has {there}; {remedy}")
+            raise InputError(f"{who} has no {shorten(names, 60)}{more}; it has {there}; {remedy}")
     for who, channels in people.items():
         extra = [channel.name for channel in find(channels) if key(channel.name) not in set(map(key, chosen))]
         if not wanted and extra:
             raise InputError(
-                f"{who} has {listed(extra)}, which {next(iter(people))} lacks; {flag} common, or names that all have"
+                f"{who} has {shorten(extra)}, which {next(iter(people))} lacks; {flag} common, or names that all have"
             )
     if len(set(map(key, chosen))) < len(chosen):
-        raise InputError(f"{flag}: {listed(chosen)} names a channel twice")
+        raise InputError(f"{flag}: {shorten(chosen)} names a channel twice")
     return [clean(name) for name in chosen]
 
 
@@ -140,14 +142,8 @@ def pick(channels, name, where):
     found = [channel for channel in channels if key(channel.name) == key(name)]
     exact = [channel for channel in found if channel.name == name]
     if len(found) > 1 and len(exact) != 1:
-        raise InputError(f"{where} has {name} more than once: {listed([channel.name for channel in found])}")
+        raise InputError(f"{where} has {name} more than once: {shorten([channel.name for channel in found])}")
     return (exact or found)[0]
-
-
-def clean(name):
-    """A channel's name without what an EDF file puts around it: ``EEG Fp1-Ref`` is ``Fp1``."""
-    plain = re.sub(r"^(eeg|ecg|eog|emg)\s+(?=\S)", "", name.strip(), flags=re.IGNORECASE)
-    return re.sub(r"[-_ ](ref|le|av|avg|ar)$", "", plain, flags=re.IGNORECASE)
 
 
 def say_left_out(channels, eeg, pps):
@@ -155,10 +151,4 @@ def say_left_out(channels, eeg, pps):
     taken = {key(name) for name in [*eeg, *pps]}
     left = [channel for channel in channels if key(channel.name) not in taken and channel.kind != "stim"]
     if left:
-        warn(f"left out: {listed([f'{c.name} ({c.kind})' for c in left])}; --eeg-channels, --pps-channels take names")
-
-
-def listed(names, characters=LIST_CHARACTERS):
-    """Names for a message, cut where there are too many."""
-    text = ", ".join(names)
-    return text if len(text) <= characters else text[: characters - 5].rsplit(", ", 1)[0] + ", ..."
+        warn(f"left out: {shorten([f'{c.name} ({c.kind})' for c in left])}; --eeg-channels, --pps-channels take names")

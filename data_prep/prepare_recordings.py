@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import utils.errors
-from data_prep import bids, preparation, recordings, trial_plan, trials_table
+from data_prep import bids, channel_kinds, preparation, recordings, trial_plan, trials_table
+from data_prep.channels import shorten
 from data_prep.parts import Parts
 from data_prep.quality import Quality, Row, kind_of
 from data_prep.recording_signals import Steps, read_trials
@@ -148,18 +149,18 @@ def read_trials_of(settings):
 def choose_channels(settings, files):
     """Names of the EEG and PPS channels that all recordings have."""
     people = {str(path): recording.channels for path, recording in files.items()}
-    eeg = channels.choose(settings.EEG_CHANNELS, people, channels.find_eeg, "--eeg-channels")
-    pps = channels.choose(settings.PPS_CHANNELS, people, channels.find_pps, "--pps-channels")
-    both = [name for name in pps if channels.key(name) in set(map(channels.key, eeg))]
+    eeg = channel_kinds.choose(settings.EEG_CHANNELS, people, channel_kinds.find_eeg, "--eeg-channels")
+    pps = channel_kinds.choose(settings.PPS_CHANNELS, people, channel_kinds.find_pps, "--pps-channels")
+    both = [name for name in pps if channel_kinds.key(name) in set(map(channel_kinds.key, eeg))]
     if both:
-        raise InputError(f"{channels.listed(both)} is in --eeg-channels and in --pps-channels; choose one")
+        raise InputError(f"{shorten(both)} is in --eeg-channels and in --pps-channels; choose one")
     if not eeg and not pps:
         first, of_first = next(iter(people.items()))
-        there = channels.listed([f"{channel.name} ({channel.kind})" for channel in of_first])
+        there = shorten([f"{channel.name} ({channel.kind})" for channel in of_first])
         raise InputError(f"{first} has no EEG and no peripheral channel that is known as such: {there}; name them")
     if settings.REFERENCE == "average" and len(eeg) == 1:
         raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
-    channels.say_left_out(next(iter(people.values())), eeg, pps)
+    channel_kinds.say_left_out(next(iter(people.values())), eeg, pps)
     return eeg, pps
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.channel_kinds import clean, key, listed, pick
-from data_prep.recordings import BREAKS, mne, through_mne
+from data_prep.channel_kinds import clean, key, pick
+from data_prep.channels import shorten
+from data_prep.recordings import mne, through_mne
 from data_prep.resampling import resample
 from utils.errors import InputError
 from utils.progress import warn
@@ -96,10 +97,10 @@ def read_eeg(recording, names, steps, onsets, said):
         improved.set_meas_date(raw.info["meas_date"])
         improved.set_annotations(raw.annotations)
         if steps.high_pass or steps.low_pass:
-            improved.filter(steps.high_pass, steps.low_pass, picks="all", skip_by_annotation=BREAKS)
+            improved.filter(steps.high_pass, steps.low_pass, picks="all")
         if steps.notch:
             lines = np.arange(steps.notch, min(rates[0] / 2, (steps.low_pass or rates[0]) + steps.notch), steps.notch)
-            improved.notch_filter(lines, picks="all", skip_by_annotation=BREAKS)
+            improved.notch_filter(lines, picks="all")
         repair(recording, improved, chosen, steps)
         signal = improved.get_data()
     signal *= 1e6
@@ -173,7 +174,7 @@ def refuse_gaps(recording, names, signal):
     """Refuse what is not a number; a filter would spread it."""
     gaps = [name for name, row in zip(names, signal, strict=True) if not np.isfinite(row).all()]
     if gaps:
-        raise InputError(f"{recording.path.name} has gaps (NaN) in {listed(gaps)}; repair it or leave it out")
+        raise InputError(f"{recording.path.name} has gaps (NaN) in {shorten(gaps)}; repair it or leave it out")
 
 
 def repair(recording, raw, chosen, steps):
@@ -184,11 +185,11 @@ def repair(recording, raw, chosen, steps):
         return
     if steps.bad_channels == "refuse":
         raise InputError(
-            f"{recording.path}: {listed(bad)} is marked bad; --bad-channels interpolate, or --eeg-channels without it"
+            f"{recording.path}: {shorten(bad)} is marked bad; --bad-channels interpolate, or --eeg-channels without it"
         )
     if len(bad) > MOST_BAD * len(chosen):
         raise InputError(
-            f"{recording.path}: {len(bad)} of {len(chosen)} EEG channels are marked bad ({listed(bad, 60)}), too many "
+            f"{recording.path}: {len(bad)} of {len(chosen)} EEG channels are marked bad ({shorten(bad, 60)}), too many "
             "to interpolate; leave the recording out, or choose others with --eeg-channels"
         )
     places = {
@@ -198,7 +199,7 @@ def repair(recording, raw, chosen, steps):
     unknown = [name for name in raw.ch_names if key(name) not in places]
     if unknown:
         raise InputError(
-            f"{recording.path}: {listed(bad, 60)} is marked bad and cannot be interpolated: {listed(unknown, 60)} has "
+            f"{recording.path}: {shorten(bad)} is marked bad and cannot be interpolated: {shorten(unknown)} has "
             "no place in the 10-5 system; --bad-channels keep, or --eeg-channels without it"
         )
     positions = {name: places[key(name)] for name in raw.ch_names}

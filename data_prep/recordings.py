@@ -8,7 +8,8 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.channel_kinds import Channel, kind, listed
+from data_prep.channel_kinds import Channel, kind
+from data_prep.channels import shorten
 from utils.errors import InputError
 from utils.progress import warn
 
@@ -20,7 +21,7 @@ except ImportError:  # said by need_mne()
 
 FORMATS = (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt")
 TO_KEPT_UNIT = {"V": 1e6, "mV": 1e3, "uV": 1, "nV": 1e-3, "S": 1e6, "mS": 1e3, "uS": 1, "nS": 1e-3}
-BREAKS = ("edge", "bad_acq_skip", "boundary")  # annotations of a recording that was paused or cut
+BREAKS = ("edge", "bad_acq_skip", "boundary")  # annotations where a recording was paused or cut
 HARMLESS = (  # what MNE warns of and nobody can change
     "annotation(s) that were",
     "'boundary' events",
@@ -222,5 +223,5 @@ def marker_seconds(recording, marker, where):
         if number is not None and not 1 <= int(number) <= len(times):
             raise InputError(f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}")
         return times[0 if number is None else int(number) - 1]
-    there = listed([repr(name) for name in dict.fromkeys(name for name, _ in recording.markers)]) or "none"
+    there = shorten([repr(name) for name in dict.fromkeys(name for name, _ in recording.markers)]) or "none"
     raise InputError(f"{where}: no marker {marker!r} in {recording.path.name}; there are {there}")

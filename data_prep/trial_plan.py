@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from data_prep.channel_kinds import listed
+from data_prep.channels import shorten
 from data_prep.recordings import marker_seconds
 from utils.errors import InputError
 
@@ -69,10 +69,10 @@ def find_stimuli(people, missing):
         if missing == "error":
             others = f" ({len(lacking) - 1} more stimuli are not everybody's)" if len(lacking) > 1 else ""
             raise InputError(
-                f"{name!r} was not seen by {listed(who)}{others}; --missing drop leaves such stimuli out for all, or "
+                f"{name!r} was not seen by {shorten(who)}{others}; --missing drop leaves such stimuli out for all, or "
                 "leave these people out"
             )
-        print(f"{name} is dropped for all: not seen by {listed(who)}")
+        print(f"{name} is dropped for all: not seen by {shorten(who)}")
     kept = [name for name in everything if name not in lacking]
     if len(kept) < 2:
         raise InputError(

@@ -19,8 +19,9 @@ def signals(person):
     """EEG (12, samples) in uV and peripheral signals (2, samples) in uV and uS, of a person who is a number."""
     rng = np.random.default_rng(person)
     times = np.arange(LENGTH * RATE) / RATE
+    shape = (len(ELECTRODES), 1)
     eeg = sum(
-        rng.uniform(5, 20, (len(ELECTRODES), 1)) * np.sin(2 * np.pi * f * times + rng.uniform(0, 6, (len(ELECTRODES), 1)))
+        rng.uniform(5, 20, shape) * np.sin(2 * np.pi * f * times + rng.uniform(0, 6, shape))
         for f in (3.3, 7.7, 11.2, 19.6)
     )
     ecg = 400 * np.sin(2 * np.pi * 1.2 * times) + 50 * np.sin(2 * np.pi * 9.3 * times)
@@ -119,7 +120,9 @@ def write_bids(root, people, physio_rate=None, bad=(), session=None):
             lines.append(f"{onset}\t{SECONDS}\t{film}\t{arousal}\t{valence}")
         events.write_text("\n".join(lines) + "\n")
         if physio_rate:
-            write_physio(path.copy().update(suffix="physio", extension=".tsv.gz", check=False).fpath, person, physio_rate)
+            write_physio(
+                path.copy().update(suffix="physio", extension=".tsv.gz", check=False).fpath, person, physio_rate
+            )
 
 
 def write_physio(path, person, rate, start=-1.0):
