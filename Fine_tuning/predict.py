@@ -20,7 +20,7 @@ import torch
 
 import utils.errors
 from data_prep.inputs import open_input
-from data_prep.preparation import compare, of_model
+from data_prep.preparation import compare, in_words, of_model
 from models import Encoder
 from models.fusion import N_SECONDS, FusionModel
 from utils.devices import choose_device
@@ -54,6 +54,8 @@ def main():
     model.to(device)
     record, people, prepare_trial = open_input(settings.INPUT, wanted)
     positions, warnings = compare(wanted, record, where, made["encoders"], standardised=prepare_trial is None)
+    if prepare_trial is not None:
+        print(f"{where}: prepared like the model's data: {in_words(record['preparation'])}")
     over_person = whole_person(made)
     if over_person:
         print(f"{where}: {over_person} standardised with all seconds of each person, unlabelled")

@@ -244,6 +244,14 @@ def _differences(wanted, found, where, modalities):
     return unknown, differences
 
 
+def in_words(made):
+    """A preparation as one line."""
+    rests = {name: rest_by_modality(made, name) for name in ("eeg", "pps")}
+    parts = {f"{name} {made[name]}": rests[name] for name in rests}
+    words = [f"{what}, " + ("no rest" if rest is None else f"{_show(rest)} s of rest") for what, rest in parts.items()]
+    return "; ".join([*words, made["segment"] or "whole trials"])
+
+
 def _show(value):
     if isinstance(value, list):
         return " to ".join(f"{part:g}" for part in value)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.channels import plain
 from utils.errors import InputError
 from utils.files import read_json, sha256
 
@@ -142,7 +143,8 @@ class Prepared:
         Parameters
         ----------
         names : list of str
-            A name, or what several names have in front of a number (``"ECG"`` for ECG1 and ECG2); empty for all.
+            A name, or what several names have in front of a number (``"ECG"`` for ECG1 and ECG2), whatever their case
+            and blanks; empty for all.
 
         Raises
         ------
@@ -151,7 +153,8 @@ class Prepared:
         """
         known, found = self.info["pps_channels"], []
         for name in names:
-            matches = [full for full in known if re.fullmatch(re.escape(name) + r"\d*", full)]
+            pattern = re.escape(plain(name, "pps")) + r"\d*"
+            matches = [full for full in known if re.fullmatch(pattern, plain(full, "pps"))]
             if not matches:
                 raise InputError(f"--pps-channels {name}: {self.folder} has {', '.join(known) or 'no PPS channels'}")
             found += [full for full in matches if full not in found]

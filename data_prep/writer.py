@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep import preparation as preparations
+from data_prep.channels import distinct
 from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
 from data_prep.quality import Quality
 from data_prep.quality_page import PAGE, write_page
@@ -45,7 +46,8 @@ class PreparedWriter:
     Raises
     ------
     InputError
-        If the folder exists already and is not empty, or the EEG has too few electrodes for its standardisation.
+        If the folder exists already and is not empty, two channels are the same, or the EEG has too few electrodes for
+        its standardisation.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class PreparedWriter:
     ):
         self.folder = Path(folder)
         self.quality = Quality()
+        distinct(eeg_channels, "eeg", "the data set")
+        distinct(pps_channels, "pps", "the data set")
         if preparation.get("eeg") == "channels" and 0 < len(eeg_channels) < MIN_ELECTRODES:
             raise InputError(
                 f"{len(eeg_channels)} EEG channels cannot be standardised across channels: one becomes 0, two become "
