@@ -15,6 +15,7 @@ DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
 RUN_DIR = "runs/deap"  # folder for the split, the checkpoints and the results
 RESUME = True  # go on from the last complete epoch; False: start again
 DEVICE = "auto"  # auto | cpu | cuda | mps
+THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
 STREAM = None  # recordings on a GPU: False: all of them | True: what the next steps need (None: all, if they fit)
 PARALLEL = "folds"  # what several processes (torchrun) share: folds | batch: each fold's batches

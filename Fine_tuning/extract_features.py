@@ -16,7 +16,7 @@ import numpy as np
 import utils.errors
 from data_prep import open_prepared
 from data_prep.preparation import compare, of_model, record
-from utils.devices import choose_device
+from utils.devices import choose_device, use_threads
 from utils.errors import InputError
 from utils.files import atomic
 from utils.progress import warn
@@ -32,6 +32,7 @@ MODALITY = "eeg"  # eeg | pps
 OUT_FILE = "runs/features.npz"  # to write; must not exist
 BATCH_SIZE = 256  # windows at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
+THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 QUIET = False  # True: say nothing but warnings and errors
 
 
@@ -65,6 +66,7 @@ def main():
     rows = np.arange(trials * (seconds // n_seconds))
     windows = splits.windows_of(np.arange(n_subjects), rows, seconds // n_seconds)
     encoder = build(entry).to(device)
+    use_threads(settings.THREADS, encoder)
     features = encode(encoder, recordings, settings.MODALITY, windows, n_seconds, seconds, settings.BATCH_SIZE)
     subject, trial, row = windows.T
     arrays = {

@@ -20,6 +20,7 @@ DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
 RUN_DIR = "runs/deap"  # folder with the split and the pre-trained encoders
 RESUME = True  # keep the folds that are complete; False: run them again
 DEVICE = "auto"  # auto | cpu | cuda | mps
+THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
 QUIET = False  # True: say nothing but warnings and errors; log.jsonl has the progress
 STREAM = None  # recordings on a GPU: False: all of them | True: batch by batch (None: all, if they fit)

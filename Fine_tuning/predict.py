@@ -23,7 +23,7 @@ from data_prep.inputs import open_input
 from data_prep.preparation import compare, in_words, of_model
 from models import Encoder
 from models.fusion import N_SECONDS, FusionModel
-from utils.devices import choose_device
+from utils.devices import choose_device, use_threads
 from utils.errors import InputError
 from utils.files import atomic, write_text
 from utils.progress import warn
@@ -38,6 +38,7 @@ INPUT = "data/DEAP"  # prepared folder, DEAP .dat file, DREAMER.mat, or .npz
 OUT_FILE = "runs/predictions.csv"  # to write; must not exist
 BATCH_SIZE = 256  # windows of 5 s at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
+THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 QUIET = False  # True: say nothing but warnings and errors
 
 
@@ -52,6 +53,7 @@ def main():
     wanted, where = of_model(made, settings.MODEL), f"--input {settings.INPUT}"
     device = choose_device(settings.DEVICE)
     model.to(device)
+    use_threads(settings.THREADS, model)
     record, people, prepare_trial = open_input(settings.INPUT, wanted)
     positions, warnings = compare(wanted, record, where, made["encoders"], standardised=prepare_trial is None)
     if prepare_trial is not None:

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import cpu_count
 
 from utils import ranks
 from utils.errors import InputError
+
+START_THREADS = torch.get_num_threads()  # of this process: the cores, or OMP_NUM_THREADS
+LARGE = 10_000_000  # parameters; smaller networks' threads wait for each other longer than they compute
 
 
 def choose_device(name):
@@ -43,6 +47,25 @@ def _keep_freed_memory():
         libc = ctypes.CDLL(None)
         libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
         libc.mallopt(ctypes.c_int(-1), ctypes.c_int(-1))  # M_TRIM_THRESHOLD: a heap that does not shrink
+
+
+def use_threads(asked, model):
+    """Set how many threads compute on a CPU.
+
+    Parameters
+    ----------
+    asked : int or None
+        The constant THREADS; None takes as many as pay for the size of the networks: one for small ones, whose threads
+        would wait for each other, and long beside other processes (benchmarks/RESULTS.md).
+    model : torch.nn.Module
+
+    Notes
+    -----
+    Never more than this process may use: OMP_NUM_THREADS, its affinity and its control group's limit go before.
+    """
+    allowed = max(1, min(START_THREADS, cpu_count()))
+    pay = allowed if sum(p.numel() for p in model.parameters()) >= LARGE else 1
+    torch.set_num_threads(min(asked or pay, allowed))
 
 
 def set_precision(name, device):

@@ -98,6 +98,7 @@ RULES = {
     "SAVE_EVERY": _count(optional=True),
     "RESUME": Rule("bool"),
     "DEVICE": _choice("auto", "cpu", "cuda", "mps"),
+    "THREADS": _count(optional=True),
     "PRECISION": _choice("fp32", "tf32", "bf16"),
     "CUDA_GRAPH": Rule("bool"),
     "STREAM": Rule("bool", optional=True),

@@ -10,7 +10,7 @@ import torch
 
 from data_prep import open_prepared, preparation
 from utils import ranks
-from utils.devices import choose_device, derive_seed, provenance, set_precision
+from utils.devices import choose_device, derive_seed, provenance, set_precision, use_threads
 from utils.errors import InputError
 from utils.files import finish_first, only_writer, read_json, write_json, write_text
 from utils.progress import Progress, say_next
@@ -161,7 +161,9 @@ class FineTuning:
         return model, history
 
     def _build(self, checkpoints):
-        return self.first.build(checkpoints, len(self.class_names)).to(self.device)
+        model = self.first.build(checkpoints, len(self.class_names)).to(self.device)
+        use_threads(self.settings.THREADS, model)
+        return model
 
     def _predict(self, fold, model, windows):
         return fitting.predict(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)

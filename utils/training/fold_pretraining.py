@@ -11,7 +11,7 @@ from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments, paper_width
 from models.together import MeanGradients
 from utils import ranks
-from utils.devices import CapturedStep, adam, derive_seed, provenance
+from utils.devices import CapturedStep, adam, derive_seed, provenance, use_threads
 from utils.errors import InputError
 from utils.files import write_text
 from utils.progress import Progress
@@ -75,6 +75,7 @@ class FoldPretraining:
         self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
         torch.manual_seed(self._seed("weights"))
         self.model = self._build(recordings).to(device)
+        use_threads(settings.THREADS, self.model)
         self.backward = self._over_ranks() if together else torch.Tensor.backward
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
