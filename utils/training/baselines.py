@@ -136,7 +136,7 @@ def features_by_fold(data, modalities, pps_channels):
     others = [name for name in modalities if name != "pps"]
     eeg = [window_features(data, others, [])] if others else []
     columns = [data.info["pps_channels"].index(name) for name in pps_channels]
-    scales = SubjectScales(data.pps, columns)
+    scales = SubjectScales(np.take(own, columns, axis=2) for own in data.pps)
 
     @functools.cache
     def features(fold_index, training):

@@ -56,7 +56,8 @@ def block_features(blocks, rate, modality):
 
     Parameters
     ----------
-    blocks : numpy.ndarray, shape (subjects, ..., channels, rate)
+    blocks : iterable of numpy.ndarray, shape (trials, ..., channels, rate)
+        One person after the other.
     rate : int
         Hz.
     modality : str
@@ -67,17 +68,20 @@ def block_features(blocks, rate, modality):
     -------
     numpy.ndarray, float32, shape (subjects, ..., channels, features)
     """
-    people = []
-    for own in blocks:  # one person in memory at a time
-        values = log_band_power(own, rate, BANDS)
-        if modality == "pps":
-            seconds = (np.arange(rate) - (rate - 1) / 2) / rate
-            slow = [own.mean(axis=-1), own @ seconds / np.square(seconds).sum()]
-            change = [own.std(axis=-1), np.abs(np.diff(own)).mean(axis=-1) * rate]
-            slow += [np.log(value + SMALLEST) for value in change]
-            values = np.concatenate([np.stack(slow, axis=-1), values], axis=-1)
-        people.append(values.astype(np.float32))
-    return np.stack(people)
+    # trial by trial, which stay in the processor's cache
+    return np.stack([np.stack([_trial_features(trial, rate, modality) for trial in own]) for own in blocks])
+
+
+def _trial_features(blocks, rate, modality):
+    """Features (..., channels, features) of the blocks of one trial (..., channels, rate)."""
+    values = log_band_power(blocks, rate, BANDS)
+    if modality == "pps":
+        seconds = (np.arange(rate) - (rate - 1) / 2) / rate
+        slow = [blocks.mean(axis=-1), blocks @ seconds / np.square(seconds).sum()]
+        change = [blocks.std(axis=-1), np.abs(np.diff(blocks)).mean(axis=-1) * rate]
+        slow += [np.log(value + SMALLEST) for value in change]
+        values = np.concatenate([np.stack(slow, axis=-1), values], axis=-1)
+    return values.astype(np.float32)
 
 
 def standardise(features, training):

@@ -39,25 +39,33 @@ class Recordings:
         streamed = not _fits(n_bytes, device) if stream is None else stream
         self.device, self.front_end, self.streamed = device, front_end, streamed and front_end == "raw"
         self.blocks, self.picked, self.rate = {}, {}, data.rate
+        self.files = [data.eeg.base, data.pps.base]  # maps of them; nothing is ever written there
         for name in modalities:
             array, picked = data.eeg if name == "eeg" else data.pps, None
             if wanted[name] != data.info[f"{name}_channels"]:
                 picked = [data.info[f"{name}_channels"].index(channel) for channel in wanted[name]]
             if name == "pps" and data.info["preparation"].get("pps") == "subject":
-                self.scales = SubjectScales(array, picked)
+                self.scales = SubjectScales(self._people(array, picked))
             if front_end == "bandpower":
-                array, picked = array if picked is None else np.take(array, picked, axis=3), None
-                if name != "pps" or self.scales is None:  # else when it is standardised
-                    array = front_ends.block_features(array, data.rate, name)
+                if name != "pps" or self.scales is None:
+                    array = front_ends.block_features(self._people(array, picked), data.rate, name)
+                elif picked is not None:  # features when it is standardised
+                    array = np.take(array, picked, axis=3)
+                picked = None
             elif device.type != "cpu" and not self.streamed:
                 array, picked = array if picked is None else np.take(array, picked, axis=3), None
             self.blocks[name] = torch.from_numpy(array)  # (S, T, seconds, C, samples of a block)
             if not self.streamed:
                 self.blocks[name] = self.blocks[name].to(device)
             self.picked[name] = None if picked is None else torch.tensor(picked)
-        self.files = [data.eeg.base, data.pps.base]  # maps of them; nothing is ever written there
         self.release()
         self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
+
+    def _people(self, array, picked):
+        """The blocks of one person after the other; the memory of pages that were read is given back."""
+        for own in array:
+            yield own if picked is None else np.take(own, picked, axis=2)
+            self.release()
 
     def release(self):
         """Give back the memory of the files' pages that were read so far (they stay in the system's cache)."""

@@ -16,16 +16,14 @@ class SubjectScales:
 
     Parameters
     ----------
-    blocks : numpy.ndarray, shape (subjects, trials, seconds, channels, rate)
-        Read once, one person at a time.
-    channels : list of int, optional
-        Positions of those to take, in this order.
+    people : iterable of numpy.ndarray, shape (trials, seconds, channels, rate)
+        1 s blocks, one person at a time.
     """
 
-    def __init__(self, blocks, channels=None):
+    def __init__(self, people):
         parts = []
-        for own in blocks:
-            own = np.asarray(own if channels is None else np.take(own, channels, axis=2), np.float64)
+        for own in people:
+            own = np.asarray(own, np.float64)
             parts.append([own.mean(axis=-1), own.var(axis=-1), np.abs(own).max(axis=-1), own.any(axis=-1)])
         self.mean, self.variance, self.size, self.present = map(
             np.stack, zip(*parts, strict=True)
