@@ -194,3 +194,26 @@ def test_filters_of_a_fold(robust, prepared):
     windows = x.reshape(len(trained), 4 * 2, 5, -1).mean(axis=2)
     expected = shared_filters(windows, entry["settings"]["SUBJECTS_PER_GROUP"], data.eeg.shape[3])
     np.testing.assert_allclose(entry["encoders"]["eeg"]["weights"]["filters"].numpy(), expected, atol=1e-4)
+
+
+def test_a_missing_second_is_no_signal():
+    """A channel that is 0 throughout a second does not become the lowest power that there is."""
+    x = np.random.default_rng(0).standard_normal((2, 4, 10, 3, RATE)).astype("f4")
+    x[0, 1, 3, 2] = 0
+    x[1, :, :, 0] = 0
+    for modality in ("eeg", "pps"):
+        out = standardise(block_features(x, RATE, modality), np.ones((2, 4, 10), bool))
+        assert np.isfinite(out).all()
+        assert not out[0, 1, 3, 2].any()
+        assert not out[1, :, :, 0].any()
+        others = np.delete(out[0, :, :, 2].reshape(40, -1), 13, axis=0)
+        np.testing.assert_allclose(others.mean(axis=0), 0, atol=0.05)  # but for what is clipped
+        np.testing.assert_allclose(others.std(axis=0), 1, atol=0.05)
+
+
+def test_features_in_any_unit():
+    """Skin conductance in siemens: its mean and slope are no less a signal than in microsiemens."""
+    x = np.random.default_rng(0).normal(5, 0.1, (1, 4, 10, 1, RATE))
+    features = [block_features(x * unit, RATE, "pps")[..., :2] for unit in (1.0, 1e-6)]
+    one, other = (standardise(part, np.ones((1, 4, 10), bool)) for part in features)
+    np.testing.assert_allclose(one, other, atol=1e-2)

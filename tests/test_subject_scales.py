@@ -76,6 +76,30 @@ def test_levels_stay_missing_seconds_do_not_count_constants_are_zero(scale, tmp_
         np.testing.assert_allclose(np.delete(x[:, 0], 2, 0).std(), 1, rtol=1e-4)
 
 
+def test_samples_that_no_network_sees_are_warned_about(folder_in_siemens, capsys):
+    data = open_prepared(folder_in_siemens)
+    Recordings(data, ["pps"], ["GSR", "PPG"], CPU)
+    said = capsys.readouterr().err
+    assert "GSR vary by less than 0.001" in said
+    assert "PPG" not in said
+    Recordings(data, ["eeg"], [], CPU)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def folder_in_siemens(tmp_path):
+    """Skin conductance in S as it is, and a pulse in arbitrary units."""
+    scale = np.array([1e-6, 100])[:, None]
+    people = [
+        {"id": f"p{n}", "eeg": RNG.standard_normal((2, 4, 320)), "pps": RNG.standard_normal((2, 2, 320)) * scale}
+        | {"ratings": [[2.0], [8.0]]}
+        for n in range(2)
+    ]
+    names = dict(eeg_channels=list("abcd"), pps_channels=["GSR", "PPG"], ratings=["valence"], pps_normalise="none")
+    write_prepared(tmp_path / "own", people, name="MINE", sampling_rate=32, rating_range=(1, 9), threshold=5, **names)
+    return tmp_path / "own"
+
+
 @pytest.mark.parametrize("front_end", ["raw", "bandpower"])
 def test_windows_of_a_fold(subject, front_end):
     """Batches, with all seconds of a person and with some; a channel by name."""

@@ -67,6 +67,7 @@ def block_features(blocks, rate, modality):
     Returns
     -------
     numpy.ndarray, float32, shape (subjects, ..., channels, features)
+        NaN for a channel that is missing (0) throughout a second, until `standardise` makes it 0.
     """
     # trial by trial, which stay in the processor's cache
     return np.stack([np.stack([_trial_features(trial, rate, modality) for trial in own]) for own in blocks])
@@ -81,6 +82,7 @@ def _trial_features(blocks, rate, modality):
         change = [blocks.std(axis=-1), np.abs(np.diff(blocks)).mean(axis=-1) * rate]
         slow += [np.log(value + SMALLEST) for value in change]
         values = np.concatenate([np.stack(slow, axis=-1), values], axis=-1)
+    values[~blocks.any(axis=-1)] = np.nan
     return values.astype(np.float32)
 
 
@@ -98,14 +100,18 @@ def standardise(features, training):
     Returns
     -------
     numpy.ndarray, float32, of the same shape
+        What is missing (NaN) does not count and is 0.
     """
     people = []
     for own, seen in zip(features, training, strict=True):
         known = np.asarray(own[seen] if seen.any() else own.reshape(-1, *own.shape[2:]), np.float64)
-        mean, deviation = known.mean(axis=0), known.std(axis=0)
-        varies = deviation > ROUNDING * np.abs(known).max(axis=0)  # whatever the unit
+        present = ~np.isnan(known)
+        n = np.maximum(present.sum(axis=0), 1)
+        mean = np.where(present, known, 0).sum(axis=0) / n
+        deviation = np.sqrt(np.where(present, np.square(known - mean), 0).sum(axis=0) / n)
+        varies = deviation > ROUNDING * np.where(present, np.abs(known), 0).max(axis=0)  # whatever the unit
         deviation = np.where(varies, deviation, np.inf)  # a dead channel stays at 0
-        people.append(np.clip((own - mean) / deviation, -CLIP, CLIP))
+        people.append(np.nan_to_num(np.clip((own - mean) / deviation, -CLIP, CLIP)))
     return np.stack(people).astype(np.float32)
 
 

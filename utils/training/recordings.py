@@ -6,9 +6,12 @@ import mmap
 import numpy as np
 import torch
 
+from data_prep.channels import shorten
+from utils.progress import warn
 from utils.training import front_end as front_ends
 from utils.training.subject_scales import SubjectScales, standardise_blocks, standardise_person
 
+SMALL = 1e-3  # deviation of samples below which the first BatchNorm, and the bands' smallest power, hide them
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that recordings may take; larger ones are streamed
 
 
@@ -44,8 +47,8 @@ class Recordings:
             array, picked = data.eeg if name == "eeg" else data.pps, None
             if wanted[name] != data.info[f"{name}_channels"]:
                 picked = [data.info[f"{name}_channels"].index(channel) for channel in wanted[name]]
-            if name == "pps" and data.info["preparation"].get("pps") == "subject":
-                self.scales = SubjectScales(self._people(array, picked))
+            if name == "pps":
+                self._look_at_scales(data.info["preparation"].get("pps"), array, picked, wanted[name])
             if front_end == "bandpower":
                 if name != "pps" or self.scales is None:
                     array = front_ends.block_features(self._people(array, picked), data.rate, name)
@@ -66,6 +69,22 @@ class Recordings:
         for own in array:
             yield own if picked is None else np.take(own, picked, axis=2)
             self.release()
+
+    def _look_at_scales(self, normalise, array, picked, names):
+        """Keep what standardisation over people needs; warn of samples that no network sees, such as siemens."""
+        if normalise not in ("subject", "none"):
+            return
+        scales = SubjectScales(self._people(array, picked))
+        if normalise == "subject":
+            self.scales = scales
+            return
+        deviation = scales.over(np.zeros(array.shape[:3], bool))[1].amin(0)
+        small = [name for name, value in zip(names, deviation.tolist(), strict=True) if value < SMALL]
+        if small:
+            warn(
+                f"{shorten(small)} vary by less than {SMALL:g} and were not standardised: too little for a network to "
+                "see; use a smaller unit (uS, mV), or prepare them with --pps-normalise subject"
+            )
 
     def release(self):
         """Give back the memory of the files' pages that were read so far (they stay in the system's cache)."""
