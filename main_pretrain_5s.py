@@ -6,7 +6,7 @@ Edit the constants below, or give them as flags. Relative paths in constants sta
 The same command goes on where an earlier one stopped. Next: Fine_tuning/fine_tuning.py.
 """
 
-from utils import ranks
+from utils import errors
 from utils.settings import read_settings
 from utils.training.pretraining import pretrain
 
@@ -59,4 +59,4 @@ SAVE_EVERY = None  # epochs between checkpoints (None: one, or as many as keep t
 
 
 if __name__ == "__main__":
-    ranks.run(lambda: pretrain(read_settings(globals())))
+    errors.run(lambda: pretrain(read_settings(globals())))

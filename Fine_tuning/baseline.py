@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import ranks
+from utils import errors
 from utils.settings import read_settings
 from utils.training.baselines import run_baselines
 
@@ -41,4 +41,4 @@ TAG = ""  # added to the folder's name, to keep apart what the name does not tel
 
 
 if __name__ == "__main__":
-    ranks.run(lambda: run_baselines(read_settings(globals())))
+    errors.run(lambda: run_baselines(read_settings(globals())))

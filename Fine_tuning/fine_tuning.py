@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import ranks
+from utils import errors
 from utils.settings import read_settings
 from utils.training.finetuning import finetune
 
@@ -62,4 +62,4 @@ TAG = ""  # added to the folder's name, to keep apart what the name does not tel
 
 
 if __name__ == "__main__":
-    ranks.run(lambda: finetune(read_settings(globals())))
+    errors.run(lambda: finetune(read_settings(globals())))

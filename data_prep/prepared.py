@@ -161,14 +161,12 @@ class Prepared:
         return found or list(known)
 
 
-def open_prepared(folder, verify=True):
+def open_prepared(folder):
     """Open a prepared folder, after checking every file against its checksum.
 
     Parameters
     ----------
     folder : path
-    verify : bool
-        False where another process of the same job has just checked the files.
 
     Returns
     -------
@@ -199,16 +197,14 @@ def open_prepared(folder, verify=True):
         "pps": (people, trials, seconds, len(info["pps_channels"]), rate),
         "ratings": (people, trials, len(info["ratings"])),
     }
-    return Prepared(
-        folder, info, *(_open_array(folder, name, info["arrays"] if verify else None, shapes[name]) for name in ARRAYS)
-    )
+    return Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
 
 
 def _open_array(folder, name, arrays, shape):
-    """One array; ``arrays`` has the checksums, or None to leave them."""
+    """One array; ``arrays`` has the checksums."""
     path = folder / f"{name}.npy"
     try:
-        if arrays is not None and sha256(path) != arrays.get(name):
+        if sha256(path) != arrays.get(name):
             raise InputError(f"{path} is not the file that was prepared (its checksum differs); {REMEDY}")
         array = np.load(path, mmap_mode="c", allow_pickle=False)  # nothing that is written to it reaches the file
     except FileNotFoundError:

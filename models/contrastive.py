@@ -1,9 +1,8 @@
 """Pre-training: the encoders, their group losses (LS-TCL) and the alignment between them (CM-CA)."""
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
-from models import together
 from models.losses import CrossModalAlignment, group_nt_xent
 
 
@@ -39,7 +38,7 @@ class ContrastiveModel(nn.Module):
         self.group_losses = tuple(group_losses)
         self.alignment = CrossModalAlignment(next(iter(encoders.values())).feature_dim) if align else None
         self.tau, self.bf16 = tau, bf16
-        self.together = False  # whether the windows in training are this rank's part of a batch
+        self.together = False  # whether the windows in training are this process's part of a batch
         group = [f"{kind}_{name}" for name in encoders if name in group_losses for kind in ("loss", "accuracy")]
         self.metric_names = ["loss", *group, *(["loss_cmca"] if align else [])]
 
@@ -79,8 +78,12 @@ class ContrastiveModel(nn.Module):
         return loss, torch.stack([loss, *metrics]).detach()
 
     def _pool(self, x, shape):
-        """Largest value over the people of each group, (2BN, D) -> (2B, D); of all ranks, with gradients."""
+        """Largest value over the people of each group, (2BN, D) -> (2B, D); those of all processes if together."""
         x = x.unflatten(0, shape).amax(2)  # (2, B, D)
         if self.together and self.training:
-            x = together.gather(x)
+            parts = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+            distributed.all_gather(parts, x.detach().contiguous())
+            parts[distributed.get_rank()] = x  # whose gradient only this process computes,
+            x.register_hook(lambda gradient: gradient * len(parts))  # and DistributedDataParallel takes the mean
+            x = torch.cat(parts, dim=1)
         return x.flatten(0, 1)

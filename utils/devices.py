@@ -22,7 +22,7 @@ LARGE = 10_000_000  # parameters; smaller networks' threads wait for each other 
 def choose_device(name):
     """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU.
 
-    Of several processes that torchrun has started on a machine, each takes the GPU of its number there.
+    Of several processes on a machine, each takes the GPU of its number there; if they are more than GPUs, they share.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -32,11 +32,9 @@ def choose_device(name):
     if name == "cpu":
         _keep_freed_memory()
     if name == "cuda" and ranks.size() > 1:
-        number, n_devices = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if number >= n_devices:
-            raise InputError(f"--nproc-per-node is more than the {n_devices} GPUs of this machine; one process per GPU")
-        torch.cuda.set_device(number)
-        return torch.device("cuda", number)
+        device = torch.device("cuda", ranks.local_rank() % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        return device
     return torch.device(name)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from utils import ranks
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -24,10 +26,8 @@ class Progress(tqdm):
 
     FORMAT = "{l_bar}{bar}| {remaining} left, {rate_fmt}{postfix}"  # leaves room for the note in 80 columns
 
-    bars = True  # False where several processes share a terminal
-
     def __init__(self, *args, **kwargs):
-        silent = sys.stderr is None or isinstance(sys.stdout, Silence) or not self.bars
+        silent = sys.stderr is None or isinstance(sys.stdout, Silence) or ranks.size() > 1  # of one terminal
         disable = True if silent else None  # None: unless standard error is a terminal
         super().__init__(*args, disable=disable, bar_format=self.FORMAT, dynamic_ncols=True, **kwargs)
 

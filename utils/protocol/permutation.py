@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 
 def permuted_labels(labels, seed, number=0):
@@ -81,8 +80,7 @@ def probe_accuracy(train, test, labels, n_classes):
     scaler = StandardScaler().fit(x)
     targets = np.eye(n_classes)[labels[:, train_keys[:, 0], train_keys[:, 1]]]  # (K, n_train, classes)
     model = Ridge(alpha=x.shape[1])  # features are standardised: the penalty grows with their number
-    with threadpool_limits(1):  # the last bits depend on it
-        model.fit(scaler.transform(x), np.moveaxis(targets, 0, 1).reshape(len(x), -1))
-        scores = model.predict(scaler.transform(x_test)).reshape(len(x_test), len(labels), n_classes)
+    model.fit(scaler.transform(x), np.moveaxis(targets, 0, 1).reshape(len(x), -1))
+    scores = model.predict(scaler.transform(x_test)).reshape(len(x_test), len(labels), n_classes)
     truth = labels[:, test_keys[:, 0], test_keys[:, 1]].T  # (n_test, K)
     return (scores.argmax(axis=2) == truth).mean(axis=0)

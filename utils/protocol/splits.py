@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from utils import ranks
 from utils.errors import InputError
 from utils.files import only_writer, read_json, write_text
 from utils.protocol.held_out import (
@@ -91,9 +90,7 @@ def load_or_create(settings, data):
         If the run directory was split otherwise or from other data, or the data cannot be split like this.
     """
     path = Path(settings.RUN_DIR) / "split.json"
-    if ranks.rank() > 0:
-        ranks.appear([path])
-    elif not path.exists():
+    if not path.exists():
         _write_new(path, settings, data)
     manifest = load(settings.RUN_DIR, data)
     asked = {"PROTOCOL": manifest.protocol, "SPLIT": manifest.split, "N_FOLDS": len(manifest.folds)}
@@ -112,7 +109,7 @@ def load(run_dir, data):
 def _write_new(path, settings, data):
     """Split the data as the settings say, and write it down."""
     with only_writer(path, wait=True):
-        if path.exists():  # a job that started at the same moment has written it
+        if path.exists():  # a process that started at the same moment has written it
             return
         of_split = next((p for p, names in SPLITS.items() if settings.SPLIT in names), "subject-dependent")
         protocol = settings.PROTOCOL or of_split

@@ -103,7 +103,7 @@ def is_standardised(settings, data):
     return getattr(settings, "FRONT_END", "raw") == "bandpower" or getattr(settings, "STANDARDISE", "none") == "subject"
 
 
-def report(folder, description, results, data, extra=None):
+def report(folder, description, results, data, extra=None, show=True):
     """Write ``metrics.json`` and ``predictions.csv`` of a result and print it.
 
     Parameters
@@ -115,12 +115,17 @@ def report(folder, description, results, data, extra=None):
     data : data_prep.Prepared
     extra : dict, optional
         More entries for ``metrics.json``.
+    show : bool
+        False where other processes are still at work on the same result.
     """
     summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
     if summary["transductive"]:
         summary["audit_in_words"].append("test people's signals were standardised with their own, unlabelled")
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
+    if not show:
+        print(f"wrote {folder / 'metrics.json'}: {len(results)} of {description['n_folds']} folds")
+        return
     print_summary(summary)
     for path in sorted(folder.parent.glob(f"baseline_{summary['label']}_*/metrics.json")):
         other = read_json(path, "run baseline.py again")

@@ -1,6 +1,5 @@
 """Classical baselines on the same folds: a spectrum and a straight line, which any network has to beat."""
 
-import contextlib
 import functools
 import time
 from pathlib import Path
@@ -12,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from data_prep import open_prepared
 from utils import ranks
@@ -46,7 +44,10 @@ def run_baselines(settings):
     -----
     Writes ``<run-dir>/baseline_<label>_<model>/metrics.json`` and ``predictions.csv``.
     """
-    data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
+    if ranks.rank() > 0:
+        print(f"rank {ranks.rank()} of {ranks.size()}: nothing to do; baselines take seconds, and rank 0 computes them")
+        return
+    data = open_prepared(settings.DATA_DIR)
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
@@ -54,8 +55,6 @@ def run_baselines(settings):
     settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
     if settings.PERMUTE_LABELS:
         labels = permuted_labels(labels, settings.SEED)
-    ranks.others_may_start()
-    ranks.say_idle(len(folds))
     features = features_by_fold(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS)
     for name in settings.MODELS:
         parts = ["baseline", settings.LABEL, name]
@@ -65,28 +64,24 @@ def run_baselines(settings):
         parts += ["permuted"] if settings.PERMUTE_LABELS else []
         parts += [settings.TAG] if settings.TAG else []
         folder = Path(settings.RUN_DIR) / "_".join(parts)
-        with only_writer(folder) if ranks.rank() == 0 else contextlib.nullcontext():
+        with only_writer(folder):
             results = _evaluate(name, folds, features, labels, settings)
-            if ranks.rank() == 0:
-                description = describe(settings, data, manifest, class_names, torch.device("cpu"))
-                report(folder, description, results, data, {"model": name})
-    if ranks.rank() == 0:
-        say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
+            description = describe(settings, data, manifest, class_names, torch.device("cpu"))
+            report(folder, description, results, data, {"model": name})
+    say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 
 
 def _evaluate(name, folds, features, labels, settings):
-    """Results of one model on all folds, each rank's share computed there."""
+    """Results of one model on all folds."""
+    results = []
     with Progress(desc=name, total=len(folds), unit="fold") as progress:
-
-        def evaluate(fold):
-            result = evaluate_fold(name, fold, features(fold), labels, settings)
-            hits = result.probability.argmax(axis=1) == result.truth
+        for fold in folds:
+            results.append(evaluate_fold(name, fold, features(fold), labels, settings))
+            hits = results[-1].probability.argmax(axis=1) == results[-1].truth
             accuracy = f"test accuracy {hits.mean():.2f}"
             progress.update()
             progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
-            return result
-
-        return ranks.each(evaluate, folds)
+    return results
 
 
 def evaluate_fold(name, fold, features, labels, settings):
@@ -121,9 +116,8 @@ def evaluate_fold(name, fold, features, labels, settings):
     if len(classes) == 1:
         probability[:, classes[0]] = 1  # nothing to tell apart in training
     else:
-        with threadpool_limits(1):  # the last bits depend on it, and the models are small
-            model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
-            probability[:, model.classes_] = model.predict_proba(x_test)
+        model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
+        probability[:, model.classes_] = model.predict_proba(x_test)
     counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
     return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, time.perf_counter() - start)
 
@@ -173,7 +167,7 @@ def window_features(data, modalities, pps_channels):
             parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate))
         return np.concatenate(parts, axis=-1)
 
-    return np.stack(ranks.each(person, range(len(data.subjects))))  # one person in memory at a time
+    return np.stack([person(subject) for subject in range(len(data.subjects))])  # one person in memory at a time
 
 
 def _windows(blocks):

@@ -1,6 +1,5 @@
 """Fine-tuning: fuse the pre-trained encoders, train on labels, score the test windows."""
 
-import contextlib
 import json
 import time
 from pathlib import Path
@@ -64,7 +63,7 @@ class FineTuning:
 
     def __init__(self, settings):
         self.settings = settings
-        self.data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
+        self.data = open_prepared(settings.DATA_DIR)
         self.labels, self.class_names = self.data.labels(settings.LABEL, settings.THRESHOLD)
         self.manifest = splits.load_or_create(settings, self.data)
         self.folds = splits.choose_folds(self.manifest, settings.FOLDS)
@@ -85,33 +84,45 @@ class FineTuning:
             self.data, self.modalities, settings.PPS_CHANNELS, self.device, settings.FRONT_END, settings.STREAM
         )
         self.folder = variant_folder(settings)
+        self.permutation_method = settings.PERMUTATION_METHOD if settings.PERMUTATIONS else None
+        if self.permutation_method == "auto":
+            self.permutation_method = "finetune" if settings.PERMUTATIONS <= FEW_PERMUTATIONS else "probe"
 
     def run(self):
-        """Run the folds that are missing, then write and print the metrics of all that are there."""
-        ranks.others_may_start()
-        for fold in ranks.share(self.folds, self._is_complete):
+        """Run this process's folds that are missing, then write the metrics of all folds that are complete by then."""
+        reports = ranks.rank() == 0  # and so does every process that has added something
+        for fold in ranks.share(self.folds):
             with only_writer(self._path(fold).parent):
-                if self._is_complete(fold):
+                if self.settings.RESUME and self._result(fold):
                     print(f"fold {fold.index}: complete")
                 else:
                     self._run_fold(fold)
-        ranks.wait()
-        ranks.appear(self._path(fold) for fold in self.folds)
-        with only_writer(self.folder / "metrics.json", wait=True) if ranks.rank() == 0 else contextlib.nullcontext():
-            self._report()
-
-    def _is_complete(self, fold):
-        return self.settings.RESUME and self._result(fold) is not None
+                    reports = True
+                if self.permutation_method == "finetune":
+                    reports = self._permute(fold) or reports
+        if reports:
+            with only_writer(self.folder / "metrics.json", wait=True):
+                self._report()
 
     def _report(self):
-        """Put the folds together; rank 0 writes and prints."""
+        """Put together what is complete by now. The process that comes here last finds all of it, and prints it."""
+        there = set(self.folder.glob("fold_*/*.pt"))  # listed, as a network file system remembers what was not there
         chosen = {fold.index for fold in self.folds}
-        results = [self._result(fold, strict=fold.index in chosen) for fold in self.manifest.folds]
+        results = []
+        for fold in self.manifest.folds:
+            if self._path(fold) in there:
+                results.append(self._result(fold, strict=self.settings.RESUME and fold.index in chosen))
         results = [result for result in results if result]
-        extra = {"permutation": self._permutation_test(results)} if self.settings.PERMUTATIONS else {}
-        if ranks.rank() == 0:
-            description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
-            report(self.folder, description, results, self.data, extra)
+        complete = {result.fold for result in results}
+        if self.permutation_method == "finetune":
+            complete = {f.index for f in self.folds if len(self._permuted(f)) >= self.settings.PERMUTATIONS} & complete
+        missing = sorted(chosen - complete)
+        extra = {"permutation": self._permutation_test(results)} if self.permutation_method and not missing else {}
+        description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
+        report(self.folder, description, results, self.data, extra, show=not missing)
+        if missing:
+            print(f"folds {', '.join(map(str, missing))} are not complete; who ends last prints the result")
+        else:
             say_next("Fine_tuning/report.py", "--run-dir", self.settings.RUN_DIR)
 
     # --- one fold
@@ -221,58 +232,57 @@ class FineTuning:
 
     def _permutation_test(self, results):
         """The chance of such an accuracy if labels meant nothing; see `utils.protocol.permutation`."""
-        settings = self.settings
-        method = settings.PERMUTATION_METHOD
-        if method == "auto":
-            method = "finetune" if settings.PERMUTATIONS <= FEW_PERMUTATIONS else "probe"
+        settings, method = self.settings, self.permutation_method
+        complete = {result.fold for result in results}
+        folds = [fold for fold in self.manifest.folds if fold.index in complete]
         if method == "probe":
             labels = [permuted_labels(self.labels, settings.SEED, k) for k in range(1, settings.PERMUTATIONS + 1)]
-            accuracy = self._probe(np.stack([self.labels, *labels]))
+            accuracy = self._probe(folds, np.stack([self.labels, *labels]))
             return permutation.result(method, "accuracy per trial", accuracy[0], accuracy[1:])
-        path = self.folder / "permutations.json"
-        encoders = [self.first.identity(self.first.checkpoints(fold)) for fold in self.folds]
-        identity = {"seed": settings.SEED, "folds": encoders}
-        stored = read_json(path, "delete it") if settings.RESUME and path.exists() else {}
-        null = ranks.gather(stored["accuracy"] if stored.get("identity") == identity else [])[0]
-        with Progress(desc="permutations", initial=len(null), total=settings.PERMUTATIONS, unit="run") as progress:
-            while len(null) < settings.PERMUTATIONS:  # as many at a time as there are ranks
-                numbers = range(len(null) + 1, min(len(null) + ranks.size(), settings.PERMUTATIONS) + 1)
-                labels = [permuted_labels(self.labels, settings.SEED, number) for number in numbers]
-                null += ranks.each(self._permuted_accuracy, labels)
-                progress.update(len(numbers))
-                if ranks.rank() == 0:
-                    write_json(path, {"identity": identity, "accuracy": null})
-                    for number in numbers:
-                        progress.note(f"permutation {number}: accuracy {null[number - 1]:.3f}")
-        chosen = {fold.index for fold in self.folds}
-        accuracy = [(r.probability.argmax(axis=1) == r.truth).mean() for r in results if r.fold in chosen]
-        return permutation.result(method, "accuracy per window", np.mean(accuracy), null[: settings.PERMUTATIONS])
+        folds = [fold for fold in folds if len(self._permuted(fold)) >= settings.PERMUTATIONS]
+        complete = {fold.index for fold in folds}
+        accuracy = [(r.probability.argmax(axis=1) == r.truth).mean() for r in results if r.fold in complete]
+        null = np.mean([self._permuted(fold)[: settings.PERMUTATIONS] for fold in folds], axis=0)
+        return permutation.result(method, "accuracy per window", np.mean(accuracy), null)
 
-    def _permuted_accuracy(self, labels):
-        """Mean accuracy over folds of fine-tuning and testing with these labels."""
-        accuracy = []
-        for fold in self.folds:
-            train, test = self._windows(fold)
-            model, _ = self._fit(fold, self.first.checkpoints(fold), train, labels)
-            predicted = self._predict(fold, model, test).argmax(1).numpy()
-            accuracy.append((predicted == labels[test[:, 0], test[:, 1]]).mean())
-        return float(np.mean(accuracy))
+    def _permute(self, fold):
+        """Fine-tune and test a fold with permuted labels, as often as is missing; whether anything was.
 
-    def _probe(self, labels):
+        The accuracies are kept in the fold's folder, in the order of the permutations.
+        """
+        settings, path = self.settings, self._path(fold).with_name("permutations.json")
+        checkpoints, (train, test) = self.first.checkpoints(fold), self._windows(fold)
+        null = self._permuted(fold) if settings.RESUME else []
+        missing = range(len(null) + 1, settings.PERMUTATIONS + 1)
+        with Progress(desc=f"fold {fold.index} permuted", total=len(missing), unit="run") as progress:
+            for number in missing:
+                labels = permuted_labels(self.labels, settings.SEED, number)
+                model, _ = self._fit(fold, checkpoints, train, labels)
+                predicted = self._predict(fold, model, test).argmax(1).numpy()
+                null.append(float((predicted == labels[test[:, 0], test[:, 1]]).mean()))
+                write_json(path, {"identity": self.first.identity(checkpoints), "accuracy": null})
+                progress.update()
+                progress.note(f"fold {fold.index}, permutation {number}: accuracy {null[-1]:.3f}")
+        return len(missing) > 0
+
+    def _permuted(self, fold):
+        """The accuracies with permuted labels that are stored for a fold."""
+        path = self._path(fold).with_name("permutations.json")
+        stored = read_json(path, "delete it") if path.exists() else {}
+        return stored["accuracy"] if stored.get("identity") == self.first.identity(self.first.checkpoints(fold)) else []
+
+    def _probe(self, folds, labels):
         """Mean accuracy over folds (n_labellings,) of a linear probe of the first encoders' features."""
-
-        progress = Progress(desc="probing", total=len(self.folds), unit="fold")
-
-        def probe(fold):
-            torch.manual_seed(derive_seed(self.settings.SEED, "finetune", self.settings.LABEL, fold.index))
-            model = self._build(self.first.checkpoints(fold))
-            parts = []
-            for windows in self._windows(fold):
-                features = fitting.features(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
-                features = torch.cat(features, dim=1).cpu().numpy()
-                parts.append(permutation.trial_means(windows, features))
-            progress.update()
-            return permutation.probe_accuracy(*parts, labels, len(self.class_names))
-
-        with progress:
-            return np.mean(ranks.each(probe, self.folds), axis=0)
+        accuracy = []
+        with Progress(desc="probing", total=len(folds), unit="fold") as progress:
+            for fold in folds:
+                torch.manual_seed(derive_seed(self.settings.SEED, "finetune", self.settings.LABEL, fold.index))
+                model = self._build(self.first.checkpoints(fold))
+                parts = []
+                for windows in self._windows(fold):
+                    features = fitting.features(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
+                    features = torch.cat(features, dim=1).cpu().numpy()
+                    parts.append(permutation.trial_means(windows, features))
+                accuracy.append(permutation.probe_accuracy(*parts, labels, len(self.class_names)))
+                progress.update()
+        return np.mean(accuracy, axis=0)

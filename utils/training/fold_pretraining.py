@@ -9,7 +9,6 @@ import torch
 from data_prep import preparation
 from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments, paper_width
-from models.together import MeanGradients
 from utils import ranks
 from utils.devices import CapturedStep, adam, derive_seed, provenance, use_threads
 from utils.errors import InputError
@@ -17,6 +16,7 @@ from utils.files import write_text
 from utils.progress import Progress
 from utils.protocol import splits
 from utils.training import front_end as front_ends
+from utils.training import together as processes
 from utils.training.batches import ContrastiveBatches
 from utils.training.checkpoints import (
     FORMAT_VERSION,
@@ -59,7 +59,7 @@ class FoldPretraining:
     recordings : Recordings
     device : torch.device
     together : bool
-        Whether all ranks train it together, each with its part of every batch; rank 0 writes.
+        Whether all processes train it together, each with its part of every batch; rank 0 writes.
     """
 
     def __init__(self, settings, data, manifest, fold, recordings, device, together=False):
@@ -71,12 +71,13 @@ class FoldPretraining:
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
-        self.own = self._own_part()
+        n = self.batches.batch_size
+        self.own = processes.own_part(n) if together else slice(0, n)
         self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
         torch.manual_seed(self._seed("weights"))
         self.model = self._build(recordings).to(device)
         use_threads(settings.THREADS, self.model)
-        self.backward = self._over_ranks() if together else torch.Tensor.backward
+        self.forward = self.model
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
@@ -89,27 +90,13 @@ class FoldPretraining:
         captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
         self.step = CapturedStep(self._step) if captured else self._step
 
-    def _own_part(self):
-        """The items of every batch that this rank computes."""
-        n, n_ranks = self.batches.batch_size, ranks.size() if self.together else 1
-        if n % n_ranks:
-            raise InputError(f"--parallel batch: {n_ranks} processes cannot share batches of {n}; see --batch-size")
-        part = n // n_ranks
-        rank = ranks.rank() if self.together else 0
-        return slice(rank * part, (rank + 1) * part)
-
-    def _over_ranks(self):
-        """Make loss, gradients and, on CUDA, BatchNorm those of the whole batch; how to go backward then."""
-        self.model.together = True
-        if self.device.type == "cuda":  # there is none for a CPU; CM-CA sees the whole batch anyway
-            self.model.encoders = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model.encoders)
-        return MeanGradients(self.model).backward
-
     def run(self):
         """Train the epochs that are missing."""
         settings = self.settings
         if settings.RESUME and self.path.exists():
             self._resume()
+        if self.together:
+            self.forward = processes.over_processes(self.model, self.epoch, self.device)
         self._write_log()
         if self.epoch == settings.EPOCHS and (self.epoch or self.path.exists()):
             print(f"fold {self.fold.index}: complete, {self.epoch} epochs")
@@ -158,22 +145,22 @@ class FoldPretraining:
         return self._means(self.record)
 
     def start_epoch(self):
-        """Set the batches of the steps, and this rank's part of them."""
+        """Set the batches of the steps, and this process's part of them."""
         self.model.train()
         first, variants = self.batches.shuffle()
         self.first.copy_(self.batches.place(first[:, :, self.own]))
         self.variants.copy_(variants[:, :, self.own])
         self.number.zero_()
-        if self.together:  # the batches are the same on all ranks, noise and dropout are not
+        if self.together:  # the batches are the same for all processes, noise and dropout are not
             torch.manual_seed(self._seed((self.epoch, ranks.rank())))
 
     def _step(self):
         """One step. All that it reads and writes is on the device, so that it can be captured."""
         first, variants = (plan.index_select(0, self.number)[0] for plan in (self.first, self.variants))
         batch = self.batches.draw(first, variants)
-        loss, metrics = self.model(batch)
+        loss, metrics = self.forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        self.backward(loss)
+        loss.backward()
         self.optimizer.step()
         self.record.index_copy_(0, self.number, metrics[None])
         self.number += 1

@@ -11,9 +11,10 @@ from utils.files import only_writer
 from utils.progress import say_next
 from utils.protocol import splits
 from utils.training import recipes
-from utils.training.checkpoints import load_tensors, pretrain_folder, pretrain_path
+from utils.training.checkpoints import pretrain_folder
 from utils.training.fold_pretraining import FoldPretraining, switches, variant
 from utils.training.recordings import Recordings
+from utils.training.together import meet
 
 
 def pretrain(settings):
@@ -29,16 +30,16 @@ def pretrain(settings):
     Writes ``<run-dir>/pretrain_<window>/fold_<k>/checkpoint.pt`` and ``log.jsonl``.
     """
     name, window = variant(settings), settings.WINDOW
-    folder, paths = pretrain_folder(settings.RUN_DIR, window, name), []
-    for training in trainings(settings):
-        with only_writer(training.path.parent) if training.writes else contextlib.nullcontext():
-            training.run()
-        paths.append(training.path)
-    paths = sorted({path for of_rank in ranks.gather(paths) for path in of_rank})
+    folder, n_folds = pretrain_folder(settings.RUN_DIR, window, name), 0
+    with meet() if _is_together(settings) else contextlib.nullcontext():
+        for training in trainings(settings):
+            with only_writer(training.path.parent) if training.writes else contextlib.nullcontext():
+                training.run()
+            n_folds += 1
+    if n_folds:
+        print(f"wrote {folder}: encoders and log.jsonl, folds: {n_folds}")
     if ranks.rank() > 0:
         return
-    ranks.appear(paths)
-    print(f"wrote {folder}: encoders and log.jsonl, folds: {len(paths)}")
     where = ["--data-dir", settings.DATA_DIR, "--run-dir", settings.RUN_DIR]
     if window == "1s":
         others = [words for key, words in settings.given.items() if key not in ("DATA_DIR", "RUN_DIR")]
@@ -51,8 +52,8 @@ def pretrain(settings):
 
 
 def trainings(settings):
-    """Open the data and the split, fill the settings, and give one `FoldPretraining` after the other."""
-    data = open_prepared(settings.DATA_DIR, verify=ranks.rank() == 0)
+    """Open the data and the split, fill the settings, and give each `FoldPretraining` of this process."""
+    data = open_prepared(settings.DATA_DIR)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)
@@ -62,21 +63,14 @@ def trainings(settings):
     set_precision(settings.PRECISION, device)
     modalities = settings.MODALITIES.split("+")
     recordings = Recordings(data, modalities, settings.PPS_CHANNELS, device, settings.FRONT_END, settings.STREAM)
-    together = settings.PARALLEL == "batch" and ranks.size() > 1
-    training = FoldPretraining(settings, data, manifest, folds[0], recordings, device, together)
-    ranks.others_may_start(alike=together)  # all that can be refused has been by now
-    for fold in folds if together else ranks.share(folds, lambda fold: _is_complete(settings, fold)):
-        if fold is not training.fold:
-            training = FoldPretraining(settings, data, manifest, fold, recordings, device, together)
-        yield training
+    together = _is_together(settings)
+    for fold in folds if together else ranks.share(folds):
+        yield FoldPretraining(settings, data, manifest, fold, recordings, device, together)
 
 
-def _is_complete(settings, fold):
-    """Whether nothing is left to do of a fold."""
-    path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
-    if not settings.RESUME or not path.exists():
-        return False
-    return load_tensors(path, "use --no-resume to start again", mmap=True).get("epoch") == settings.EPOCHS
+def _is_together(settings):
+    """Whether all processes compute every batch together, instead of a fold each."""
+    return settings.PARALLEL == "batch" and ranks.size() > 1
 
 
 def _fit_sizes(settings, filled, manifest):
