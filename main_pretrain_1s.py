@@ -18,7 +18,7 @@ DEVICE = "auto"  # auto | cpu | cuda | mps
 THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
 STREAM = None  # recordings on a GPU: False: all of them | True: what the next steps need (None: all, if they fit)
-PARALLEL = "folds"  # what several processes (torchrun) share: folds | batch: each fold's batches
+PARALLEL = "folds"  # what several processes (torchrun, srun) share: folds | batch: each fold's batches
 CUDA_GRAPH = True  # on CUDA, capture the step once and replay it; False: run it operation by operation, to debug
 QUIET = False  # True: say nothing but warnings and errors; log.jsonl has the progress
 

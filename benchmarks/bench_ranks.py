@@ -12,17 +12,16 @@ import runpy
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from torch import distributed
 
 import utils.errors
 from benchmarks import common
 from data_prep import open_prepared
-from utils import ranks
 from utils.errors import InputError
 from utils.settings import ROOT, read_settings
 from utils.training.pretraining import trainings
@@ -73,22 +72,22 @@ def be_a_rank():
     flags = {"data-dir": data_dir, "run-dir": data_dir.with_name("run"), "device": "cpu"}
     flags |= {"embed-dim": settings.EMBED_DIM, "projector-dims": "16,16,16", "epochs": 1}
     argv = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    distributed.init_process_group("gloo")  # the benchmark's processes wait for each other, a run's do not
     training = next(trainings(read_settings(script, argv)))
     training.batches.recordings.release = lambda: None  # the pages that were read stay mapped, to be counted
     training.start_epoch()
     for _ in range(min(steps, training.batches.n_steps)):
         training.step()
-    ranks.wait()
+    distributed.barrier()
     rollup = Path("/proc/self/smaps_rollup").read_text()
     kb = {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB", rollup, re.MULTILINE)}
-    ranks.wait()
-    time.sleep(0.2 * ranks.rank())
+    distributed.barrier()
     print(f"pss {kb['Pss']} private {kb['Private_Clean'] + kb['Private_Dirty']} rss {kb['Rss']}", flush=True)
-    ranks.wait()
+    distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
     if of_a_rank in os.environ:
-        ranks.run(be_a_rank)
+        utils.errors.run(be_a_rank)
     else:
         utils.errors.run(main)

@@ -77,7 +77,7 @@ def test_prompts_are_appended_before_the_attention_and_dropped_after_the_percept
 
 def test_models_are_library_layers():
     """A student changes a formula and has its gradient: no gradient by hand, no private operator."""
-    for path in set((ROOT / "models").glob("*.py")) - {ROOT / "models" / "together.py"}:
+    for path in (ROOT / "models").glob("*.py"):
         assert not re.search(r"autograd\.Function|torch\.ops\.|torch\._|cpuinfo|mkl|cuda", path.read_text(), re.I), path
 
 

@@ -83,14 +83,15 @@ def test_permutations_by_fine_tuning(run_dir, prepared):
     assert f"p = {test['p_value']:.4f}" in out
     accuracy = np.mean([fold["accuracy"] for fold in metrics(run_dir, "finetune_arousal")["folds"]])
     assert test["score"] == pytest.approx(accuracy)
-    stored = json.loads((run_dir / "finetune_arousal" / "permutations.json").read_text())["accuracy"]
+    file = run_dir / "finetune_arousal" / "fold_01" / "permutations.json"
+    stored = json.loads(file.read_text())["accuracy"]
     assert len(stored) == 3
+    file.write_text(file.read_text().replace(str(stored[0]), "0.123"))
     done(FINETUNE, *flags, "--permutations", 4)  # goes on: the first three are kept
-    again = json.loads((run_dir / "finetune_arousal" / "permutations.json").read_text())["accuracy"]
-    assert again[:3] == stored
-    assert len(again) == 4
+    assert json.loads(file.read_text())["accuracy"][:3] == [0.123, *stored[1:]]
+    assert len(json.loads(file.read_text())["accuracy"]) == 4
     done(FINETUNE, *flags, "--permutations", 2, "--no-resume")
-    assert json.loads((run_dir / "finetune_arousal" / "permutations.json").read_text())["accuracy"] == stored[:2]
+    assert json.loads(file.read_text())["accuracy"] == stored[:2]
 
 
 def test_many_permutations_by_a_probe(run_dir, prepared):
