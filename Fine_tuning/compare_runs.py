@@ -1,14 +1,25 @@
-"""Compare results of one split, pair by pair: is one really better, and by how much?
+"""Compare results of one split, person by person: is one really better, and by how much?
 
     python Fine_tuning/compare_runs.py runs/deap/baseline_arousal_lda runs/deap/finetune_arousal
 
-Every result is compared with the first: Wilcoxon's signed-rank test over subjects or folds, its effect size
-(matched-pairs rank-biserial correlation, from -1 to 1), and Holm's correction when there are several. Only results of
-the same split.json, label, folds and test windows are compared.
+Every result is compared with the first: the mean difference with its 95 % interval, a t test, the effect size over
+people (matched-pairs rank-biserial correlation, from -1 to 1), and Holm's correction when there are several. Only
+results of the same split.json, label, folds and test windows are compared.
+
+People who were tested by the same trained networks are not independent witnesses for a method; several trainings are.
+Train every seed in a run directory of its own (--seed and --run-dir in all scripts), and give the seeds of a result in
+one word, with commas between, in the same order for every result:
+
+    python Fine_tuning/compare_runs.py runs/s0/finetune_arousal_random,runs/s1/finetune_arousal_random,... \\
+        runs/s0/finetune_arousal,runs/s1/finetune_arousal,...
+
+If all seeds test the same people, people and seeds both count as drawn by chance (min F', Clark 1973). If each has
+people of its own (simulations), the seeds alone count: a t test over their means.
 """
 
 import csv
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -19,10 +30,10 @@ import numpy as np
 import utils.errors
 from utils.errors import InputError
 from utils.files import write_json, write_text
-from utils.results.comparison import check_comparable, compare, holm, load, scores
+from utils.results import comparison
 from utils.settings import read_settings
 
-RUNS = []  # folders with a metrics.json each, the one to compare with first; also given without a flag
+RUNS = []  # folders with a metrics.json each, the one to compare with first; without a flag also seeds: "s0/x,s1/x"
 SCORE = "accuracy"  # accuracy | f1 | balanced_accuracy, of windows; with trial_ in front, of trials
 PAIRS = "subjects"  # what is paired: subjects | folds
 OUT_DIR = "runs"  # folder for comparison.json and comparison.csv
@@ -36,50 +47,99 @@ def main():
         raise InputError(
             "--runs needs at least two folders with results, separated by commas, or give them without a flag"
         )
-    runs = [load(folder) for folder in settings.RUNS]
-    check_comparable(runs)
-    if len({run["name"] for run in runs}) < len(runs):  # the same variant of several run directories
-        runs = [run | {"name": f"{run['path'].parents[1].name}/{run['name']}"} for run in runs]
-    values = [scores(run, settings.SCORE, settings.PAIRS) for run in runs]
-    rows = [compare(run, value, values[0]) for run, value in zip(runs[1:], values[1:], strict=True)]
-    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+    results = [load_seeds(word) for word in settings.RUNS]  # one list of runs, a seed each, per result
+    first = results[0]
+    check(results, settings.PAIRS)
+    names = [seeds[0]["name"] for seeds in results]
+    if len(set(names)) < len(names):  # the same variant of several run directories
+        names = [f"{seeds[0]['path'].parents[1].name}/{name}" for seeds, name in zip(results, names, strict=True)]
+    values = [[comparison.scores(run, settings.SCORE, settings.PAIRS) for run in seeds] for seeds in results]
+    kind = comparison.design(first)
+    overlap = comparison.overlap(first[0]) if settings.PAIRS == "folds" else 0.0
+    rows = [
+        {"name": name, **comparison.compare(value, values[0], crossed=kind == "same people", overlap=overlap)}
+        for name, value in zip(names[1:], values[1:], strict=True)
+    ]
+    for row, p in zip(rows, comparison.holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
-    first = runs[0]
+    shared = any(comparison.shares_models(run) for run in first)
     result = {
-        "baseline": first["name"],
-        "baseline_mean": float(np.mean(list(values[0].values()))),
+        "baseline": names[0],
+        "baseline_mean": float(np.mean([np.mean(list(seed.values())) for seed in values[0]])),
         "score": settings.SCORE,
         "pairs": settings.PAIRS,
-        **{name: first[name] for name in ("dataset", "label", "protocol", "split", "manifest_hash")},
+        "seeds": kind,
+        "test": comparison.in_words(kind, settings.PAIRS, len(first), shared),
+        **{name: first[0][name] for name in ("dataset", "label", "protocol", "split", "manifest_hash")},
         "comparisons": rows,
     }
     print_table(result)
     write_json(settings.OUT_DIR / "comparison.json", result)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(settings.OUT_DIR / "comparison.csv", text.getvalue())
+    write_text(settings.OUT_DIR / "comparison.csv", as_csv(rows))
     print(f"wrote {settings.OUT_DIR / 'comparison.json'} and comparison.csv")
+
+
+def load_seeds(word):
+    """The runs of one result: of one folder, or of one folder per seed with commas between."""
+    folders = [word] if os.path.exists(word) else word.split(",")  # Path.exists fails on a long list
+    return [comparison.load(folder.strip()) for folder in folders if folder.strip()]
+
+
+def check(results, pairs):
+    """Refuse what cannot be compared: within a result other methods, between results other seeds, folds, labels."""
+    first = results[0]
+    for seeds in results:
+        if len(seeds) != len(first):
+            raise InputError(
+                f"{seeds[0]['path'].parent} comes with {len(seeds)} seeds, {first[0]['path'].parent} with {len(first)}"
+            )
+        comparison.check_seeds(seeds)
+    for runs in zip(*results, strict=True):
+        comparison.check_comparable(runs)
+    if pairs == "folds" and len(first) > 1:
+        raise InputError("--pairs folds compares results of one seed; use --pairs subjects for several")
+
+
+def as_csv(rows):
+    """The rows of ``comparison.json`` as a table; lists become several columns or words."""
+    text = io.StringIO()
+    flat = []
+    for row in rows:
+        low, high = row["ci95"] or ("", "")
+        by_seed = " ".join(f"{value:.6g}" for value in row["difference_by_seed"])
+        flat.append(
+            {k: v for k, v in row.items() if k not in ("ci95", "difference_by_seed")}
+            | {"ci95_low": low, "ci95_high": high, "difference_by_seed": by_seed}
+        )
+    writer = csv.DictWriter(text, flat[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
 
 
 def print_table(result):
     """The comparison for people."""
+    rows = result["comparisons"]
+    n, n_seeds = rows[0]["n"], rows[0]["n_seeds"]
+    over = f"{n} {result['pairs']}" + (f", {n_seeds} seeds" if n_seeds > 1 else "")
+    over += {"same people": " (the same people in all)", "other people": " (each with its own people)"}.get(
+        result["seeds"], ""
+    )
     print(f"\n{result['dataset']}, {result['label']}: {result['protocol']}, {result['split']} split")
-    n = result["comparisons"][0]["n"]
-    print(f"{result['score'].replace('_', ' ')}, paired over {n} {result['pairs']}, against {result['baseline']}")
-    width = max(len(row["name"]) for row in (*result["comparisons"], {"name": result["baseline"]}))
-    print(f"\n{'':{width}}   mean  difference  better/worse  rank-biserial       p  p (Holm)")
+    print(f"{result['score'].replace('_', ' ')}, {over}, against {result['baseline']}\n")
+    width = max(len(row["name"]) for row in (*rows, {"name": result["baseline"]}))
+    by_seed = "  by seed" if n_seeds > 1 else ""
+    print(f"{'':{width}}   mean  difference     95 % interval  better/worse  effect       p  p (Holm){by_seed}")
     print(f"{result['baseline']:{width}}  {result['baseline_mean']:.3f}")
-    for row in result["comparisons"]:
-        pairs = f"{row['better']}/{row['worse']}"
+    for row in rows:
+        interval = "{:+.3f} to {:+.3f}".format(*row["ci95"]) if row["ci95"] else "none"
+        by_seed = " ".join(f"{value:+.3f}" for value in row["difference_by_seed"]) if n_seeds > 1 else ""
         print(
-            f"{row['name']:{width}}  {row['mean']:.3f}  {row['difference']:+10.3f}  {pairs:>12}  "
-            f"{row['rank_biserial']:+13.2f}  {row['p']:6.4f}  {row['p_holm']:8.4f}"
+            f"{row['name']:{width}}  {row['mean']:.3f}  {row['difference']:+10.3f}  {interval:>16}  "
+            f"{row['better']:>6}/{row['worse']:<5}  {row['rank_biserial']:+6.2f}  {row['p']:6.4f}  "
+            f"{row['p_holm']:8.4f}  {by_seed}".rstrip()
         )
-    if result["pairs"] == "folds":
-        print("- folds share most of their training data, so these p-values are too small (Nadeau & Bengio 2003)")
-    print()
+    print(f"- {result['test']}\n")
 
 
 if __name__ == "__main__":

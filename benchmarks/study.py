@@ -2,6 +2,7 @@
 
     python benchmarks/study.py
     python benchmarks/study.py --seeds 1 --formats deap --splits trial    (a part; the whole command then takes it up)
+    python benchmarks/study.py --quick --seeds 7,8,9,10,11,12,13,14    (the question alone, with more seeds)
 
 Runs the real scripts on simulated recordings (make_synthetic.py with a weak EFFECT and skin conductance that drifts)
 under honest splits; what is complete is not run again. Writes table.md, held_out.md, study.json and two figures to
@@ -36,6 +37,7 @@ EFFECT = 0.25  # strength of emotion's traces in the signals
 GSR_DRIFT = 0.3  # uS by which skin conductance wanders within a minute: it alone then says about as much as EEG alone
 HELD_OUT_EPOCHS = 8  # epochs of pre-training that are followed on held-out data, fold 0
 OTHER_EPOCHS = 6  # of EEGNet and ShallowFBCSPNet
+QUICK = False  # True: only pre-trained, random weights and LDA, all labels; seeds are what a p-value counts
 
 ablations = {  # pre-trainings beside the whole method: name of the variant, flags
     "no-cmca": ["--no-cmca"],
@@ -55,8 +57,14 @@ def main():
         for split in settings.SPLITS:
             for seed in settings.SEEDS:
                 cells[data_format, split, seed] = run_cell(settings, data_format, split, seed)
-    noise = {split: [run_noise(settings, split, seed) for seed in settings.SEEDS] for split in settings.NOISE_SPLITS}
     table, comparisons = study_tables.make_table(cells)
+    table += study_tables.question_table(comparisons)
+    if settings.QUICK:
+        write_text(settings.OUT_DIR / "question.md", table)
+        write_json(settings.OUT_DIR / "question.json", {"comparisons": comparisons})
+        print(f"{table}wrote {settings.OUT_DIR}: question.md and question.json")
+        return
+    noise = {split: [run_noise(settings, split, seed) for seed in settings.SEEDS] for split in settings.NOISE_SPLITS}
     table += study_tables.noise_table(noise)
     held_out = {
         " ".join(map(str, key)): json.loads((cell / "held_out.json").read_text()) for key, cell in cells.items()
@@ -127,16 +135,24 @@ def run_cell(settings, data_format, split, seed):
     where = {name: ("--data-dir", data, "--run-dir", cell / name, "--seed", seed) for name in ("robust", "paper")}
     folds = ("--split", split, "--n-folds", settings.N_FOLDS)
     tune = "Fine_tuning/fine_tuning.py"
+    for window in paper_epochs:
+        script(f"main_pretrain_{window}.py", *where["robust"], *folds, "--recipe", "robust")
+    for flags in ([], ["--init", "random"]):
+        script(tune, *where["robust"], *flags)
+    script("Fine_tuning/baseline.py", *where["robust"], "--models", "lda", "--standardise", "subject")
+    if settings.QUICK:
+        return cell
     for window, epochs in paper_epochs.items():
         main_script = f"main_pretrain_{window}.py"
-        for flags in ([], *ablations.values()):
+        for flags in ablations.values():
             script(main_script, *where["robust"], *folds, "--recipe", "robust", *flags)
         filters = ("--lr", 1e-12, "--epochs", 1, "--tag", "filters")
         script(main_script, *where["robust"], *folds, "--recipe", "robust", *filters)
         script(main_script, *where["paper"], *folds, "--epochs", epochs, *paper_sizes)
-    for flags in ([], ["--init", "random"], ["--freeze"]):
-        script(tune, *where["robust"], *flags)
-    for flags in (("--modalities", "eeg"), ("--modalities", "pps"), ("--resolutions", "5s"), ("--resolutions", "1s")):
+    for flags in (
+        *(["--freeze"], ["--modalities", "eeg"], ["--modalities", "pps"]),
+        *(["--resolutions", "5s"], ["--resolutions", "1s"]),
+    ):
         script(tune, *where["robust"], *flags)
     for flags in (["--init", "random"], ["--label-fraction", 0.25], ["--init", "random", "--label-fraction", 0.25]):
         script(tune, *where["robust"], "--modalities", "eeg", *flags)

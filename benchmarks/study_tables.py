@@ -54,36 +54,33 @@ def reference(row):
 
 
 def make_table(cells):
-    """Markdown table of accuracies, with differences and p-values.
+    """Markdown table of accuracies, and every comparison.
 
     Accuracy per window, mean ± standard deviation over seeds; then how much better the pre-trained row of the same
-    signals and labels is, and p: Wilcoxon's signed-rank test over people of all seeds (`utils.results.comparison`),
-    with Holm's correction over the rows of a column.
+    signals and labels is, with a 95 % interval. Seeds, which have people, splits and trainings of their own, are what
+    is independent (`utils.results.comparison`); bold where Holm's correction over the rows of a column leaves p < .05.
     """
     columns = list(dict.fromkeys(key[:2] for key in cells))
     rows, comparisons = {}, {}
     for column in columns:
-        own = {seed: cell for (*key, seed), cell in cells.items() if tuple(key) == column}
+        own = [cell for key, cell in cells.items() if key[:2] == column]
         values, found = {}, []
         for row in results:
-            runs = [load(cell, row) for cell in own.values()]
+            runs = [load(cell, row) for cell in own]
             if None in runs:
                 continue
             means = [run["accuracy"]["mean"] for run in runs]
             rows.setdefault(row, {})[column] = f"{np.mean(means):.3f} ± {np.std(means):.3f}"
-            values[row] = {}
-            for seed, run in zip(own, runs, strict=True):
-                values[row] |= {f"{seed} {who}": v for who, v in comparison.scores(run, "accuracy", "subjects").items()}
-        majority = [load(cell, "pre-trained")["majority"] for cell in own.values()]
+            values[row] = [comparison.scores(run, "accuracy", "subjects") for run in runs]
+        majority = [load(cell, "pre-trained")["majority"] for cell in own]
         rows.setdefault("majority class", {})[column] = f"{np.mean(majority):.3f} ± {np.std(majority):.3f}"
         for row in values:
             first = reference(row)
             if first:
-                found.append(comparison.compare({"name": first}, values[first], values[row]) | {"against": row})
+                found.append({"name": first, "against": row} | comparison.compare(values[first], values[row]))
         for entry, p in zip(found, comparison.holm([entry["p"] for entry in found]), strict=True):
             mark = "**" if p < 0.05 else ""
-            sign = f"{entry['difference']:+.3f}"
-            rows[entry["against"]][column] += f"; {mark}{sign}, p {p:.2g}{mark}"
+            rows[entry["against"]][column] += f"; {mark}{entry['difference']:+.3f}{mark} ({interval(entry)})"
             entry["p_holm"] = p
         comparisons[" ".join(column)] = found
     header = "| | " + " | ".join(f"{name}, `{split}`" for name, split in columns) + " |"
@@ -91,6 +88,23 @@ def make_table(cells):
     for row, by_column in rows.items():
         lines.append(f"| {row} | " + " | ".join(by_column.get(column, "") for column in columns) + " |")
     return "\n".join(lines) + "\n\n", comparisons
+
+
+def interval(entry):
+    """The 95 % interval of a difference, in words."""
+    return "{:+.2f} to {:+.2f}".format(*entry["ci95"]) if entry["ci95"] else "no interval"
+
+
+def question_table(comparisons):
+    """Markdown: the question of the study, pre-trained against random weights; Holm's correction over the columns."""
+    found = {c: next(e for e in rows if e["against"] == "random weights") for c, rows in comparisons.items()}
+    lines = ["| pre-trained against random weights | seeds | difference | 95 % interval | by seed | p | p (Holm) |"]
+    lines.append("|" + " --- |" * 7)
+    for (column, entry), p in zip(found.items(), comparison.holm([e["p"] for e in found.values()]), strict=True):
+        by_seed = " ".join(f"{value:+.3f}" for value in entry["difference_by_seed"])
+        cells = [entry["n_seeds"], f"{entry['difference']:+.3f}", interval(entry), by_seed, f"{entry['p']:.2g}"]
+        lines.append(f"| {column} | " + " | ".join(map(str, cells)) + f" | {p:.2g} |")
+    return "\n".join(lines) + "\n\n"
 
 
 def load(cell, row):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from scipy import stats
 
 from benchmarks import study_tables
 from benchmarks.study_held_out import top1
@@ -32,6 +33,9 @@ def test_every_row_is_there(study):
     compared = {entry["against"]: entry for entry in found["comparisons"]["deap trial"]}
     assert "pre-trained" not in compared
     assert all(entry["p"] <= entry["p_holm"] <= 1 for entry in compared.values())
+    question = compared["random weights"]
+    assert (question["name"], question["n"], question["n_seeds"]) == ("pre-trained", 4, 1)
+    assert f"| deap trial | 1 | {question['difference']:+.3f} | {study_tables.interval(question)} |" in table
     assert all((folder / f"study_{name}.png").read_bytes()[1:4] == b"PNG" for name in ("labels", "held_out"))
 
 
@@ -50,6 +54,39 @@ def test_what_is_complete_is_not_run_again(study):
     assert before
     done("benchmarks/study.py", *flags)
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("result.pt")}
+
+
+def test_seeds_are_what_is_independent(tmp_path):
+    """Three seeds, in each of which a lucky training lifts everybody: not 24 people of whom 16 gain."""
+    results = {"finetune_arousal": (0.1, 0.12, -0.05), "finetune_arousal_random": (0, 0, 0)}
+    cells = {}
+    for seed in range(3):
+        cells["deap", "trial", seed] = tmp_path / str(seed)
+        for name, lifts in results.items():
+            people = {f"s{n}": {"accuracy": 0.6 + lifts[seed] + (n - 3.5) / 1000} for n in range(8)}
+            folder = tmp_path / str(seed) / "robust" / name
+            folder.mkdir(parents=True)
+            made = {"accuracy": {"mean": 0.6 + lifts[seed]}, "majority": 0.5, "folds": [{"subjects": people}]}
+            (folder / "metrics.json").write_text(json.dumps(made))
+    table, comparisons = study_tables.make_table(cells)
+    (entry,) = comparisons["deap trial"]
+    assert (entry["n"], entry["n_seeds"], entry["better"]) == (24, 3, 16)
+    assert entry["p"] == pytest.approx(stats.ttest_1samp([0.1, 0.12, -0.05], 0).pvalue)
+    assert f"0.600 ± 0.000; +0.057 ({study_tables.interval(entry)})" in table
+    assert "| 3 | +0.057 |" in study_tables.question_table(comparisons)
+
+
+def test_the_question_alone(tmp_path):
+    sizes = ["--subjects", 4, "--trials", 4, "--seconds", 10, "--n-folds", 2]
+    part = ["--seeds", "1,2", "--formats", "deap", "--splits", "subject"]
+    out = done("benchmarks/study.py", "--out-dir", tmp_path, "--quick", *part, *sizes)
+    found = json.loads((tmp_path / "question.json").read_text())["comparisons"]["deap subject"]
+    assert {(entry["against"], entry["n_seeds"]) for entry in found} == {
+        ("random weights", 2),
+        ("LDA, standardised", 2),
+    }
+    assert (tmp_path / "question.md").read_text() in out
+    assert not (tmp_path / "table.md").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What makes a number believable: permutations, baselines, predictions, comparison, provenance."""
+"""What makes a number believable: permutations, baselines, predictions, provenance."""
 
 import csv
 import json
@@ -10,13 +10,12 @@ import pytest
 from sklearn import metrics as sk
 
 from data_prep import open_prepared
-from tests.support import ROOT, TINY, assert_refused, call, done
+from tests.support import ROOT, TINY, done
 from utils.protocol import permutation, splits
-from utils.results.comparison import compare, holm
 from utils.training import baselines
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
-FINETUNE, BASELINE, COMPARE = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py", "Fine_tuning/compare_runs.py"
+FINETUNE, BASELINE = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py"
 FAST = ["--epochs", 1]
 
 
@@ -197,98 +196,6 @@ def test_every_metric_can_be_recomputed_from_the_predictions(run_dir, prepared, 
             trials.setdefault((r["subject"], r["trial"]), []).append((int(r["truth"]), p))
         hits = [np.mean([p for _, p in w], axis=0).argmax() == w[0][0] for w in trials.values()]
         assert fold["trial_accuracy"] == pytest.approx(np.mean(hits))
-
-
-# --- comparison
-
-
-@pytest.fixture
-def compared(tmp_path, prepared):
-    done(BASELINE, "--data-dir", prepared, "--run-dir", tmp_path / "run", "--split", "trial")
-    return tmp_path / "run"
-
-
-def test_comparison(compared, tmp_path):
-    names = ["baseline_arousal_nearest", "baseline_arousal_lda", "baseline_arousal_logistic"]
-    out = done(COMPARE, *(compared / name for name in names), "--pairs", "folds", "--out-dir", tmp_path / "out")
-    result = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    values = {n: np.array([fold["accuracy"] for fold in metrics(compared, n)["folds"]]) for n in names}
-    assert result["baseline"] == names[0]
-    for row, name in zip(result["comparisons"], names[1:], strict=True):
-        assert row["name"] == name
-        assert row["n"] == 4
-        assert row["difference"] == pytest.approx((values[name] - values[names[0]]).mean())
-        assert row["p"] <= row["p_holm"] <= 1
-        assert name in out
-    with open(tmp_path / "out" / "comparison.csv") as file:
-        assert [row["name"] for row in csv.DictReader(file)] == names[1:]
-
-
-def plant(compared, name, shift):
-    """Copy a result and move every person's accuracy."""
-    result = metrics(compared, "baseline_arousal_lda")
-    for fold in result["folds"]:
-        for number, person in enumerate(fold["subjects"].values()):
-            person["accuracy"] += shift(number)
-    (compared / name).mkdir()
-    (compared / name / "metrics.json").write_text(json.dumps(result))
-    return compared / name
-
-
-@pytest.mark.parametrize("base", np.linspace(0.3, 0.7, 41))
-def test_equal_steps_are_ties_at_every_accuracy(base):
-    subjects = dict(enumerate((base, base, base, base)))
-    moved = {name: value + step for (name, value), step in zip(subjects.items(), (-0.1, 0, 0.1, 0.2), strict=True)}
-    assert compare({"name": "moved"}, moved, subjects)["rank_biserial"] == pytest.approx((-1.5 + 1.5 + 3) / 6)
-
-
-def test_effect_size_and_its_sign(compared, tmp_path):
-    base = compared / "baseline_arousal_lda"
-    better, mixed = plant(compared, "better", lambda n: 0.1 + n / 100), plant(compared, "mixed", lambda n: n / 10 - 0.1)
-    same = plant(compared, "same", lambda n: 0)
-    done(COMPARE, base, better, mixed, same, "--out-dir", tmp_path)
-    rows = {
-        row["name"].split("/")[-1]: row for row in json.loads((tmp_path / "comparison.json").read_text())["comparisons"]
-    }
-    assert rows["better"]["rank_biserial"] == 1
-    assert (rows["better"]["better"], rows["better"]["worse"]) == (4, 0)
-    assert rows["better"]["p"] == pytest.approx(0.125)  # the least that 4 pairs can give
-    assert rows["mixed"]["rank_biserial"] == pytest.approx((-1.5 + 1.5 + 3) / 6)  # moves -0.1, 0, 0.1, 0.2
-    assert (rows["same"]["p"], rows["same"]["rank_biserial"]) == (1, 0)
-
-
-def test_holm():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == pytest.approx([1, 1])
-
-
-def test_what_cannot_be_compared(compared, tmp_path, prepared):
-    base = compared / "baseline_arousal_lda"
-    done(BASELINE, "--data-dir", prepared, "--run-dir", tmp_path / "other", "--split", "window", "--models", "lda")
-    done(BASELINE, "--data-dir", prepared, "--run-dir", compared, "--label", "valence", "--models", "lda")
-    done(
-        BASELINE,
-        "--data-dir",
-        prepared,
-        "--run-dir",
-        compared,
-        "--models",
-        "nearest",
-        "--folds",
-        "0,2",
-        "--tag",
-        "some",
-    )
-    for folder, part in (
-        (tmp_path / "other" / "baseline_arousal_lda", "differ in their split"),
-        (compared / "baseline_valence_lda", "differ in their label"),
-        (compared / "baseline_arousal_nearest_some", "differ in their folds"),
-        (compared / "nothing", "does not exist"),
-        (compared, "does not exist"),
-    ):
-        assert_refused(call(COMPARE, base, folder, "--out-dir", tmp_path / "out"), folder, part)
-    assert_refused(call(COMPARE, base), "at least two")
-    assert not (tmp_path / "out").exists()
 
 
 # --- provenance

@@ -1,5 +1,17 @@
-"""Is one result really better than another? Pairs of people or folds, a test, an effect size, a correction."""
+"""Is one result really better than another? Differences person by person, and a test that knows what is independent.
 
+The people of one seed share its trained networks and its split, so a lucky training lifts them all: they are no
+independent witnesses for the method. Three designs:
+
+- one seed: Student's t test over people. It speaks of these trained networks and other people.
+- several seeds that test the same people (one data set, trained several times): people and seeds are crossed. The
+  variance of the mean is that over people plus that over seeds, with Satterthwaite's degrees of freedom: the min F' of
+  Clark (1973). It errs on the safe side where people differ little.
+- several seeds with people of their own (simulations): people are nested in seeds. Student's t test over the seeds'
+  means; with equal numbers of people it is the F test of a mixed model with a random intercept for every seed.
+"""
+
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +19,24 @@ from scipy import stats
 
 from utils.errors import InputError
 from utils.files import read_json
+
+MAY_DIFFER = (  # settings in which the seeds of one result may differ
+    *(
+        "SEED",
+        "DATA_DIR",
+        "RUN_DIR",
+        "TAG",
+        "DEVICE",
+        "STREAM",
+        "RESUME",
+        "MODELS",
+        "PERMUTATIONS",
+        "PERMUTATION_METHOD",
+    ),
+    *("PROTOCOL", "SPLIT", "N_FOLDS", "FOLDS"),  # None and [] are filled in; what came of them is compared
+)
+SAME = ("dataset", "label", "protocol", "split", "n_folds", "model")  # of their metrics.json
+LEVEL = 0.95  # of the intervals
 
 
 def load(folder):
@@ -31,7 +61,83 @@ def check_comparable(runs):
             ("test windows", [fold["n_test"] for fold in first["folds"]], [fold["n_test"] for fold in run["folds"]]),
         ):
             if a != b:
-                raise InputError(f"{run['path']} and {first['path']} differ in their {what}: {b}, and {a}")
+                values = f": {b}, and {a}" if len(f"{a}{b}") < 50 else ""
+                raise InputError(f"{run['path'].parent} and {first['path'].parent} differ in their {what}{values}")
+
+
+def check_seeds(seeds):
+    """Refuse as seeds of one result what is not one method, trained anew.
+
+    Parameters
+    ----------
+    seeds : list of dict
+        From `load`: one run per seed, of the same people (one data set), or each with people of its own.
+    """
+    first = seeds[0]
+    for number, run in enumerate(seeds[1:], 1):
+        both = sorted((first["settings"].keys() & run["settings"].keys()) - set(MAY_DIFFER))
+        for what, a, b in (
+            *((name, first.get(name), run.get(name)) for name in SAME),
+            *((name, first["settings"][name], run["settings"][name]) for name in both),
+        ):
+            if a != b:
+                raise InputError(
+                    f"{run['path'].parent} is no other seed of {first['path'].parent}: {what} is {b} for {a}"
+                )
+        for other in seeds[:number]:
+            if run["path"].resolve().parents[1] == other["path"].resolve().parents[1]:
+                raise InputError(
+                    f"{run['path'].parent} and {other['path'].parent}: every seed needs a run directory of its own"
+                )
+            if _seed(run) == _seed(other):
+                raise InputError(
+                    f"{run['path'].parent} and {other['path'].parent} are one seed: same data, split and SEED"
+                )
+            if run["dataset_checksum"] != other["dataset_checksum"] and _truth(run) == _truth(other):
+                raise InputError(
+                    f"{run['path'].parent} and {other['path'].parent}: the same people, prepared otherwise, are no seed"
+                )
+    design(seeds)
+
+
+def _seed(run):
+    return run["manifest_hash"], run["settings"].get("SEED")
+
+
+def _truth(run):
+    """The true class of every test window; people who are others have others."""
+    path = run["path"].with_name("predictions.csv")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return {(row["subject"], row["trial"], row["window"]): row["truth"] for row in csv.DictReader(file)}
+    except (FileNotFoundError, KeyError):
+        raise InputError(f"{path} is missing or broken; run the script that wrote {run['path'].name} again") from None
+
+
+def design(seeds):
+    """How the people of these seeds relate: ``"one seed"``, ``"same people"`` or ``"other people"``."""
+    if len(seeds) == 1:
+        return "one seed"
+    first, n_data = seeds[0], len({run["dataset_checksum"] for run in seeds})
+    if n_data == len(seeds):
+        return "other people"
+    if n_data > 1:
+        raise InputError(f"the seeds of {first['path'].parent} must all be of one data set, or each of its own")
+    for run in seeds[1:]:
+        if _people(run) != _people(first):
+            raise InputError(
+                f"{run['path'].parent} and {first['path'].parent} test other people: run the same folds with every seed"
+            )
+    return "same people"
+
+
+def _people(run):
+    return {name for fold in run["folds"] for name in fold["subjects"]}
+
+
+def shares_models(run):
+    """Whether a trained model was tested on several people."""
+    return any(len(fold["subjects"]) > 1 for fold in run["folds"])
 
 
 def scores(run, score, pairs):
@@ -46,36 +152,89 @@ def scores(run, score, pairs):
     return {name: float(np.mean(value)) for name, value in values.items()}
 
 
-def compare(run, values, baseline):
-    """One comparison: means, difference, Wilcoxon's test and its effect size.
+def overlap(run):
+    """Test windows for every training window: what folds that share training data have in common (`compare`)."""
+    return sum(fold["n_test"] for fold in run["folds"]) / sum(fold["n_train"] for fold in run["folds"])
+
+
+def compare(values, baseline, crossed=False, overlap=0.0):
+    """One comparison: means, difference with its interval, test, and effect size.
 
     Parameters
     ----------
-    run : dict
-        From `load`.
-    values, baseline : dict of str to float
-        Score of every pair's unit, from `scores`, of this run and of the first.
+    values, baseline : list of dict of str to float
+        For every seed: the score of every unit (a person, a fold), from `scores`, of this result and of the first.
+    crossed : bool
+        Whether all seeds have the same people; else each has its own, and the seeds are what is independent.
+    overlap : float
+        Test units per training unit, for folds that share training data (Nadeau & Bengio 2003): a share of the
+        variance between them that averaging does not take away.
 
     Returns
     -------
     dict
-        A row of ``comparison.json``; ``difference`` is this run's score less the first's, ``rank_biserial`` in -1..1.
+        A part of a row of ``comparison.json``. ``difference`` is this result's mean less the first's, ``ci95`` its
+        interval (None where nothing varies), ``rank_biserial`` the matched-pairs rank-biserial correlation over
+        people, in -1..1.
     """
-    a, b = (np.array([v[name] for name in baseline]) for v in (values, baseline))
-    difference = np.round(a - b, 12)  # equal steps of accuracy are ties, whatever the last binary digit says
-    moved = difference[difference != 0]
+    by_seed = [  # equal steps of accuracy are ties, whatever the last binary digit says
+        np.round([own[name] - other[name] for name in other], 12) for own, other in zip(values, baseline, strict=True)
+    ]
+    of_seeds = np.array([np.mean(seed) for seed in by_seed])
+    if len(by_seed) == 1:
+        people = by_seed[0]
+        test = t_test([people], overlap)
+    elif crossed:
+        people = np.mean(by_seed, axis=0).round(12)
+        test = t_test([people, of_seeds])
+    else:
+        people = np.concatenate(by_seed)
+        test = t_test([of_seeds])
+    moved = people[people != 0]
     ranks = stats.rankdata(np.abs(moved))
-    effect = float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else 0.0
-    p = float(stats.wilcoxon(difference).pvalue) if len(moved) else 1.0
     return {
-        "name": run["name"],
-        "n": len(a),
-        "mean": float(a.mean()),
-        "difference": float(difference.mean()),
-        "better": int((difference > 0).sum()),
-        "worse": int((difference < 0).sum()),
-        "rank_biserial": effect,
-        "p": p,
+        "n": len(people),
+        "n_seeds": len(by_seed),
+        "mean": float(np.mean([np.mean(list(seed.values())) for seed in values])),
+        **test,
+        "difference_by_seed": of_seeds.tolist(),
+        "better": int((people > 0).sum()),
+        "worse": int((people < 0).sum()),
+        "rank_biserial": float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else 0.0,
+    }
+
+
+def t_test(samples, overlap=0.0):
+    """Whether a mean differs from 0, if it varies with one or with two crossed sets of units.
+
+    Parameters
+    ----------
+    samples : list of numpy.ndarray, shape (n,)
+        For each set of units (people, seeds) its means over everything else; all have the same mean.
+    overlap : float
+        See `compare`.
+
+    Returns
+    -------
+    dict
+        ``difference``, ``ci95``, ``df``, ``p``. Where the units do not vary there is no t: p is what a test by signs
+        gives, and there is no interval.
+    """
+    mean = float(np.mean(samples[0]))
+    sizes = np.array([len(sample) for sample in samples])
+    spread = np.array([np.var(sample, ddof=1) if len(sample) > 1 else 0.0 for sample in samples])
+    parts = spread * (1 / sizes + overlap)
+    if min(sizes) < 2 or np.sqrt(parts.sum()) < 1e-9:
+        p = 1.0 if mean == 0 else float(2.0 ** (1 - min(sizes)))
+        return {"difference": mean, "ci95": None, "df": None, "p": p}
+    error = float(np.sqrt(parts.sum()))
+    df = float(parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum())
+    half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * error
+    return {
+        "difference": mean,
+        "ci95": [mean - half, mean + half],
+        "df": df,
+        "p": float(2 * stats.t.sf(abs(mean) / error, df)),
     }
 
 
@@ -85,3 +244,27 @@ def holm(p_values):
     factors = len(p_values) - np.arange(len(p_values))
     adjusted = np.minimum(1, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
     return [float(p) for _, p in sorted(zip(order, adjusted, strict=True))]
+
+
+def in_words(kind, pairs, n_seeds, shared):
+    """What the test was, and what its p-value speaks of.
+
+    Parameters
+    ----------
+    kind : str
+        From `design`.
+    pairs : str
+        ``"subjects"`` or ``"folds"``.
+    n_seeds : int
+    shared : bool
+        Whether a trained model was tested on several people.
+    """
+    if pairs == "folds":
+        return "t test over folds, its variance corrected for the training data that they share (Nadeau & Bengio 2003)"
+    if kind == "one seed":
+        what = "these trained models, which the people share" if shared else "one training for each person"
+        return f"t test over people: p speaks of other people and of {what}; several seeds speak of the method"
+    if kind == "same people":
+        few = "; two seeds are few to tell how much trainings vary: trust no p near .05" if n_seeds == 2 else ""
+        return f"t test over people and seeds (min F'): p speaks of other people and of the method, trained again{few}"
+    return "t test over the seeds' means: people of a seed share its trained models and are not independent"
