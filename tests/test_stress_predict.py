@@ -1,5 +1,6 @@
 """Stress-Predict's reader, on a tiny imitation of its raw format and, where they are there, on the real files."""
 
+import json
 import re
 import zipfile
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, stress_predict
-from tests.support import ROOT, assert_refused, call, done
+from tests.support import ROOT, TINY, assert_refused, call, done
 
 SCRIPT = "data_prep/prepare_stress_predict.py"
 REAL = ROOT.parent / "shared" / "real" / "Stress-Predict-Dataset.zip"
@@ -206,6 +207,29 @@ def test_stages_that_are_too_short(raw):
     assert_refused(prepare(raw, "--seconds", 9), "S01", "hyperventilation lasts 9 s", "--seconds")
     assert_refused(prepare(raw, "--baseline-before", 5), "--baseline-before 5")
     assert_refused(prepare(raw, "--seconds", 4), "--seconds 4")
+
+
+def test_the_third_road(raw):
+    """From the wristband's files to a report; a stage is a stimulus, so the audit says that all were seen."""
+    for number in (11, 12):
+        write_person(raw / f"S{number}", MARKS, seed=number)
+    assert prepare(raw).status == 0
+    run_dir = raw.parent / "run"
+    common = ["--data-dir", raw.parent / "out", "--run-dir", run_dir, "--modalities", "pps", "--folds", 0]
+    for window in ("1s", "5s"):
+        recipe = ["--recipe", "robust", "--protocol", "cross-subject", "--n-folds", 2, "--epochs", 1, *TINY]
+        done(f"main_pretrain_{window}.py", *common, *recipe)
+    tuning = [*common, "--recipe", "robust", "--label", "stress", "--epochs", 1]
+    assert_refused(call("Fine_tuning/fine_tuning.py", *tuning), "--pretrain-variant pps", "--init random")
+    done("Fine_tuning/fine_tuning.py", *tuning, "--pretrain-variant", "pps")
+    done("Fine_tuning/fine_tuning.py", *tuning, "--init", "random")
+    done("Fine_tuning/baseline.py", *common, "--label", "stress", "--models", "lda")
+    out = done("Fine_tuning/report.py", "--run-dir", run_dir, "--no-feature-maps")
+    assert "Stress-Predict" in out
+    results = json.loads((run_dir / "baseline_stress_lda_pps" / "metrics.json").read_text(encoding="utf-8"))
+    assert results["audit"]["classifier"]["stimulus"] == 1
+    assert results["audit"]["classifier"]["subject"] == 0
+    assert results["majority"] == pytest.approx(4 / 7)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real files are not there")

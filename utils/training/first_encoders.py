@@ -1,5 +1,7 @@
 """What fine-tuning starts from: the encoders of a fold, pre-trained or random in the same network."""
 
+from pathlib import Path
+
 from models import Encoder, FusionModel
 from models.encoder import paper_arguments, paper_width
 from utils.errors import InputError
@@ -54,6 +56,8 @@ class FirstEncoders:
             if not path.exists():
                 numbers = [str(f.index) for f in self.manifest.folds if self._pretrained(resolution, f).exists()]
                 remedy += f", or --folds {','.join(numbers)}" if numbers else ""
+                others = self._variants(resolution, fold)
+                remedy = f"use --pretrain-variant {' or '.join(others)}, or --init random" if others else remedy
             checkpoint = load_pretrained(path, resolution, self.manifest, remedy, mmap=True)
             channels = checkpoint["settings"]["PPS_CHANNELS"]
             if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
@@ -85,6 +89,12 @@ class FirstEncoders:
 
     def _pretrained(self, resolution, fold):
         return pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
+
+    def _variants(self, resolution, fold):
+        """Pre-training variants that have a checkpoint of this fold, at most three."""
+        start = pretrain_path(self.settings.RUN_DIR, resolution, "", fold.index).parents[1].name + "_"
+        paths = Path(self.settings.RUN_DIR).glob(f"{start}*/fold_{fold.index:02d}/checkpoint.pt")
+        return sorted(path.parents[1].name.removeprefix(start) for path in paths)[:3]
 
     def _arguments(self, checkpoints, resolution, modality):
         """Sizes of an encoder: the checkpoint's, if there is one, so that random weights sit in the same network."""
