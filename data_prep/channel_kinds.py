@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from data_prep.channels import plain, shorten
 from utils.errors import InputError
-from utils.progress import warn
 
 EXTENDED_10_20 = re.compile(  # the 10-20, 10-10 and 10-5 systems (Oostenveld and Praamstra, Clin. Neurophysiol. 2001)
     r"fp[12z]|n[z12]|(af|f|ft|fc|t|c|tp|cp|p|po|o|i)(z|\d|10)h?|"
@@ -146,9 +145,7 @@ def pick(channels, name, where):
     return (exact or found)[0]
 
 
-def say_left_out(channels, eeg, pps):
-    """Name the channels of the first file that are neither, so that nothing is lost unseen."""
+def left_out(channels, eeg, pps):
+    """Channels of a file that are taken neither as EEG nor as peripheral, with their kinds."""
     taken = {key(name) for name in [*eeg, *pps]}
-    left = [channel for channel in channels if key(channel.name) not in taken and channel.kind != "stim"]
-    if left:
-        warn(f"left out: {shorten([f'{c.name} ({c.kind})' for c in left])}; --eeg-channels, --pps-channels take names")
+    return [f"{c.name} ({c.kind})" for c in channels if key(c.name) not in taken and c.kind != "stim"]

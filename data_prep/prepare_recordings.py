@@ -64,6 +64,10 @@ def main():
     check_settings(settings)
     trials, sidecars = read_trials_of(settings)
     names, classes, ratings = trials_table.parse_ratings(trials)
+    if classes:
+        raise InputError(
+            f"{next(iter(classes))} has names of classes ({shorten(next(iter(classes.values())))}); write numbers"
+        )
     rated = {id(trial): row for trial, row in zip(trials, ratings, strict=True)}
     people = trial_plan.by_person(trials)
     stimuli = trial_plan.find_stimuli(people, settings.MISSING)
@@ -89,21 +93,22 @@ def main():
     )
     made = describe(settings, plan, rest)
     sources = name_sources(settings, files.values())
-    description = {"eeg_channels": eeg, "pps_channels": pps, "ratings": names, "stimuli": stimuli}
+    description = {
+        "name": settings.OUT_DIR.name,
+        "sampling_rate": settings.SAMPLING_RATE,
+        "eeg_channels": eeg,
+        "pps_channels": pps,
+        "ratings": names,
+        "rating_range": [settings.RATING_MIN, settings.RATING_MAX],
+        "threshold": settings.THRESHOLD,
+        "stimuli": stimuli,
+    }
     following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", f"runs/{settings.OUT_DIR.name}")
-    if is_prepared(settings.OUT_DIR, made, sources):
+    if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_next(*following)
         return
-    writer = PreparedWriter(
-        settings.OUT_DIR,
-        name=settings.OUT_DIR.name,
-        sampling_rate=settings.SAMPLING_RATE,
-        rating_range=(settings.RATING_MIN, settings.RATING_MAX),
-        threshold=settings.THRESHOLD,
-        preparation=made,
-        **description,
-    )
+    writer = PreparedWriter(settings.OUT_DIR, preparation=made, **description)
     with writer:
         parts = Parts(settings.OUT_DIR, [made, description, asdict(steps)])
         checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
@@ -160,7 +165,9 @@ def choose_channels(settings, files):
         raise InputError(f"{first} has no EEG and no peripheral channel that is known as such: {there}; name them")
     if settings.REFERENCE == "average" and len(eeg) == 1:
         raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
-    channel_kinds.say_left_out(next(iter(people.values())), eeg, pps)
+    left = channel_kinds.left_out(next(iter(people.values())), eeg, pps)
+    if left and not settings.EEG_CHANNELS:
+        print(f"left out: {shorten(left, 150)}; --eeg-channels and --pps-channels take names")
     return eeg, pps
 
 

@@ -72,3 +72,61 @@ def resample(signal, rate, new_rate, seconds, start=0.0):
     part = slice(lead * new_rate, lead * new_rate + n_new)
     filtered = resample_poly(level, ratio.numerator, ratio.denominator, axis=-1)[..., part]
     return filtered + offset + slope * ((lead * new_rate + np.arange(n_new)) * (rate / new_rate))
+
+
+def at_one_rate(person, pps_channels, rate, rates):
+    """A person's arrays at one rate.
+
+    Parameters
+    ----------
+    person : dict
+        As for `data_prep.write_prepared`; ``pps`` and ``pps_baseline`` may be dicts of channel to (trials, samples).
+    pps_channels : list of str
+        Their order in the result.
+    rate : int
+        Of the result, in Hz.
+    rates : dict of str to float
+        Of ``eeg`` and of peripheral channels, in Hz, where it is another.
+
+    Returns
+    -------
+    dict
+        With arrays (trials, channels, samples), cut to the whole seconds that all of them have.
+
+    Raises
+    ------
+    InputError
+        If names or shapes do not agree.
+    """
+    where, result = f"subject {person.get('id')}", dict(person)
+    unknown = [name for name in rates if name not in ("eeg", *pps_channels)]
+    if unknown:
+        raise InputError(f"sampling_rates has {unknown[0]!r}, which is neither eeg nor one of the pps_channels")
+    for suffix in ("", "_baseline"):
+        signals = {}  # name -> (trials, channels, samples)
+        eeg, pps = person.get(f"eeg{suffix}"), person.get(f"pps{suffix}")
+        if eeg is not None and ("eeg" in rates or isinstance(pps, dict)):
+            signals["eeg"] = np.asarray(eeg)
+        if isinstance(pps, dict):
+            if set(pps) != set(pps_channels):
+                raise InputError(
+                    f"{where}: pps{suffix} has the channels {', '.join(map(str, pps))}, not {', '.join(pps_channels)}"
+                )
+            signals |= {name: np.asarray(pps[name])[:, None] for name in pps_channels}
+        elif pps is not None and set(rates) - {"eeg"}:
+            raise InputError(
+                f"{where}: with sampling_rates, pps{suffix} must be a dict of channel to (trials, samples)"
+            )
+        for name, array in signals.items():
+            if array.ndim != 3:
+                raise InputError(
+                    f"{where}: {name}{suffix} has {array.ndim - (name != 'eeg')} axes, not those of trials"
+                )
+        lengths = [array.shape[-1] / rates.get(name, rate) for name, array in signals.items()]
+        seconds = int(min(lengths, default=0) + 1e-6)
+        made = {name: resample(array, rates.get(name, rate), rate, seconds) for name, array in signals.items()}
+        if "eeg" in made:
+            result[f"eeg{suffix}"] = made.pop("eeg")
+        if made:
+            result[f"pps{suffix}"] = np.concatenate(list(made.values()), axis=1)
+    return result

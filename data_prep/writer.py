@@ -11,6 +11,7 @@ from data_prep.channels import distinct
 from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
 from data_prep.quality import Quality
 from data_prep.quality_page import PAGE, write_page
+from data_prep.resampling import at_one_rate
 from data_prep.transforms import MIN_ELECTRODES, prepare
 from utils.errors import InputError
 from utils.files import atomic_folder, only_writer, sha256, write_json
@@ -187,7 +188,7 @@ class PreparedWriter:
         )
 
 
-def is_prepared(folder, preparation, files):
+def is_prepared(folder, preparation, files, **description):
     """Whether a folder holds what these settings make of these raw files, so that nothing is left to do.
 
     Parameters
@@ -197,12 +198,15 @@ def is_prepared(folder, preparation, files):
         As for `PreparedWriter`.
     files : dict of str to path
         By the name that the folder's sources have for each.
+    **description
+        What else must be the same, as for `PreparedWriter`.
     """
     if not (Path(folder) / "dataset.json").exists():
         return False
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
         made = open_prepared(folder).info
     same = preparations.agree(made["preparation"], preparation)
+    same = same and all(made[name] == value for name, value in description.items())
     return same and made["sources"] == {name: sha256(path) for name, path in files.items()}
 
 
@@ -215,6 +219,7 @@ def write_prepared(
     filters=None,
     reference=None,
     resampling=None,
+    sampling_rates=None,
     **description,
 ):
     """Turn arrays into a prepared folder: 1 s blocks, baseline removal, normalisation as for DEAP.
@@ -226,8 +231,8 @@ def write_prepared(
     subjects : iterable of dict
         One per person, at least 2: ``id`` (str), ``eeg`` (trials, channels, samples), ``ratings`` (trials, ratings)
         and, if there are any, ``pps`` (trials, channels, samples). ``eeg_baseline`` and ``pps_baseline``, of any length
-        from 1 s on, are the rest before each trial; without them no baseline is removed. All signals have one rate and
-        all trials one length; resample and cut before. A generator will do: one person is in memory at a time.
+        from 1 s on, are the rest before each trial; without them no baseline is removed. All trials have one length.
+        A generator will do: one person is in memory at a time.
     eeg_normalise : str
         ``"channels"``: standardised across channels at each sample (the paper); ``"trial"``: each over its trial.
     pps_normalise : str
@@ -236,6 +241,10 @@ def write_prepared(
     filters, reference, resampling : str, optional
         What was done to the signals before, such as ``"1-45 Hz"``, ``"average"``, ``"500 to 128 Hz"``; None: not
         recorded. What meets a model of these data is compared with it.
+    sampling_rates : dict of str to float, optional
+        Hz, of what does not have the ``sampling_rate`` of the folder: ``{"eeg": 512, "GSR": 4, "temperature": 4}``. It
+        is resampled (`data_prep.resampling`). Then ``pps`` and ``pps_baseline`` are dicts: name of a channel to
+        (trials, samples).
     **description
         As for `PreparedWriter`: ``name``, ``sampling_rate`` (Hz), ``eeg_channels``, ``pps_channels``, ``ratings``
         (names), ``rating_range``, ``threshold``, and ``stimuli`` if they have names.
@@ -246,19 +255,34 @@ def write_prepared(
         If shapes do not agree with the names or with each other, values are impossible, or the rest is there for some
         people only. Nothing is written then.
     """
+    rates = dict(sampling_rates or {})
+    if rates and resampling is None:
+        resampling = f"{', '.join(f'{value:g}' for value in sorted(set(rates.values())))} to "
+        resampling += f"{description['sampling_rate']} Hz"
     before = {"filters": filters, "reference": reference, "resampling": resampling}
     before = {key: value for key, value in before.items() if value is not None}
     made = preparations.make(eeg_normalise, pps_normalise, segment=None, **before)
     with PreparedWriter(folder, preparation=made, **description) as writer:
         rate, rests = writer.info["sampling_rate"], []
-        for person in subjects:
+        for recorded in subjects:
+            person = at_one_rate(recorded, writer.info["pps_channels"], rate, rates)
             eeg, pps = prepare_person(person, rate, made)
             rests.append(rest_of(person, rate))
             writer.add(str(person["id"]), eeg, pps, np.asarray(person["ratings"], dtype=np.float64), sources={})
-            for name in ("eeg", "pps"):
-                writer.quality.look(str(person["id"]), writer.info[f"{name}_channels"], rate, person.get(name, ()))
+            look(writer, recorded, rate, rates)
         made["baseline_seconds"] = preparations.rest_of_all(rests)
     writer.report()
+
+
+def look(writer, person, rate, rates):
+    """Show the arrays of a person, each at its own rate, to the page about the signals."""
+    subject, pps = str(person["id"]), person.get("pps", ())
+    writer.quality.look(subject, writer.info["eeg_channels"], rates.get("eeg", rate), person["eeg"])
+    if not isinstance(pps, dict):
+        writer.quality.look(subject, writer.info["pps_channels"], rate, pps)
+        return
+    for name in writer.info["pps_channels"]:
+        writer.quality.look(subject, [name], rates.get(name, rate), np.asarray(pps[name])[:, None])
 
 
 def prepare_person(person, rate, made):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from data_prep import open_prepared, write_prepared
 from data_prep.resampling import resample
 from utils.errors import InputError
 
@@ -66,3 +67,51 @@ def test_a_part_at_the_edge_may_lie_between_two_samples_and_no_further():
         resample(np.arange(1000.0), 100, 128, 2, start=8.02)
     with pytest.raises(InputError, match=r"-0\.02 to"):
         resample(np.arange(1000.0), 100, 128, 2, start=-0.02)
+
+
+RATES = {"BVP": 64, "ACC": 32, "EDA": 4, "HR": 1}
+
+
+def wristband(n_trials=2, seconds=6):
+    """People with EEG at 256 Hz and a wristband's signals, each a ramp in time: second of the trial plus its number."""
+    for person in ("p1", "p2"):
+        pps = {name: np.stack([np.arange(seconds * f) / f + t for t in range(n_trials)]) for name, f in RATES.items()}
+        eeg = np.random.default_rng(0).standard_normal((n_trials, 4, seconds * 256 + 100))
+        rest = {name: values[:, : 2 * RATES[name]] * 0 for name, values in pps.items()}
+        rest = {"pps_baseline": rest, "eeg_baseline": eeg[:, :, :512] * 0}
+        yield {"id": person, "eeg": eeg, "pps": pps, "ratings": np.full((n_trials, 1), 5.0), **rest}
+
+
+def write(folder, people, **changes):
+    settings = {"sampling_rate": 128, "eeg_channels": list("abcd"), "pps_channels": list(RATES), "ratings": ["arousal"]}
+    settings |= {
+        "rating_range": (1, 9),
+        "threshold": 5,
+        "sampling_rates": {"eeg": 256, **RATES},
+        "pps_normalise": "none",
+    }
+    write_prepared(folder, people, name="wristband", **(settings | changes))
+    return open_prepared(folder)
+
+
+def test_arrays_at_rates_of_their_own_become_one_folder(tmp_path):
+    made = write(tmp_path / "out", wristband())
+    assert made.eeg.shape == (2, 2, 6, 4, 128)
+    assert made.pps.shape == (2, 2, 6, 4, 128)
+    times = np.arange(6 * 128) / 128
+    for channel, rate in enumerate(RATES.values()):
+        for trial in range(2):
+            wanted = np.minimum(times, 6 - 1 / rate) if rate < 16 else times  # the last sample is held
+            np.testing.assert_allclose(made.pps[0, trial, :, channel].ravel(), wanted + trial, atol=1e-5)
+    assert made.info["preparation"]["resampling"] == "1, 4, 32, 64, 256 to 128 Hz"
+
+
+def test_arrays_at_rates_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(InputError, match="sampling_rates has 'PPG'"):
+        write(tmp_path / "out", wristband(), sampling_rates={"PPG": 4})
+    with pytest.raises(InputError, match="pps has the channels BVP, ACC, EDA, HR, not BVP"):
+        write(tmp_path / "out", wristband(), pps_channels=["BVP"], sampling_rates={"BVP": 64})
+    people = [person | {"pps": np.zeros((2, 4, 384))} for person in wristband()]
+    with pytest.raises(InputError, match="must be a dict of channel"):
+        write(tmp_path / "out", people)
+    assert not (tmp_path / "out").exists()
