@@ -30,12 +30,13 @@ COMMON = ["common"]  # in the place of names: those that everybody has
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel: its name in the file, its kind (MNE's types, and ppg), its rate in Hz, what to multiply it by."""
+    """A channel of a recording, or of a file of physiology beside it."""
 
-    name: str
-    kind: str
-    rate: float
-    factor: float = 1.0  # MNE's unit to the one that is kept: volts to microvolts
+    name: str  # in the file
+    kind: str  # MNE's types, and ppg
+    rate: float  # Hz
+    factor: float = 1.0  # from MNE's unit to the one that is kept: volts to microvolts
+    physio: int | None = None  # which of the files of physiology it is in
 
     @property
     def is_electrode(self):

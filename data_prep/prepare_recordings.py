@@ -68,6 +68,7 @@ def main():
         raise InputError(
             f"{next(iter(classes))} has names of classes ({shorten(next(iter(classes.values())))}); write numbers"
         )
+    check_scale(settings, trials, names, ratings)
     rated = {id(trial): row for trial, row in zip(trials, ratings, strict=True)}
     people = trial_plan.by_person(trials)
     stimuli = trial_plan.find_stimuli(people, settings.MISSING)
@@ -149,6 +150,18 @@ def read_trials_of(settings):
     if settings.BIDS_DIR is not None:
         return bids.read_bids(settings.BIDS_DIR, settings.TASK, settings.RATINGS, settings.SESSIONS)
     return trials_table.read_table(settings.TRIALS, settings.RATINGS), {}
+
+
+def check_scale(settings, trials, names, ratings):
+    """Refuse ratings off the scale, before hours of work."""
+    low, high = settings.RATING_MIN, settings.RATING_MAX
+    for trial, row in zip(trials, ratings, strict=True):
+        for name, value in zip(names, row, strict=True):
+            if not low <= value <= high:
+                raise InputError(
+                    f"{trial.where}: {name} is {value:g}, off the scale of {low:g} to {high:g}; mend it, or set "
+                    "--rating-min and --rating-max (and --threshold)"
+                )
 
 
 def choose_channels(settings, files):

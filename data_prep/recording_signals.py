@@ -58,17 +58,18 @@ def read_trials(recording, onsets, eeg, pps, steps, said):
         If a bad channel cannot be repaired, a filter does not fit the rate, or a signal has gaps or is too short.
     """
     groups = [read_eeg(recording, eeg, steps, onsets, said)] if eeg else []
-    groups += [read_pps(recording, name, steps, onsets, said) for name in pps]
+    groups += read_pps(recording, pps, steps, onsets, said)
     looks, parts = [look for look, _ in groups], [signal for _, signal in groups]
     rests = [("", 0, steps.seconds), ("_baseline", steps.rest_seconds, steps.rest_seconds)]
     arrays = {}
     for suffix, before, seconds in rests if steps.rest_seconds else rests[:1]:
         found = []
-        for signal, rate, first in parts:
+        for (names, _, _), (signal, rate, first) in zip(looks, parts, strict=True):
             try:
                 trials = [resample(signal, rate, steps.sampling_rate, seconds, t - before - first) for t in onsets]
             except InputError as error:
-                raise InputError(f"{recording.path.name}: {error}") from None
+                what = "EEG" if names is eeg else names[0]
+                raise InputError(f"{recording.path.name}, {what}: {error}") from None
             found.append(np.stack(trials))
         empty = np.zeros((len(onsets), 0, seconds * steps.sampling_rate))
         arrays["eeg" + suffix] = found[0] if eeg else empty
@@ -117,33 +118,38 @@ def read_eeg(recording, names, steps, onsets, said):
 def read_channels(recording, chosen):
     """MNE's raw object with these channels, in this order; of an EDF file at their own rate."""
     names = [channel.name for channel in chosen]
-    own_rates = {channel.rate for channel in recording.channels if channel.name not in _physio_names(recording)}
-    options = {"include": names} if len(own_rates) > 1 else {}
-    raw = mne.io.read_raw(recording.path, preload=False, **options)
+    rates = {channel.rate for channel in recording.channels if channel.physio is None}
+    raw = mne.io.read_raw(recording.path, preload=False, **({"include": names} if len(rates) > 1 else {}))
     return raw.pick(names)  # also orders them
 
 
-def read_pps(recording, name, steps, onsets, said):
-    """The look at a peripheral channel, and (signal, rate, start); its rate and its first sample are its own."""
-    channel = pick(recording.channels, name, recording.path)
-    if steps.bad_channels != "keep" and key(channel.name) in map(key, recording.bads):
+def read_pps(recording, names, steps, onsets, said):
+    """Of every peripheral channel the look at it, and (signal, rate, start): each has a rate and a start of its own."""
+    chosen = [pick(recording.channels, name, recording.path) for name in names]
+    bad = [channel.name for channel in chosen if key(channel.name) in map(key, recording.bads)]
+    if bad and steps.bad_channels != "keep":
         raise InputError(
-            f"{recording.path}: {channel.name} is marked bad and cannot be interpolated; choose other channels with "
+            f"{recording.path}: {shorten(bad)} is marked bad and cannot be interpolated; choose other channels with "
             "--pps-channels, or --bad-channels keep"
         )
-    start = 0.0
-    for physio in recording.physio:
-        if channel.name in physio.columns:
-            signal, start = read_physio(physio)[[physio.columns.index(channel.name)]], physio.start
-            break
-    else:
-        with through_mne(recording.path, said):
-            signal = read_channels(recording, [channel]).get_data()
-    signal = signal * channel.factor
-    windows = _windows(signal, channel.rate, start, steps, onsets)
-    for window in windows:
-        refuse_gaps(recording, [channel.name], window)
-    return ([name], channel.rate, windows), (np.nan_to_num(signal), channel.rate, start)
+    read = {}
+    for physio, rate in dict.fromkeys((channel.physio, channel.rate) for channel in chosen):  # every file once
+        together = [channel for channel in chosen if (channel.physio, channel.rate) == (physio, rate)]
+        if physio is None:
+            with through_mne(recording.path, said):
+                read |= zip(together, read_channels(recording, together).get_data(), strict=True)
+        else:
+            table = read_physio(recording.physio[physio])
+            read |= {c: table[recording.physio[physio].columns.index(c.name)] for c in together}
+    found = []
+    for channel in chosen:
+        signal = read[channel][None] * channel.factor
+        start = 0.0 if channel.physio is None else recording.physio[channel.physio].start
+        windows = _windows(signal, channel.rate, start, steps, onsets)
+        for window in windows:
+            refuse_gaps(recording, [channel.name], window)
+        found.append((([channel.name], channel.rate, windows), (np.nan_to_num(signal), channel.rate, start)))
+    return found
 
 
 def read_physio(physio):
@@ -212,8 +218,4 @@ def repair(recording, raw, chosen, steps):
 def _windows(signal, rate, start, steps, onsets):
     """What the trials take of a signal (channels, samples), rest and all, at its own rate."""
     ranges = [(t - steps.rest_seconds - start, t + steps.seconds - start) for t in onsets]
-    return [signal[:, max(0, round(first * rate)) : round(last * rate)].copy() for first, last in ranges]
-
-
-def _physio_names(recording):
-    return {name for physio in recording.physio for name in physio.columns}
+    return [signal[:, max(0, round(first * rate)) : round(last * rate)].astype(np.float32) for first, last in ranges]

@@ -91,7 +91,7 @@ def through_mne(path, said):
         except (InputError, MemoryError):
             raise
         except FileNotFoundError as error:
-            raise InputError(f"{path}: {error.filename or _words(error)} is missing; copy it beside the file") from None
+            raise InputError(f"{path}: a part of it is missing ({_words(error)}); copy all its files") from None
         except Exception as error:  # a reader of so many formats stumbles in as many ways
             raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); export it again") from None
     for warning in caught:
@@ -141,10 +141,10 @@ def open_recording(path, sidecar=None, said=None):
             found = kind(name, sidecar.types.get(name, declared), raw.ch_names)
             to_kept = factor(path, found, info["unit"], units.get(name), sidecar.units.get(name), said)
             channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), to_kept))
-    for physio in sidecar.physio:
+    for number, physio in enumerate(sidecar.physio):
         for name in physio.columns:
             to_kept = TO_KEPT_UNIT.get(unit_name(physio.units.get(name)), 1.0)
-            channels.append(Channel(name, kind(name, "misc"), physio.rate, to_kept))
+            channels.append(Channel(name, kind(name, "misc"), physio.rate, to_kept, number))
     bads = [*raw.info["bads"], *(name for name in sidecar.bads if name not in raw.info["bads"])]
     seconds = raw.n_times / raw.info["sfreq"]
     files = list(dict.fromkeys([path, *(Path(file) for file in raw.filenames if file)]))

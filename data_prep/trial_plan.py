@@ -27,7 +27,7 @@ def by_person(trials):
     Raises
     ------
     InputError
-        If somebody has a stimulus twice, or two people share a file.
+        If somebody has a stimulus twice, two people share a file, or there is only one.
     """
     people, owners = {}, {}
     for trial in trials:
@@ -44,6 +44,8 @@ def by_person(trials):
                 "stimulus comes once per person: give the second another name, or leave one out (BIDS: --sessions)"
             )
         own[trial.stimulus] = trial
+    if len(people) < 2:
+        raise InputError(f"all trials are of {shorten(people)}; at least 2 people are needed")
     return people
 
 
@@ -132,6 +134,12 @@ def make_plan(people, stimuli, recordings, seconds, rest):
 
 def onset_of(trial, recording):
     """Seconds from the first sample to a trial's onset."""
+    text = trial.onset_text
+    if isinstance(trial.onset, float) and text in {name for name, _ in recording.markers}:
+        raise InputError(
+            f"{trial.where}: onset {text} may be seconds or the marker of this name in {recording.path.name}; write "
+            f"{trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {text}#1 for the first"
+        )
     return trial.onset if isinstance(trial.onset, float) else marker_seconds(recording, trial.onset, trial.where)
 
 

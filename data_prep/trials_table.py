@@ -33,6 +33,7 @@ class Trial:
     onset: float | str
     duration: float | None
     ratings: dict = field(default_factory=dict)  # name -> text
+    onset_text: str = ""  # as the table has it
 
 
 def read_table(path, rating_names=()):
@@ -84,6 +85,7 @@ def read_table(path, rating_names=()):
                 onset=row["onset"] if onset is None else onset,
                 duration=read_duration(row["duration"], where),
                 ratings=ratings,
+                onset_text=row["onset"],
             )
         )
     if not trials:

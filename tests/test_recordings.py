@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from data_prep import open_prepared, write_prepared
+from data_prep import open_prepared, trial_plan, trials_table, write_prepared
 from tests import recorded
 from tests.recorded import ELECTRODES, FILMS, LENGTH, ONSETS, RATE, REST, SECONDS
-from tests.support import ROOT, assert_refused, call, done, run
+from tests.support import ROOT, TINY, assert_refused, call, done, run
 
 SCRIPT = "data_prep/prepare_recordings.py"
 PLAIN = ["--high-pass", "none", "--low-pass", "none", "--reference", "file", "--sampling-rate", RATE]
@@ -146,6 +146,21 @@ def test_all_units_end_in_microvolts(tmp_path, unit):
     np.testing.assert_allclose(arrays["eeg"][0], eeg[:, start : start + SECONDS * RATE], atol=0.01)
     np.testing.assert_allclose(arrays["pps"][0, 0], gsr[start : start + SECONDS * RATE], atol=0.001)
     np.testing.assert_allclose(looks[0][2][0], arrays["eeg"][0])
+
+
+def test_a_wrong_unit_is_warned_of(tmp_path):
+    import mne
+
+    files = {}
+    for person in (1, 2):
+        raw = recorded.raw(person)
+        files[person] = tmp_path / f"p{person}_raw.fif"
+        scaled = mne.io.RawArray(raw.get_data() * 1e6, raw.info, verbose="ERROR")  # microvolts given as volts
+        scaled.set_annotations(raw.annotations).save(files[person], verbose="ERROR")
+    trials = recorded.write_table(tmp_path / "t.csv", files)
+    outcome = call(SCRIPT, "--trials", trials, "--out-dir", tmp_path / "out", *PLAIN)
+    assert outcome.status == 0, outcome.err
+    assert "p1_raw.fif: EEG of 2e+07 uV; is its unit right?" in outcome.err
 
 
 def test_bids_says_the_unit_that_the_file_does_not(tmp_path, capsys):
@@ -301,7 +316,7 @@ BAD_TABLES = {  # rows in place of p1's first, and what the message says
     ),
     "rating": ([row(1, "p1_raw.fif", "film_a", 3, 6, "high", 3)], ["row 2: arousal is 'high', no number"]),
     "empty rating": ([row(1, "p1_raw.fif", "film_a", 3, 6, "", 3)], ["row 2: arousal is empty"]),
-    "off the scale": ([row(1, "p1_raw.fif", "film_a", 3, 6, 12, 3)], ["ratings outside 1.0 to 9.0"]),
+    "off the scale": ([row(1, "p1_raw.fif", "film_a", 3, 6, 12, 3)], ["row 2: arousal is 12, off the scale of 1 to 9"]),
     "duration": ([row(duration="long")], ["row 2: the duration must be seconds"]),
     "no duration": ([row(duration="")], ["row 2: without a duration --seconds"]),
     "short": ([row(duration=4)], ["row 2: the shortest trial lasts 4 s; at least 5 s are needed"]),
@@ -390,6 +405,14 @@ def test_markers_that_come_again_are_numbered(tmp_path):
     recording = open_recording(tmp_path / "p_raw.fif")
     assert marker_seconds(recording, "stimulus/s 1", "t") == 4.5
     assert marker_seconds(recording, "film#2", "t") == 1.5
+    raw.annotations.description[0] = "2"
+    raw.save(tmp_path / "p_raw.fif", verbose="ERROR", overwrite=True)
+    recording = open_recording(tmp_path / "p_raw.fif")
+    trial = trials_table.Trial("t", "p", tmp_path, "film", 2.0, None, onset_text="2")
+    with pytest.raises(InputError, match=r"onset 2 may be seconds or the marker.* 2\.000, or the marker as 2#1"):
+        trial_plan.onset_of(trial, recording)
+    recording = open_recording(tmp_path / "p_raw.fif")
+    recording.markers[0] = recording.markers[1]
     with pytest.raises(InputError, match=r"comes 2 times in p_raw\.fif; write film#1"):
         marker_seconds(recording, "film", "t")
 
@@ -430,6 +453,17 @@ def test_bids_people_without_trials_are_named(tmp_path):
     outcome = call(SCRIPT, "--bids-dir", tmp_path / "bids", "--task", "film", "--out-dir", tmp_path / "out")
     assert outcome.status == 0, outcome.err
     assert "sub-09, who have no rated trial" in outcome.err
+
+
+def test_from_bids_to_a_report_in_four_commands(tmp_path):
+    recorded.write_bids(tmp_path / "bids", (1, 2, 3, 4))
+    data, where = tmp_path / "FILM", ["--run-dir", tmp_path / "run"]
+    done(SCRIPT, "--bids-dir", tmp_path / "bids", "--task", "film", "--out-dir", data)
+    where += ["--data-dir", data]
+    done("main_pretrain_1s.py", *where, "--split", "trial", "--recipe", "robust", "--epochs", 1, *TINY)
+    done("Fine_tuning/fine_tuning.py", *where, "--label", "arousal", "--resolutions", "1s", "--epochs", 1)
+    done("Fine_tuning/report.py", *where[:2])
+    assert "arousal" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_without_mne_one_line_says_what_to_install(tmp_path, files):
