@@ -2,10 +2,10 @@
 
     python Fine_tuning/predict.py --model runs/deap/finetune_arousal/fold_00/model.pt --input s33.dat --out-file s33.csv
 
-The input is a prepared folder, a DEAP file (.dat), DREAMER.mat, or an .npz with eeg (trials, channels, samples),
-sampling_rate, eeg_channels and, for models that use them, pps and pps_channels; eeg_baseline and pps_baseline as in
-data_prep/README.md. Channels are found by name, in whatever order. Writes a CSV with subject, trial, start second and
-the probability of every class, and a figure of the probabilities over time beside it (.png).
+The input is a prepared folder, a DEAP file (.dat or .mat), DREAMER.mat, or an .npz with eeg (trials, channels,
+samples), sampling_rate, eeg_channels and, for models that use them, pps and pps_channels; eeg_baseline and
+pps_baseline as in data_prep/README.md. Channels are found by name, in whatever order. Writes a CSV with subject, trial,
+start second and the probability of every class, and a figure of the probabilities over time beside it (.png).
 """
 
 import csv
@@ -34,7 +34,7 @@ from utils.training.front_end import block_features, standardise
 from utils.training.subject_scales import SubjectScales, standardise_person
 
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
-INPUT = "data/DEAP"  # prepared folder, DEAP .dat file, DREAMER.mat, or .npz
+INPUT = "data/DEAP"  # prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz
 OUT_FILE = "runs/predictions.csv"  # to write; must not exist
 BATCH_SIZE = 256  # windows of 5 s at once
 DEVICE = "auto"  # auto | cpu | cuda | mps

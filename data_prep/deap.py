@@ -5,19 +5,22 @@ Source    "DEAP: A Database for Emotion Analysis using Physiological Signals", I
 Link      https://www.eecs.qmul.ac.uk/mmv/datasets/deap/ (an agreement is to be signed; the data may not be passed on)
 People    32, each with 40 one-minute music videos; ratings from 1 to 9
 Signals   128 Hz, band-passed and cleaned by DEAP's authors: 32 EEG (uV) and 8 peripheral channels
-Files     data_preprocessed_python/s01.dat ... s32.dat, pickles of Python 2:
+Files     data_preprocessed_python/s01.dat ... s32.dat, pickles of Python 2, or the same numbers for MATLAB in
+          data_preprocessed_matlab/s01.mat ... s32.mat:
           data (40 trials, 40 channels, 8064 samples: 3 s before the video, then 60 s), labels (40 trials, 4 ratings)
 """
 
-import hashlib
 import re
 from pathlib import Path
 
 import numpy as np
 
+from data_prep import matlab
+from data_prep.channels import shorten
 from data_prep.safe_pickle import UnsafePickleError, load_arrays
 from data_prep.transforms import prepare
 from utils.errors import InputError
+from utils.files import sha256
 
 RATE = 128  # Hz
 BASELINE_SECONDS = 3  # of rest at the start of each trial
@@ -32,6 +35,9 @@ RATING_RANGE = (1, 9)
 THRESHOLD = 5
 MAX_FILE_BYTES = 4 << 30  # 40 times a DEAP file
 BEFORE = {"filters": "4-45 Hz", "reference": "average", "resampling": "512 to 128 Hz"}  # by DEAP's authors
+MAX_MATLAB_BYTES = 1 << 30  # unpacked; 10 times a DEAP file
+FOLDERS = ("data_preprocessed_python", "data_preprocessed_matlab")  # of the archive
+VARIABLES = ("data", "labels")
 
 
 def find_files(folder):
@@ -40,7 +46,8 @@ def find_files(folder):
     Parameters
     ----------
     folder : path
-        With ``s01.dat``, ``s02.dat``, ... or with a folder ``data_preprocessed_python`` that has them.
+        With ``s01.dat``, ``s02.dat``, ... or ``s01.mat``, ``s02.mat``, ..., or with the archive's folder that has them:
+        ``data_preprocessed_python`` before ``data_preprocessed_matlab``. Capitals do not matter.
 
     Returns
     -------
@@ -55,21 +62,29 @@ def find_files(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"--raw-dir {folder} is not a folder; give the one that holds s01.dat, s02.dat, ...")
-    if (folder / "data_preprocessed_python").is_dir():
-        folder = folder / "data_preprocessed_python"
+    parts = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    archives = [parts[name] for name in FOLDERS if name in parts]
+    folder = archives[0] if archives else folder
+    if len(archives) == 2:
+        print(f"{folder} is used; {archives[1]} has the same recordings for MATLAB")
     files = {}
-    for path in sorted(folder.glob("*.[dD][aA][tT]")):
-        if path.name.startswith("."):
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() not in (".dat", ".mat"):
             continue
-        match = re.fullmatch(r"s0*(\d+)\.dat", path.name, re.IGNORECASE)
+        match = re.fullmatch(r"s0*(\d+)\.(dat|mat)", path.name, re.IGNORECASE)
         if not match:
-            raise InputError(f"{path} is not named like a subject of DEAP (s01.dat); move it out of the folder")
+            raise InputError(
+                f"{path} is not named like a subject of DEAP (s01.dat, s01.mat); move it out of the folder"
+            )
         subject = f"s{int(match[1]):02d}"
         if subject in files:
             raise InputError(f"{files[subject]} and {path} are the same subject; keep one of them")
         files[subject] = path
     if len(files) < 2:
-        raise InputError(f"--raw-dir {folder} has {len(files)} files s01.dat, s02.dat, ...; at least 2 are needed")
+        raise InputError(
+            f"--raw-dir {folder} has {len(files)} files s01.dat or s01.mat, s02, ...; at least 2 are needed (it has "
+            f"{shorten(sorted(path.name for path in folder.iterdir())) or 'nothing'})"
+        )
     return dict(sorted(files.items(), key=lambda item: int(item[0][1:])))
 
 
@@ -79,6 +94,7 @@ def read_file(path):
     Parameters
     ----------
     path : path
+        ``.dat``, or ``.mat`` for MATLAB; what else that one holds does not matter.
 
     Returns
     -------
@@ -92,19 +108,10 @@ def read_file(path):
     Raises
     ------
     InputError
-        If the file is not such a pickle, or its arrays have another shape, or values that are not finite.
+        If the file is not such a file, or its arrays have another shape, or values that are not finite.
     """
     path = Path(path)
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path} is larger than any DEAP file; download it again")
-    content = path.read_bytes()
-    try:
-        arrays = load_arrays(content)
-    except UnsafePickleError as error:
-        raise InputError(f"{path} is not a DEAP file: {error}; download it again") from None
-    if not {"data", "labels"} <= set(arrays):
-        raise InputError(f"{path} is not a DEAP file: it has {sorted(arrays)}, not data and labels; download it again")
-    data, ratings = arrays["data"], arrays["labels"]
+    data, ratings = _read_matlab(path) if path.suffix.lower() == ".mat" else _read_pickle(path)
     n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
     if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:
         raise InputError(
@@ -122,7 +129,35 @@ def read_file(path):
         raise InputError(
             f"{path} has ratings outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; repair it or leave it out"
         )
-    return data, ratings, hashlib.sha256(content).hexdigest()
+    return data, ratings, sha256(path)
+
+
+def _read_pickle(path):
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(f"{path} is larger than any DEAP file; use the files of {FOLDERS[0]}")
+    try:
+        arrays = load_arrays(path.read_bytes())
+    except UnsafePickleError as error:
+        raise InputError(f"{path} is not a DEAP file: {error}; download it again") from None
+    return _both(path, arrays, arrays)
+
+
+def _read_matlab(path):
+    arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{path} is not a DEAP file: its {name} is no array; use the files of {FOLDERS[1]}")
+    return _both(path, arrays, arrays if len(arrays) == 2 else matlab.variable_names(path))
+
+
+def _both(path, arrays, names):
+    """The two arrays, if they are there; ``names``: what else a message is to name."""
+    if not set(VARIABLES) <= set(arrays):
+        found = shorten(sorted(names))
+        raise InputError(
+            f"{path} is not a DEAP file: it has {found}, not data and labels; use DEAP's preprocessed files"
+        )
+    return [arrays[name] for name in VARIABLES]
 
 
 def constant_channels(data):

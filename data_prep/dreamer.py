@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-from data_prep.mat5 import Cells, MatError, stream_struct
+from data_prep import matlab
+from data_prep.channels import distinct, plain, shorten
 from data_prep.transforms import prepare
 from utils.errors import InputError
+from utils.progress import warn
 
 EEG_RATE = 128  # Hz
 ECG_RATE = 256  # Hz
@@ -31,8 +33,9 @@ RATING_RANGE = (1, 5)
 THRESHOLD = 3
 MIN_SECONDS = 5  # one 5 s window
 SIGNALS = {"EEG": (EEG_RATE, len(EEG_CHANNELS)), "ECG": (ECG_RATE, len(PPS_CHANNELS))}
-REMEDY = "download it again"
+VARIABLE = "DREAMER"
 BEFORE = {"filters": None, "reference": "M1", "resampling": "ECG 256 to 128 Hz"}  # by the headset; by `signals`
+REMEDY = "use the file as it was published"
 
 
 @dataclass
@@ -52,34 +55,62 @@ class Person:
 
 
 def read_file(path):
-    """Open DREAMER.mat; the subjects come one after the other, never all in memory.
+    """The subjects of DREAMER.mat; the file as a whole is in memory.
 
     Parameters
     ----------
     path : path
-        Of MATLAB version 5 to 7; of version 7.3 too, where h5py is installed.
+        Of MATLAB version 5 to 7; of version 7.3 too, where h5py is installed. Other variables beside DREAMER do not
+        matter, nor whether its numbers are stored as doubles.
 
     Returns
     -------
-    n_subjects : int
-    people : iterator of Person
+    list of Person
+        EEG in the order of `EEG_CHANNELS`, found by the names in the file.
 
     Raises
     ------
     InputError
-        Here or while the people are read: if the file is not DREAMER's, or its values are impossible.
+        If the file is not DREAMER's, or its values are impossible.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"--raw-file {path} is not a file; give DREAMER.mat")
-    fields, events = {}, _events(path)
-    for name, value in events:
-        if name == "Data size":
-            if value < 2:
-                raise InputError(f"{path} has {value} subjects; at least 2 are needed")
-            return value, _people(path, events, fields, value)
-        fields[name] = value
-    raise InputError(f"{path} has no field Data; {REMEDY}")
+    fields = matlab.load(path, [VARIABLE]).get(VARIABLE)
+    if fields is None:
+        found = shorten(matlab.variable_names(path)) or "nothing"
+        raise InputError(f"{path} has {found}, but no variable {VARIABLE}; {REMEDY}")
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: its variable {VARIABLE} is not one structure; {REMEDY}")
+    people = fields.get("Data")
+    if isinstance(people, dict) and {type(values) for values in people.values()} == {list}:  # of version 7.3
+        n_people = min(map(len, people.values()))
+        people = [{name: values[i] for name, values in people.items()} for i in range(n_people)]
+    if people is None:
+        raise InputError(f"{path}: its structure {VARIABLE} has {shorten(fields)}, but no Data; {REMEDY}")
+    if not isinstance(people, list):
+        raise InputError(f"{path}: {VARIABLE}.Data is {_show(people)}, not cells, one per subject; {REMEDY}")
+    if len(people) < 2:
+        raise InputError(f"{path} has {len(people)} subjects; at least 2 are needed")
+    order = _electrode_order(path, fields.get("EEG_Electrodes"))
+    n_clips = None
+    for index, value in enumerate(people):
+        where = f"{path}, subject {index + 1}"
+        person = people[index] = _person(where, value, order)  # in place: what was read is let go
+        n_clips = n_clips or len(person.clips)
+        if len(person.clips) != n_clips:
+            raise InputError(f"{where} has {len(person.clips)} clips, not {n_clips} as the first; {REMEDY}")
+    expected = {
+        "EEG_SamplingRate": EEG_RATE,
+        "ECG_SamplingRate": ECG_RATE,
+        "noOfSubjects": len(people),
+        "noOfVideoSequences": n_clips,
+    }
+    for name, number in expected.items():
+        found = fields.get(name)
+        if not isinstance(found, np.ndarray) or found.size != 1 or found.item() != number:
+            raise InputError(f"{path} has {name} = {_show(found)}, not {number}; {REMEDY}")
+    return people
 
 
 def clip_seconds(clip):
@@ -144,110 +175,66 @@ def to_prepared(clip, segment, eeg_normalise="channels", pps_normalise="trial"):
     )
 
 
-def _events(path):
-    """(field, value) of the file's structure, with Data cell by cell; see `mat5.stream_struct`."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(520)
-            if start.startswith(b"MATLAB 7.3") or b"\x89HDF\r\n\x1a\n" in (start[:8], start[512:]):
-                yield from _hdf5_events(path)
-            else:
-                file.seek(0)
-                yield from stream_struct(file, "DREAMER", streamed="Data")
-    except MatError as error:
-        raise InputError(f"{path} is not DREAMER's file: {error}; {REMEDY}") from None
-
-
-def _hdf5_events(path):
-    """The same from a file of MATLAB 7.3, which is HDF5 with all axes reversed."""
-    try:
-        import h5py
-    except ImportError:
-        remedy = "install h5py (pip install h5py), or save it with MATLAB's save(..., '-v7')"
-        raise InputError(f"{path} is a MATLAB 7.3 (HDF5) file; {remedy}") from None
-
-    def value(item):
-        if isinstance(item, h5py.Group):
-            return {name: value(part) for name, part in item.items()}
-        if item.dtype == h5py.ref_dtype:
-            return Cells(value(file[reference]) for reference in item[()].T.ravel(order="F"))
-        if item.attrs.get("MATLAB_class") == b"char":
-            return "".join(chr(code) for code in item[()].T.ravel(order="F"))
-        return item[()].T
-
-    try:
-        with h5py.File(path, "r") as file:
-            structure = file["DREAMER"]
-            for name, item in structure.items():
-                if name == "Data":
-                    references = item[()].T.ravel(order="F")
-                    yield "Data size", len(references)
-                    for reference in references:
-                        yield name, value(file[reference])
-                else:
-                    yield name, value(item)
-    except (MemoryError, InputError, GeneratorExit):
-        raise
-    except Exception as error:  # HDF5 raises nearly anything for a damaged file
-        raise MatError(f"it is damaged ({type(error).__name__})") from None
-
-
-def _people(path, events, fields, n_subjects):
-    """Checked subjects; at the end the fields beside them are checked too, which may come behind them in the file."""
-    number, n_clips = 0, None
-    for name, value in events:
-        if name != "Data":
-            fields[name] = value
-            continue
-        number += 1
-        person = _person(f"{path}, subject {number}", value)
-        n_clips = n_clips or len(person.clips)
-        if len(person.clips) != n_clips:
-            raise InputError(
-                f"{path}, subject {number} has {len(person.clips)} clips, not {n_clips} as the first; {REMEDY}"
-            )
-        yield person
-    expected = {
-        "EEG_SamplingRate": EEG_RATE,
-        "ECG_SamplingRate": ECG_RATE,
-        "noOfSubjects": n_subjects,
-        "noOfVideoSequences": n_clips,
-    }
-    for name, number in expected.items():
-        found = fields.get(name)
-        if not isinstance(found, np.ndarray) or found.size != 1 or found.item() != number:
-            raise InputError(f"{path} has {name} = {_show(found)}, not {number}; {REMEDY}")
-    electrodes = fields.get("EEG_Electrodes")
-    if electrodes != EEG_CHANNELS:
-        raise InputError(f"{path} has EEG_Electrodes = {_show(electrodes)}, not {', '.join(EEG_CHANNELS)}; {REMEDY}")
+def _electrode_order(path, names):
+    """Where the file has each of `EEG_CHANNELS`; its names are cells, or the rows of a matrix of characters."""
+    if isinstance(names, str):
+        names = names.replace(",", " ").split()
+    found = [str(name).strip() for name in names] if isinstance(names, list) else []
+    places = distinct(found, "eeg", f"{path}, EEG_Electrodes,")
+    order = [places.get(plain(name, "eeg")) for name in EEG_CHANNELS]
+    if len(found) != len(EEG_CHANNELS) or None in order:
+        shown = shorten(found) if found else _show(names)
+        raise InputError(f"{path} has EEG_Electrodes = {shown}, not {', '.join(EEG_CHANNELS)}; {REMEDY}")
+    if order != sorted(order):
+        warn(f"{path} has its electrodes in the order {', '.join(found)}; its columns are taken by these names")
+    return order
 
 
 def _show(value):
-    return "nothing" if value is None else " ".join(str(value).split())[:60]
+    """A value in a message."""
+    if isinstance(value, np.ndarray) and value.size != 1:
+        return f"an array of shape {value.shape}"
+    if isinstance(value, dict | list):
+        return f"a structure of {shorten(value)}" if isinstance(value, dict) else f"{len(value)} cells"
+    return "nothing" if value is None else " ".join(str(value.item() if hasattr(value, "item") else value).split())[:60]
 
 
-def _person(where, value):
+def _clips(where, value, rate, channels):
+    """Arrays (samples, channels) of all clips, from cells or, where all have one length, one array of them."""
+    if isinstance(value, np.ndarray) and value.ndim == 3 and value.shape[2] == channels and value.shape[1] >= rate:
+        value = [np.asfortranarray(clip) for clip in value]
+    if not isinstance(value, list):
+        raise InputError(
+            f"{where} is {_show(value)}, not cells of (samples, {channels}) or an array (clips, samples, {channels}); "
+            f"{REMEDY}"
+        )
+    for clip, array in enumerate(value, start=1):
+        here = f"{where} of clip {clip}"
+        if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != channels:
+            raise InputError(f"{here} is {_show(array)}, not (samples, {channels}); {REMEDY}")
+        if len(array) < rate:
+            raise InputError(f"{here} is shorter than 1 s; {REMEDY}")
+        if not np.isfinite(array).all():
+            raise InputError(f"{here} has NaN or infinite values; repair it")
+    return value
+
+
+def _person(where, value, order):
     """One subject of the file, checked; ``where`` begins the message."""
     if not isinstance(value, dict):
-        raise InputError(f"{where} is not a structure; {REMEDY}")
+        raise InputError(f"{where} is {_show(value)}, not a structure; {REMEDY}")
     parts = {}
     for name, (rate, channels) in SIGNALS.items():
         part = value.get(name)
         for kind in ("stimuli", "baseline"):
-            cells = part.get(kind) if isinstance(part, dict) else None
-            if not isinstance(cells, Cells):
+            if not isinstance(part, dict) or kind not in part:
                 raise InputError(f"{where} has no {name}.{kind}; {REMEDY}")
-            for clip, array in enumerate(cells, start=1):
-                here = f"{where}, clip {clip}, {name} {kind}"
-                if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != channels:
-                    raise InputError(f"{here} is not (samples, {channels}); {REMEDY}")
-                if len(array) < rate:
-                    raise InputError(f"{here} is shorter than 1 s; {REMEDY}")
-                if not np.isfinite(array).all():
-                    raise InputError(f"{here} has NaN or infinite values; repair it")
-            parts[name, kind] = cells
-    if len({len(cells) for cells in parts.values()}) != 1 or not parts["EEG", "stimuli"]:
-        raise InputError(f"{where} has different numbers of EEG and ECG stimuli and baselines; {REMEDY}")
+            parts[name, kind] = _clips(f"{where}, {name}.{kind}", part[kind], rate, channels)
+            if name == "EEG" and order != sorted(order):
+                parts[name, kind] = [np.asfortranarray(array[:, order]) for array in parts[name, kind]]
+    if len({len(clips) for clips in parts.values()}) != 1 or not parts["EEG", "stimuli"]:
+        counts = ", ".join(f"{len(clips)} {name}.{kind}" for (name, kind), clips in parts.items())
+        raise InputError(f"{where} has different numbers of clips ({counts}); {REMEDY}")
     n_clips = len(parts["EEG", "stimuli"])
     ratings = []
     for name in RATINGS:

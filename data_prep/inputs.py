@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_prep import deap, dreamer
-from data_prep.channels import text_of
+from data_prep import deap, dreamer, matlab
+from data_prep.channels import shorten, text_of
 from data_prep.preparation import TEXTS, record, rest_by_modality
 from data_prep.prepared import open_prepared
 from data_prep.transforms import prepare
@@ -20,7 +20,7 @@ def open_input(path, wanted):
     Parameters
     ----------
     path : pathlib.Path
-        Prepared folder, DEAP's .dat, DREAMER.mat, or .npz.
+        Prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz.
     wanted : dict
         Record of the model's data (`data_prep.preparation.of_model`). Raw recordings are prepared as it says.
 
@@ -44,10 +44,10 @@ def open_input(path, wanted):
         return record(data), _folder(data), None
     if not path.is_file():
         raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
-    readers = {".dat": _deap, ".mat": _dreamer, ".npz": _npz}
-    if path.suffix not in readers:
+    readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
+    if path.suffix.lower() not in readers:
         raise InputError(f"--input {path} is none of: prepared folder, .dat, .mat, .npz")
-    made, people = readers[path.suffix](path, wanted["preparation"])
+    made, people = readers[path.suffix.lower()](path, wanted["preparation"])
 
     def prepare_trial(trial, positions):
         blocks = {}
@@ -82,8 +82,19 @@ def _raw_record(how, rate, channels, rest, before, seconds):
     return made_of if seconds is None else made_of | {"seconds": seconds}
 
 
+def _matlab(path, how):
+    """A .mat file, whose variables tell whose it is."""
+    names = matlab.variable_names(path)
+    if dreamer.VARIABLE in names:
+        return _dreamer(path, how)
+    if set(deap.VARIABLES) <= set(names):
+        return _deap(path, how)
+    known = "neither DREAMER, as DREAMER.mat, nor data and labels, as DEAP's s01.mat"
+    raise InputError(f"--input {path} has the variables {shorten(names) or 'nothing'}: {known}")
+
+
 def _deap(path, how):
-    """DEAP's .dat. Where a model's data kept no rest, it is cut off and not subtracted."""
+    """DEAP's .dat or .mat. Where a model's data kept no rest, it is cut off and not subtracted."""
     data, *_ = deap.read_file(path)
     without = "baseline_seconds" in how and rest_by_modality(how, "eeg") is None
     length = data.shape[2] / deap.RATE
@@ -104,14 +115,14 @@ def _deap(path, how):
 
 def _dreamer(path, how):
     """DREAMER.mat, whose clips differ in length."""
-    n_subjects, people = dreamer.read_file(path)
+    people = dreamer.read_file(path)
     channels = {"eeg": dreamer.EEG_CHANNELS, "pps": dreamer.PPS_CHANNELS}
     rests = dict.fromkeys(channels, dreamer.BASELINE_SECONDS)
     made = _raw_record(how, dreamer.EEG_RATE, channels, rests, dreamer.BEFORE, None)
     seconds = 0 if made["preparation"]["segment"] is None else int(made["preparation"]["segment"].split()[1])
 
     def everybody():
-        for number, person in enumerate(Progress(people, desc="predicting", total=n_subjects, unit="subject"), 1):
+        for number, person in enumerate(Progress(people, desc="predicting", unit="subject"), 1):
             shortest = min(dreamer.clip_seconds(clip) for clip in person.clips)
             if shortest < seconds:
                 warn(

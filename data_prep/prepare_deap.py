@@ -1,4 +1,4 @@
-"""Prepare DEAP: raw files s01.dat ... s32.dat -> one prepared folder, for every label and window size.
+"""Prepare DEAP: raw files s01.dat ... s32.dat (or .mat) -> one prepared folder, for every label and window size.
 
     python data_prep/prepare_deap.py --raw-dir data_preprocessed_python --out-dir data/DEAP
 
@@ -17,7 +17,7 @@ from utils.errors import InputError
 from utils.progress import Progress, say_next, warn
 from utils.settings import read_settings
 
-RAW_DIR = "data_preprocessed_python"  # folder with s01.dat, s02.dat, ...
+RAW_DIR = "data_preprocessed_python"  # folder with s01.dat, s02.dat, ... or s01.mat, s02.mat, ...
 OUT_DIR = "data/DEAP"  # prepared folder to write
 REST_SECONDS = None  # rest at the start of each trial, in s; 0: the files have none (None: DEAP's 3 s)
 EEG_NORMALISE = "channels"  # channels: across channels at each sample (paper) | trial: each channel over its trial

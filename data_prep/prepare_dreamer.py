@@ -31,7 +31,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 
 def main():
-    """Write the prepared folder, one person in memory at a time."""
+    """Write the prepared folder; the file as a whole is in memory."""
     settings = read_settings(globals())
     segment, how = f"{settings.SEGMENT} {settings.SEGMENT_SECONDS} s", (settings.EEG_NORMALISE, settings.PPS_NORMALISE)
     made = preparation.make(
@@ -46,8 +46,8 @@ def main():
         print(f"{settings.OUT_DIR}: complete, from this file")
         say_next(*following)
         return
-    kept = find_clips(settings)
-    n_subjects, people = dreamer.read_file(settings.RAW_FILE)
+    people = dreamer.read_file(settings.RAW_FILE)
+    kept = find_clips(people, settings)
     stimuli = None if kept is None else [str(index + 1) for index in kept]
     writer = PreparedWriter(
         settings.OUT_DIR,
@@ -63,7 +63,7 @@ def main():
     )
     with writer:
         checksum = {settings.RAW_FILE.name: sha256(settings.RAW_FILE)}
-        for number, person in enumerate(Progress(people, desc="preparing", total=n_subjects, unit="subject"), start=1):
+        for number, person in enumerate(Progress(people, desc="preparing", unit="subject"), start=1):
             clips = person.clips if kept is None else [person.clips[i] for i in kept]
             ratings = person.ratings if kept is None else person.ratings[kept]
             blocks = []
@@ -87,16 +87,11 @@ def main():
     say_next(*following)
 
 
-def find_clips(settings):
+def find_clips(people, settings):
     """Indices of the clips that are long enough for every subject, or None where short ones are an error."""
     if settings.SHORT_TRIALS == "error":
         return None
-    n_subjects, people = dreamer.read_file(settings.RAW_FILE)
-    lengths = [
-        [dreamer.clip_seconds(clip) for clip in person.clips]
-        for person in Progress(people, desc="measuring", total=n_subjects, unit="subject")
-    ]
-    shortest = np.min(lengths, axis=0)
+    shortest = np.min([[dreamer.clip_seconds(clip) for clip in person.clips] for person in people], axis=0)
     kept = np.flatnonzero(shortest >= settings.SEGMENT_SECONDS)
     if len(kept) < 2:
         raise InputError(

@@ -1,15 +1,18 @@
 """DEAP's reader: the preparation against the golden file, and what it refuses."""
 
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
 from data_prep import deap, open_prepared
 from data_prep.make_synthetic import python2_pickle
 from tests.golden.weights import raw_deap
 from tests.support import assert_refused, call, done
+from tests.test_matlab import mat, matrix
 
 SCRIPT = "data_prep/prepare_deap.py"
 GOLDEN = np.load(Path(__file__).parent / "golden" / "prep_deap.npz", allow_pickle=False)
@@ -30,6 +33,16 @@ def test_preparation_equals_golden():
     close(gsr.reshape(-1, 640)[GOLDEN["eeg_5s_rows"]], GOLDEN["gsr_5s"][:, 0, 0, 0])
 
 
+def recording(seed=0, trials=2, seconds=8, channels=40):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((trials, channels, seconds * 128)), rng.uniform(1, 9, (trials, 4))
+
+
+GOOD = python2_pickle({"labels": recording()[1], "data": recording()[0]})
+NAN, INF, OFF = recording()[0], recording()[0], recording()[1]
+NAN[1, 3, 100], INF[0, 39, 5], OFF[0, 2] = np.nan, np.inf, 9.5
+
+
 def write(folder, **files):
     """Raw files by subject: (data, labels) or bytes."""
     folder.mkdir(exist_ok=True)
@@ -37,11 +50,6 @@ def write(folder, **files):
         stream = content if isinstance(content, bytes) else python2_pickle({"labels": content[1], "data": content[0]})
         (folder / f"{name}.dat").write_bytes(stream)
     return folder
-
-
-def recording(seed=0, trials=2, seconds=8, channels=40):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((trials, channels, seconds * 128)), rng.uniform(1, 9, (trials, 4))
 
 
 def test_labels_and_ratings(tmp_path):
@@ -74,6 +82,63 @@ def test_python_3_files_and_lengths_of_all_kinds(tmp_path):
     assert prepared.pps.shape == (3, 5, 66, 8, 128)
     assert prepared.subjects == ["s01", "s02", "s10"]
     assert prepared.info["sources"].keys() == {"s1.dat", "s02.dat", "S10.DAT"}
+
+
+def write_matlab(folder, compressed=True, **files):
+    """The same for MATLAB, with what DEAP's files do not have."""
+    folder.mkdir(exist_ok=True)
+    for name, (data, labels) in files.items():
+        variables = {"note": "mine", "labels": labels, "z": np.array([1j]), "data": data, "more": np.eye(2)}
+        scipy.io.savemat(folder / f"{name}.mat", variables, do_compression=compressed)
+    return folder
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_files_for_matlab_give_the_same(tmp_path, compressed):
+    people = {f"s{number:02d}": recording(number) for number in (1, 2, 10)}
+    write(tmp_path / "raw", **people)
+    done(SCRIPT, "--raw-dir", tmp_path / "raw", "--out-dir", tmp_path / "want")
+    folder = write_matlab(tmp_path / "data_preprocessed_matlab", compressed, **people)
+    (folder / "s02.mat").rename(folder / "S2.MAT")
+    for raw_dir, out in ((folder, "a"), (tmp_path, "b")):
+        done(SCRIPT, "--raw-dir", raw_dir, "--out-dir", tmp_path / out)
+        for name in ("eeg", "pps", "ratings"):
+            content = (tmp_path / out / f"{name}.npy").read_bytes()
+            assert content == (tmp_path / "want" / f"{name}.npy").read_bytes()
+    assert open_prepared(tmp_path / "a").subjects == ["s01", "s02", "s10"]
+    (tmp_path / "raw").rename(tmp_path / "Data_Preprocessed_Python")
+    out = done(SCRIPT, "--raw-dir", tmp_path, "--out-dir", tmp_path / "c")
+    assert f"{tmp_path / 'Data_Preprocessed_Python'} is used" in out
+    assert open_prepared(tmp_path / "c").info["sources"].keys() == {"s01.dat", "s02.dat", "s10.dat"}
+    (folder / "S2.MAT").write_bytes((tmp_path / "Data_Preprocessed_Python" / "s02.dat").read_bytes())
+    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "d"), "S2.MAT", "not a MATLAB file")
+
+
+BAD_MATLAB = {
+    "other variables": (dict(eeg=np.eye(3), label=1.0), "has eeg, label, not data and labels"),
+    "no labels": (dict(data=recording()[0], x=1.0), "has data, x, not data and labels"),
+    "of another shape": (dict(data=np.ones((2, 32, 1024)), labels=np.ones((2, 4))), "40 channels"),
+    "cells": (dict(data=np.array([[1, "a"]], object), labels=np.ones((2, 4))), "its data is no array"),
+    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "complex numbers"),
+    "NaN": (dict(data=NAN, labels=np.ones((2, 4))), "NaN or infinite"),
+    "DREAMER": (dict(DREAMER={"Data": 1.0}), "has DREAMER, not data and labels"),
+    "too large": (
+        mat(matrix(6, (1 << 28, 1), struct.pack("<II", 9, 1 << 31), b"data")),
+        "more data than any recording",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MATLAB)
+def test_bad_file_for_matlab(tmp_path, name):
+    variables, part = BAD_MATLAB[name]
+    folder = write_matlab(tmp_path / "raw", s01=recording())
+    if isinstance(variables, bytes):
+        (folder / "s02.mat").write_bytes(variables)
+    else:
+        scipy.io.savemat(folder / "s02.mat", variables, do_compression=True)
+    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out"), folder / "s02.mat", part)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
 def test_zeros_and_constant_channels(tmp_path):
@@ -136,9 +201,6 @@ def test_eeg_over_each_trial(tmp_path):
     np.testing.assert_allclose(made.eeg.std(axis=(2, 4)), 1, rtol=1e-5)
 
 
-GOOD = python2_pickle({"labels": recording()[1], "data": recording()[0]})
-NAN, INF, OFF = recording()[0], recording()[0], recording()[1]
-NAN[1, 3, 100], INF[0, 39, 5], OFF[0, 2] = np.nan, np.inf, 9.5
 BAD_FILES = {
     "empty": (b"", "cut short"),
     "truncated": (GOOD[: len(GOOD) // 2], "cut short"),
@@ -177,6 +239,12 @@ def test_bad_folders(tmp_path):
     assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "s02.dat", "s2.dat", "same subject")
     (folder / "s2.dat").rename(folder / "notes.dat")
     assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "notes.dat")
+    (folder / "notes.dat").unlink()
+    write_matlab(folder, s2=recording())
+    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "s02.dat", "s2.mat", "same subject")
+    (tmp_path / "original").mkdir()
+    (tmp_path / "original" / "s01.bdf").write_bytes(b"")
+    assert_refused(call(SCRIPT, "--raw-dir", tmp_path / "original", *out), "s01.mat", "it has s01.bdf")
     assert not (tmp_path / "out").exists()
 
 

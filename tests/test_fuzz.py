@@ -3,20 +3,24 @@
 FUZZ=10000 ./test.sh -k fuzz    # the long version; 2,000 files of each kind by default
 """
 
+import io
 import json
 import os
 import resource
 import shutil
 import sys
 import time
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.io
 
-from data_prep import deap, open_prepared
+from data_prep import deap, dreamer, open_prepared
 from data_prep.prepared import checksum_of
-from tests.test_deap import GOOD
+from tests.test_deap import GOOD, recording
+from tests.test_dreamer import good_bytes, small, to_hdf5
 from utils.errors import InputError
 from utils.protocol import splits
 
@@ -111,6 +115,67 @@ def test_fuzz_deap(tmp_path, nothing_runs):
 
     count = outcomes(read, N)
     assert count["refused"] > N / 2, count
+
+
+def matlab_bytes(variables, compressed):
+    file = io.BytesIO()
+    scipy.io.savemat(file, variables, do_compression=compressed)
+    return file.getvalue()
+
+
+def deflated_again(content, rng):
+    """A compressed file whose variables are damaged inside, as one who knows how they are packed."""
+    head, place, parts = content[:128], 128, []
+    while place < len(content):
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        inside = zlib.decompress(content[place + 8 : place + 8 + size])
+        squeezed = zlib.compress(mutate(inside, rng, described(inside)), 1)
+        parts += [b"\x0f\0\0\0", len(squeezed).to_bytes(4, "little"), squeezed]
+        place += 8 + size
+    return head + b"".join(parts)
+
+
+def described(content):
+    """Places of a MATLAB file where something else than samples stands: they all are near what looks like a tag."""
+    words = np.frombuffer(content[: len(content) // 4 * 4], "<u4")
+    tags = np.flatnonzero((words == 14) | (words == 9) | (words == 6)) * 4
+    return np.unique(np.clip(tags[:, None] + np.arange(40), 0, len(content) - 1))
+
+
+@pytest.mark.parametrize("packed", ["plain", "compressed", "compressed again"])
+@pytest.mark.parametrize("name", ["s01.mat", "DREAMER.mat"])
+def test_fuzz_matlab(tmp_path, nothing_runs, name, packed):
+    rng, path = np.random.default_rng(3), tmp_path / name
+    data, labels = recording()
+    read_file = deap.read_file if name == "s01.mat" else dreamer.read_file
+    variables = {"x": "text", "data": data, "labels": labels} if name == "s01.mat" else {"DREAMER": small()}
+    good = matlab_bytes(variables, compressed=packed != "plain")
+    where = described(good) if packed == "plain" else [*range(160), *rng.integers(160, len(good), 300)]
+
+    def read():
+        path.write_bytes(deflated_again(good, rng) if packed == "compressed again" else mutate(good, rng, where))
+        read_file(path)
+
+    path.write_bytes(good)
+    read_file(path)
+    cases = N // 16 if packed == "compressed again" else N // 8  # which takes ten times as long
+    count = outcomes(read, cases)
+    assert count["refused"] > cases / 4, count
+
+
+def test_fuzz_matlab_7_3(tmp_path, nothing_runs):
+    rng, path = np.random.default_rng(4), tmp_path / "DREAMER.mat"
+    to_hdf5(scipy.io.loadmat(io.BytesIO(good_bytes()))["DREAMER"], path)
+    good = path.read_bytes()
+    where = np.flatnonzero(np.frombuffer(good, "u1"))
+    where = where[(where < 8000) | (where > len(good) - 8000)]
+
+    def read():
+        path.write_bytes(mutate(good, rng, where))
+        dreamer.read_file(path)
+
+    count = outcomes(read, N // 8)
+    assert count["refused"] > N / 32, count
 
 
 def damaged_json(value, rng):

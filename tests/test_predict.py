@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy.io
 
 from data_prep import deap
 from tests.support import assert_refused, call, done
@@ -63,6 +64,13 @@ def test_all_inputs_agree_with_fine_tuning(run_dir, prepared, raw, tmp_path, var
     for key, values in one.items():
         assert everything[key] == pytest.approx(values, abs=1e-5)
     assert len(one) == len(everything) / 4
+    with open(raw / "s01.dat", "rb") as file:
+        person = pickle.load(file, encoding="latin1")  # our own file
+    scipy.io.savemat(tmp_path / "somebody.MAT", person | {"note": "mine"}, do_compression=True, appendmat=False)
+    done(PREDICT, *flags, "--input", tmp_path / "somebody.MAT", "--out-file", tmp_path / "mat.csv")
+    assert [list(row.values())[1:] for row in read(tmp_path / "mat.csv")] == [
+        list(row.values())[1:] for row in read(tmp_path / "one.csv")
+    ]
     arrays = recording(raw)
     order = np.random.default_rng(0).permutation(32)
     for name in ("eeg", "eeg_baseline"):
@@ -115,6 +123,13 @@ def test_files_that_are_none_are_refused(run_dir, raw, tmp_path):
     for path, part in ((tmp_path / "a.npz", "cannot be read"), (tmp_path / "a.txt", "none of")):
         assert_refused(call(PREDICT, "--model", model, "--input", path, *out), path, part)
     assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "no.dat", *out), "does not exist")
+    scipy.io.savemat(tmp_path / "s01.mat", {"DREAMER": {"Data": 1.0}})  # named like DEAP's
+    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "s01.mat", *out), "DREAMER.Data is 1.0")
+    scipy.io.savemat(tmp_path / "s01.mat", {"eeg": 1.0, "note": "mine"})
+    found = ("--input", "s01.mat has the variables eeg, note", "neither DREAMER")
+    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "s01.mat", *out), *found)
+    (tmp_path / "s01.mat").write_text("text")
+    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "s01.mat", *out), "not a MATLAB file")
     wrong = model.with_name("result.pt")
     assert_refused(call(PREDICT, "--model", wrong, "--input", raw / "s01.dat", *out), wrong)
     wrong = run_dir / "pretrain_1s" / "fold_00" / "checkpoint.pt"

@@ -1,0 +1,221 @@
+"""MATLAB's files: values of all kinds and versions; broken and hostile files end in one line."""
+
+import io
+import struct
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+from data_prep import matlab
+from data_prep.make_synthetic import cells
+from tests.support import assert_refused, call
+from tests.test_dreamer import SCRIPT, good_bytes
+from utils.errors import InputError
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_values_of_all_kinds(tmp_path, compressed):
+    """As MATLAB stores them: small integers for doubles, texts, empties, nested structures; behind another variable."""
+    inner = {
+        "text": "Ünicode",
+        "rows": np.array(["a", "bcd"]),
+        "empty": np.zeros((0, 0)),
+        "small": np.arange(6.0).reshape(2, 3),
+        "single": np.float32(2.5),
+        "logical": np.array([True, False]),
+        "nothing": {},
+    }
+    inner |= {"integers": np.arange(5, dtype="i2"), "cell": cells([1.0, "a", np.ones((2, 2))], (3, 1))}
+    many = np.array([(1.0, "x"), (2.0, "y")], [("n", object), ("t", object)])
+    value = {"Data": cells([inner, {"more": 3.0}], (1, 2)), "rate": 128.0, "many": many}
+    scipy.io.savemat(tmp_path / "x.mat", {"other": np.ones((5, 5)), "D": value}, do_compression=compressed)
+    assert matlab.variable_names(tmp_path / "x.mat") == ["other", "D"]
+    variables = matlab.load(tmp_path / "x.mat", ["D", "absent"])
+    assert list(variables) == ["D"]
+    read = variables["D"]["Data"][0]
+    assert read["text"] == "Ünicode"
+    assert [row.strip() for row in read["rows"]] == ["a", "bcd"]
+    assert read["empty"].size == 0
+    np.testing.assert_array_equal(read["small"], inner["small"])
+    np.testing.assert_array_equal(read["integers"].ravel(), inner["integers"])
+    assert read["single"].item() == 2.5
+    assert read["logical"].ravel().tolist() == [1, 0]
+    assert isinstance(read["cell"], list)
+    assert read["cell"][1] == "a"
+    assert variables["D"]["rate"].item() == 128
+    assert [item["t"] for item in variables["D"]["many"]] == ["x", "y"]
+
+
+def element(kind, data):
+    return struct.pack("<II", kind, len(data)) + data + b"\0" * (-len(data) % 8)
+
+
+def matrix(kind, shape, content, name=b""):
+    flags, dims = element(6, struct.pack("<II", kind, 0)), element(5, struct.pack(f"<{len(shape)}i", *shape))
+    return element(14, flags + dims + element(1, name) + content)
+
+
+def mat(*variables, compress=False):
+    """A file of version 5."""
+    if compress:
+        variables = [struct.pack("<II", 15, len(squeezed := zlib.compress(v))) + squeezed for v in variables]
+    return b"MATLAB 5.0".ljust(124) + b"\x00\x01IM" + b"".join(variables)
+
+
+def structure(content, names=b"Data\0\0\0\0", length=8):
+    fields = struct.pack("<HHi", 5, 4, length) + element(1, names)
+    return matrix(2, (1, 1), fields + content, b"DREAMER")
+
+
+def bomb(declared):
+    """A compressed variable that unpacks to far more than the file holds; if not declared, in endless parts."""
+    flags = element(6, struct.pack("<II", 2, 0)) + element(5, struct.pack("<ii", 1, 1)) + element(1, b"DREAMER")
+    fields = struct.pack("<HHI", 5, 4, 8) + element(1, b"Data\0\0\0\0")
+    cell = (
+        element(6, struct.pack("<II", 1, 0))
+        + element(5, struct.pack("<ii", 1, 2 if declared else 10**7))
+        + element(1, b"")
+    )
+    zeros = element(6, struct.pack("<II", 6, 0)) + element(5, struct.pack("<ii", 2**15, 2**14)) + element(1, b"")
+    body = flags + fields + struct.pack("<II", 14, 2**31) + cell + struct.pack("<II", 14, 2**31) + zeros
+    body += struct.pack("<II", 9, 2**32 - 8)
+    return mat(struct.pack("<II", 14, 2**32 - 1) + body + b"\0" * 50_000_000, compress=True)
+
+
+def nested(depth):
+    """Cells in cells; SciPy's compiled code follows them until the stack ends."""
+    cell = struct.pack("<II", 14, 8) + CELL_HEADER  # a size that SciPy does not look at
+    return structure(cell * depth + matrix(6, (0, 0), element(9, b"")))
+
+
+CELL_HEADER = element(6, struct.pack("<II", 1, 0)) + element(5, struct.pack("<ii", 1, 1)) + element(1, b"")
+BIG = 2**31 - 1
+BAD_BYTES = {
+    "empty": (b"", "not a MATLAB file"),
+    "text": (b"Lorem ipsum " * 50, "not a MATLAB file"),
+    "truncated": (good_bytes()[:-100_000], "cut short"),
+    "truncated, compressed": (good_bytes(do_compression=True)[:-10_000], "cut short"),
+    "header only": (good_bytes()[:128], "has nothing, but no variable DREAMER"),
+    "version 4": (struct.pack("<5i", 0, 1, 1, 0, 2) + b"x\0" + struct.pack("<d", 1), "version 4"),
+    "declares too much": (bomb(declared=True), "more data than any recording"),
+    "has too many parts": (bomb(declared=False), "more parts than any recording"),
+    "nested": (mat(nested(200_000), compress=True), "deeper than any recording"),
+    "many cells": (mat(structure(matrix(1, (BIG, BIG, BIG), b""))), "more parts than any recording"),
+    "many structures": (mat(structure(matrix(2, (BIG, 9), element(5, b"\1\0\0\0") + element(1, b"")))), "more parts"),
+    "long text": (mat(structure(matrix(4, (BIG, BIG), element(1, b"")))), "longer text than any"),
+    "numbers of another size": (mat(structure(matrix(6, (9, 9), element(9, b"12345678")))), "damaged"),
+    "numbers of no type": (mat(structure(matrix(6, (1, 1), element(99, b"12345678")))), "damaged"),
+    "no numbers of no type": (mat(structure(matrix(6, (0, 0), element(99, b"")))), "damaged"),
+    "no field names of no length": (mat(structure(b"", names=b"", length=0)), "damaged"),
+    "text of no type": (mat(structure(matrix(4, (1, 1), element(99, b"1")))), "damaged"),
+    "negative size": (mat(structure(matrix(6, (-1, 1), element(9, b"")))), "damaged"),
+    "one axis": (mat(structure(matrix(6, (1,), element(9, b"12345678")))), "damaged"),
+    "field names of no length": (mat(structure(b"", length=0)), "damaged"),
+    "field names of negative length": (mat(structure(b"", length=-8)), "damaged"),
+    "field names without end": (mat(structure(b"", names=b"DataData")), "damaged"),
+    "object": (mat(structure(matrix(3, (1, 1), element(1, b"table")))), "a MATLAB object"),
+    "function": (mat(structure(matrix(16, (1, 1), b""))), "a MATLAB object"),
+    "opaque": (mat(structure(element(14, element(6, struct.pack("<II", 17, 0)) + element(1, b"x")))), "MATLAB object"),
+    "size beyond the file": (mat(struct.pack("<II", 14, BIG)), "cut short"),
+    "compressed noise": (mat(struct.pack("<II", 15, 64) + b"noise" * 13), "cut short"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BYTES)
+def test_bad_bytes(tmp_path, name):
+    content, part = BAD_BYTES[name]
+    (tmp_path / "DREAMER.mat").write_bytes(content)
+    flags = ["--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "out", "--segment-seconds", 5]
+    assert_refused(call(SCRIPT, *flags), tmp_path / "DREAMER.mat", part)
+    assert [path.name for path in tmp_path.iterdir()] == ["DREAMER.mat"]
+
+
+def test_the_pieces_make_a_good_file(tmp_path):
+    """What the hostile files are put together from; so it is their faults that are refused."""
+    number = matrix(6, (1, 1), element(9, struct.pack("<d", 7)))
+    for compress in (False, True):
+        (tmp_path / "x.mat").write_bytes(mat(structure(number), compress=compress))
+        assert matlab.load(tmp_path / "x.mat", ["DREAMER"])["DREAMER"]["Data"].item() == 7
+    (tmp_path / "x.mat").write_bytes(mat(nested(5)))
+    assert matlab.load(tmp_path / "x.mat", ["DREAMER"])["DREAMER"]["Data"][0][0][0][0][0].size == 0
+
+
+def huge(file):
+    file.create_dataset("DREAMER", (1 << 20, 1 << 20), "f8", chunks=(1024, 1024))
+
+
+def huge_chunk(file):
+    file.create_dataset("DREAMER", (8,), "f8", maxshape=(None,), chunks=((1 << 29) - 1,), compression="gzip")
+
+
+def again_and_again(file):
+    """Few bytes that refer to the same array more often than memory would do."""
+    part = file.create_dataset("part", data=np.ones(1 << 20), compression="gzip")
+    file.create_dataset("DREAMER", data=np.array([part.ref] * 1000, h5py.ref_dtype), dtype=h5py.ref_dtype)
+
+
+def round_and_round(file):
+    cell = file.create_dataset("DREAMER", (1, 1), h5py.ref_dtype)
+    cell[0, 0] = cell.ref
+
+
+def elsewhere(file):
+    file["DREAMER"] = h5py.ExternalLink("other.mat", "/secret")
+
+
+def elsewhere_stored(file):
+    file.create_dataset("DREAMER", (8,), "u1", external=[("/etc/hostname", 0, 8)])
+
+
+def long_text(file):
+    file.create_dataset("DREAMER", (1 << 28, 4), "u2").attrs["MATLAB_class"] = np.bytes_("char")
+
+
+def texts_of_python(file):
+    file["DREAMER"] = ["a", "b"]
+
+
+def complex_numbers(file):
+    file["DREAMER"] = np.array([1j])
+
+
+def object_of_matlab(file):
+    file["DREAMER"] = np.zeros((6, 1), "u4")
+    file["DREAMER"].attrs["MATLAB_object_decode"] = 3
+
+
+BAD_HDF5 = {
+    huge: "more data than any",
+    huge_chunk: "more data than any",
+    again_and_again: "more data than any",
+    long_text: "more data than any",
+    round_and_round: "deeper than any",
+    elsewhere: "a link to something else",
+    elsewhere_stored: "objects or links",
+    texts_of_python: "objects or links",
+    complex_numbers: "complex numbers",
+    object_of_matlab: "objects or links",
+}
+
+
+@pytest.mark.parametrize("make", BAD_HDF5, ids=lambda make: make.__name__)
+def test_bad_hdf5(tmp_path, make):
+    with h5py.File(tmp_path / "DREAMER.mat", "w") as file:
+        make(file)
+    with pytest.raises(InputError, match=BAD_HDF5[make]):
+        matlab.load(
+            tmp_path / "DREAMER.mat", ["DREAMER"], max_bytes=4_000_000_000 if make is huge_chunk else 100_000_000
+        )
+
+
+def test_without_limits_these_would_be_read(tmp_path):
+    """SciPy reads what was packed a thousandfold; here the limit ends it, and a larger one does not."""
+    content = io.BytesIO()
+    scipy.io.savemat(content, {"x": np.zeros((1000, 1000))}, do_compression=True)
+    (tmp_path / "x.mat").write_bytes(content.getvalue())
+    assert matlab.load(tmp_path / "x.mat", ["x"], max_bytes=8_000_000)["x"].shape == (1000, 1000)
+    with pytest.raises(InputError, match="more data"):
+        matlab.load(tmp_path / "x.mat", ["x"], max_bytes=7_999_999)
