@@ -147,6 +147,8 @@ RULES = {
     "FORMATS": Rule("names", ("deap", "dreamer")),
     "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
+    "EPOCH_LIST": Rule("ints", least=0),
+    "BATCH_SIZES": Rule("ints", least=2),
     "HELD_OUT_EPOCHS": _count(1),
     "OTHER_EPOCHS": _count(1),
     "CHANNELS": _count(1),
