@@ -73,6 +73,37 @@ def test_probe_finds_what_is_there():
         assert abs(accuracy[1:].mean() - 0.5) < 0.05
 
 
+def test_stimuli_change_places_for_all_people_alike():
+    labels = np.random.default_rng(0).integers(0, 4, (6, 20))
+    moved = permutation.permuted_stimuli(labels, 0, 1)
+    assert sorted(map(tuple, moved.T)) == sorted(map(tuple, labels.T))  # columns keep together
+    assert not np.array_equal(moved, labels)
+    assert not np.array_equal(moved, permutation.permuted_stimuli(labels, 0, 2))
+    labels[2, 5:8] = -1  # stimuli that a person did not see
+    moved = permutation.permuted_stimuli(labels, 0, 1)
+    np.testing.assert_array_equal(moved < 0, labels < 0)
+    np.testing.assert_array_equal(np.sort(moved), np.sort(labels))
+
+
+@pytest.mark.parametrize(("together", "low", "high"), [(True, 0, 0.1), (False, 0.3, 1)])
+def test_who_recognises_stimuli_does_not_pass_the_permutation_test(together, low, high):
+    """New people at known stimuli, whose marks and ratings agree across people and have nothing to do with each other.
+
+    Share of 60 such experiments with p <= .05. With each person's labels shuffled apart it is far too large.
+    """
+    rng, alarms = np.random.default_rng(3), []
+    keys = np.stack(np.meshgrid(range(8), range(12), indexing="ij"), axis=-1).reshape(-1, 2)
+    test = keys[:, 0] % 2 == 0
+    shuffle = permutation.permuted_stimuli if together else permutation.permuted_labels
+    for seed in range(60):
+        x = rng.standard_normal((96, 20)) + rng.standard_normal((12, 20))[keys[:, 1]]
+        labels = (rng.standard_normal(12) + rng.standard_normal((8, 12)) > 0).astype(int)
+        both = np.stack([labels, *(shuffle(labels, seed, k) for k in range(1, 20))])
+        accuracy = permutation.probe_accuracy((keys[~test], x[~test]), (keys[test], x[test]), both, 2)
+        alarms.append(permutation.p_value(accuracy[0], accuracy[1:]) <= 0.05)
+    assert low <= np.mean(alarms) <= high
+
+
 def test_permutations_by_fine_tuning(run_dir, prepared):
     flags = ["--data-dir", prepared, "--run-dir", run_dir, "--folds", "0,1", *FAST]
     out = done(FINETUNE, *flags, "--permutations", 3)
@@ -89,6 +120,11 @@ def test_permutations_by_fine_tuning(run_dir, prepared):
     done(FINETUNE, *flags, "--permutations", 4)  # goes on: the first three are kept
     assert json.loads(file.read_text())["accuracy"][:3] == [0.123, *stored[1:]]
     assert len(json.loads(file.read_text())["accuracy"]) == 4
+    path = run_dir / "finetune_arousal" / "fold_00" / "permutations.json"
+    old = json.loads(path.read_text())
+    path.write_text(json.dumps({"identity": old["identity"], "accuracy": [0.0] * 4}))  # of an earlier version
+    done(FINETUNE, *flags, "--permutations", 4)
+    assert json.loads(path.read_text()) == old
     done(FINETUNE, *flags, "--permutations", 2, "--no-resume")
     assert json.loads(file.read_text())["accuracy"] == stored[:2]
 

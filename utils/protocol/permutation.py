@@ -10,6 +10,21 @@ def permuted_labels(labels, seed, number=0):
     return np.random.default_rng([seed, 6, number]).permuted(labels, axis=1)
 
 
+def permuted_stimuli(labels, seed, number):
+    """Labels (subjects, trials), all people's moved from stimulus to stimulus in the same way; for the test.
+
+    People's ratings of a stimulus agree, and so do its marks in their signals: they are no independent witnesses. Moved
+    together, labels agree across people as before and mean nothing all the same. If each person's are shuffled apart,
+    whoever only recognises stimuli beats the permutations. A negative label is none, and stays where it is.
+    """
+    order = np.random.default_rng([seed, 7, number]).permutation(labels.shape[1])
+    moved = labels.copy()
+    for own in moved:
+        there = own >= 0
+        own[there] = own[order[there[order]]]
+    return moved
+
+
 def p_value(score, null):
     """Share of permutations that score at least as well, the observed order counted as one (Phipson & Smyth 2010)."""
     null = np.asarray(null)

@@ -20,21 +20,11 @@ from scipy import stats
 from utils.errors import InputError
 from utils.files import read_json
 
-MAY_DIFFER = (  # settings in which the seeds of one result may differ
-    *(
-        "SEED",
-        "DATA_DIR",
-        "RUN_DIR",
-        "TAG",
-        "DEVICE",
-        "STREAM",
-        "RESUME",
-        "MODELS",
-        "PERMUTATIONS",
-        "PERMUTATION_METHOD",
-    ),
+MAY_DIFFER = {  # settings in which the seeds of one result may differ
+    *("SEED", "DATA_DIR", "RUN_DIR", "TAG", "DEVICE", "THREADS", "STREAM", "RESUME", "MODELS"),
+    *("PERMUTATIONS", "PERMUTATION_METHOD"),
     *("PROTOCOL", "SPLIT", "N_FOLDS", "FOLDS"),  # None and [] are filled in; what came of them is compared
-)
+}
 SAME = ("dataset", "label", "protocol", "split", "n_folds", "model")  # of their metrics.json
 LEVEL = 0.95  # of the intervals
 
@@ -75,7 +65,7 @@ def check_seeds(seeds):
     """
     first = seeds[0]
     for number, run in enumerate(seeds[1:], 1):
-        both = sorted((first["settings"].keys() & run["settings"].keys()) - set(MAY_DIFFER))
+        both = sorted((first["settings"].keys() & run["settings"].keys()) - MAY_DIFFER)
         for what, a, b in (
             *((name, first.get(name), run.get(name)) for name in SAME),
             *((name, first["settings"][name], run["settings"][name]) for name in both),

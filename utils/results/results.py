@@ -252,8 +252,9 @@ def most_complete(results):
 def permutation_in_words(test):
     """The permutation test's result as a sentence."""
     what = {
-        "finetune": "fine-tuning with permuted labels",
-        "probe": "a linear probe of the frozen encoders' features, averaged over each trial, with permuted labels",
+        "finetune": "fine-tuning, labels moved to other stimuli, for all people alike",
+        "probe": "a linear probe of the frozen encoders' features, averaged over each trial, labels moved to other "
+        "stimuli, for all people alike",
     }[test["method"]]
     score = f"{test['score_name']} {test['score']:.3f}"
     null = f"{test['null_mean']:.3f} ± {test['null_std']:.3f}"

@@ -14,7 +14,7 @@ from utils.errors import InputError
 from utils.files import finish_first, only_writer, read_json, write_json, write_text
 from utils.progress import Progress, say_next
 from utils.protocol import audit, permutation, splits
-from utils.protocol.permutation import permuted_labels
+from utils.protocol.permutation import permuted_labels, permuted_stimuli
 from utils.results.results import FoldResult, describe, report
 from utils.training import fitting, recipes
 from utils.training.batches import FusionWindows, Recordings
@@ -236,7 +236,7 @@ class FineTuning:
         complete = {result.fold for result in results}
         folds = [fold for fold in self.manifest.folds if fold.index in complete]
         if method == "probe":
-            labels = [permuted_labels(self.labels, settings.SEED, k) for k in range(1, settings.PERMUTATIONS + 1)]
+            labels = [permuted_stimuli(self.labels, settings.SEED, k) for k in range(1, settings.PERMUTATIONS + 1)]
             accuracy = self._probe(folds, np.stack([self.labels, *labels]))
             return permutation.result(method, "accuracy per trial", accuracy[0], accuracy[1:])
         folds = [fold for fold in folds if len(self._permuted(fold)) >= settings.PERMUTATIONS]
@@ -256,11 +256,11 @@ class FineTuning:
         missing = range(len(null) + 1, settings.PERMUTATIONS + 1)
         with Progress(desc=f"fold {fold.index} permuted", total=len(missing), unit="run") as progress:
             for number in missing:
-                labels = permuted_labels(self.labels, settings.SEED, number)
+                labels = permuted_stimuli(self.labels, settings.SEED, number)
                 model, _ = self._fit(fold, checkpoints, train, labels)
                 predicted = self._predict(fold, model, test).argmax(1).numpy()
                 null.append(float((predicted == labels[test[:, 0], test[:, 1]]).mean()))
-                write_json(path, {"identity": self.first.identity(checkpoints), "accuracy": null})
+                write_json(path, self._permutations_of(fold) | {"accuracy": null})
                 progress.update()
                 progress.note(f"fold {fold.index}, permutation {number}: accuracy {null[-1]:.3f}")
         return len(missing) > 0
@@ -269,7 +269,11 @@ class FineTuning:
         """The accuracies with permuted labels that are stored for a fold."""
         path = self._path(fold).with_name("permutations.json")
         stored = read_json(path, "delete it") if path.exists() else {}
-        return stored["accuracy"] if stored.get("identity") == self.first.identity(self.first.checkpoints(fold)) else []
+        return stored.pop("accuracy") if self._permutations_of(fold).items() <= stored.items() else []
+
+    def _permutations_of(self, fold):
+        """What stored permutations must be of; earlier versions shuffled each person's labels apart."""
+        return {"identity": self.first.identity(self.first.checkpoints(fold)), "moved": "stimuli"}
 
     def _probe(self, folds, labels):
         """Mean accuracy over folds (n_labellings,) of a linear probe of the first encoders' features."""
