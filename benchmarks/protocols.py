@@ -6,7 +6,6 @@ Runs the real scripts on simulated DEAP recordings, with several seeds; an inter
 benchmarks/RESULTS.md and writes it to OUT_DIR. Takes about 4 minutes per seed, split and kind of labels on 2 cores.
 """
 
-import csv
 import json
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import numpy as np
 
 import utils.errors
 from utils.files import write_text
-from utils.results import metrics
+from utils.results import comparison
 from utils.settings import ROOT, read_settings
 
 OUT_DIR = "runs/protocols"  # recordings, run directories and the table
@@ -75,7 +74,7 @@ def run(script, *flags):
 
 
 def row(runs, labels, split):
-    """One line of the table: means over seeds, intervals over independent units of all seeds."""
+    """One line of the table: means over seeds, and intervals over seeds, whose people share their networks."""
     finetuned = [result(runs, name) for name in ("finetune_arousal_random", "finetune_arousal")]
     classical = {name: result(runs, f"baseline_arousal_{name}") for name in baselines}
     best = max(classical, key=lambda name: classical[name]["mean"])
@@ -85,7 +84,8 @@ def row(runs, labels, split):
 
 
 def show(value):
-    return f"{value['mean']:.3f} ± {value['std']:.3f} ({value['low']:.2f} to {value['high']:.2f})"
+    interval = " ({:.2f} to {:.2f})".format(*np.clip(value["ci95"], 0, 1)) if value["ci95"] else ""
+    return f"{value['mean']:.3f} ± {value['std']:.3f}{interval}"
 
 
 def load(folder):
@@ -93,19 +93,9 @@ def load(folder):
 
 
 def result(runs, name):
-    """Accuracy per window of one method: mean and deviation over seeds, 95 % interval over all their units."""
-    units, truth, predicted = [], [], []
-    for number, folder in enumerate(runs):
-        unit = load(folder / name)["interval_unit"]
-        with open(folder / name / "predictions.csv") as file:
-            for line in csv.DictReader(file):
-                probability = [float(value) for column, value in line.items() if column.startswith("probability")]
-                units.append(f"{number} {line[unit]}")
-                truth.append(int(line["truth"]))
-                predicted.append(int(np.argmax(probability)))
-    means = [load(folder / name)["accuracy"]["mean"] for folder in runs]
-    low, high = metrics.bootstrap_interval(np.array(units), np.array(truth), np.array(predicted), 2)["accuracy"]
-    return {"mean": np.mean(means), "std": np.std(means), "low": low, "high": high}
+    """Accuracy per window of one method over seeds: mean, deviation, and 95 % interval by a t test over seeds."""
+    means = np.array([load(folder / name)["accuracy"]["mean"] for folder in runs])
+    return {"mean": means.mean(), "std": means.std(), "ci95": comparison.t_test([means])["ci95"]}
 
 
 if __name__ == "__main__":

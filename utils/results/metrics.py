@@ -79,6 +79,9 @@ def per_trial(subject, trial, truth, probability):
 def bootstrap_interval(unit, truth, predicted, n_classes, seed=0):
     """95 % percentile intervals of the scores, resampling the independent units with all their windows.
 
+    They are of the networks as they were trained: the units of several seeds do not belong into one call, for those of
+    one seed share its networks (`utils.results.comparison`).
+
     Parameters
     ----------
     unit : numpy.ndarray, int, shape (n,)
