@@ -216,6 +216,11 @@ def test_the_third_road(raw):
     assert prepare(raw).status == 0
     run_dir = raw.parent / "run"
     common = ["--data-dir", raw.parent / "out", "--run-dir", run_dir, "--modalities", "pps", "--folds", 0]
+    for script in ("main_pretrain_1s.py", "Fine_tuning/baseline.py"):
+        flags = ["--label", "stress"] if "baseline" in script else []
+        assert_refused(call(script, *common[:4], *flags), "no EEG channels; use --modalities pps")
+    run_dir = raw.parent / "run 2"
+    common[3] = run_dir
     for window in ("1s", "5s"):
         recipe = ["--recipe", "robust", "--protocol", "cross-subject", "--n-folds", 2, "--epochs", 1, *TINY]
         done(f"main_pretrain_{window}.py", *common, *recipe)

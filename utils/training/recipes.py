@@ -75,6 +75,8 @@ def fill(settings, table, data, protocol):
 
 def choose_pps(settings, data):
     """Full names of the PPS channels: the user's, or else the paper's (DEAP: GSR), or else all."""
+    if "eeg" in settings.MODALITIES and not data.info["eeg_channels"]:
+        raise InputError(f"--modalities {settings.MODALITIES}: {data.folder} has no EEG channels; use --modalities pps")
     names = data.pps_names(settings.PPS_CHANNELS or PPS_CHANNELS.get(data.name, []))
     if not names and "pps" in settings.MODALITIES:
         raise InputError(f"--modalities {settings.MODALITIES}: {data.folder} has no PPS channels; use --modalities eeg")
