@@ -80,6 +80,8 @@ def main():
     with atomic(settings.OUT_FILE) as file:
         np.savez(file, **arrays)
     print(f"wrote {settings.OUT_FILE}: {len(features)} windows of {n_seconds} s x {features.shape[1]} features")
+    if settings.MODALITY == "pps" and recordings.scales is not None:
+        print("PPS standardised with all seconds of each person, unlabelled")
     for line in warnings:
         warn(line)
 

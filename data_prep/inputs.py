@@ -55,7 +55,10 @@ def open_input(path, wanted):
             signal, rest = trial[name]
             kept = None if rest is None or rest_by_modality(made["preparation"], name) is None else rest[picked]
             how = made["preparation"]
-            prepared = prepare(signal[picked], kept, made["sampling_rate"], how[name], how["segment"])
+            try:
+                prepared = prepare(signal[picked], kept, made["sampling_rate"], how[name], how["segment"])
+            except InputError as error:
+                raise InputError(f"--input {path}: {error}") from None
             blocks[name] = prepared.swapaxes(0, 1).astype(np.float32)
         return blocks
 
@@ -135,10 +138,12 @@ def _dreamer(path, how):
 
 def _npz(path, how):
     """An .npz file: arrays as for `write_prepared`, and what its user says of them."""
+    arrays = _load(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        rate = int(arrays["sampling_rate"])
+        rate = float(arrays["sampling_rate"])
+        if not (1 <= rate < 1e6 and rate == int(rate)):
+            raise InputError(f"--input {path}: sampling_rate is {rate:g}, not a whole number of Hz; resample first")
+        rate = int(rate)
         person, channels = {"id": path.stem}, {}
         for name in ("eeg", "pps"):
             channels[name] = [text_of(n) for n in np.atleast_1d(arrays.get(f"{name}_channels", [])).tolist()]
@@ -162,6 +167,18 @@ def _npz(path, how):
     return made, iter([(path.stem, iter(trials))])
 
 
+def _load(path):
+    """All arrays of an .npz file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:  # zipfile and zlib raise nearly anything for a damaged file
+        raise InputError(f"--input {path} cannot be read ({error}); it needs the arrays {NEEDED}") from None
+
+
 def _text(array):
-    """What was done, from an .npz; an empty text is nothing."""
-    return text_of(array.item())[:100] or None
+    """What was done, from an .npz; an empty text or ``none`` is nothing."""
+    text = text_of(array.item())[:100]
+    return None if text.lower() in ("", "none") else text

@@ -11,7 +11,7 @@ the ``preparation``, a dictionary with these keys:
                       subtracted, or one of these by modality
 ``trials``            what of a long recording became a trial, as text
 ``segment``           ``first 60 s`` | ``last 60 s`` | None for whole trials
-``filters``           what was filtered, as text such as ``4-45 Hz``; None for nothing
+``filters``           what was filtered, as text such as ``4-45 Hz``; None, given as ``none``, for nothing
 ``reference``         of the EEG, as text such as ``average``
 ``resampling``        as text such as ``512 to 128 Hz``; None for nothing
 ``bad_channels``      ``interpolate`` | ``refuse`` | ``keep``: what became of EEG channels that a file marks as bad
@@ -41,6 +41,7 @@ def make(eeg="channels", pps="trial", **others):
         For a key or a value that is not in the vocabulary.
     """
     made = {"eeg": eeg, "pps": pps} | others
+    made |= {key: None for key in TEXTS if isinstance(made.get(key), str) and made[key].strip().lower() == "none"}
     for key, value in made.items():
         if key not in KEYS:
             raise InputError(f"a preparation has no {key!r}; it has {', '.join(KEYS)}")
@@ -60,8 +61,6 @@ def is_segment(value):
 
 def read(stored):
     """A stored preparation in the words of today."""
-    if not isinstance(stored, dict):
-        return {}
     return {key: OLD_WORDS.get(value, value) if isinstance(value, str) else value for key, value in stored.items()}
 
 
@@ -99,6 +98,10 @@ def record(data, pps_channels=None):
     pps_channels : list of str, optional
         Those that a model uses; by default all.
     """
+    if not is_valid(data.info["preparation"]):
+        raise InputError(
+            f"{data.folder / 'dataset.json'} does not say properly how the data were prepared; do it again"
+        )
     pps = data.info["pps_channels"] if pps_channels is None else pps_channels
     return {
         "sampling_rate": data.rate,
@@ -119,29 +122,37 @@ def of_model(made, where):
     """
     settings = made.get("settings")
     old = {"pps": settings.get("PPS_CHANNELS")} if isinstance(settings, dict) else {}
-    channels, preparation = made.get("channels", old), read(made.get("preparation", {}))
+    channels, preparation = made.get("channels", old), made.get("preparation", {})
     valid = (
         isinstance(channels, dict)
         and all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in channels.values())
-        and isinstance(made.get("sampling_rate", 0), int)
-        and isinstance(made.get("seconds", 0), int)
-        and isinstance(made.get("preparation", {}), dict)
-        and (preparation.get("segment") is None or is_segment(preparation["segment"]))
-        and all(preparation.get(key, choices[0]) in choices for key, choices in CHOICES.items())
-        and all(isinstance(preparation.get(key) or "", str) for key in TEXTS)
-        and _is_rest(preparation.get("baseline_seconds"))
+        and all(type(made.get(key, 0)) is int for key in ("sampling_rate", "seconds"))
+        and is_valid(preparation)
     )
     if not valid:
         raise InputError(f"{where} does not say properly how its data were prepared; use the file as it was written")
     kept = {key: made[key] for key in ("sampling_rate", "seconds", "dataset_checksum") if key in made}
-    return kept | {"channels": channels, "preparation": preparation}
+    return kept | {"channels": channels, "preparation": read(preparation)}
+
+
+def is_valid(stored):
+    """Whether a stored preparation has values of the types that it must have; keys may be missing, or unknown."""
+    if not isinstance(stored, dict):
+        return False
+    made = read(stored)
+    return (
+        all(made.get(key, choices[0]) in choices for key, choices in CHOICES.items())
+        and all(made.get(key) is None or isinstance(made[key], str) for key in TEXTS)
+        and (made.get("segment") is None or is_segment(made["segment"]))
+        and _is_rest(made.get("baseline_seconds"))
+    )
 
 
 def _is_rest(value):
     if isinstance(value, dict):
-        return set(value) <= {"eeg", "pps"} and all(_is_rest(part) for part in value.values())
-    values = value if isinstance(value, list) else [value]
-    return value is None or all(type(part) in (int, float) for part in values)
+        return set(value) <= {"eeg", "pps"} and not any(isinstance(v, dict) or not _is_rest(v) for v in value.values())
+    values = value if isinstance(value, list) and value else [value]
+    return value is None or all(type(part) in (int, float) and abs(part) < 1e9 for part in values)
 
 
 def rest_by_modality(made, modality):

@@ -332,7 +332,7 @@ def rest_of(person, rate):
     """Seconds of rest of a person's arrays by modality; None for one without rest, no entry for one without signals."""
     rest = {}
     for name in ("eeg", "pps"):
-        if np.size(person.get(name, ())):
+        if person.get(name) is not None and np.size(person[name]):
             baseline = person.get(f"{name}_baseline")
             rest[name] = None if baseline is None else np.shape(baseline)[-1] // rate
     return rest

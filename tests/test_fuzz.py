@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import deap, dreamer, open_prepared
+from data_prep import deap, dreamer, inputs, open_prepared
+from data_prep import preparation as preparations
 from data_prep.prepared import checksum_of
 from tests.test_deap import GOOD, recording
 from tests.test_dreamer import good_bytes, small, to_hdf5
@@ -220,3 +221,46 @@ def test_fuzz_json(tmp_path, prepared, pretrained, name, nothing_runs):
 
     count = outcomes(read, N)
     assert count["refused"] > N / 2, count
+
+
+def test_fuzz_what_a_model_meets(prepared, pretrained, nothing_runs):
+    """Records of the model and of the data, with odd parts: compared or refused in words."""
+    rng, data = np.random.default_rng(4), open_prepared(prepared)
+    good = preparations.record(data, ["GSR"])
+
+    def read():
+        made = damaged_json(good, rng) if rng.random() < 0.5 else good
+        wanted = preparations.of_model(made if isinstance(made, dict) else {}, "model.pt")
+        info = data.info | {"preparation": damaged_json(data.info["preparation"], rng)}
+        found = preparations.record(SimpleNamespace(info=info, rate=128, folder=prepared, checksum="0"))
+        preparations.compare(wanted, found, "HERE", ["eeg", "pps"])
+
+    count = outcomes(read, N)
+    assert min(count.values()) > N / 10, count
+
+
+def test_fuzz_npz(tmp_path, nothing_runs):
+    """Arrays for prediction with one that is odd, or a damaged file."""
+    rng, path = np.random.default_rng(5), tmp_path / "s01.npz"
+    arrays = dict(eeg=np.ones((2, 3, 700)), pps=np.ones((2, 1, 700)), eeg_baseline=np.ones((2, 3, 256)))
+    arrays |= dict(pps_baseline=np.ones((2, 1, 256)), sampling_rate=128, eeg_channels=["Fp1", "T3", "Cz"])
+    arrays |= dict(pps_channels=["GSR"], filters="1-45 Hz", reference="Cz", resampling="none", baseline_seconds=2)
+    how = {"eeg": "channels", "pps": "trial", "baseline_seconds": 3, "segment": "first 5 s"}
+    odd = [value for value in ODD if np.asarray(value).dtype != object]
+    odd += [np.zeros(0), np.full((2, 3, 700), np.nan), np.ones((2, 3, 700), "c8"), np.ones((0, 3, 700)), "x" * 1000]
+
+    def read():
+        changed = dict(arrays)
+        for key in rng.choice(list(arrays), 2):
+            changed[key] = odd[rng.integers(len(odd))]
+        np.savez(path, **changed)
+        if rng.random() < 0.3:
+            content = path.read_bytes()
+            path.write_bytes(mutate(content, rng, range(len(content))))
+        record, people, prepare_trial = inputs.open_input(path, {"preparation": how})
+        for _, trials in people:
+            for trial in trials:
+                prepare_trial(trial, {"eeg": [0, 2, 1]})
+
+    count = outcomes(read, N // 10)
+    assert min(count.values()) > 0, count
