@@ -145,8 +145,9 @@ def _read_pickle(path):
 def _read_matlab(path):
     arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise InputError(f"{path} is not a DEAP file: its {name} is no array; use the files of {FOLDERS[1]}")
+        if not matlab.is_real(array):
+            what = "is no array of real numbers"
+            raise InputError(f"{path} is not a DEAP file: its {name} {what}; use the files of {FOLDERS[1]}")
     return _both(path, arrays, arrays if len(arrays) == 2 else matlab.variable_names(path))
 
 

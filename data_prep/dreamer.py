@@ -108,7 +108,7 @@ def read_file(path):
     }
     for name, number in expected.items():
         found = fields.get(name)
-        if not isinstance(found, np.ndarray) or found.size != 1 or found.item() != number:
+        if not matlab.is_real(found) or found.size != 1 or found.item() != number:
             raise InputError(f"{path} has {name} = {_show(found)}, not {number}; {REMEDY}")
     return people
 
@@ -193,7 +193,7 @@ def _electrode_order(path, names):
 def _show(value):
     """A value in a message."""
     if isinstance(value, np.ndarray) and value.size != 1:
-        return f"an array of shape {value.shape}"
+        return f"{'an array' if matlab.is_real(value) else 'no array of numbers, but one'} of shape {value.shape}"
     if isinstance(value, dict | list):
         return f"a structure of {shorten(value)}" if isinstance(value, dict) else f"{len(value)} cells"
     return "nothing" if value is None else " ".join(str(value.item() if hasattr(value, "item") else value).split())[:60]
@@ -201,7 +201,7 @@ def _show(value):
 
 def _clips(where, value, rate, channels):
     """Arrays (samples, channels) of all clips, from cells or, where all have one length, one array of them."""
-    if isinstance(value, np.ndarray) and value.ndim == 3 and value.shape[2] == channels and value.shape[1] >= rate:
+    if matlab.is_real(value) and value.ndim == 3 and value.shape[2] == channels and value.shape[1] >= rate:
         value = [np.asfortranarray(clip) for clip in value]
     if not isinstance(value, list):
         raise InputError(
@@ -210,7 +210,7 @@ def _clips(where, value, rate, channels):
         )
     for clip, array in enumerate(value, start=1):
         here = f"{where} of clip {clip}"
-        if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != channels:
+        if not matlab.is_real(array) or array.ndim != 2 or array.shape[1] != channels:
             raise InputError(f"{here} is {_show(array)}, not (samples, {channels}); {REMEDY}")
         if len(array) < rate:
             raise InputError(f"{here} is shorter than 1 s; {REMEDY}")
@@ -239,7 +239,7 @@ def _person(where, value, order):
     ratings = []
     for name in RATINGS:
         scores = value.get(f"Score{name.capitalize()}")
-        if not isinstance(scores, np.ndarray) or scores.size != n_clips:
+        if not matlab.is_real(scores) or scores.size != n_clips:
             raise InputError(f"{where} has no Score{name.capitalize()} for each of its {n_clips} clips; {REMEDY}")
         if not ((scores >= RATING_RANGE[0]) & (scores <= RATING_RANGE[1])).all():
             raise InputError(f"{where} has scores outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; {REMEDY}")

@@ -60,9 +60,14 @@ def load(path, names, max_bytes=MAX_BYTES):
     ------
     InputError
         If the file is none of MATLAB 5 to 7.3, is damaged, larger or deeper than any recording, or a variable asked
-        for holds complex numbers, objects or what else recordings do not have.
+        for holds objects or what else recordings do not have.
     """
     return _read(path, tuple(names), max_bytes)[0]
+
+
+def is_real(value):
+    """Whether a value is an array of real numbers."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
 
 
 def _read(path, names, max_bytes):
@@ -102,7 +107,7 @@ def _read_level_5(file, names, budget):
         for variable in variables(file, order):
             if variable.name in names and variable.name not in found:
                 variable.measure(budget)
-            found.append(variable.name)
+            found += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
     except (struct.error, zlib.error):
         raise RefusedError(DAMAGED) from None
     wanted = [name for name in names if name in found]
@@ -159,12 +164,14 @@ def _read_hdf5(file, names, budget):
             return np.zeros((0, 0))
         is_cell = h5py.check_ref_dtype(item.dtype) is h5py.Reference
         is_text = item.attrs.get("MATLAB_class") in (b"char", "char")
-        is_plain = is_cell or item.dtype.kind in "iufb"
+        is_plain = is_cell or item.dtype.kind in "iufbc" or item.dtype.names == ("real", "imag")
         if not is_plain or item.is_virtual or item.external or "MATLAB_object_decode" in item.attrs:
-            raise RefusedError(f"has complex numbers, objects or links in {item.name}, {OTHER_KIND}")
+            raise RefusedError(f"has objects or links in {item.name}, {OTHER_KIND}")
         chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize  # which may be larger than the data
         budget.spend(max(item.nbytes, chunk) * (TEXT_BYTES if is_text else 1))
         array = item[()].T
+        if array.dtype.names:
+            array = array["real"] + 1j * array["imag"]
         if is_cell:
             budget.spend(n_items=array.size)
             return [value(file[reference], depth + 1) for reference in array.ravel(order="F")]

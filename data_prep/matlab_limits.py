@@ -23,6 +23,7 @@ COMPLEX = 0x800
 NUMBER_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}  # of the types that numbers are stored in
 TEXT_TYPES = (1, 2, 4, 16, 17, 18)
 TEXT_BYTES = 16  # memory that a character takes while SciPy reads it
+COMPLEX_BYTES = 16  # of a complex number, however small its parts are stored
 DAMAGED = "is damaged or cut short; copy or download it again"
 OTHER_KIND = "which recordings do not have; save numbers, texts, cells and structures only"
 
@@ -180,13 +181,15 @@ class Variable:
         if depth > MAX_DEPTH:
             raise RefusedError("is nested deeper than any recording")
         count = math.prod(shape)
-        if kind in NUMERIC and not is_complex:
-            stored, size = self._pass_over()
-            if stored not in NUMBER_BYTES or size != count * NUMBER_BYTES[stored]:
-                raise RefusedError(DAMAGED)
+        if kind in NUMERIC:
+            for _ in range(1 + is_complex):  # the real parts, and the imaginary ones
+                stored, size = self._pass_over()
+                if stored not in NUMBER_BYTES or size != count * NUMBER_BYTES[stored]:
+                    raise RefusedError(DAMAGED)
+            self.budget.spend(COMPLEX_BYTES * count * is_complex)
         elif kind == CHAR:
             stored, size = self._pass_over()
-            if stored not in TEXT_TYPES:
+            if size and stored not in TEXT_TYPES:
                 raise RefusedError(DAMAGED)
             if max(size, count) > MAX_TEXT:
                 raise RefusedError("has a longer text than any recording")
@@ -197,7 +200,7 @@ class Variable:
             for _ in range(count * fields):
                 self._matrix(depth + 1)
         else:
-            what = "complex numbers" if kind in NUMERIC else "a sparse matrix" if kind == SPARSE else "a MATLAB object"
+            what = "a sparse matrix" if kind == SPARSE else "a MATLAB object"
             raise RefusedError(f"has {what} in its variable {self.name}, {OTHER_KIND}")
 
     def _count_fields(self):

@@ -4,6 +4,7 @@ import pickle
 import struct
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -93,12 +94,24 @@ def write_matlab(folder, compressed=True, **files):
     return folder
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_files_for_matlab_give_the_same(tmp_path, compressed):
+def write_matlab_7_3(folder, **files):
+    """As MATLAB's -v7.3 saves them: HDF5, all axes reversed."""
+    folder.mkdir(exist_ok=True)
+    for name, (data, labels) in files.items():
+        with h5py.File(folder / f"{name}.mat", "w", userblock_size=512) as file:
+            file["data"], file["labels"], file["z"] = data.T, labels.T, np.array([1j])
+        with open(folder / f"{name}.mat", "r+b") as file:
+            file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    return folder
+
+
+@pytest.mark.parametrize("version", ["6", "7", "7.3"])
+def test_files_for_matlab_give_the_same(tmp_path, version):
     people = {f"s{number:02d}": recording(number) for number in (1, 2, 10)}
     write(tmp_path / "raw", **people)
     done(SCRIPT, "--raw-dir", tmp_path / "raw", "--out-dir", tmp_path / "want")
-    folder = write_matlab(tmp_path / "data_preprocessed_matlab", compressed, **people)
+    folder = tmp_path / "data_preprocessed_matlab"
+    write_matlab_7_3(folder, **people) if version == "7.3" else write_matlab(folder, version == "7", **people)
     (folder / "s02.mat").rename(folder / "S2.MAT")
     for raw_dir, out in ((folder, "a"), (tmp_path, "b")):
         done(SCRIPT, "--raw-dir", raw_dir, "--out-dir", tmp_path / out)
@@ -119,7 +132,7 @@ BAD_MATLAB = {
     "no labels": (dict(data=recording()[0], x=1.0), "has data, x, not data and labels"),
     "of another shape": (dict(data=np.ones((2, 32, 1024)), labels=np.ones((2, 4))), "40 channels"),
     "cells": (dict(data=np.array([[1, "a"]], object), labels=np.ones((2, 4))), "its data is no array"),
-    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "complex numbers"),
+    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "its data is no array of real numbers"),
     "NaN": (dict(data=NAN, labels=np.ones((2, 4))), "NaN or infinite"),
     "DREAMER": (dict(DREAMER={"Data": 1.0}), "has DREAMER, not data and labels"),
     "too large": (

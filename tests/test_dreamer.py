@@ -226,7 +226,12 @@ BAD = {
         small(Data__0__EEG__stimuli=lambda s: np.stack(list(s.ravel()), axis=2)),
         "EEG.stimuli is an array of shape (768, 14, 2), not cells",
     ),
-    "complex": (small(Data__0__EEG__stimuli=lambda s: cells([c * 1j for c in s.ravel()], (2, 1))), "complex numbers"),
+    "complex": (
+        small(Data__0__EEG__stimuli=lambda s: cells([c * 1j for c in s.ravel()], (2, 1))),
+        "no array of numbers",
+    ),
+    "complex scores": (small(Data__0__ScoreArousal=np.array([[1j], [2]])), "no ScoreArousal for each"),
+    "complex rate": (small(EEG_SamplingRate=128 + 0j), "EEG_SamplingRate"),
     "hardly any baseline": (small(Data__0__ECG__baseline=lambda b: cells([c[:9] for c in b.ravel()], (2, 1))), "1 s"),
 }
 
@@ -287,7 +292,7 @@ WAYS = {
     "numbers as integers": dict(EEG_SamplingRate=np.int16(128), noOfSubjects=np.uint8(2)),
     "numbers as singles": dict(ECG_SamplingRate=np.float32(256), noOfVideoSequences=np.float32(2)),
     "electrodes in another order": dict(EEG_Electrodes=cells(NAMES[::-1], (1, 14)), Data=reordered),
-    "more fields": dict(Note="Übung", Table=cells([1.0, "a", np.zeros((0, 0))], (3, 1)), Nothing={}),
+    "more fields": dict(Note="Übung", Cell=cells([1.0, "a", np.zeros((0, 0))], (3, 1)), Nothing={}, Fft=np.array([1j])),
 }
 
 
