@@ -30,7 +30,7 @@ from utils.devices import choose_device, use_threads
 from utils.errors import InputError
 from utils.files import atomic, write_text
 from utils.progress import warn
-from utils.results.figures import probabilities
+from utils.results import drawing, figures
 from utils.settings import read_settings
 from utils.training.checkpoints import FORMAT_VERSION, load_tensors
 from utils.training.front_end import block_features, standardise
@@ -84,11 +84,10 @@ def main():
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subject", "trial", "start_second", *(f"probability of {name}" for name in made["class_names"])])
     writer.writerows(rows)
-    image = io.BytesIO()
-    probabilities(curves, made["class_names"]).savefig(image, format="png")
+    picture = drawing.image(figures.probabilities(curves, made["class_names"]), "png")
     write_text(settings.OUT_FILE, text.getvalue())
     with atomic(figure_file) as file:
-        file.write(image.getvalue())
+        file.write(picture)
     print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
     for line in warnings:
         warn(line)

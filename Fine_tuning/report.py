@@ -7,7 +7,6 @@ Prints the table and writes <run-dir>/report.html, one file that needs no networ
 
 import base64
 import html
-import io
 import json
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ from data_prep import open_prepared
 from utils.errors import InputError
 from utils.files import atomic, read_json, write_text
 from utils.protocol import splits
-from utils.results import figures, published
+from utils.results import drawing, figures, published
 from utils.results.results import missing_folds, most_complete, permutation_in_words, print_overview, who
 from utils.settings import read_settings
 from utils.training.checkpoints import load_encoders
@@ -101,15 +100,12 @@ class Page:
 
     def _figure(self, figure, name, caption):
         """Save a figure as PNG and SVG, and put it into the page."""
-        for kind in ("png", "svg"):
-            image = io.BytesIO()
-            figure.savefig(image, format=kind)
+        images = {kind: drawing.image(figure, kind) for kind in ("png", "svg")}
+        for kind, content in images.items():
             with atomic(self.run_dir / "figures" / f"{name}.{kind}") as file:
-                file.write(image.getvalue())
-            if kind == "png":
-                source = "data:image/png;base64," + base64.b64encode(image.getvalue()).decode()
-                width = int.from_bytes(image.getvalue()[16:20], "big") * 96 // figures.DPI  # in CSS pixels
-        figures.plt.close(figure)
+                file.write(content)
+        source = "data:image/png;base64," + base64.b64encode(images["png"]).decode()
+        width = int.from_bytes(images["png"][16:20], "big") * 96 // drawing.DPI  # in CSS pixels
         self.n_figures += 1
         text = html.escape(caption)
         self.parts.append(

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import utils.errors
 from benchmarks import other_networks, study_held_out, study_tables
 from utils.files import atomic, write_json, write_text
+from utils.results import drawing
 from utils.settings import ROOT, read_settings
 
 OUT_DIR = "runs/study"  # recordings, run directories, tables and figures
@@ -70,15 +71,13 @@ def main():
         " ".join(map(str, key)): json.loads((cell / "held_out.json").read_text()) for key, cell in cells.items()
     }
     seen = study_tables.held_out_table(held_out)
-    figures = {"labels": study_tables.label_curve(cells), "held_out": study_tables.held_out_curve(held_out)}
+    curves = {"labels": study_tables.label_curve(cells), "held_out": study_tables.held_out_curve(held_out)}
     write_text(settings.OUT_DIR / "table.md", table)
     write_text(settings.OUT_DIR / "held_out.md", seen)
     write_json(settings.OUT_DIR / "study.json", {"comparisons": comparisons, "held_out": held_out})
-    for name, figure in figures.items():
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=120)
+    for name, figure in curves.items():
         with atomic(settings.OUT_DIR / f"study_{name}.png") as file:
-            file.write(image.getvalue())
+            file.write(drawing.image(figure, "png", dpi=120))
     print(table + seen)
     print(f"wrote {settings.OUT_DIR}: table.md, held_out.md, study.json, study_labels.png and study_held_out.png")
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from utils.results import comparison, figures
+from utils.results import comparison, drawing
 
 fractions = [0.1, 0.25, 0.5]  # of the labelled trials, beside all of them
 results = {  # name in the table: (run directory, result)
@@ -158,19 +158,18 @@ def grouped(held_out):
     return cells
 
 
+@drawing.styled
 def label_curve(cells):
     """Accuracy over the fraction of labelled trials, for each data set and split."""
     columns = list(dict.fromkeys(key[:2] for key in cells))
-    figure, axes = figures.plt.subplots(
-        1, len(columns), figsize=(3.2 * len(columns), 3), sharey=True, layout="constrained", squeeze=False
-    )
+    figure, axes = drawing.subplots(1, len(columns), figsize=(3.2 * len(columns), 3), sharey=True, squeeze=False)
     for panel, column in zip(axes[0], columns, strict=True):
         own = [cell for key, cell in cells.items() if key[:2] == column]
         for number, name in enumerate(("pre-trained", "random weights", "LDA, standardised")):
             names = [f"{name}, {fraction:.0%} of labels" for fraction in fractions] + [name]
             values = np.array([[load(cell, row)["accuracy"]["mean"] for cell in own] for row in names])
             x = 100 * np.array([*fractions, 1])
-            panel.plot(x, values.mean(1), figures.LINES[number], marker=figures.MARKERS[number], label=name)
+            panel.plot(x, values.mean(1), drawing.LINES[number], marker=drawing.MARKERS[number], label=name)
             panel.fill_between(x, values.min(1), values.max(1), alpha=0.15)
         panel.set_title(", ".join(column), fontsize=10)
         panel.set_xlabel("labelled training trials, %")
@@ -179,15 +178,14 @@ def label_curve(cells):
     return figure
 
 
+@drawing.styled
 def held_out_curve(held_out):
     """Top-1 retrieval on held-out data by epoch, for each data set and split; robust recipe solid, paper's dashed."""
     cells = grouped(held_out)
-    figure, axes = figures.plt.subplots(
-        1, len(cells), figsize=(3.2 * len(cells), 3), sharey=True, layout="constrained", squeeze=False
-    )
+    figure, axes = drawing.subplots(1, len(cells), figsize=(3.2 * len(cells), 3), sharey=True, squeeze=False)
     for panel, (name, runs) in zip(axes[0], cells.items(), strict=True):
-        for line, recipe in zip(figures.LINES, ("robust", "paper"), strict=False):
-            for colour, marker, signal in zip(figures.COLOURS, figures.MARKERS, ("eeg", "pps", "cross"), strict=False):
+        for line, recipe in zip(drawing.LINES, ("robust", "paper"), strict=False):
+            for colour, marker, signal in zip(drawing.COLOURS, drawing.MARKERS, ("eeg", "pps", "cross"), strict=False):
                 curve = np.mean([[epoch[signal] for epoch in run[recipe]] for run in runs], axis=0)
                 label = f"{signal}, {recipe}"
                 panel.plot(curve, line, color=colour, marker=marker, markersize=4, label=label)

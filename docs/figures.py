@@ -6,7 +6,6 @@ The picture of the splits is made of the folds that utils/protocol/splits.py mak
 """
 
 import contextlib
-import io
 import sys
 import tempfile
 from pathlib import Path
@@ -15,19 +14,18 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from matplotlib.colors import ListedColormap
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 
 import utils.errors
 from utils.files import atomic
-from utils.progress import Silence
 from utils.protocol import splits
-from utils.results.figures import COLOURS, plt
+from utils.results.drawing import COLOURS, image, matplotlib, styled, subplots
 from utils.settings import read_settings
+from utils.surroundings import Silence
 
 OUT_DIR = "docs"  # folder for method.svg and splits.svg
 QUIET = False  # True: say nothing but warnings and errors
 
+patches = matplotlib.patches
 BLUE, RED, GREEN = COLOURS[:3]
 GREY = "#555555"
 PEOPLE, STIMULI, SECONDS = 6, 8, 20  # of the picture of the splits: 4 windows per stimulus
@@ -45,22 +43,20 @@ HELD_OUT = {
 def main():
     """Draw and write both pictures."""
     settings = read_settings(globals())
-    plt.rcParams["svg.hashsalt"] = "PhysioSync"  # the same picture, the same bytes
     for name, draw in {"method": method, "splits": held_out}.items():
-        figure, image = draw(), io.BytesIO()
-        figure.savefig(image, format="svg", facecolor="white", metadata={"Date": None})
-        plt.close(figure)
+        content = image(draw(), "svg", facecolor="white", metadata={"Date": None})
         with atomic(settings.OUT_DIR / f"{name}.svg") as file:
-            file.write(image.getvalue())
+            file.write(content)
     print(f"wrote {settings.OUT_DIR / 'method.svg'} and splits.svg")
 
 
 # --- the method
 
 
+@styled
 def method():
     """The method's two stages (PhysioSync, arXiv 2504.17163), as boxes and arrows."""
-    figure, axes = plt.subplots(figsize=(10, 6.4), layout="constrained")
+    figure, axes = subplots(figsize=(10, 6.4))
     axes.set(xlim=(0, 100), ylim=(0, 64))
     axes.set_axis_off()
     heading = dict(fontsize=11.5, fontweight="bold")
@@ -114,7 +110,9 @@ def _fine_tuning(axes):
 def _box(axes, x, y, width, height, text, colour, fill=False):
     face = colour if fill else "white"
     axes.add_patch(
-        FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=1", fc=face, ec=colour, lw=1.6)
+        patches.FancyBboxPatch(
+            (x, y), width, height, boxstyle="round,pad=0,rounding_size=1", fc=face, ec=colour, lw=1.6
+        )
     )
     style = dict(color="white", fontweight="bold") if fill else dict(color="black")
     axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9, **style)
@@ -122,7 +120,9 @@ def _box(axes, x, y, width, height, text, colour, fill=False):
 
 def _arrow(axes, start, end, both=False, colour=GREY):
     style = "<|-|>" if both else "-|>"
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=10, shrinkA=0, shrinkB=0, color=colour))
+    axes.add_patch(
+        patches.FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=10, shrinkA=0, shrinkB=0, color=colour)
+    )
 
 
 def _wave(axes, x, y, width, name, seed):
@@ -136,16 +136,19 @@ def _wave(axes, x, y, width, name, seed):
 # --- the splits
 
 
+@styled
 def held_out():
     """People x windows for every split, coloured by what one fold trains on and tests."""
-    figure, axes = plt.subplots(2, 3, figsize=(9.5, 5.2), layout="constrained")
+    figure, axes = subplots(2, 3, figsize=(9.5, 5.2))
     figure.get_layout_engine().set(wspace=0.04, hspace=0.06)
     per_trial = SECONDS // splits.WINDOW_SECONDS
     for (split, words), panel in zip(HELD_OUT.items(), axes.flat, strict=False):
         grid, leaked = roles(split)
-        panel.pcolormesh(grid, cmap=ListedColormap(list(SHADES.values())), vmin=0, vmax=2, ec="white", lw=0.4)
+        panel.pcolormesh(
+            grid, cmap=matplotlib.colors.ListedColormap(list(SHADES.values())), vmin=0, vmax=2, ec="white", lw=0.4
+        )
         for person, window in np.argwhere(leaked):
-            panel.add_patch(Rectangle((window, person), 1, 1, fill=False, hatch="////", ec="white", lw=0))
+            panel.add_patch(patches.Rectangle((window, person), 1, 1, fill=False, hatch="////", ec="white", lw=0))
         for trial in range(1, STIMULI):
             panel.axvline(trial * per_trial, color="black", linewidth=0.6)
         panel.set_xticks(np.arange(STIMULI) * per_trial + per_trial / 2, range(1, STIMULI + 1), fontsize=8)
@@ -156,7 +159,7 @@ def held_out():
         panel.set_title(split, fontsize=11, fontweight="bold")
         panel.set_xlabel(f"stimulus\n{words}", fontsize=9, linespacing=1.6)
         panel.set_ylabel("person", fontsize=9)
-    handles = [Patch(fc=colour, ec="#999999", label=name) for name, colour in SHADES.items()]
+    handles = [patches.Patch(fc=colour, ec="#999999", label=name) for name, colour in SHADES.items()]
     axes[1, 2].set_axis_off()
     title = f"{SECONDS // per_trial} s windows of {PEOPLE} people and {STIMULI} stimuli\nin one of the folds\n"
     axes[1, 2].legend(handles=handles, loc="center", fontsize=10, title=title, title_fontsize=9)

@@ -1,13 +1,44 @@
 """One clear line instead of a traceback."""
 
+import contextlib
+import errno
 import os
+import re
 import shlex
-import signal
 import sys
+
+from utils.surroundings import left_as_found
+
+LONGEST = 290  # characters of a message
+LONGEST_WORD = 120  # of a path or a value in it, where the message is too long
+SIGPIPE = 13  # its number where there is one; Windows has none
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class InputError(Exception):
-    """Something the user gave is wrong; the message names the file or flag, the cause and the remedy."""
+    """Something the user gave is wrong; the message names the file or flag, the cause and the remedy.
+
+    It is one line of at most ``LONGEST`` characters, whatever it quotes: what is too long is shortened in the middle.
+    """
+
+    def __init__(self, message):
+        super().__init__(one_line(message))
+
+
+def one_line(message):
+    """A message as one line, first its longest words and then the whole shortened in the middle if need be."""
+    message = " ".join(message.split())
+    if len(message) > LONGEST:
+        message = re.sub(r"\S+", lambda word: shorten(word[0], LONGEST_WORD), message)
+    return shorten(message, LONGEST)
+
+
+def shorten(text, longest):
+    """A text of at most so many characters; of a longer one the beginning and the end, where the file's name is."""
+    if len(text) <= longest:
+        return text
+    n = longest - 5
+    return f"{text[: n // 2]} ... {text[len(text) - (n - n // 2) :]}"
 
 
 def run(main):
@@ -16,28 +47,85 @@ def run(main):
     Parameters
     ----------
     main : callable
-        The script. SIGTERM ends it like Ctrl-C: the write in progress is not left half done, status 130.
+        The script. SIGTERM ends it like Ctrl-C: the write in progress is not left half done, status 130. What it
+        changes in the process is put back at its end (`utils.surroundings`).
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in the background without them
-        signal.signal(number, signal.default_int_handler)
+    with left_as_found(main):
+        _run(main)
+
+
+def _run(main):
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
-        _fail(str(error), 2)
+        _fail(error, 2)
     except MemoryError:
-        _fail("out of memory: use a smaller --batch-size, or fewer channels", 2)
+        _fail(_out_of_memory(main), 2)
+    except BrokenPipeError:  # who read the output has ended, as in: python ... | head -1
+        _forget_output()
+        sys.exit(128 + SIGPIPE)
     except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        _fail(f"{name}{error.strerror or error}; check the path, its permissions and the free disk space", 2)
+        _fail(_cannot(error, main), 2)
     except KeyboardInterrupt:
         launcher = "torchrun ..." if "TORCHELASTIC_RUN_ID" in os.environ else "python"
-        _fail(f"interrupted; to go on from what is complete: {launcher} {shlex.join(sys.argv)}", 130)
+        _fail(f"interrupted; to go on from what is complete: {launcher} {command(sys.argv)}", 130)
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError" and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
-        _fail("out of memory: use a smaller --batch-size, fewer channels, or on a GPU --precision bf16", 2)
+        _fail(_out_of_memory(main), 2)
+
+
+def is_out_of_memory(error):
+    """Whether an exception of PyTorch says that there is no memory left, on a GPU or off it."""
+    return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+
+
+def _out_of_memory(main):
+    """What to do depends on what the script has; its constants are beside its ``main``."""
+    if "BATCH_SIZE" not in main.__globals__:
+        return "out of memory; end other programs, or use a machine with more"
+    gpu = ", or on a GPU --precision bf16" if "PRECISION" in main.__globals__ else ""
+    return f"out of memory; use a smaller --batch-size or fewer channels{gpu}"
+
+
+def _cannot(error, main):
+    """An error of the system in words, with what to do about that one."""
+    name = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOMEM:
+        return name + _out_of_memory(main)
+    if error.errno in FULL:
+        remedy = "free some space; the same command goes on from what is complete"
+    elif isinstance(error, FileExistsError | NotADirectoryError):
+        remedy = "a file is in the way of a folder; give another path"
+    elif isinstance(error, IsADirectoryError):
+        remedy = "give a file, not a folder"
+    elif isinstance(error, FileNotFoundError):
+        remedy = "check the path"
+    elif isinstance(error, PermissionError):
+        remedy = "check its permissions, or give another path"
+    else:
+        remedy = "check the path, its permissions and the free disk space"
+    return f"{name}{error.strerror or error}; {remedy}"
+
+
+def command(words):
+    """A command line for a POSIX shell; what cannot be printed, such as a line break, is written as its bytes."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _quote_bytes(word) for word in map(str, words))
+
+
+def _quote_bytes(word):
+    plain = {byte: chr(byte) for byte in range(32, 127)} | {ord("'"): "\\'", ord("\\"): "\\\\"}
+    return "$'" + "".join(plain.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(word)) + "'"
 
 
 def _fail(message, status):
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):
+        print(f"error: {message}" if status == 130 else f"error: {one_line(str(message))}", file=sys.stderr)
     sys.exit(status)
+
+
+def _forget_output():
+    """Let Python not try to write the rest of standard output at its end."""
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

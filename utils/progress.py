@@ -1,24 +1,14 @@
 """What a script says while it works: one progress bar on a terminal, plain lines in a log, nothing with --quiet."""
 
-import io
 import os
-import shlex
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
 from utils import ranks
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-class Silence(io.TextIOBase):
-    """What --quiet puts in the place of standard output: everything printed is dropped."""
-
-    def write(self, text):
-        """Drop ``text``."""
-        return len(text)
+from utils.errors import command
+from utils.surroundings import ROOT, Silence
 
 
 class Progress(tqdm):
@@ -27,7 +17,9 @@ class Progress(tqdm):
     FORMAT = "{l_bar}{bar}| {remaining} left, {rate_fmt}{postfix}"  # leaves room for the note in 80 columns
 
     def __init__(self, *args, **kwargs):
-        silent = sys.stderr is None or isinstance(sys.stdout, Silence) or ranks.size() > 1  # of one terminal
+        silent = (
+            isinstance(sys.stderr, Silence) or isinstance(sys.stdout, Silence) or ranks.size() > 1
+        )  # of one terminal
         disable = True if silent else None  # None: unless standard error is a terminal
         super().__init__(*args, disable=disable, bar_format=self.FORMAT, dynamic_ncols=True, **kwargs)
 
@@ -35,13 +27,18 @@ class Progress(tqdm):
         """Show ``beside`` (or ``line``) beside the bar, and print ``line`` where standard output is no terminal."""
         if not self.disable:
             self.set_postfix_str(beside or line)
-        if self.disable or not sys.stdout.isatty():
+        if self.disable or not is_terminal(sys.stdout):
             print(line, flush=True)
 
 
 def warn(text):
     """Print a warning on standard error, above the bar if there is one."""
     Progress.write(f"warning: {text}", file=sys.stderr)
+
+
+def is_terminal(stream):
+    """Whether somebody watches a stream; a notebook's may not even know the question."""
+    return hasattr(stream, "isatty") and stream.isatty()
 
 
 def say_next(script, *arguments):
@@ -57,6 +54,10 @@ def say_next(script, *arguments):
     here = Path.cwd()
     words = [script if here == ROOT else str(ROOT / script)]
     for argument in arguments:
-        inside = isinstance(argument, Path) and argument.is_absolute() and argument.is_relative_to(here)
-        words.append(os.fspath(argument.relative_to(here)) if inside else str(argument))
-    print(f"next: python {shlex.join(words)}")
+        word = os.fspath(argument) if isinstance(argument, Path) else str(argument)
+        if isinstance(argument, Path) and argument.is_absolute() and argument.is_relative_to(here):
+            word = os.fspath(argument.relative_to(here))
+        if isinstance(argument, Path) and word.startswith("-"):
+            word = os.path.join(os.curdir, word)  # else it looks like a flag
+        words.append(word)
+    print(f"next: python {command(words)}")

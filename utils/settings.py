@@ -12,9 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from utils.errors import InputError
-from utils.progress import Silence
-
-ROOT = Path(__file__).resolve().parents[1]
+from utils.surroundings import ROOT, Silence
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,8 @@ def read_settings(constants, argv=None, positional=None):
     Returns
     -------
     Settings
-        Without QUIET, which changes nothing of a result: it is obeyed here, by silencing standard output.
+        Without QUIET, which changes nothing of a result: it is obeyed here, by silencing standard output until
+        the script ends.
 
     Raises
     ------
@@ -232,7 +231,8 @@ def _words(name, value):
     """A flag as it stands on the command line."""
     if RULES[name].kind == "bool":
         return [_flag(name) if value else _flag(name).replace("--", "--no-", 1)]
-    return [_flag(name), _show(value)]
+    shown = _show(value)
+    return [f"{_flag(name)}={shown}"] if shown.startswith("-") else [_flag(name), shown]
 
 
 def _flag(name):

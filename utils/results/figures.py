@@ -1,34 +1,13 @@
 """Figures of the report, in one style that grey print and colour-blind readers can tell apart."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
-LINES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DPI = 200  # of PNG files, sharp on a phone too
+from utils.results.drawing import COLOURS, LINES, MARKERS, matplotlib, plain, styled, subplots
+
 MAP_WINDOWS = 600  # of a feature map, drawn at random where there are more
 
-plt.rcParams.update(
-    {
-        "savefig.dpi": DPI,
-        "savefig.bbox": "tight",
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.color": "#dddddd",
-        "axes.axisbelow": True,
-        "legend.frameon": False,
-        "axes.prop_cycle": plt.cycler(color=COLOURS),
-    }
-)
 
-
+@styled
 def accuracies(results):
     """Accuracy per window of every result with its 95 % interval, beside the majority class.
 
@@ -37,7 +16,7 @@ def accuracies(results):
     results : dict of str to dict
         Contents of ``metrics.json`` by name, of one data set, label and split.
     """
-    figure, axes = plt.subplots(figsize=(7, 0.5 + 0.42 * len(results)), layout="constrained")
+    figure, axes = subplots(figsize=(7, 0.5 + 0.42 * len(results)))
     for row, result in enumerate(results.values()):
         value = result["accuracy"]
         low, high = value["ci95"] or (value["mean"], value["mean"])
@@ -47,20 +26,21 @@ def accuracies(results):
     majority = max(results.values(), key=lambda result: len(result["folds"]))["majority"]
     axes.axvline(majority, color="black", linestyle="--", linewidth=1)
     axes.annotate("majority class", (majority, -0.6), xytext=(3, 0), textcoords="offset points", va="top", fontsize=8)
-    axes.set_yticks(range(len(results)), list(results))
+    axes.set_yticks(range(len(results)), [plain(name) for name in results])
     axes.set_ylim(len(results) - 0.4, -0.9)
     axes.set_xlabel("accuracy per 5 s window, mean over folds and 95 % interval")
     axes.grid(axis="y", visible=False)
     return figure
 
 
+@styled
 def confusion(result):
     """Confusion matrix over all folds, as shares of each true class."""
     counts = np.sum([fold["confusion"] for fold in result["folds"]], axis=0)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    names = [name.replace(", ", ",\n") for name in result["class_names"]]
+    names = [plain(name).replace(", ", ",\n") for name in result["class_names"]]
     size = 1.8 + 0.9 * len(names)
-    figure, axes = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
+    figure, axes = subplots(figsize=(size + 0.6, size))
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         text = f"{share:.0%}\n{counts[row, column]}"
@@ -73,6 +53,7 @@ def confusion(result):
     return figure
 
 
+@styled
 def subjects(result):
     """Accuracy of every person, sorted, with the majority class of all windows."""
     scores, weights = {}, {}
@@ -82,11 +63,11 @@ def subjects(result):
             weights[name] = weights.get(name, 0) + person["n_test"]
     people = sorted(scores, key=lambda name: scores[name] / weights[name])
     values = [scores[name] / weights[name] for name in people]
-    figure, axes = plt.subplots(figsize=(max(4, 0.24 * len(people) + 1.5), 2.8), layout="constrained")
+    figure, axes = subplots(figsize=(max(4, 0.24 * len(people) + 1.5), 2.8))
     axes.bar(range(len(people)), values, color=COLOURS[0], width=0.7)
     axes.axhline(result["majority"], color="black", linestyle="--", linewidth=1, label="majority class")
     axes.axhline(1 / len(result["class_names"]), color="#777777", linestyle=":", linewidth=1.5, label="chance")
-    axes.set_xticks(range(len(people)), people, rotation=90, fontsize=8)
+    axes.set_xticks(range(len(people)), [plain(name) for name in people], rotation=90, fontsize=8)
     axes.set_ylim(0, 1)
     axes.set_ylabel("accuracy per window")
     axes.legend(fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
@@ -94,6 +75,7 @@ def subjects(result):
     return figure
 
 
+@styled
 def pretraining(logs):
     """Loss and contrastive accuracy of one pre-training by epoch, mean over folds.
 
@@ -102,7 +84,7 @@ def pretraining(logs):
     logs : list of list of dict
         ``log.jsonl`` of every fold.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    figure, (left, right) = subplots(1, 2, figsize=(8, 2.8))
     figure.get_layout_engine().set(wspace=0.06)
     _curves(left, logs, {"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}, "loss")
     _curves(right, logs, {"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy")
@@ -110,9 +92,10 @@ def pretraining(logs):
     return figure
 
 
+@styled
 def learning(logs):
     """Loss and accuracy on the training windows by epoch of fine-tuning, mean over folds."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    figure, (left, right) = subplots(1, 2, figsize=(8, 2.8))
     figure.get_layout_engine().set(wspace=0.06)
     _curves(left, logs, {"loss": "training windows"}, "cross-entropy")
     _curves(right, logs, {"accuracy": "training windows"}, "accuracy")
@@ -128,16 +111,17 @@ def _curves(axes, logs, names, ylabel):
         if name not in logs[0][0]:
             continue
         values = np.array([[entry[name] for entry in log[:n_epochs]] for log in logs])
-        style = dict(color=COLOURS[number], linestyle=LINES[number % len(LINES)], label=label)
-        axes.plot(epochs, values.mean(axis=0), marker=MARKERS[number] if n_epochs < 15 else None, **style)
+        look = dict(color=COLOURS[number], linestyle=LINES[number % len(LINES)], label=label)
+        axes.plot(epochs, values.mean(axis=0), marker=MARKERS[number] if n_epochs < 15 else None, **look)
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=COLOURS[number], alpha=0.15, lw=0)
     axes.legend(fontsize=8)
     axes.set_xlabel("epoch")
     axes.set_ylabel(ylabel)
     axes.set_xlim(min(0.5, 1 - 0.03 * n_epochs), max(n_epochs + 0.5, 1.03 * n_epochs))
-    axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
+@styled
 def feature_maps(features, groups, seed=0):
     """Features of test windows in two dimensions, each map coloured by what the windows have in common.
 
@@ -158,7 +142,7 @@ def feature_maps(features, groups, seed=0):
         perplexity = min(30, (len(chosen) - 1) / 3)
         methods["t-SNE"] = lambda: TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
     shape = (len(features) * len(methods), len(groups))
-    figure, axes = plt.subplots(*shape, figsize=(2.9 * shape[1], 2.7 * shape[0]), layout="constrained", squeeze=False)
+    figure, axes = subplots(*shape, figsize=(2.9 * shape[1], 2.7 * shape[0]), squeeze=False)
     rows = [(state, method) for method in methods for state in features]
     for (state, method), row in zip(rows, axes, strict=True):
         points = methods[method]().fit_transform(features[state][chosen].astype(np.float64))
@@ -175,15 +159,16 @@ def feature_maps(features, groups, seed=0):
 def _scatter(axes, points, values):
     """Points of each value in a colour and a marker of their own."""
     distinct = np.unique(values)
-    colours = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(distinct))) if len(distinct) > 7 else COLOURS
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(distinct))) if len(distinct) > 7 else COLOURS
     for number, value in enumerate(distinct):
         own = points[values == value]
-        style = dict(color=colours[number], marker=MARKERS[number % len(MARKERS)], linewidths=0, alpha=0.8)
-        axes.scatter(*own.T, s=9, label=str(value), **style)
+        look = dict(color=colours[number], marker=MARKERS[number % len(MARKERS)], linewidths=0, alpha=0.8)
+        axes.scatter(*own.T, s=9, label=plain(value), **look)
     if len(distinct) <= 4:
         axes.legend(fontsize=6, loc="best")
 
 
+@styled
 def probabilities(curves, class_names, most=12):
     """Probability of each class over the time of a trial, one panel per trial, for the first ``most`` trials.
 
@@ -195,17 +180,15 @@ def probabilities(curves, class_names, most=12):
     """
     shown = list(curves.items())[:most]
     n_rows = -(-len(shown) // 3)
-    figure, axes = plt.subplots(
-        n_rows, 3, figsize=(9, 2 * n_rows + 0.4), sharey=True, layout="constrained", squeeze=False
-    )
+    figure, axes = subplots(n_rows, 3, figsize=(9, 2 * n_rows + 0.4), sharey=True, squeeze=False)
     for panel in axes.flat[len(shown) :]:
         panel.set_axis_off()
     for (name, values), panel in zip(shown, axes.flat, strict=False):
         seconds = np.arange(len(values)) * 5 + 2.5
         for number, label in enumerate(class_names):
-            style = dict(color=COLOURS[number], linestyle=LINES[number % len(LINES)], marker=MARKERS[number])
-            panel.plot(seconds, values[:, number], markersize=3, label=label, **style)
-        panel.set_title(name, fontsize=9)
+            look = dict(color=COLOURS[number % 7], linestyle=LINES[number % len(LINES)], marker=MARKERS[number % 7])
+            panel.plot(seconds, values[:, number], markersize=3, label=plain(label), **look)
+        panel.set_title(plain(name), fontsize=9)
         panel.set_ylim(0, 1)
         panel.set_xlabel("time in s", fontsize=8)
     axes[0, 0].set_ylabel("probability")
