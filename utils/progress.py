@@ -17,9 +17,7 @@ class Progress(tqdm):
     FORMAT = "{l_bar}{bar}| {remaining} left, {rate_fmt}{postfix}"  # leaves room for the note in 80 columns
 
     def __init__(self, *args, **kwargs):
-        silent = (
-            isinstance(sys.stderr, Silence) or isinstance(sys.stdout, Silence) or ranks.size() > 1
-        )  # of one terminal
+        silent = ranks.size() > 1 or Silence in (type(sys.stdout), type(sys.stderr))  # one terminal has one bar
         disable = True if silent else None  # None: unless standard error is a terminal
         super().__init__(*args, disable=disable, bar_format=self.FORMAT, dynamic_ncols=True, **kwargs)
 
