@@ -35,11 +35,11 @@ DEVICE = "cuda"  # cuda | cpu: what a CPU can do of it | auto
 SEED = 0  # of the weights and the batches that are compared
 QUICK = False  # True: small networks are timed, for a look whether it runs
 
-N_STEPS = 8  # that are compared; the captured step is replayed in half of them
+n_steps = 8  # that are compared; the captured step is replayed in half of them
 # How far a loss, and the weights' way from their start, may be from the CPU's in fp32 (relative)
-TOLERANCE = {"fp32": (1e-4, 0.02), "tf32": (1e-2, 0.2), "bf16": (5e-2, 0.5)}
+tolerance = {"fp32": (1e-4, 0.02), "tf32": (1e-2, 0.2), "bf16": (5e-2, 0.5)}
 # Biases that the next normalisation takes away again: their gradients are rounding errors, which Adam blows up
-NO_EFFECT = ("embedding.norm.bias", "projector.0.bias", "projector.1.bias", "projector.3.bias")
+no_effect = ("embedding.norm.bias", "projector.0.bias", "projector.1.bias", "projector.3.bias")
 
 
 class Checks(list):
@@ -96,8 +96,8 @@ def same_steps(checks, device, seed):
         losses, way = few_steps(device, seed, precision == "bf16", captured)
         loss = np.abs(losses / expected_losses - 1).max()
         weights = (way - expected_way).norm() / expected_way.norm()
-        most_loss, most_weights = TOLERANCE[precision]
-        name = f"{N_STEPS} steps, {device.type} {'captured' if captured else 'eager'} {precision} against CPU fp32"
+        most_loss, most_weights = tolerance[precision]
+        name = f"{n_steps} steps, {device.type} {'captured' if captured else 'eager'} {precision} against CPU fp32"
         measured = (
             f"losses within {loss:.1e} (at most {most_loss:g}), weights' way {weights:.1e} (at most {most_weights})"
         )
@@ -106,19 +106,19 @@ def same_steps(checks, device, seed):
 
 
 def few_steps(device, seed, bf16=False, captured=False):
-    """Losses (N_STEPS,), and the way of all weights from their start as one vector; without dropout."""
+    """Losses (n_steps,), and the way of all weights from their start as one vector; without dropout."""
     torch.manual_seed(seed)
     small = dict(embed_dim=64, projector_dims=(128, 128, 128))
     encoders = {"eeg": Encoder(32, 128, prompt_tokens=2, **small), "pps": Encoder(1, 128, **small)}
     model = ContrastiveModel(encoders, 0.1, bf16=bf16)
-    batches = {name: torch.randn(N_STEPS, 2, 8, 2, c, 128) for name, c in (("eeg", 32), ("pps", 1))}
+    batches = {name: torch.randn(n_steps, 2, 8, 2, c, 128) for name, c in (("eeg", 32), ("pps", 1))}
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # the one thing that two devices do not draw alike
-    start = torch.cat([p.detach().flatten() for name, p in model.named_parameters() if not name.endswith(NO_EFFECT)])
+    start = torch.cat([p.detach().flatten() for name, p in model.named_parameters() if not name.endswith(no_effect)])
     model, batches = model.to(device), {name: x.to(device) for name, x in batches.items()}
     optimizer = adam(model, SimpleNamespace(LR=7e-4, WEIGHT_DECAY=1e-3), device)
-    losses, number = torch.zeros(N_STEPS, device=device), torch.zeros(1, dtype=torch.int64, device=device)
+    losses, number = torch.zeros(n_steps, device=device), torch.zeros(1, dtype=torch.int64, device=device)
 
     def step():
         loss, _ = model({name: x.index_select(0, number)[0] for name, x in batches.items()})
@@ -129,9 +129,9 @@ def few_steps(device, seed, bf16=False, captured=False):
         number.add_(1)
 
     run = CapturedStep(step) if captured else step
-    for _ in range(N_STEPS):
+    for _ in range(n_steps):
         run()
-    end = torch.cat([p.detach().flatten() for name, p in model.named_parameters() if not name.endswith(NO_EFFECT)])
+    end = torch.cat([p.detach().flatten() for name, p in model.named_parameters() if not name.endswith(no_effect)])
     return losses.cpu().numpy(), end.float().cpu() - start
 
 

@@ -20,7 +20,7 @@ def test_it_runs_on_a_cpu_and_ends_with_a_verdict():
 
 def test_it_can_fail(monkeypatch):
     """Numbers that differ by more than the tolerance are a failure, such as bf16 taken for fp32."""
-    monkeypatch.setitem(check_gpu.TOLERANCE, "bf16", check_gpu.TOLERANCE["fp32"])
+    monkeypatch.setitem(check_gpu.tolerance, "bf16", check_gpu.tolerance["fp32"])
     checks = check_gpu.Checks()
     with torch.random.fork_rng():
         check_gpu.same_steps(checks, CPU, 0)
