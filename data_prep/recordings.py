@@ -4,6 +4,7 @@ MNE-Python: Gramfort et al., "MEG and EEG data analysis with MNE-Python", Fronti
 """
 
 import contextlib
+import struct
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +89,10 @@ def through_mne(path, said):
         warnings.simplefilter("always")
         try:
             yield
-        except (InputError, MemoryError):
+        except InputError:
             raise
+        except MemoryError:
+            raise InputError(f"{path} does not fit into memory; choose fewer --eeg-channels, or cut the file") from None
         except FileNotFoundError as error:
             raise InputError(f"{path}: a part of it is missing ({_words(error)}); copy all its files") from None
         except Exception as error:  # a reader of so many formats stumbles in as many ways
@@ -131,6 +134,8 @@ def open_recording(path, sidecar=None, said=None):
     path, sidecar, said = Path(path), sidecar or Sidecar(), set() if said is None else said
     if path.suffix.lower() not in FORMATS and not path.name.lower().endswith(".fif.gz"):
         raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
+    if path.suffix.lower() == ".fif":
+        refuse_loops(path)
     with through_mne(path, said):
         raw = mne.io.read_raw(path, preload=False)
         markers = find_markers(raw)
@@ -150,6 +155,24 @@ def open_recording(path, sidecar=None, said=None):
     files = list(dict.fromkeys([path, *(Path(file) for file in raw.filenames if file)]))
     signals = Path(raw.filenames[0] or path)
     return Recording(path, files + sidecar.files, signals, channels, seconds, markers, starts, bads, sidecar.physio)
+
+
+def refuse_loops(path):
+    """Refuse a damaged FIF file whose chain of tags leads back to where it was: MNE would follow it for ever."""
+    position, seen = 0, set()
+    with open(path, "rb") as file:
+        while True:
+            if position in seen:
+                raise InputError(f"{path} is damaged (its list of contents runs in a circle); copy or export it again")
+            seen.add(position)
+            file.seek(position)
+            header = file.read(16)
+            if len(header) < 16:
+                return
+            _, _, size, following = struct.unpack(">iiii", header)  # kind, type, bytes, place of the next tag
+            if following < 0 or size < 0:
+                return
+            position = following or position + 16 + size
 
 
 def edf_header(path):
