@@ -6,11 +6,13 @@ MNE-Python: Gramfort et al., "MEG and EEG data analysis with MNE-Python", Fronti
 import contextlib
 import struct
 import warnings
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.channel_kinds import Channel, kind
 from data_prep.channels import shorten
+from data_prep.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
 from utils.errors import InputError
 from utils.progress import warn
 
@@ -30,6 +32,7 @@ HARMLESS = (  # what MNE warns of and nobody can change
     "Estimated head radius",
     "coordinate frame",
 )
+MOST_PACKED = 1000  # times that a compressed file unpacks to
 MESSAGE_CHARACTERS = 150  # of MNE's words in ours
 
 
@@ -134,8 +137,9 @@ def open_recording(path, sidecar=None, said=None):
     path, sidecar, said = Path(path), sidecar or Sidecar(), set() if said is None else said
     if path.suffix.lower() not in FORMATS and not path.name.lower().endswith(".fif.gz"):
         raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
-    if path.suffix.lower() == ".fif":
-        refuse_loops(path)
+    check = {".fif": refuse_loops, ".set": refuse_damaged}.get(path.suffix.lower())
+    if check:
+        check(path)
     with through_mne(path, said):
         raw = mne.io.read_raw(path, preload=False)
         markers = find_markers(raw)
@@ -173,6 +177,22 @@ def refuse_loops(path):
             if following < 0 or size < 0:
                 return
             position = following or position + 16 + size
+
+
+def refuse_damaged(path):
+    """Refuse a damaged EEGLAB file, at which SciPy's compiled reader of MATLAB files could crash."""
+    with open(path, "rb") as file:
+        order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
+        if order is None:  # not of MATLAB 5 to 7
+            return
+        budget = Budget(path.stat().st_size * MOST_PACKED)
+        budget.n_items = max(budget.n_items, path.stat().st_size)  # a long recording has many events
+        try:
+            for variable in variables(file, order):
+                variable.measure(budget)
+        except (RefusedError, struct.error, zlib.error) as error:
+            if OTHER_KIND not in str(error):  # functions and objects among an EEGLAB file's notes do no harm
+                raise InputError(f"{path} is damaged or cut short; copy or export it again") from None
 
 
 def edf_header(path):

@@ -466,6 +466,47 @@ def test_from_bids_to_a_report_in_four_commands(tmp_path):
     assert "arousal" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
+def test_damage_that_would_hang_or_crash_the_readers_is_refused(tmp_path):
+    from data_prep.recordings import open_recording
+    from utils.errors import InputError
+
+    fif = recorded.write(tmp_path, "fif", 1)
+    content = bytearray(fif.read_bytes())
+    second = 16 + int.from_bytes(content[8:12], "big")
+    content[second + 12 : second + 16] = second.to_bytes(4, "big")  # the second tag is followed by itself
+    fif.write_bytes(content)
+    with pytest.raises(InputError, match="runs in a circle"):
+        open_recording(fif)
+
+    eeglab = recorded.write(tmp_path, "set", 1)
+    content = bytearray(eeglab.read_bytes())
+    place = content.index(b"data") + 4
+    assert content[place] == 7  # the type of the numbers, which SciPy looks up in a table
+    content[place] = 200
+    eeglab.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged or cut short"):
+        open_recording(eeglab)
+
+
+@pytest.mark.parametrize("extension", ["fif", "bdf", "edf", "vhdr", "set"])
+def test_damaged_recordings_are_read_or_refused(tmp_path, extension):
+    from data_prep.recordings import open_recording
+    from utils.errors import InputError
+
+    path, rng = recorded.write(tmp_path, extension, 1), np.random.default_rng(0)
+    content, refused = path.read_bytes(), []
+    for number in range(20):
+        damaged = bytearray(content[: rng.integers(len(content))] if number % 4 == 0 else content)
+        for place in rng.integers(min(4000, len(damaged)), size=8):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            open_recording(path)
+        except InputError as error:
+            refused.append(len(str(error)) - len(str(path)))
+    assert 0 < max(refused) < 290
+
+
 def test_without_mne_one_line_says_what_to_install(tmp_path, files):
     (tmp_path / "mne.py").write_text("raise ImportError")
     outcome = run(SCRIPT, "--trials", files / "t.csv", env={"PYTHONPATH": str(tmp_path)})
