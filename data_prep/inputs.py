@@ -1,17 +1,34 @@
 """Recordings of whatever kind that a model meets, prepared as the model's own data were."""
 
+import math
+import zipfile
+from pathlib import Path
+
 import numpy as np
 
 from data_prep import deap, dreamer, matlab
-from data_prep.channels import shorten, text_of
+from data_prep.arrays import (
+    PERSON,
+    SIGNALS,
+    check_keys,
+    check_names,
+    check_number,
+    check_rate,
+    check_signals,
+    check_text,
+    one_value,
+)
+from data_prep.channels import shorten
+from data_prep.from_arrays import rest_of, signals
 from data_prep.preparation import TEXTS, record, rest_by_modality
 from data_prep.prepared import open_prepared
 from data_prep.transforms import prepare
-from data_prep.writer import rest_of, signals
 from utils.errors import InputError
 from utils.progress import Progress, warn
 
 NEEDED = "eeg, sampling_rate and eeg_channels, and for some models pps and pps_channels"
+MOST_DEFLATED = 1100  # times; zip files do not become smaller than that
+NPZ = (*PERSON, "sampling_rate", "eeg_channels", "pps_channels", "baseline_seconds", *TEXTS)
 
 
 def open_input(path, wanted):
@@ -138,47 +155,73 @@ def _dreamer(path, how):
 
 def _npz(path, how):
     """An .npz file: arrays as for `write_prepared`, and what its user says of them."""
-    arrays = _load(path)
-    try:
-        rate = float(arrays["sampling_rate"])
-        if not (1 <= rate < 1e6 and rate == int(rate)):
-            raise InputError(f"--input {path}: sampling_rate is {rate:g}, not a whole number of Hz; resample first")
-        rate = int(rate)
-        person, channels = {"id": path.stem}, {}
-        for name in ("eeg", "pps"):
-            channels[name] = [text_of(n) for n in np.atleast_1d(arrays.get(f"{name}_channels", [])).tolist()]
-            person |= {key: arrays[key] for key in (name, f"{name}_baseline") if key in arrays}
-            if name in person and (person[name].ndim != 3 or person[name].shape[1] != len(channels[name])):
-                raise InputError(
-                    f"--input {path}: {name} has shape {person[name].shape}, not (trials, {len(channels[name])}, "
-                    f"samples) as {name}_channels says"
-                )
-            for key in person.keys() & {name, f"{name}_baseline"}:
-                if not np.isfinite(person[key]).all():
-                    raise InputError(f"--input {path}: {key} has NaN or infinite values")
-        trials = list(signals(person, rate))
-        rests = rest_of(person, rate)
-        if "baseline_seconds" in arrays:  # of a rest that somebody has removed already
-            rests = dict.fromkeys(rests, float(arrays["baseline_seconds"]) or None)
-        before = {key: _text(arrays[key]) for key in TEXTS if key in arrays}
-        made = _raw_record(how, rate, channels, rests, before, person["eeg"].shape[2] // rate)
-    except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
-        raise InputError(f"--input {path} cannot be read ({error}); it needs the arrays {NEEDED}") from None
-    return made, iter([(path.stem, iter(trials))])
+    where, arrays = f"--input {path}", read_npz(path, NPZ)
+    rate = check_rate(arrays["sampling_rate"], f"{where}: sampling_rate")
+    channels = {}
+    for name in SIGNALS:
+        channels[name] = check_names(arrays.pop(f"{name}_channels", np.zeros(0, str)), f"{where}: {name}_channels")
+    person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
+    subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem
+    rests = rest_of(person, rate)
+    if "baseline_seconds" in arrays:  # of a rest that somebody has removed already
+        rests = dict.fromkeys(rests, check_number(arrays["baseline_seconds"], f"{where}: baseline_seconds") or None)
+    before = {key: _text(arrays[key], f"{where}: {key}") for key in TEXTS if key in arrays}
+    seconds = next(person[name].shape[2] for name in SIGNALS if name in person) // rate
+    made = _raw_record(how, rate, channels, rests, before, seconds)
+    return made, iter([(subject, signals(person))])
 
 
-def _load(path):
-    """All arrays of an .npz file."""
+def read_npz(path, known):
+    """Arrays of an .npz file by name; nothing in it is run, and no more is read than the file says it holds.
+
+    Parameters
+    ----------
+    path : path
+    known : tuple of str
+        Names that there may be.
+
+    Raises
+    ------
+    InputError
+        If it is none, damaged, holds Python objects, or an array that is not known.
+    """
+    where, arrays, size = f"--input {path}", {}, path.stat().st_size
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (MemoryError, PermissionError):
+        with zipfile.ZipFile(path) as file:
+            members = {Path(member.filename).stem: member for member in file.infolist()}
+            check_keys(members, known, where)
+            for name, member in members.items():
+                if member.file_size > MOST_DEFLATED * (member.compress_size + 1) or member.compress_size > size:
+                    raise ValueError("a size that cannot be")
+                with file.open(member) as part:
+                    arrays[name] = _read_array(part, member.file_size)
+    except (InputError, MemoryError, PermissionError, IsADirectoryError):
         raise
-    except Exception as error:  # zipfile and zlib raise nearly anything for a damaged file
-        raise InputError(f"--input {path} cannot be read ({error}); it needs the arrays {NEEDED}") from None
+    except Exception as error:  # a damaged zip file raises nearly anything
+        cause = "it holds Python objects, not numbers" if "Object arrays" in str(error) else "it is damaged or no .npz"
+        raise InputError(f"{where} cannot be read: {cause}; save arrays with numpy.savez ({NEEDED})") from None
+    missing = [name for name in ("sampling_rate",) if name not in arrays]
+    missing += [] if {"eeg", "pps"} & set(arrays) else ["eeg (or pps)"]
+    if missing:
+        raise InputError(f"{where} has no {missing[0]}; it needs the arrays {NEEDED}")
+    return arrays
 
 
-def _text(array):
+def _read_array(file, size):
+    """One array of at most ``size`` bytes, header included."""
+    version = np.lib.format.read_magic(file)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
+    shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded")
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError("an array is larger than its file")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _text(array, what):
     """What was done, from an .npz; an empty text or ``none`` is nothing."""
-    text = text_of(array.item())[:100]
-    return None if text.lower() in ("", "none") else text
+    value = one_value(array)
+    nothing = isinstance(value, str) and value.strip().lower() in ("", "none")
+    return None if nothing else check_text(value, what)[:100]

@@ -20,10 +20,11 @@ import numpy as np
 import utils.errors
 from data_prep import bids, channel_kinds, preparation, recordings, trial_plan, trials_table
 from data_prep.channels import shorten
+from data_prep.from_arrays import prepare_person
 from data_prep.parts import Parts
 from data_prep.quality import Quality, Row, kind_of
 from data_prep.recording_signals import Steps, read_trials
-from data_prep.writer import PreparedWriter, is_prepared, prepare_person
+from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
 from utils.progress import Progress, say_next, warn

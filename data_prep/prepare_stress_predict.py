@@ -16,7 +16,8 @@ import numpy as np
 
 import utils.errors
 from data_prep import preparation, stress_predict
-from data_prep.writer import PreparedWriter, is_prepared, prepare_person
+from data_prep.from_arrays import prepare_person
+from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
 from utils.progress import Progress, say_next, warn

@@ -10,17 +10,19 @@ Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by c
 import hashlib
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.channels import plain
+from data_prep.channels import plain, shorten
 from utils.errors import InputError
 from utils.files import read_json, sha256
 
 FORMAT_VERSION = 1
 ARRAYS = ("eeg", "pps", "ratings")
+QUADRANTS = "four"  # the label that arousal and valence make together
 REMEDY = "prepare the data set again (data_prep/README.md)"
 
 
@@ -40,6 +42,14 @@ def _is_dict(value):
     return type(value) is dict
 
 
+def _are_classes(value):
+    return _is_dict(value) and all(_are_names(names) and len(names) > 1 for names in value.values())
+
+
+def _is_range(value):
+    return value is None or (type(value) is list and len(value) == 2 and all(map(_is_number, value)))
+
+
 _FIELDS = {
     "name": lambda value: type(value) is str,
     "sampling_rate": _is_count,
@@ -47,8 +57,9 @@ _FIELDS = {
     "eeg_channels": _are_names,
     "pps_channels": _are_names,
     "ratings": _are_names,
-    "rating_range": lambda value: type(value) is list and len(value) == 2 and all(map(_is_number, value)),
-    "threshold": _is_number,
+    "classes": _are_classes,
+    "rating_range": _is_range,
+    "threshold": lambda value: value is None or _is_number(value),
     "subjects": _are_names,
     "trials": _is_count,
     "stimuli": _are_names,
@@ -109,8 +120,8 @@ class Prepared:
         Parameters
         ----------
         label : str
-            One of the ratings by name (0 = low, 1 = high), or ``"four"``: 0 both high, 1 arousal high and valence
-            low, 2 arousal low and valence high, 3 both low.
+            One of the ratings by name: 0 = low, 1 = high, or the number of its class where it is categorical; or
+            ``"four"``: 0 both high, 1 arousal high and valence low, 2 arousal low and valence high, 3 both low.
         threshold : float, optional
             High is a rating of at least this. By default the data set's own: 5 for DEAP, 3 for DREAMER.
 
@@ -122,20 +133,43 @@ class Prepared:
         Raises
         ------
         InputError
-            If the data set has no such rating.
+            If the data set has no such rating, or a threshold is given for one that is categorical.
         """
-        names = self.info["ratings"]
-        needed = ["arousal", "valence"] if label == "four" else [label]
+        names, label = self.info["ratings"], unicodedata.normalize("NFC", label)
+        needed = ["arousal", "valence"] if label == QUADRANTS else [label]
         if not set(needed) <= set(names):
-            known = names + (["four"] if {"arousal", "valence"} <= set(names) else [])
-            raise InputError(f"--label {label}: {self.folder} has the labels {', '.join(known)}")
+            raise InputError(f"--label {label[:60]}: {self.folder} has the labels {shorten(self.label_names)}")
+        categorical = [name for name in needed if name in self.info["classes"]]
+        if categorical and label == QUADRANTS:
+            raise InputError(f"--label {label}: {categorical[0]} of {self.folder} is categorical, without high and low")
+        values = [self.ratings[:, :, names.index(name)] for name in needed]
+        if categorical:
+            classes = self.info["classes"][label]
+            if threshold is not None:
+                raise InputError(f"--threshold: {label} has the classes {shorten(classes)}; leave the flag out")
+            if not np.isin(values[0], np.arange(len(classes))).all():
+                raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
+            return values[0].astype(np.int64), list(classes)
         threshold = self.info["threshold"] if threshold is None else threshold
-        high = [self.ratings[:, :, names.index(name)] >= threshold for name in needed]
-        if label == "four":
+        if threshold is None:
+            raise InputError(f"--label {label}: {self.folder} has no threshold for it; give --threshold")
+        high = [value >= threshold for value in values]
+        if label == QUADRANTS:
             classes = ["high arousal, high valence", "high arousal, low valence"]
             classes += ["low arousal, high valence", "low arousal, low valence"]
             return (2 * ~high[0] + ~high[1]).astype(np.int64), classes
         return high[0].astype(np.int64), [f"low {label}", f"high {label}"]
+
+    @property
+    def label_names(self):
+        """All labels that there are: the ratings, and the quadrants of arousal and valence that are numbers."""
+        numeric = [name for name in self.info["ratings"] if name not in self.info["classes"]]
+        return self.info["ratings"] + ([QUADRANTS] if {"arousal", "valence"} <= set(numeric) else [])
+
+    @property
+    def modalities(self):
+        """``"eeg"`` and ``"pps"``, those that were recorded."""
+        return [name for name in ("eeg", "pps") if self.info[f"{name}_channels"]]
 
     def pps_names(self, names):
         """Full names of PPS channels.
@@ -187,10 +221,11 @@ def open_prepared(folder):
         version = info.get("format_version")
         raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {REMEDY}")
     for field, is_valid in _FIELDS.items():
-        if not is_valid(info.get(field)):
+        if not is_valid(info.get(field, {} if field == "classes" else None)):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
     if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
+    info = {"classes": {}} | info  # folders of before there were any
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {
         "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),

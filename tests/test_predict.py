@@ -99,7 +99,7 @@ CHANGES = {
     ),
     "no rest": (dict(eeg_baseline=None, pps_baseline=None), "not removed from the EEG"),
     "rest of the EEG only": (dict(pps_baseline=None), "not removed from the PPS"),
-    "a channel twice": (dict(eeg_channels=["Fp1", *deap.EEG_CHANNELS[:-1]]), "which are the same"),
+    "a channel twice": (dict(eeg_channels=["Fp1", *deap.EEG_CHANNELS[:-1]]), "names 'Fp1' twice"),
     "an electrode by both names": (dict(eeg_channels=["T3", *deap.EEG_CHANNELS[:-1]]), "'T3' and 'T7'"),
     "NaN": (dict(eeg=np.full((2, 32, 1280), np.nan)), "NaN"),
 }
