@@ -221,7 +221,7 @@ def open_prepared(folder):
         version = info.get("format_version")
         raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {REMEDY}")
     for field, is_valid in _FIELDS.items():
-        if not is_valid(info.get(field, {} if field == "classes" else None)):
+        if not (field in info or field == "classes") or not is_valid(info.get(field, {})):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
     if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")

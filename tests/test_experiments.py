@@ -209,7 +209,10 @@ def test_own_data_without_pps(tmp_path):
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (dict(eeg=np.zeros((4, 63, 2400)), eeg_baseline=None), "eeg of shape (4, 12, 63, 200)"),
+        (
+            dict(eeg=np.zeros((4, 63, 2400)), eeg_baseline=None),
+            "eeg has shape (4, 63, 2400), not (trials, 64, samples)",
+        ),
         (dict(eeg=np.zeros((4, 64))), "not (trials, channels, samples)"),
         (dict(pps=np.zeros((3, 3, 2400))), "another number of trials"),
         (dict(ratings=np.zeros((4, 3))), "ratings of shape (4, 3)"),

@@ -246,12 +246,23 @@ def test_fuzz_npz(tmp_path, nothing_runs):
     arrays |= dict(pps_baseline=np.ones((2, 1, 256)), sampling_rate=128, eeg_channels=["Fp1", "T3", "Cz"])
     arrays |= dict(pps_channels=["GSR"], filters="1-45 Hz", reference="Cz", resampling="none", baseline_seconds=2)
     how = {"eeg": "channels", "pps": "trial", "baseline_seconds": 3, "segment": "first 5 s"}
-    odd = [value for value in ODD if np.asarray(value).dtype != object]
-    odd += [np.zeros(0), np.full((2, 3, 700), np.nan), np.ones((2, 3, 700), "c8"), np.ones((0, 3, 700)), "x" * 1000]
+    arrays |= dict(id="s01", ratings=np.ones((2, 1)), stimuli=["a", "b"])
+    odd = [
+        *ODD,
+        np.zeros(0),
+        np.ones((2, 3, 700), "f2"),
+        np.ones((2, 3, 700), int),
+        [[128]],
+        128.5,
+        np.full((2, 3, 700), np.nan),
+        np.ones((2, 3, 700), "c8"),
+        np.ones((0, 3, 700)),
+        "x" * 1000,
+    ]
 
     def read():
         changed = dict(arrays)
-        for key in rng.choice(list(arrays), 2):
+        for key in rng.choice([*arrays, "baseline_eeg"], rng.integers(3)):
             changed[key] = odd[rng.integers(len(odd))]
         np.savez(path, **changed)
         if rng.random() < 0.3:
