@@ -65,11 +65,7 @@ def main():
     check_settings(settings)
     trials, sidecars = read_trials_of(settings)
     names, classes, ratings = trials_table.parse_ratings(trials)
-    if classes:
-        raise InputError(
-            f"{next(iter(classes))} has names of classes ({shorten(next(iter(classes.values())))}); write numbers"
-        )
-    check_scale(settings, trials, names, ratings)
+    check_scale(settings, trials, names, classes, ratings)
     rated = {id(trial): row for trial, row in zip(trials, ratings, strict=True)}
     people = trial_plan.by_person(trials)
     stimuli = trial_plan.find_stimuli(people, settings.MISSING)
@@ -101,10 +97,11 @@ def main():
         "eeg_channels": eeg,
         "pps_channels": pps,
         "ratings": names,
-        "rating_range": [settings.RATING_MIN, settings.RATING_MAX],
-        "threshold": settings.THRESHOLD,
+        "classes": classes,
         "stimuli": stimuli,
     }
+    if len(classes) < len(names):
+        description |= {"rating_range": [settings.RATING_MIN, settings.RATING_MAX], "threshold": settings.THRESHOLD}
     following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", f"runs/{settings.OUT_DIR.name}")
     if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
@@ -153,12 +150,12 @@ def read_trials_of(settings):
     return trials_table.read_table(settings.TRIALS, settings.RATINGS), {}
 
 
-def check_scale(settings, trials, names, ratings):
-    """Refuse ratings off the scale, before hours of work."""
+def check_scale(settings, trials, names, classes, ratings):
+    """Refuse numbers off the scale, before hours of work."""
     low, high = settings.RATING_MIN, settings.RATING_MAX
     for trial, row in zip(trials, ratings, strict=True):
         for name, value in zip(names, row, strict=True):
-            if not low <= value <= high:
+            if name not in classes and not low <= value <= high:
                 raise InputError(
                     f"{trial.where}: {name} is {value:g}, off the scale of {low:g} to {high:g}; mend it, or set "
                     "--rating-min and --rating-max (and --threshold)"

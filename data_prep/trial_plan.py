@@ -1,10 +1,10 @@
 """Which trials of whom are cut where: one order of stimuli for everybody, and nothing that cannot be cut."""
 
-import re
 from dataclasses import dataclass
 
 from data_prep.channels import shorten
 from data_prep.recordings import marker_seconds
+from data_prep.stimuli import common, natural
 from utils.errors import InputError
 
 MIN_SECONDS = 5  # a window
@@ -65,27 +65,15 @@ def find_stimuli(people, missing):
         If somebody lacks one and ``missing`` is ``error``, or fewer than two are left.
     """
     everything = sorted({name for own in people.values() for name in own}, key=natural)
-    lacking = {name: [who for who, own in people.items() if name not in own] for name in everything}
-    lacking = {name: who for name, who in lacking.items() if who}
-    for name, who in lacking.items():
-        if missing == "error":
-            others = f" ({len(lacking) - 1} more stimuli are not everybody's)" if len(lacking) > 1 else ""
-            raise InputError(
-                f"{name!r} was not seen by {shorten(who)}{others}; --missing drop leaves such stimuli out for all, or "
-                "leave these people out"
-            )
-        print(f"{name} is dropped for all: not seen by {shorten(who)}")
-    kept = [name for name in everything if name not in lacking]
-    if len(kept) < 2:
+    lacking = [name for name in everything if not all(name in own for own in people.values())]
+    if lacking and missing == "error":
+        who = [who for who, own in people.items() if lacking[0] not in own]
+        others = f" ({len(lacking) - 1} more stimuli are not everybody's)" if lacking[1:] else ""
         raise InputError(
-            f"{len(kept)} stimuli were seen by all {len(people)} people; at least 2 are needed: leave out who saw few"
+            f"{lacking[0]!r} was not seen by {shorten(who)}{others}; --missing drop leaves these out for all, or "
+            "leave out these people"
         )
-    return kept
-
-
-def natural(name):
-    """Sorts film2 before film10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)], name
+    return common({who: list(own) for who, own in people.items()})
 
 
 def make_plan(people, stimuli, recordings, seconds, rest):

@@ -217,5 +217,5 @@ def is_prepared(folder, preparation, files, **description):
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
         made = open_prepared(folder).info
     same = preparations.agree(made["preparation"], preparation)
-    same = same and all(made[name] == value for name, value in description.items())
+    same = same and all(made.get(name) == value for name, value in description.items())
     return same and made["sources"] == {name: sha256(path) for name, path in files.items()}

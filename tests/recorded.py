@@ -85,17 +85,18 @@ def write_edf(path, person, unit="uV", names=ELECTRODES, gsr_rate=RATE):
     file(channels, annotations=marks).write(path)
 
 
-def write_table(path, files, markers=False, delimiter=",", encoding="utf-8", rows=None, leave_out=()):
-    """The table of trials; files by person."""
-    header = ["subject", "file", "stimulus", "onset", "duration", "arousal", "valence"]
+def write_table(path, files, markers=False, delimiter=",", encoding="utf-8", rows=None, leave_out=(), mood=False):
+    """The table of trials; files by person. ``mood``: a rating with names of classes besides."""
+    header = ["subject", "file", "stimulus", "onset", "duration", "arousal", "valence"] + ["mood"] * mood
     if rows is None:
         rows = []
         for person, file in files.items():
             for onset, film in zip(ONSETS, order(person), strict=True):
                 mark = f"Comment/{film}" if file.suffix == ".vhdr" else film
-                arousal, valence, _ = ratings(person)[film]
+                arousal, valence, feeling = ratings(person)[film]
                 if (person, film) not in leave_out:
                     rows.append([f"p{person}", file.name, film, mark if markers else onset, SECONDS, arousal, valence])
+                    rows[-1] += [feeling] * mood
     with open(path, "w", newline="", encoding=encoding) as out:
         csv.writer(out, delimiter=delimiter).writerows([header, *rows])
     return path

@@ -246,6 +246,24 @@ def test_filters_see_the_whole_recording(tmp_path):
     assert notched[1] > 0.95 * kept[1]
 
 
+def test_names_of_classes_are_a_categorical_rating(plain, tmp_path):
+    made = make(tmp_path / "files", flags=[*PLAIN, "--rest-seconds", REST], mood=True)
+    assert made.info["ratings"] == ["arousal", "valence", "mood"]
+    assert made.info["classes"] == {"mood": ["glad", "sad"]}
+    wanted = [[["glad", "sad"].index(recorded.ratings(p)[film][2]) for film in FILMS] for p in PEOPLE]
+    np.testing.assert_array_equal(made.ratings[:, :, 2], wanted)
+    np.testing.assert_array_equal(made.ratings[:, :, :2], plain.ratings)
+
+
+def test_only_names_of_classes(tmp_path):
+    files = {p: recorded.write(tmp_path, "fif", p) for p in (1, 2)}
+    trials = recorded.write_table(tmp_path / "t.csv", files, mood=True)
+    done(SCRIPT, "--trials", trials, "--out-dir", tmp_path / "out", *PLAIN, "--ratings", "mood")
+    made = open_prepared(tmp_path / "out")
+    assert made.info["ratings"] == ["mood"]
+    assert made.info["classes"] == {"mood": ["glad", "sad"]}
+
+
 def test_a_spreadsheets_table(plain, tmp_path):
     folder = tmp_path / "files"
     folder.mkdir()
