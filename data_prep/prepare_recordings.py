@@ -89,7 +89,7 @@ def main():
         plan.seconds,
         rest,
     )
-    made = describe(settings, plan, rest)
+    made = describe(settings, plan, rest, bool(eeg))
     sources = name_sources(settings, files.values())
     description = {
         "name": settings.OUT_DIR.name,
@@ -182,11 +182,12 @@ def choose_channels(settings, files):
     return eeg, pps
 
 
-def describe(settings, plan, rest):
+def describe(settings, plan, rest, has_eeg):
     """The preparation as it is recorded."""
     high, low, notch = settings.HIGH_PASS, settings.LOW_PASS, settings.NOTCH
     band = f"{high or 0:g}-{low:g} Hz" if low else f"from {high:g} Hz" if high else None
     filters = ", ".join(text for text in (band, f"notch {notch:g} Hz" if notch else None) if text)
+    reference = "average" if settings.REFERENCE == "average" else "as recorded"
     cut = any(
         trial.duration is None or int(trial.duration) > plan.seconds for own in plan.people.values() for trial, _ in own
     )
@@ -195,8 +196,8 @@ def describe(settings, plan, rest):
         settings.PPS_NORMALISE,
         baseline_seconds=rest or None,
         segment=f"first {plan.seconds} s" if cut else None,
-        filters=filters or None,
-        reference="average" if settings.REFERENCE == "average" else "as recorded",
+        filters=(filters or None) if has_eeg else None,
+        reference=reference if has_eeg else None,
         resampling=f"to {settings.SAMPLING_RATE} Hz",
         bad_channels=settings.BAD_CHANNELS,
     )

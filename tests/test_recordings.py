@@ -225,6 +225,36 @@ def test_a_sensor_of_4_hz_within_an_edf_file_is_resampled_and_never_swings_over(
     assert edges[0] - 1e-3 <= slow.pps[:, :, :, 1].min() <= slow.pps[:, :, :, 1].max() <= edges[1] + 1e-3
 
 
+def test_a_wristband_without_eeg(tmp_path):
+    import edfio
+
+    files = {}
+    for person in (1, 2):
+        files[person] = tmp_path / f"p{person}.edf"
+        _, (ecg, gsr) = recorded.signals(person)
+        channels = [
+            edfio.EdfSignal(values, rate, label=name, physical_dimension=unit)
+            for name, values, rate, unit in (
+                ("BVP", ecg[::4], 64, ""),
+                ("EDA", gsr[::64], 4, "uS"),
+                ("TEMP", 33 + gsr[::256] / 10, 1, "degC"),
+            )
+        ]
+        marks = [edfio.EdfAnnotation(t, None, f) for t, f in zip(ONSETS, recorded.order(person), strict=True)]
+        edfio.Edf(channels, annotations=marks).write(files[person])
+    trials = recorded.write_table(tmp_path / "t.csv", files, markers=True)
+    flags = ["--sampling-rate", 64, "--pps-normalise", "none"]
+    done(SCRIPT, "--trials", trials, "--out-dir", tmp_path / "out", *flags)
+    made = open_prepared(tmp_path / "out")
+    assert (made.info["eeg_channels"], made.info["pps_channels"]) == ([], ["BVP", "EDA", "TEMP"])
+    assert made.info["preparation"]["filters"] is None
+    start = ONSETS[recorded.order(2).index("film_a")]
+    ecg, gsr = (signal[round(start * RATE) : round((start + SECONDS) * RATE) : 4] for signal in recorded.signals(2)[1])
+    np.testing.assert_allclose(made.pps[1, 0, :, 0].ravel(), ecg, atol=0.02)
+    np.testing.assert_allclose(made.pps[1, 0, :, 1].ravel(), gsr, atol=0.01)
+    np.testing.assert_allclose(made.pps[1, 0, :, 2].ravel(), 33 + gsr / 10, atol=0.02)
+
+
 def test_filters_see_the_whole_recording(tmp_path):
     from data_prep.recording_signals import Steps, read_trials
     from data_prep.recordings import open_recording
