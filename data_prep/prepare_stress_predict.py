@@ -69,8 +69,7 @@ def main():
         eeg_channels=[],
         pps_channels=stress_predict.CHANNELS,
         ratings=["stress"],
-        rating_range=(0, 1),
-        threshold=0.5,
+        classes={"stress": stress_predict.CLASSES},
         preparation=made,
         stimuli=list(stress_predict.STAGES),
     )
@@ -91,7 +90,7 @@ def main():
                 continue
             parts = stress_predict.cut(recording, starts, settings.SECONDS)
             pps = stress_predict.join(parts, settings.SECONDS)
-            arrays = prepare_person({"id": person, "eeg": pps[:, :0], "pps": pps}, stress_predict.RATE, made)
+            arrays = prepare_person({"id": person, "pps": pps}, stress_predict.RATE, made)
             writer.add(person, *arrays, ratings, sources={})
             for name, (rate, channels) in stress_predict.SIGNALS.items():
                 writer.quality.look(person, channels, rate, parts[name])

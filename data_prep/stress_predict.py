@@ -31,7 +31,8 @@ SIGNALS = {  # of each file: its rate in Hz, and the names of its columns
     "ACC": (32, ["ACC1", "ACC2", "ACC3"]),
 }
 CHANNELS = [name for _, names in SIGNALS.values() for name in names]
-STAGES = {  # in their order, and whether they are stressful
+CLASSES = ["no stress", "stress"]
+STAGES = {  # in their order, and the class of each
     "baseline": 0,
     "Stroop test": 1,
     "rest after Stroop test": 0,

@@ -64,7 +64,8 @@ def test_each_stage_lies_where_its_mark_says(raw):
     assert data.eeg.shape == (3, 7, 6, 0, 64)
     assert data.subjects == ["S01", "S02", "S10"]
     assert data.info["stimuli"] == list(stress_predict.STAGES)
-    labels, _ = data.labels("stress")
+    labels, classes = data.labels("stress")
+    assert classes == ["no stress", "stress"]
     assert labels.tolist() == [[0, 1, 0, 1, 0, 1, 0]] * 3
     for person, shift in ((0, 0), (1, 1)):
         starts = np.array([MARKS[0] - 15, *(MARKS[:6] + 1)]) + shift
