@@ -1,7 +1,11 @@
 """What the benchmarks share: random recordings in the prepared format, paired timing, the machine's limits."""
 
+import contextlib
+import io
 import json
 import multiprocessing
+import runpy
+import sys
 import time
 
 import numpy as np
@@ -10,6 +14,7 @@ import torch
 from data_prep import write_prepared
 from utils.devices import provenance
 from utils.files import write_text
+from utils.settings import ROOT
 
 REST = 0.05  # s between two turns, until the threads of the form that had its turn no longer look out for work
 TURN = 3  # calls in a row; the first finds the caches as the other form has left them, and is not counted
@@ -41,6 +46,23 @@ def random_recordings(folder, subjects, trials, seconds, channels, pps=("GSR",),
         rating_range=[1, 9],
         threshold=5,
     )
+
+
+def script(path, *flags):
+    """Run a script in this process, which has the libraries loaded; its own lines are shown only if it fails."""
+    words = [str(ROOT / path), *map(str, flags)]
+    print(" ".join(words[1:]), flush=True)
+    out, argv = io.StringIO(), sys.argv
+    sys.argv = words
+    try:
+        with contextlib.redirect_stdout(out):
+            runpy.run_path(words[0], run_name="__main__")
+    except SystemExit as stop:
+        if stop.code:
+            print(out.getvalue())
+            raise
+    finally:
+        sys.argv = argv
 
 
 def paired(functions, rounds, device):

@@ -10,10 +10,8 @@ OUT_DIR. Hours on a CPU; EEGNet and ShallowFBCSPNet take part where braindecode 
 benchmarks/requirements.txt).
 """
 
-import contextlib
 import io
 import json
-import runpy
 import sys
 from pathlib import Path
 
@@ -21,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import utils.errors
 from benchmarks import other_networks, study_held_out, study_tables
+from benchmarks.common import script
 from utils.files import atomic, write_json, write_text
 from utils.results import drawing
-from utils.settings import ROOT, read_settings
+from utils.settings import read_settings
 
 OUT_DIR = "runs/study"  # recordings, run directories, tables and figures
 SEEDS = [7, 8, 9]  # of recordings, splits and weights; the recipe was chosen on others (benchmarks/RESULTS.md)
@@ -80,23 +79,6 @@ def main():
             file.write(drawing.image(figure, "png", dpi=120))
     print(table + seen)
     print(f"wrote {settings.OUT_DIR}: table.md, held_out.md, study.json, study_labels.png and study_held_out.png")
-
-
-def script(path, *flags):
-    """Run a script in this process, which has the libraries loaded; its own lines are shown only if it fails."""
-    words = [str(ROOT / path), *map(str, flags)]
-    print(" ".join(words[1:]), flush=True)
-    out, argv = io.StringIO(), sys.argv
-    sys.argv = words
-    try:
-        with contextlib.redirect_stdout(out):
-            runpy.run_path(words[0], run_name="__main__")
-    except SystemExit as stop:
-        if stop.code:
-            print(out.getvalue())
-            raise
-    finally:
-        sys.argv = argv
 
 
 def prepare(settings, data_format, seed, *flags):

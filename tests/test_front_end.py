@@ -196,6 +196,14 @@ def test_filters_of_a_fold(robust, prepared):
     np.testing.assert_allclose(entry["encoders"]["eeg"]["weights"]["filters"].numpy(), expected, atol=1e-4)
 
 
+def test_positives_by_augmentation_use_nothing_that_people_share(prepared, tmp_path):
+    where = ["--data-dir", prepared, "--run-dir", tmp_path, "--folds", 0, "--recipe", "robust", "--epochs", 1]
+    done("main_pretrain_5s.py", *where, "--positives", "augmentation")
+    path = tmp_path / "pretrain_5s_augmentation" / "fold_00" / "checkpoint.pt"
+    encoders = torch.load(path, weights_only=True)["encoders"]
+    assert all(torch.equal(e["weights"]["filters"], torch.eye(len(e["weights"]["filters"]))) for e in encoders.values())
+
+
 def test_a_missing_second_is_no_signal():
     """A channel that is 0 throughout a second does not become the lowest power that there is."""
     x = np.random.default_rng(0).standard_normal((2, 4, 10, 3, RATE)).astype("f4")

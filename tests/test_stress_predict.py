@@ -19,13 +19,13 @@ LENGTH = 110  # s
 FILES = {"BVP": (64, 1), "EDA": (4, 1), "TEMP": (4, 1), "HR": (1, 1), "ACC": (32, 3)}
 
 
-def write_person(folder, marks=MARKS, seed=0, **changed):
+def write_person(folder, marks=MARKS, seed=0, length=LENGTH, **changed):
     """As the wristband exports it: times with six decimals, three equal columns of acceleration, Windows line ends."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for name, (rate, columns) in FILES.items():
         start = START + (10 if name == "HR" else 0)
-        time = np.arange((LENGTH - (start - START)) * rate) / rate + start - START
+        time = np.arange((length - (start - START)) * rate) / rate + start - START
         values = np.stack([time + axis for axis in range(columns)], axis=1)  # a sample says when it was taken
         values = np.round(60 * rng.standard_normal(values.shape)) if name == "ACC" else values
         rows = [", ".join([f"{start:.6f}"] * columns), ", ".join([f"{rate:.6f}"] * columns)]

@@ -43,6 +43,7 @@ RULES = {
     "RUN_DIR": Rule("path"),
     "RAW_DIR": Rule("path"),
     "OUT_DIR": Rule("path"),
+    "FRACTAL_DIR": Rule("path", optional=True),
     # protocol
     "PROTOCOL": _choice("subject-dependent", "cross-subject", optional=True),
     "SPLIT": _choice("trial", "window", "authors", "subject", "subject+trial", optional=True),

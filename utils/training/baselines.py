@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data_prep import open_prepared
 from utils import ranks
+from utils.errors import InputError
 from utils.files import only_writer
 from utils.progress import Progress, say_next
 from utils.protocol import audit, splits
@@ -115,6 +116,10 @@ def evaluate_fold(name, fold, features, labels, settings):
     classes = np.unique(y)
     if len(classes) == 1:
         probability[:, classes[0]] = 1  # nothing to tell apart in training
+    elif name == "lda" and len(y) <= len(classes):
+        raise InputError(
+            f"fold {fold.index} has {len(y)} training windows with labels, too few for LDA; raise --label-fraction"
+        )
     else:
         model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
         probability[:, model.classes_] = model.predict_proba(x_test)

@@ -235,7 +235,8 @@ class FoldPretraining:
             arguments = paper_arguments(name, recordings.n_channels(name), self.n_seconds * block, embed_dim)
             arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
             encoders[name] = Encoder(**arguments, projector_dims=settings.PROJECTOR_DIMS)
-            if settings.FRONT_END == "bandpower" and settings.EPOCHS:
+            # positives by augmentation use nothing of what people share at the same moments
+            if settings.FRONT_END == "bandpower" and settings.EPOCHS and settings.POSITIVES == "stimulus":
                 encoders[name].filters.copy_(self._shared_filters(recordings, name))
         bf16 = self.settings.PRECISION == "bf16"
         return ContrastiveModel(encoders, self.settings.TEMPERATURE, *switches(self.settings), bf16)
