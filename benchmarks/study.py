@@ -10,7 +10,6 @@ OUT_DIR. Hours on a CPU; EEGNet and ShallowFBCSPNet take part where braindecode 
 benchmarks/requirements.txt).
 """
 
-import io
 import json
 import sys
 from pathlib import Path
