@@ -11,6 +11,7 @@ from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
 from utils.protocol import splits
+from utils.training import recipes
 from utils.training.front_end import BANDS, block_features, block_width, log_band_power, shared_filters, standardise
 from utils.training.recordings import Recordings
 
@@ -145,6 +146,7 @@ def test_the_road_of_the_robust_recipe(robust, prepared, tmp_path):
     assert metrics["transductive"] is True
     assert metrics["settings"]["FRONT_END"] == "bandpower"
     assert metrics["settings"]["EMBED_DIM_1S"] == 32
+    assert metrics["settings"]["EPOCHS"] == 9
     assert "fold 0: complete" in done("Fine_tuning/fine_tuning.py", *where)
     entry = torch.load(robust / "pretrain_5s" / "fold_00" / "checkpoint.pt", weights_only=True)["encoders"]["eeg"]
     assert not torch.equal(entry["weights"]["filters"], torch.eye(32 * 5))
@@ -194,6 +196,15 @@ def test_filters_of_a_fold(robust, prepared):
     windows = x.reshape(len(trained), 4 * 2, 5, -1).mean(axis=2)
     expected = shared_filters(windows, entry["settings"]["SUBJECTS_PER_GROUP"], data.eeg.shape[3])
     np.testing.assert_allclose(entry["encoders"]["eeg"]["weights"]["filters"].numpy(), expected, atol=1e-4)
+
+
+def test_fine_tuning_takes_as_many_epochs_as_are_enough_steps():
+    """What small data need, and a third or less of it for large data."""
+    assert recipes.enough_epochs(9, 768, 64) == 9  # 12 steps each, as where the recipe was chosen
+    assert recipes.enough_epochs(9, 3094, 64) == 3
+    assert recipes.enough_epochs(9, 13824, 64) == 2
+    assert recipes.enough_epochs(1, 13824, 64) == 1
+    assert recipes.enough_epochs(9, 10, 64) == 9
 
 
 def test_positives_by_augmentation_use_nothing_that_people_share(prepared, tmp_path):

@@ -72,7 +72,12 @@ class FineTuning:
             settings.PPS_CHANNELS = self.data.pps_names(settings.PPS_CHANNELS)
         self.first = FirstEncoders(settings, self.data, self.manifest, self.folds)
         settings.RECIPE = settings.RECIPE or "paper"
-        recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
+        filled = recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
+        if settings.RECIPE == "robust" and "EPOCHS" in filled:
+            n = min(len(fold.train.subjects) * len(fold.train.rows["5s"]) for fold in self.manifest.folds)
+            n = round(n * settings.LABEL_FRACTION)  # alike for all folds, and for all seeds of a data set
+            settings.EPOCHS = recipes.enough_epochs(settings.EPOCHS, n, settings.BATCH_SIZE)
+            print(f"EPOCHS {settings.EPOCHS}: enough steps with {n} training windows")
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
         settings.THRESHOLD = self.data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD

@@ -6,6 +6,8 @@ stimulus windows: B of them, each seen by two groups of N people, are 2 B N wind
 The robust recipe is the same for all data sets and protocols. Simulated recordings chose it (benchmarks/RESULTS.md).
 """
 
+import math
+
 from utils.errors import InputError
 
 _PAPER = dict(FRONT_END="raw", PROJECTOR_DIMS=[1024, 2048, 4096])
@@ -39,6 +41,8 @@ ROBUST_PRETRAIN = dict(
 ROBUST_FINETUNE = dict(
     FRONT_END="bandpower", EMBED_DIM_1S=32, EMBED_DIM_5S=32, EPOCHS=9, BATCH_SIZE=64, LR=1e-4, WEIGHT_DECAY=0.0
 )
+ENOUGH_STEPS = 120  # of fine-tuning with the robust recipe: with more data, fewer of its epochs
+FEWEST_EPOCHS = 2
 for _name in ("DEAP", "DREAMER"):
     for _protocol in ("subject-dependent", "cross-subject"):
         PRETRAIN["robust", _name, _protocol], FINETUNE["robust", _name, _protocol] = ROBUST_PRETRAIN, ROBUST_FINETUNE
@@ -71,6 +75,12 @@ def fill(settings, table, data, protocol):
     settings.PPS_CHANNELS = choose_pps(settings, data)
     print(f"recipe {settings.RECIPE} ({known}, {protocol}): {', '.join(f'{n} {row[n]}' for n in filled) or 'nothing'}")
     return filled
+
+
+def enough_epochs(epochs, n_windows, batch_size):
+    """The robust recipe's epochs of fine-tuning, cut where fewer are enough steps (benchmarks/RESULTS.md)."""
+    steps = max(1, n_windows // batch_size)  # of an epoch, at least
+    return min(epochs, max(FEWEST_EPOCHS, math.ceil(ENOUGH_STEPS / steps)))
 
 
 def choose_pps(settings, data):
