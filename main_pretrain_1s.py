@@ -34,7 +34,7 @@ WINDOW = "1s"  # window length: 1s | 5s
 FRONT_END = None  # what the encoders see (None: the recipe's): raw samples (paper) | bandpower
 EMBED_DIM = None  # width of a token, a multiple of 4 (None: the recipe's; paper: as many as a window has samples)
 PROJECTOR_DIMS = None  # widths of the projector's layers (paper: 1024,2048,4096)
-MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps
+MODALITIES = None  # eeg+pps | eeg | pps (None: all that the data have)
 PPS_CHANNELS = []  # peripheral channels by name, such as ["GSR", "zEMG"]; empty: the paper's (DEAP: GSR), else all
 
 # Losses; every variant writes to a folder of its own

@@ -35,7 +35,7 @@ PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an
 
 # Models
 MODELS = ["logistic", "lda", "nearest"]  # logistic regression, shrinkage LDA, nearest neighbour
-MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps
+MODALITIES = None  # eeg+pps | eeg | pps (None: all that the data have)
 PPS_CHANNELS = []  # peripheral channels by name; empty: the paper's (DEAP: GSR), else all
 TAG = ""  # added to the folder's name, to keep apart what the name does not tell
 

@@ -28,7 +28,7 @@ from utils.training.front_end import block_width
 
 CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1s.py or main_pretrain_5s.py
 DATA_DIR = "data/DEAP"  # prepared folder
-MODALITY = "eeg"  # eeg | pps
+MODALITY = None  # eeg | pps (None: eeg, where the checkpoint has it)
 OUT_FILE = "runs/features.npz"  # to write; must not exist
 BATCH_SIZE = 256  # windows at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
@@ -42,6 +42,7 @@ def main():
     if settings.OUT_FILE.exists():
         raise InputError(f"--out-file {settings.OUT_FILE} already exists; delete it or choose another name")
     checkpoint = load_encoders(settings.CHECKPOINT, "give a checkpoint.pt of pre-training")
+    settings.MODALITY = settings.MODALITY or ("pps" if list(checkpoint["encoders"]) == ["pps"] else "eeg")
     if settings.MODALITY not in checkpoint["encoders"]:
         raise InputError(f"--checkpoint {settings.CHECKPOINT} holds no {settings.MODALITY} encoder")
     data = open_prepared(settings.DATA_DIR)

@@ -41,7 +41,7 @@ PERMUTATIONS = 0  # permutation test with so many shuffled labellings (0: none)
 PERMUTATION_METHOD = "auto"  # finetune: train anew each time | probe: a linear probe, cheap | auto: probe from 21 on
 
 # Network
-MODALITIES = "eeg+pps"  # eeg+pps | eeg | pps
+MODALITIES = None  # eeg+pps | eeg | pps (None: all that the data have)
 RESOLUTIONS = "5s+1s"  # 5s+1s | 5s | 1s
 INIT = "pretrained"  # pretrained | random: first weights of the encoders
 PRETRAIN_VARIANT = ""  # which pre-training: what its folder is called behind pretrain_1s_, such as no-cmca

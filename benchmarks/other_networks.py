@@ -44,7 +44,7 @@ def run(data_dir, run_dir, seed, epochs, label="arousal", batch_size=64, lr=1e-3
         THRESHOLD=data.info["threshold"], PERMUTE_LABELS=False, MODALITIES="eeg",
     )  # fmt: skip
     for name, network in NETWORKS.items():
-        folder = run_dir / f"baseline_{label}_{name}"
+        folder = run_dir / f"baseline_{data.folder_name(label)}_{name}"
         if (folder / "metrics.json").exists():
             continue
         print(folder, flush=True)

@@ -19,7 +19,7 @@ SIGNALS = ("eeg", "pps")
 PERSON = ("id", "eeg", "pps", "eeg_baseline", "pps_baseline", "ratings", "stimuli")
 LARGEST = 1e12  # of a signal; its square must fit into float32
 NAME_CHARACTERS = 200
-RATE_TOLERANCE = 1e-6  # of a rate, which is often 1 / a difference of times
+RATE_TOLERANCE = 1e-7  # of a rate in float32, or one that is 1 / a difference of times
 
 
 def check_keys(found, known, where):

@@ -57,7 +57,7 @@ def main():
         f"{settings.BASELINE_BEFORE} s before the first",
     )
     following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/stress")
-    following += ("--recipe", "robust", "--protocol", "cross-subject", "--n-folds", "5", "--modalities", "pps")
+    following += ("--recipe", "robust", "--protocol", "cross-subject", "--n-folds", "5")
     if is_prepared(settings.OUT_DIR, made, files):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_next(*following)

@@ -166,6 +166,14 @@ class Prepared:
         numeric = [name for name in self.info["ratings"] if name not in self.info["classes"]]
         return self.info["ratings"] + ([QUADRANTS] if {"arousal", "valence"} <= set(numeric) else [])
 
+    def folder_name(self, label):
+        """What a label is called in the names of folders: itself, or where a file system or another label could take
+        it for something else, its letters and digits and a checksum."""
+        plain = re.sub(r"[^A-Za-z0-9_+.-]+", "-", label)[:40].strip("-.")
+        if plain == label and not any(label.startswith(f"{other}_") for other in self.label_names):
+            return label
+        return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+
     @property
     def modalities(self):
         """``"eeg"`` and ``"pps"``, those that were recorded."""

@@ -191,7 +191,7 @@ class Encoder(nn.Module):
 
 def paper_width(n_samples):
     """The paper's width of a token: as many as a window has samples, rounded down to a multiple of the heads."""
-    return n_samples - n_samples % N_HEADS
+    return max(N_HEADS, n_samples - n_samples % N_HEADS)  # slow sensors have fewer samples than there are heads
 
 
 def paper_arguments(modality, n_channels, n_samples, embed_dim=None):

@@ -202,8 +202,10 @@ def test_own_data_without_pps(tmp_path):
     people = [{k: v for k, v in person.items() if k != "pps"} for person in recordings()]
     write_prepared(tmp_path / "data", people, **THIRD | dict(pps_channels=[]))
     flags = ["--data-dir", tmp_path / "data", "--run-dir", tmp_path / "run", *ONE, *TINY]
-    assert_refused(call(PRETRAIN[0], *flags), "no PPS channels", "--modalities eeg")
-    done(PRETRAIN[0], *flags, "--modalities", "eeg", "--folds", 0)
+    assert_refused(call(PRETRAIN[0], *flags, "--modalities", "eeg+pps"), "no PPS channels", "--modalities eeg")
+    done(PRETRAIN[0], *flags, "--folds", 0)
+    checkpoint = load_tensors(tmp_path / "run" / "pretrain_1s" / "fold_00" / "checkpoint.pt", "")
+    assert list(checkpoint["encoders"]) == ["eeg"]
 
 
 @pytest.mark.parametrize(

@@ -135,14 +135,21 @@ def atomic_folder(folder, flag):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{flag} {folder} already exists; delete it or choose another folder")
     temporary = folder.with_name(f".{folder.name}.partial")
-    with only_writer(folder):
-        shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
-        try:
-            temporary.mkdir(parents=True)
-            yield temporary
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    new = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        with only_writer(folder):
+            shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+            try:
+                temporary.mkdir(parents=True)
+                yield temporary
+                os.replace(temporary, folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException:
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            for parent in new:
+                parent.rmdir()
+        raise
 
 
 def write_text(path, text):

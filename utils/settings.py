@@ -70,7 +70,7 @@ RULES = {
     "EMBED_DIM_5S": Rule("int", least=4, multiple=4, optional=True),
     "PROJECTOR_DIMS": Rule("ints", least=1, length=3, optional=True),
     "PPS_CHANNELS": Rule("names"),
-    "MODALITIES": _choice("eeg+pps", "eeg", "pps"),
+    "MODALITIES": _choice("eeg+pps", "eeg", "pps", optional=True),
     "RESOLUTIONS": _choice("5s+1s", "5s", "1s"),
     "INIT": _choice("pretrained", "random"),
     "PRETRAIN_VARIANT": Rule("tag"),
@@ -137,7 +137,7 @@ RULES = {
     "MODEL": Rule("path"),
     "INPUT": Rule("path"),
     "CHECKPOINT": Rule("path"),
-    "MODALITY": _choice("eeg", "pps"),
+    "MODALITY": _choice("eeg", "pps", optional=True),
     "OUT_FILE": Rule("path"),
     "FEATURE_MAPS": Rule("bool"),
     # every script

@@ -127,9 +127,10 @@ def report(folder, description, results, data, extra=None, show=True):
         print(f"wrote {folder / 'metrics.json'}: {len(results)} of {description['n_folds']} folds")
         return
     print_summary(summary)
-    for path in sorted(folder.parent.glob(f"baseline_{summary['label']}_*/metrics.json")):
+    for path in sorted(folder.parent.glob(f"baseline_{data.folder_name(summary['label'])}_*/metrics.json")):
         other = read_json(path, "run baseline.py again")
-        if path.parent != folder and other.get("manifest_hash") == summary["manifest_hash"]:
+        same = all(other.get(key) == summary[key] for key in ("manifest_hash", "label"))
+        if path.parent != folder and same:
             value = other["accuracy"]
             print(f"to compare with: {path.parent.name}, accuracy per window {value['mean']:.3f} ± {value['std']:.3f}")
     print(f"wrote {folder / 'metrics.json'} and predictions.csv beside it")

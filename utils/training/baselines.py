@@ -18,10 +18,10 @@ from utils.errors import InputError
 from utils.files import only_writer
 from utils.progress import Progress, say_next
 from utils.protocol import audit, splits
-from utils.protocol.permutation import permuted_labels
 from utils.results.results import FoldResult, describe, report
 from utils.training import recipes
-from utils.training.front_end import log_band_power, standardise
+from utils.training.front_end import bins_of, log_band_power, standardise
+from utils.training.labels import read_labels
 from utils.training.subject_scales import SubjectScales, standardise_person
 
 BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
@@ -49,35 +49,34 @@ def run_baselines(settings):
         print(f"rank {ranks.rank()} of {ranks.size()}: nothing to do; baselines take seconds, and rank 0 computes them")
         return
     data = open_prepared(settings.DATA_DIR)
-    labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
+    modalities = recipes.choose_modalities(settings, data)
+    labels, class_names = read_labels(settings, data)
+    check_bands(data, modalities)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
-    settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
-    if settings.PERMUTE_LABELS:
-        labels = permuted_labels(labels, settings.SEED)
-    features = features_by_fold(data, settings.MODALITIES.split("+"), settings.PPS_CHANNELS)
+    features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
     for name in settings.MODELS:
-        parts = ["baseline", settings.LABEL, name]
-        parts += [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
+        parts = ["baseline", data.folder_name(settings.LABEL), name]
+        parts += recipes.modalities_in_name(settings)
         parts += ["standardised"] if settings.STANDARDISE == "subject" else []
         parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
         parts += ["permuted"] if settings.PERMUTE_LABELS else []
         parts += [settings.TAG] if settings.TAG else []
         folder = Path(settings.RUN_DIR) / "_".join(parts)
         with only_writer(folder):
-            results = _evaluate(name, folds, features, labels, settings)
+            results = _evaluate(name, folds, features, labels, settings, len(class_names))
             description = describe(settings, data, manifest, class_names, torch.device("cpu"))
             report(folder, description, results, data, {"model": name})
     say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 
 
-def _evaluate(name, folds, features, labels, settings):
+def _evaluate(name, folds, features, labels, settings, n_classes):
     """Results of one model on all folds."""
     results = []
     with Progress(desc=name, total=len(folds), unit="fold") as progress:
         for fold in folds:
-            results.append(evaluate_fold(name, fold, features(fold), labels, settings))
+            results.append(evaluate_fold(name, fold, features(fold), labels, settings, n_classes))
             hits = results[-1].probability.argmax(axis=1) == results[-1].truth
             accuracy = f"test accuracy {hits.mean():.2f}"
             progress.update()
@@ -85,7 +84,7 @@ def _evaluate(name, folds, features, labels, settings):
     return results
 
 
-def evaluate_fold(name, fold, features, labels, settings):
+def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     """One model on one fold.
 
     Parameters
@@ -98,6 +97,7 @@ def evaluate_fold(name, fold, features, labels, settings):
     labels : numpy.ndarray, int, shape (subjects, trials)
     settings : Settings
         ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
+    n_classes : int
 
     Returns
     -------
@@ -112,7 +112,7 @@ def evaluate_fold(name, fold, features, labels, settings):
     (x, y), (x_test, truth) = (
         (features[w[:, 0], w[:, 1], w[:, 2] % features.shape[2]], labels[w[:, 0], w[:, 1]]) for w in parts
     )
-    probability = np.zeros((len(truth), labels.max() + 1))
+    probability = np.zeros((len(truth), n_classes))
     classes = np.unique(y)
     if len(classes) == 1:
         probability[:, classes[0]] = 1  # nothing to tell apart in training
@@ -145,6 +145,17 @@ def features_by_fold(data, modalities, pps_channels):
         return np.concatenate([*eeg, np.stack([statistics(_windows(own), data.rate) for own in blocks])], axis=-1)
 
     return lambda fold: features(fold.index, splits.training_seconds(fold, data.pps.shape[:3]).tobytes())
+
+
+def check_bands(data, modalities):
+    """Refuse an EEG of so low a rate that no band of it is left."""
+    if "eeg" in modalities and not bins_of(splits.WINDOW_SECONDS * data.rate, data.rate, BANDS):
+        lowest = min(low for low, _ in BANDS.values())
+        remedy = "use --modalities pps" if "pps" in data.modalities else "they need a faster recording"
+        raise InputError(
+            f"{data.folder} has EEG at {data.rate} Hz, in which none of the baselines' bands (from {lowest} Hz on) can "
+            f"be seen; {remedy}"
+        )
 
 
 def window_features(data, modalities, pps_channels):

@@ -14,7 +14,7 @@ from utils.errors import InputError
 from utils.files import finish_first, only_writer, read_json, write_json, write_text
 from utils.progress import Progress, say_next
 from utils.protocol import audit, permutation, splits
-from utils.protocol.permutation import permuted_labels, permuted_stimuli
+from utils.protocol.permutation import permuted_stimuli
 from utils.results.results import FoldResult, describe, report
 from utils.training import fitting, recipes
 from utils.training.batches import FusionWindows, Recordings
@@ -24,15 +24,16 @@ from utils.training.checkpoints import (
     save_tensors,
 )
 from utils.training.first_encoders import FirstEncoders
+from utils.training.labels import read_labels
 
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
 
 
-def variant_folder(settings):
+def variant_folder(settings, data):
     """Folder of the results: its name has the label and every option that is not the default."""
-    parts = ["finetune", settings.LABEL]
+    parts = ["finetune", data.folder_name(settings.LABEL)]
     parts += [settings.PRETRAIN_VARIANT] if settings.PRETRAIN_VARIANT else []
-    parts += [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
+    parts += recipes.modalities_in_name(settings)
     parts += [settings.RESOLUTIONS] if settings.RESOLUTIONS != "5s+1s" else []
     parts += ["random"] if settings.INIT == "random" else []
     parts += ["frozen"] if settings.FREEZE else []
@@ -64,10 +65,11 @@ class FineTuning:
     def __init__(self, settings):
         self.settings = settings
         self.data = open_prepared(settings.DATA_DIR)
-        self.labels, self.class_names = self.data.labels(settings.LABEL, settings.THRESHOLD)
+        self.modalities = recipes.choose_modalities(settings, self.data)
+        self.labels, self.class_names = read_labels(settings, self.data)
         self.manifest = splits.load_or_create(settings, self.data)
         self.folds = splits.choose_folds(self.manifest, settings.FOLDS)
-        self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
+        self.resolutions = settings.RESOLUTIONS.split("+")
         if settings.PPS_CHANNELS:
             settings.PPS_CHANNELS = self.data.pps_names(settings.PPS_CHANNELS)
         self.first = FirstEncoders(settings, self.data, self.manifest, self.folds)
@@ -80,15 +82,12 @@ class FineTuning:
             print(f"EPOCHS {settings.EPOCHS}: enough steps with {n} training windows")
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
-        settings.THRESHOLD = self.data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
-        if settings.PERMUTE_LABELS:
-            self.labels = permuted_labels(self.labels, settings.SEED)
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
         self.recordings = Recordings(
             self.data, self.modalities, settings.PPS_CHANNELS, self.device, settings.FRONT_END, settings.STREAM
         )
-        self.folder = variant_folder(settings)
+        self.folder = variant_folder(settings, self.data)
         self.permutation_method = settings.PERMUTATION_METHOD if settings.PERMUTATIONS else None
         if self.permutation_method == "auto":
             self.permutation_method = "finetune" if settings.PERMUTATIONS <= FEW_PERMUTATIONS else "probe"

@@ -25,6 +25,7 @@ from utils.training.checkpoints import (
     pretrain_path,
     save_tensors,
 )
+from utils.training.recipes import modalities_in_name
 
 
 def switches(settings):
@@ -39,7 +40,7 @@ def switches(settings):
 
 def variant(settings):
     """Name of the options that are not the default, for the folder: variants sit side by side in a run directory."""
-    parts = [settings.MODALITIES] if settings.MODALITIES != "eeg+pps" else []
+    parts = modalities_in_name(settings)
     for name in ("GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"):
         parts += [] if getattr(settings, name) else ["no-" + name.lower().replace("_", "-")]
     parts += ["augmentation"] if settings.POSITIVES == "augmentation" else []

@@ -33,11 +33,12 @@ def log_band_power(x, rate, bands):
     numpy.ndarray, float32, shape (..., bands)
     """
     power = np.square(np.abs(np.fft.rfft(x * np.hanning(x.shape[-1]))))
-    values = [power[..., chosen].mean(axis=-1) for chosen in _bins(x.shape[-1], rate, bands)]
-    return np.log(np.stack(values, axis=-1) + SMALLEST).astype(np.float32)
+    values = [power[..., chosen].mean(axis=-1) for chosen in bins_of(x.shape[-1], rate, bands)]
+    nothing = np.zeros((*x.shape[:-1], 0), np.float32)
+    return np.log(np.stack(values, axis=-1) + SMALLEST).astype(np.float32) if values else nothing
 
 
-def _bins(n_samples, rate, bands):
+def bins_of(n_samples, rate, bands):
     """Which frequencies of a spectrum belong to each band that has any."""
     frequencies = np.fft.rfftfreq(n_samples, 1 / rate)
     inside = [(frequencies >= low) & (frequencies < high) for low, high in bands.values()]
@@ -48,7 +49,12 @@ def block_width(front_end, rate, modality):
     """Numbers per channel in a 1 s block: its samples, or the features that `block_features` makes of them."""
     if front_end == "raw":
         return rate
-    return len(_bins(rate, rate, BANDS)) + (len(SLOW) if modality == "pps" else 0)
+    return len(bins_of(rate, rate, BANDS)) + (n_slow(rate) if modality == "pps" else 0)
+
+
+def n_slow(rate):
+    """How many of ``SLOW`` a 1 s block has: a single sample has a mean and nothing else."""
+    return len(SLOW) if rate > 1 else 1
 
 
 def block_features(blocks, rate, modality):
@@ -77,10 +83,11 @@ def _trial_features(blocks, rate, modality):
     """Features (..., channels, features) of the blocks of one trial (..., channels, rate)."""
     values = log_band_power(blocks, rate, BANDS)
     if modality == "pps":
-        seconds = (np.arange(rate) - (rate - 1) / 2) / rate
-        slow = [blocks.mean(axis=-1), blocks @ seconds / np.square(seconds).sum()]
-        change = [blocks.std(axis=-1), np.abs(np.diff(blocks)).mean(axis=-1) * rate]
-        slow += [np.log(value + SMALLEST) for value in change]
+        slow = [blocks.mean(axis=-1)]
+        if n_slow(rate) > 1:
+            seconds = (np.arange(rate) - (rate - 1) / 2) / rate
+            change = [blocks.std(axis=-1), np.abs(np.diff(blocks)).mean(axis=-1) * rate]
+            slow += [blocks @ seconds / np.square(seconds).sum(), *(np.log(value + SMALLEST) for value in change)]
         values = np.concatenate([np.stack(slow, axis=-1), values], axis=-1)
     values[~blocks.any(axis=-1)] = np.nan
     return values.astype(np.float32)

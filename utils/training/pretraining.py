@@ -29,13 +29,14 @@ def pretrain(settings):
     -----
     Writes ``<run-dir>/pretrain_<window>/fold_<k>/checkpoint.pt`` and ``log.jsonl``.
     """
-    name, window = variant(settings), settings.WINDOW
-    folder, n_folds = pretrain_folder(settings.RUN_DIR, window, name), 0
+    window, n_folds = settings.WINDOW, 0
     with meet() if _is_together(settings) else contextlib.nullcontext():
         for training in trainings(settings):
             with only_writer(training.path.parent) if training.writes else contextlib.nullcontext():
                 training.run()
             n_folds += 1
+    name = variant(settings)
+    folder = pretrain_folder(settings.RUN_DIR, window, name)
     if n_folds:
         print(f"wrote {folder}: encoders and log.jsonl, folds: {n_folds}")
     if ranks.rank() > 0:
@@ -46,7 +47,7 @@ def pretrain(settings):
         say_next("main_pretrain_5s.py", *where, *itertools.chain(*others))
     else:
         options = {"--pretrain-variant": name, "--folds": ",".join(map(str, settings.FOLDS))}
-        options |= {"--modalities": settings.MODALITIES} if settings.MODALITIES != "eeg+pps" else {}
+        options |= {"--modalities": "".join(recipes.modalities_in_name(settings))}
         chosen = [(flag, value) for flag, value in options.items() if value]
         say_next("Fine_tuning/fine_tuning.py", *where, *itertools.chain(*chosen))
 
@@ -54,6 +55,7 @@ def pretrain(settings):
 def trainings(settings):
     """Open the data and the split, fill the settings, and give each `FoldPretraining` of this process."""
     data = open_prepared(settings.DATA_DIR)
+    modalities = recipes.choose_modalities(settings, data)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)
@@ -61,7 +63,6 @@ def trainings(settings):
     switches(settings)
     device = choose_device(settings.DEVICE)
     set_precision(settings.PRECISION, device)
-    modalities = settings.MODALITIES.split("+")
     recordings = Recordings(data, modalities, settings.PPS_CHANNELS, device, settings.FRONT_END, settings.STREAM)
     together = _is_together(settings)
     for fold in folds if together else ranks.share(folds):

@@ -9,6 +9,7 @@ The robust recipe is the same for all data sets and protocols. Simulated recordi
 import math
 
 from utils.errors import InputError
+from utils.training.front_end import block_width
 
 _PAPER = dict(FRONT_END="raw", PROJECTOR_DIMS=[1024, 2048, 4096])
 _DEPENDENT = _PAPER | dict(EPOCHS=500, WEIGHT_DECAY=1e-3, BATCH_SIZE=8, SUBJECTS_PER_GROUP=2, TEMPERATURE=0.1)
@@ -73,6 +74,15 @@ def fill(settings, table, data, protocol):
     for name in filled:
         setattr(settings, name, row[name])
     settings.PPS_CHANNELS = choose_pps(settings, data)
+    if (
+        settings.FRONT_END == "bandpower"
+        and "eeg" in settings.MODALITIES
+        and not block_width("bandpower", data.rate, "eeg")
+    ):
+        raise InputError(
+            f"--front-end bandpower: {data.folder} has EEG at {data.rate} Hz, in which no band can be seen; use "
+            "--front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
+        )
     print(f"recipe {settings.RECIPE} ({known}, {protocol}): {', '.join(f'{n} {row[n]}' for n in filled) or 'nothing'}")
     return filled
 
@@ -85,9 +95,30 @@ def enough_epochs(epochs, n_windows, batch_size):
 
 def choose_pps(settings, data):
     """Full names of the PPS channels: the user's, or else the paper's (DEAP: GSR), or else all."""
-    if "eeg" in settings.MODALITIES and not data.info["eeg_channels"]:
-        raise InputError(f"--modalities {settings.MODALITIES}: {data.folder} has no EEG channels; use --modalities pps")
-    names = data.pps_names(settings.PPS_CHANNELS or PPS_CHANNELS.get(data.name, []))
-    if not names and "pps" in settings.MODALITIES:
-        raise InputError(f"--modalities {settings.MODALITIES}: {data.folder} has no PPS channels; use --modalities eeg")
-    return names
+    known = set(data.info["pps_channels"])
+    return data.pps_names(settings.PPS_CHANNELS or [name for name in PPS_CHANNELS.get(data.name, []) if name in known])
+
+
+def choose_modalities(settings, data):
+    """Fill MODALITIES with all that the data have, where it is None; what they do not have is refused.
+
+    Returns
+    -------
+    list of str
+        ``"eeg"``, ``"pps"``.
+    """
+    settings.asked = settings.MODALITIES  # what a folder's name is made of
+    settings.MODALITIES = settings.MODALITIES or "+".join(data.modalities)
+    for name in settings.MODALITIES.split("+"):
+        if name not in data.modalities:
+            others = "+".join(data.modalities)
+            raise InputError(
+                f"--modalities {settings.MODALITIES}: {data.folder} has no {name.upper()} channels; use --modalities "
+                f"{others}"
+            )
+    return settings.MODALITIES.split("+")
+
+
+def modalities_in_name(settings):
+    """The part of a folder's name that says which modalities were chosen; none if it is what there is."""
+    return [] if settings.asked in (None, "eeg+pps") else [settings.asked]
