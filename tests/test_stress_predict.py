@@ -219,6 +219,7 @@ def test_the_third_road(raw):
     common = ["--data-dir", raw.parent / "out", "--run-dir", run_dir, "--modalities", "pps", "--folds", 0]
     for script in ("main_pretrain_1s.py", "Fine_tuning/baseline.py"):
         flags = ["--label", "stress"] if "baseline" in script else []
+        flags += ["--modalities", "eeg+pps"]
         assert_refused(call(script, *common[:4], *flags), "no EEG channels; use --modalities pps")
     run_dir = raw.parent / "run 2"
     common[3] = run_dir
