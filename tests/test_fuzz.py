@@ -198,6 +198,9 @@ def test_fuzz_json(tmp_path, prepared, pretrained, name, nothing_runs):
     shutil.copytree(prepared, folder)
     shutil.copy(pretrained / "split.json", tmp_path)
     path = folder / name if name == "dataset.json" else tmp_path / name
+    if name == "dataset.json":  # with a rating that is categorical, too
+        info = json.loads(path.read_bytes()) | {"classes": {"dominance": [str(number) for number in range(10)]}}
+        path.write_text(json.dumps(info | {"checksum": checksum_of(info)}))
     good = path.read_bytes()
     data = open_prepared(folder)
     settings = SimpleNamespace(RUN_DIR=tmp_path, PROTOCOL=None, SPLIT=None, N_FOLDS=None, SEED=0)
@@ -215,7 +218,8 @@ def test_fuzz_json(tmp_path, prepared, pretrained, name, nothing_runs):
             path.write_text(json.dumps(content))
         if name == "dataset.json":
             made = open_prepared(folder)
-            made.labels("arousal"), made.pps_names([])
+            made.labels("arousal"), made.pps_names([]), made.modalities
+            assert all(made.folder_name(label).isascii() for label in made.label_names)
         else:
             splits.load_or_create(settings, data)
 
