@@ -62,7 +62,7 @@ def run_seed(settings, data, seed):
     """Everything with one seed; the run directory of each level."""
     cell = {level: settings.OUT_DIR / f"{level}_{seed}" for level in levels}
     for level, run_dir in cell.items():
-        where = ("--data-dir", data[level], "--run-dir", run_dir, "--seed", seed, "--modalities", "pps")
+        where = ("--data-dir", data[level], "--run-dir", run_dir, "--seed", seed)
         folds = ("--protocol", "cross-subject", "--n-folds", settings.N_FOLDS)
         for standardise in ("none", "subject"):
             chosen = ("--label", "stress", "--models", baselines, "--standardise", standardise)
@@ -71,7 +71,7 @@ def run_seed(settings, data, seed):
         permutations = ("--permutations", settings.PERMUTATIONS) if level == "subject" else ()
         tune(where, *permutations)
         tune(where, "--init", "random", *permutations)
-    where = ("--data-dir", data["subject"], "--run-dir", cell["subject"], "--seed", seed, "--modalities", "pps")
+    where = ("--data-dir", data["subject"], "--run-dir", cell["subject"], "--seed", seed)
     tune(where, "--freeze")
     for fraction in study_real_tables.fractions:
         few = ("--label-fraction", fraction)
@@ -81,10 +81,10 @@ def run_seed(settings, data, seed):
         script("Fine_tuning/baseline.py", *where, *chosen, *few)
     # filters alone: a step changes nothing at this rate
     pretrain(where, "--lr", 1e-12, "--epochs", 1, "--tag", "filters")
-    tune(where, "--pretrain-variant", "pps_filters")
+    tune(where, "--pretrain-variant", "filters")
     # every person's windows are items of their own: an epoch has as many more steps as there are people
     pretrain(where, "--positives", "augmentation", "--epochs", 1)
-    tune(where, "--pretrain-variant", "pps_augmentation")
+    tune(where, "--pretrain-variant", "augmentation")
     return cell
 
 
@@ -96,8 +96,7 @@ def pretrain(where, *flags):
 
 def tune(where, *flags):
     """Fine-tune and test, from the pre-trained encoders if the flags do not say otherwise."""
-    start = () if "--init" in flags or "--pretrain-variant" in flags else ("--pretrain-variant", "pps")
-    script("Fine_tuning/fine_tuning.py", *where, "--label", "stress", "--recipe", "robust", *start, *flags)
+    script("Fine_tuning/fine_tuning.py", *where, "--label", "stress", "--recipe", "robust", *flags)
 
 
 if __name__ == "__main__":

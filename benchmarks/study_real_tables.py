@@ -9,32 +9,36 @@ from utils.results import comparison
 
 fractions = [0.25, 0.1]  # of the labelled stages, beside all of them
 rows = {  # name in the table: result, where signals are standardised over a person
-    "pre-trained": "finetune_stress_pps_pps",
-    "random weights": "finetune_stress_pps_random",
-    "pre-trained, encoders frozen": "finetune_stress_pps_pps_frozen",
-    "shared filters alone, not trained": "finetune_stress_pps_filters_pps",
-    "pre-trained, --positives augmentation": "finetune_stress_pps_augmentation_pps",
-    "logistic regression": "baseline_stress_logistic_pps",
-    "LDA": "baseline_stress_lda_pps",
-    "nearest neighbour": "baseline_stress_nearest_pps",
-    "logistic regression, standardised": "baseline_stress_logistic_pps_standardised",
-    "LDA, standardised": "baseline_stress_lda_pps_standardised",
-    "nearest neighbour, standardised": "baseline_stress_nearest_pps_standardised",
+    "pre-trained": "finetune_stress",
+    "random weights": "finetune_stress_random",
+    "pre-trained, encoders frozen": "finetune_stress_frozen",
+    "shared filters alone, not trained": "finetune_stress_filters",
+    "pre-trained, --positives augmentation": "finetune_stress_augmentation",
+    "logistic regression": "baseline_stress_logistic",
+    "LDA": "baseline_stress_lda",
+    "nearest neighbour": "baseline_stress_nearest",
+    "logistic regression, standardised": "baseline_stress_logistic_standardised",
+    "LDA, standardised": "baseline_stress_lda_standardised",
+    "nearest neighbour, standardised": "baseline_stress_nearest_standardised",
 }
 both_levels = ["pre-trained", "random weights", *(name for name in rows if rows[name].startswith("baseline"))]
 for _fraction in fractions:
     for _name, _result in (
-        ("pre-trained", "finetune_stress_pps_pps"),
-        ("random weights", "finetune_stress_pps_random"),
-        ("logistic regression, standardised", "baseline_stress_logistic_pps_standardised"),
-        ("LDA, standardised", "baseline_stress_lda_pps_standardised"),
+        ("pre-trained", "finetune_stress"),
+        ("random weights", "finetune_stress_random"),
+        ("logistic regression, standardised", "baseline_stress_logistic_standardised"),
+        ("LDA, standardised", "baseline_stress_lda_standardised"),
     ):
         rows[f"{_name}, {_fraction:.0%} of labels"] = f"{_result}_labels-{_fraction:g}"
 STAGE_IS_STIMULUS = """\
 A stage is a stimulus here: everybody had the same seven stages in the same order, and all of them are in training,
 through other people. So a network may learn the Stroop test, or how long ago the session began, in place of stress; and
 positives by stimulus (as `--positives stimulus` has them, and the shared filters) pull together the windows of a stage,
-which is a class: without labels they tell the classes apart among training people. `--positives augmentation` does not.
+all of one class: without labels they tell the classes apart among training people. `--positives augmentation` does not.
+"""
+PERMUTED = """\
+Permuted: three other stages are called stressful, the same for all people. There are only 35 such choices. If they are
+told apart as well as the true ones are, what is shown is that stages differ, not that stress does.
 """
 
 
@@ -144,4 +148,4 @@ def permutations(run_dirs):
             score, null = (np.mean([test[key] for test in own]) for key in ("score", "null_mean"))
             p = " ".join(f"{test['p_value']:.3f}" for test in own)
             text += f"| {name} | {score:.3f} | {null:.3f} | {p} |\n"
-    return text + "\n", found
+    return f"{text}\n{PERMUTED}\n", found

@@ -35,8 +35,7 @@ def test_every_row_is_there(study):
     assert {*study_real_tables.rows, "majority class"} <= set(first)
     assert all(first.count(name) >= 2 for name in study_real_tables.both_levels)
     means = [
-        json.loads((folder / f"subject_{seed}" / "finetune_stress_pps_pps" / "metrics.json").read_text())
-        for seed in (1, 2)
+        json.loads((folder / f"subject_{seed}" / "finetune_stress" / "metrics.json").read_text()) for seed in (1, 2)
     ]
     mean = np.mean([run["accuracy"]["mean"] for run in means])
     assert f"| pre-trained | {mean:.3f} ± " in table
