@@ -19,6 +19,8 @@ people of its own (simulations), the seeds alone count: a t test over their mean
 
 import csv
 import io
+import itertools
+import json
 import os
 import sys
 from pathlib import Path
@@ -74,9 +76,29 @@ def main():
         "comparisons": rows,
     }
     print_table(result)
+    keep_former(settings.OUT_DIR, result)
     write_json(settings.OUT_DIR / "comparison.json", result)
     write_text(settings.OUT_DIR / "comparison.csv", as_csv(rows))
     print(f"wrote {settings.OUT_DIR / 'comparison.json'} and comparison.csv")
+
+
+def keep_former(out_dir, result):
+    """Give the comparison that is there a number, unless it compares the same results in the same way."""
+    if not (out_dir / "comparison.json").exists():
+        return
+    same = ("baseline", "score", "pairs", "seeds", "dataset", "label", "manifest_hash")
+    try:
+        former = json.loads((out_dir / "comparison.json").read_text(encoding="utf-8"))
+        names = [[row["name"] for row in of["comparisons"]] for of in (former, result)]
+        if names[0] == names[1] and all(former.get(key) == result[key] for key in same):
+            return
+    except (ValueError, KeyError, TypeError, AttributeError):  # not written by this script, the more reason to keep it
+        pass
+    number = next(n for n in itertools.count(1) if not list(out_dir.glob(f"comparison_{n}.*")))
+    for path in (out_dir / "comparison.json", out_dir / "comparison.csv"):
+        if path.exists():
+            path.rename(path.with_stem(f"comparison_{number}"))
+    print(f"the comparison that was there is comparison_{number}.json and comparison_{number}.csv now")
 
 
 def load_seeds(word):

@@ -18,7 +18,7 @@ from data_prep import open_prepared
 from data_prep.preparation import compare, of_model, record
 from utils.devices import choose_device, use_threads
 from utils.errors import InputError
-from utils.files import atomic
+from utils.files import atomic, check_new_file
 from utils.progress import warn
 from utils.protocol import splits
 from utils.settings import read_settings
@@ -39,9 +39,9 @@ QUIET = False  # True: say nothing but warnings and errors
 def main():
     """Check that checkpoint and data fit, encode every window, write the file."""
     settings = read_settings(globals())
-    if settings.OUT_FILE.exists():
-        raise InputError(f"--out-file {settings.OUT_FILE} already exists; delete it or choose another name")
-    checkpoint = load_encoders(settings.CHECKPOINT, "give a checkpoint.pt of pre-training")
+    check_new_file(settings.OUT_FILE, "--out-file")
+    remedy = "give a checkpoint.pt that main_pretrain_1s.py or main_pretrain_5s.py has written"
+    checkpoint = load_encoders(settings.CHECKPOINT, remedy)
     settings.MODALITY = settings.MODALITY or ("pps" if list(checkpoint["encoders"]) == ["pps"] else "eeg")
     if settings.MODALITY not in checkpoint["encoders"]:
         raise InputError(f"--checkpoint {settings.CHECKPOINT} holds no {settings.MODALITY} encoder")

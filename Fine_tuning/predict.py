@@ -28,11 +28,12 @@ from models import Encoder
 from models.fusion import N_SECONDS, FusionModel
 from utils.devices import choose_device, use_threads
 from utils.errors import InputError
-from utils.files import atomic, write_text
+from utils.files import atomic, check_new_file, write_text
 from utils.progress import warn
 from utils.results import drawing, figures
 from utils.settings import read_settings
-from utils.training.checkpoints import FORMAT_VERSION, load_tensors
+from utils.structure import find_wrong
+from utils.training.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
 from utils.training.front_end import block_features, standardise
 from utils.training.subject_scales import SubjectScales, standardise_person
 
@@ -44,14 +45,23 @@ DEVICE = "auto"  # auto | cpu | cuda | mps
 THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 QUIET = False  # True: say nothing but warnings and errors
 
+model_parts = {  # what a model.pt must have
+    "encoders": {str: {str: ENCODER["arguments"]}},
+    "weights": {str: torch.Tensor},
+    "class_names": [str],
+    "channels": {str: [str]},
+    "sampling_rate": int,
+    "preparation": {},
+    "settings": {"GATE": bool, "FRONT_END": ("raw", "bandpower")},
+}
+
 
 def main():
     """Read recordings and model, check that they fit, write the CSV and its figure."""
     settings = read_settings(globals())
-    figure_file = settings.OUT_FILE.with_suffix(".png")
-    for path in (settings.OUT_FILE, figure_file):
-        if path.exists():
-            raise InputError(f"--out-file {path} already exists; delete it or choose another name")
+    figure_file = figure_beside(settings.OUT_FILE)
+    check_new_file(settings.OUT_FILE, "--out-file")
+    check_new_file(figure_file, f"--out-file {settings.OUT_FILE.name}, whose figure goes beside it")
     model, made = load_model(settings.MODEL)
     wanted, where = of_model(made, settings.MODEL), f"--input {settings.INPUT}"
     device = choose_device(settings.DEVICE)
@@ -93,28 +103,35 @@ def main():
         warn(line)
 
 
+def figure_beside(path):
+    """Where the figure of a table goes: x.csv has x.png; any other name has .png added, so that it stays another."""
+    return path.with_suffix(".png") if path.suffix.lower() == ".csv" else path.with_name(f"{path.name}.png")
+
+
 def load_model(path):
     """The fusion model of a ``model.pt``, in evaluation mode, and the rest of what the file says."""
-    remedy = "give the model.pt of a fold of fine-tuning"
+    remedy = "give the model.pt of a fold that Fine_tuning/fine_tuning.py has written"
     made = load_tensors(path, remedy)
     if made.get("format_version") != FORMAT_VERSION or made.get("stage") != "finetune":
         raise InputError(f"{path} is not a fine-tuned model of this version; {remedy}")
-    try:
-        encoders = {
-            name: {window: Encoder(**arguments) for window, arguments in by_window.items()}
-            for name, by_window in made["encoders"].items()
-        }
-        model = FusionModel(encoders, len(made["class_names"]), made["settings"]["GATE"])
-        model.load_state_dict(made["weights"])
-        (
-            made["sampling_rate"],
-            made["preparation"]["eeg"],
-            made["settings"]["FRONT_END"],
-            [made["channels"][name] for name in encoders],
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError):
-        raise InputError(f"{path} lacks parts of a model; {remedy}") from None
-    return model.eval(), made
+    wrong = find_wrong(made, model_parts)
+    if not wrong:
+        parts = (made["encoders"], len(made["class_names"]), made["settings"]["GATE"])
+        if set(made["encoders"]) <= set(made["channels"]) and fits(_network, {"parts": parts}, made["weights"]):
+            model = _network(parts)
+            model.load_state_dict(made["weights"])
+            return model.eval(), made
+        wrong = "its weights or channels do not go with its encoders"
+    raise InputError(f"{path} lacks parts of a model: {wrong}; {remedy}")
+
+
+def _network(parts):
+    encoders, n_classes, gate = parts
+    encoders = {
+        name: {window: Encoder(**arguments) for window, arguments in by_window.items()}
+        for name, by_window in encoders.items()
+    }
+    return FusionModel(encoders, n_classes, gate)
 
 
 def whole_person(made):

@@ -19,12 +19,15 @@ import torch
 import utils.errors
 from data_prep import open_prepared
 from utils.errors import InputError
-from utils.files import atomic, read_json, write_text
+from utils.files import atomic, safe_name, write_text
+from utils.progress import warn
 from utils.protocol import splits
 from utils.results import drawing, figures, published
 from utils.results.results import missing_folds, most_complete, permutation_in_words, print_overview, who
+from utils.results.stored import read_result
 from utils.settings import read_settings
-from utils.training.checkpoints import load_encoders
+from utils.structure import find_wrong
+from utils.training.checkpoints import DELETE_IT, load_encoders
 from utils.training.encoding import build, encode, open_recordings
 
 RUN_DIR = "runs/deap"  # folder with the results
@@ -52,16 +55,11 @@ def main():
     paths = sorted(settings.RUN_DIR.glob("*/metrics.json"))
     if not paths:
         raise InputError(f"--run-dir {settings.RUN_DIR} has no results; run Fine_tuning/fine_tuning.py with it first")
-    results = {path.parent.name: read_json(path, "run its script again") for path in paths}
-    try:
-        print_overview(results)
-        page = Page(settings.RUN_DIR, results)
-        page.write(settings.FEATURE_MAPS)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise InputError(
-            f"--run-dir {settings.RUN_DIR}: a metrics.json or log there is damaged; run it again"
-        ) from None
-    print(f"\nwrote {settings.RUN_DIR / 'report.html'}, and its {page.n_figures} figures to figures/ beside it")
+    results = {path.parent.name: read_result(path) for path in paths}
+    print_overview(results)
+    page = Page(settings.RUN_DIR, results)
+    page.write(settings.FEATURE_MAPS)
+    print(f"\nwrote {settings.RUN_DIR / 'report.html'}, and its {len(page.names)} figures to figures/ beside it")
     print("next: open it in a browser")
 
 
@@ -70,7 +68,7 @@ class Page:
 
     def __init__(self, run_dir, results):
         self.run_dir, self.results = Path(run_dir), results
-        self.parts, self.n_figures = [], 0
+        self.parts, self.names = [], set()
 
     def write(self, feature_maps):
         """Draw everything and write the page."""
@@ -101,12 +99,12 @@ class Page:
     def _figure(self, figure, name, caption):
         """Save a figure as PNG and SVG, and put it into the page."""
         images = {kind: drawing.image(figure, kind) for kind in ("png", "svg")}
+        name = safe_name(name, self.names)
         for kind, content in images.items():
             with atomic(self.run_dir / "figures" / f"{name}.{kind}") as file:
                 file.write(content)
         source = "data:image/png;base64," + base64.b64encode(images["png"]).decode()
         width = int.from_bytes(images["png"][16:20], "big") * 96 // drawing.DPI  # in CSS pixels
-        self.n_figures += 1
         text = html.escape(caption)
         self.parts.append(
             f'<figure><img src="{source}" width="{width}" alt="{text}"><figcaption>{text}</figcaption></figure>'
@@ -193,7 +191,7 @@ class Page:
             print(f"no feature maps: {result['settings']['DATA_DIR']}, where the prepared data were, is not here")
             return
         data = open_prepared(result["settings"]["DATA_DIR"])
-        checkpoint = load_encoders(paths[0], "run main_pretrain_5s.py again")
+        checkpoint = load_encoders(paths[0], DELETE_IT)
         if data.checksum != checkpoint["dataset_checksum"]:
             print(f"no feature maps: {data.folder} has other data than {self.run_dir}")
             return
@@ -231,10 +229,18 @@ class Page:
 
 
 def read_logs(folder):
-    """``log.jsonl`` of every fold of a pre-training or fine-tuning, without empty ones."""
-    paths = sorted(Path(folder).glob("fold_*/log.jsonl"))
-    logs = [[json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] for path in paths]
-    return [log for log in logs if log]
+    """``log.jsonl`` of every fold of a pre-training or fine-tuning, without empty ones and without damaged ones."""
+    logs = []
+    for path in sorted(Path(folder).glob("fold_*/log.jsonl")):
+        try:
+            log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except ValueError:
+            log = None
+        if log is None or find_wrong(log, [{str: (float, None, {})}]):
+            warn(f"{path} is damaged; the curves are drawn without it, and nothing else depends on it")
+        elif log:
+            logs.append(log)
+    return logs
 
 
 if __name__ == "__main__":

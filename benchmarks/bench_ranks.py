@@ -79,7 +79,7 @@ def be_a_rank():
     for _ in range(min(steps, training.batches.n_steps)):
         training.step()
     distributed.barrier()
-    rollup = Path("/proc/self/smaps_rollup").read_text()
+    rollup = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8")
     kb = {name: int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB", rollup, re.MULTILINE)}
     distributed.barrier()
     print(f"pss {kb['Pss']} private {kb['Private_Clean'] + kb['Private_Dirty']} rss {kb['Rss']}", flush=True)

@@ -89,7 +89,7 @@ def show(value):
 
 
 def load(folder):
-    return json.loads((folder / "metrics.json").read_text())
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
 def result(runs, name):

@@ -10,7 +10,6 @@ OUT_DIR. Hours on a CPU; EEGNet and ShallowFBCSPNet take part where braindecode 
 benchmarks/requirements.txt).
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import utils.errors
 from benchmarks import other_networks, study_held_out, study_tables
 from benchmarks.common import script
-from utils.files import atomic, write_json, write_text
+from utils.files import atomic, read_json, write_json, write_text
 from utils.results import drawing
 from utils.settings import read_settings
 
@@ -65,9 +64,7 @@ def main():
         return
     noise = {split: [run_noise(settings, split, seed) for seed in settings.SEEDS] for split in settings.NOISE_SPLITS}
     table += study_tables.noise_table(noise)
-    held_out = {
-        " ".join(map(str, key)): json.loads((cell / "held_out.json").read_text()) for key, cell in cells.items()
-    }
+    held_out = {" ".join(map(str, key)): read_json(cell / "held_out.json", "delete it") for key, cell in cells.items()}
     seen = study_tables.held_out_table(held_out)
     curves = {"labels": study_tables.label_curve(cells), "held_out": study_tables.held_out_curve(held_out)}
     write_text(settings.OUT_DIR / "table.md", table)

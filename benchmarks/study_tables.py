@@ -1,9 +1,8 @@
 """Tables and figures of study.py."""
 
-import json
-
 import numpy as np
 
+from utils.files import read_json
 from utils.results import comparison, drawing
 
 fractions = [0.1, 0.25, 0.5]  # of the labelled trials, beside all of them
@@ -111,7 +110,7 @@ def load(cell, row):
     """``metrics.json`` of a row of the table, or None if it was not run."""
     folder, name = results[row]
     path = cell / folder / name / "metrics.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_json(path, "delete it") if path.exists() else None
 
 
 def noise_table(noise):
@@ -124,7 +123,7 @@ def noise_table(noise):
     }
     lines = ["| noise, deap | majority | " + " | ".join(names) + " |", "|" + " --- |" * (2 + len(names))]
     for split, run_dirs in noise.items():
-        found = {n: [json.loads((d / n / "metrics.json").read_text()) for d in run_dirs] for n in names.values()}
+        found = {n: [read_json(d / n / "metrics.json", "delete it") for d in run_dirs] for n in names.values()}
         majority = [run["majority"] for run in found["finetune_arousal"]]
         means = [[run["accuracy"]["mean"] for run in runs] for runs in found.values()]
         cells = [f"{np.mean(values):.3f} ± {np.std(values):.3f}" for values in (majority, *means)]

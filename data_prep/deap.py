@@ -61,7 +61,10 @@ def find_files(folder):
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"--raw-dir {folder} is not a folder; give the one that holds s01.dat, s02.dat, ...")
+        without = "without DEAP, data_prep/make_synthetic.py simulates recordings"
+        raise InputError(
+            f"--raw-dir {folder} is not a folder; give the one that holds s01.dat, s02.dat, ...; {without}"
+        )
     parts = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     archives = [parts[name] for name in FOLDERS if name in parts]
     folder = archives[0] if archives else folder
@@ -120,7 +123,7 @@ def read_file(path):
         )
     if ratings.shape != (len(data), len(RATINGS)):
         raise InputError(
-            f"{path} has labels of shape {ratings.shape}, not {(len(data), len(RATINGS))}; download it again"
+            f"{path} has labels of shape {ratings.shape}, not {(len(data), len(RATINGS))}; use DEAP's own files"
         )
     for name, array in (("data", data), ("labels", ratings)):
         if not np.isfinite(array).all():
@@ -138,7 +141,7 @@ def _read_pickle(path):
     try:
         arrays = load_arrays(path.read_bytes())
     except UnsafePickleError as error:
-        raise InputError(f"{path} is not a DEAP file: {error}; download it again") from None
+        raise InputError(f"{path} is not a DEAP file: {error}; use DEAP's own files") from None
     return _both(path, arrays, arrays)
 
 

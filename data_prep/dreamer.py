@@ -75,7 +75,8 @@ def read_file(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"--raw-file {path} is not a file; give DREAMER.mat")
+        remedy = "give DREAMER.mat; data_prep/make_synthetic.py --format dreamer simulates one"
+        raise InputError(f"--raw-file {path} is not a file; {remedy}")
     fields = matlab.load(path, [VARIABLE]).get(VARIABLE)
     if fields is None:
         found = shorten(matlab.variable_names(path)) or "nothing"

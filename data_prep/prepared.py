@@ -23,7 +23,11 @@ from utils.files import read_json, sha256
 FORMAT_VERSION = 1
 ARRAYS = ("eeg", "pps", "ratings")
 QUADRANTS = "four"  # the label that arousal and valence make together
-REMEDY = "prepare the data set again (data_prep/README.md)"
+REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
+FIRST = (
+    "prepare a data set first, for DEAP with python data_prep/prepare_deap.py --raw-dir ... "
+    "(data_prep/README.md), or try ./demo.sh, which needs none"
+)
 
 
 def _is_count(value):
@@ -222,12 +226,14 @@ def open_prepared(folder):
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"--data-dir {folder} is not a folder; {REMEDY}")
+        raise InputError(f"--data-dir {folder} is not a folder; {FIRST}")
     path = folder / "dataset.json"
+    if not path.exists() and not (folder / "eeg.npy").exists():
+        raise InputError(f"{path} does not exist, so this is no prepared folder; {FIRST}")
     info = read_json(path, REMEDY)
     if info.get("format_version") != FORMAT_VERSION:
-        version = info.get("format_version")
-        raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {REMEDY}")
+        version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
+        raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {remedy}")
     for field, is_valid in _FIELDS.items():
         if not (field in info or field == "classes") or not is_valid(info.get(field, {})):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")

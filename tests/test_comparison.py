@@ -260,3 +260,17 @@ def test_what_are_no_seeds_of_a_result(seeds, tmp_path, prepared):
     folds = call(COMPARE, good, good.replace("lda", "nearest"), "--pairs", "folds", "--out-dir", tmp_path / "out")
     assert_refused(folds, "results of one seed")
     assert not (tmp_path / "out").exists()
+
+
+def test_comparison_that_is_there_is_kept(compared, tmp_path):
+    """Under a number, unless it is the same comparison."""
+    out = tmp_path / "out"
+    names = [compared / f"baseline_arousal_{name}" for name in ("lda", "logistic", "nearest")]
+    done(COMPARE, *names[:2], "--out-dir", out)
+    first = (out / "comparison.json").read_bytes()
+    done(COMPARE, *names[:2], "--out-dir", out)
+    assert {path.name for path in out.iterdir()} == {"comparison.json", "comparison.csv"}
+    assert "comparison_1.json" in done(COMPARE, names[0], names[2], "--out-dir", out)
+    assert (out / "comparison_1.json").read_bytes() == first
+    done(COMPARE, *names[:2], "--score", "f1", "--out-dir", out)
+    assert {path.stem for path in out.iterdir()} == {"comparison", "comparison_1", "comparison_2"}

@@ -136,3 +136,38 @@ def test_files_that_are_none_are_refused(run_dir, raw, tmp_path):
     assert_refused(call(PREDICT, "--model", wrong, "--input", raw / "s01.dat", *out), "not a fine-tuned model")
     (tmp_path / "out.csv").write_text("precious")
     assert_refused(call(PREDICT, "--model", model, "--input", raw / "s01.dat", *out), "already exists")
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"), [("x.png", "x.png.png"), ("x", "x.png"), ("x.s01", "x.s01.png"), ("x.CSV", "x.png")]
+)
+def test_figure_has_a_name_of_its_own(run_dir, raw, tmp_path, name, figure):
+    flags = ["--model", run_dir / "finetune_arousal" / "fold_00" / "model.pt", "--input", raw / "s01.dat"]
+    done(PREDICT, *flags, "--out-file", tmp_path / name)
+    assert len(read(tmp_path / name)) == 8
+    assert (tmp_path / figure).read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in tmp_path.iterdir()} == {name, figure}
+
+
+def test_out_file_is_checked_before_the_work(run_dir, raw, tmp_path):
+    flags = ["--model", run_dir / "finetune_arousal" / "fold_00" / "model.pt", "--input", raw / "s01.dat"]
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "y.png").write_text("precious")
+    for name, part in (("file/x.csv", "is a file"), ("y.csv", "figure"), ("file", "already exists"), (".", "exists")):
+        assert_refused(call(PREDICT, *flags, "--out-file", tmp_path / name), "--out-file", part)
+    assert_refused(call(PREDICT, *flags, "--out-file", raw / "s01.dat"), "already exists")
+    assert_refused(call(PREDICT, *flags, "--out-file", flags[1]), "already exists")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"precious"}
+    done(PREDICT, *flags, "--out-file", tmp_path / "new" / "folder" / "x.csv")
+
+
+def test_memory_that_is_short_is_not_a_damaged_file(run_dir, raw, tmp_path, monkeypatch):
+    """PyTorch says both by the same kind of exception."""
+    model = run_dir / "finetune_arousal" / "fold_00" / "model.pt"
+
+    def full(*_, **__):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("torch.load", full)
+    outcome = call(PREDICT, "--model", model, "--input", raw / "s01.dat", "--out-file", tmp_path / "x.csv")
+    assert_refused(outcome, "out of memory", "--batch-size")

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import struct
+import unicodedata
 from html.parser import HTMLParser
 
 import numpy as np
@@ -146,3 +147,60 @@ def test_extraction_refuses(prepared, pretrained, tmp_path):
     (tmp_path / "text.pt").write_text("text")
     assert_refused(call(EXTRACT, "--data-dir", prepared, "--checkpoint", tmp_path / "text.pt", *out), "damaged")
     assert not (tmp_path / "f.npz").exists()
+
+
+def test_damaged_result_is_told_from_a_bug(reported, tmp_path, monkeypatch):
+    """What is wrong in the file is named; a mistake of the program shows itself."""
+    run_dir = shutil.copytree(reported[0], tmp_path / "run")
+    path = run_dir / "finetune_arousal" / "metrics.json"
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    changes = {
+        "no folds": lambda r: r.pop("folds"),
+        "accuracy.mean": lambda r: r["accuracy"].update(mean="high"),
+        "folds[0].confusion": lambda r: r["folds"][0].update(confusion=3),
+        "folds[0].subjects: no": lambda r: r["folds"][0]["subjects"].update({"x": {}}) or None,
+        "class_names": lambda r: r["class_names"].append("another"),
+        "settings: no INIT": lambda r: r["settings"].pop("INIT"),
+        "permutation.method": lambda r: r["permutation"].update(method="magic"),
+    }
+    for part, change in changes.items():
+        result = json.loads(json.dumps(whole))
+        change(result)
+        path.write_text(json.dumps(result), encoding="utf-8")
+        outcome = call(REPORT, "--run-dir", run_dir)
+        assert_refused(outcome, path, "damaged", part.split(": no")[0], "keeps the folds that are complete")
+        assert len(outcome.err) < 300
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    monkeypatch.setattr("utils.results.figures.subjects", lambda result: result["no such thing"])
+    with pytest.raises(KeyError):
+        call(REPORT, "--run-dir", run_dir)
+
+
+def test_damaged_log_costs_its_curve_only(reported, tmp_path):
+    run_dir = shutil.copytree(reported[0], tmp_path / "run")
+    (run_dir / "pretrain_1s" / "fold_00" / "log.jsonl").write_text('{"epoch": 1}\n{"epo', encoding="utf-8")
+    outcome = call(REPORT, "--run-dir", run_dir, "--no-feature-maps")
+    assert outcome.status == 0
+    assert outcome.err.count("warning: ") == len(outcome.err.splitlines())
+    assert "fold_00/log.jsonl is damaged" in outcome.err
+
+
+def test_figures_have_names_of_their_own(reported, tmp_path):
+    """Also where a file system takes small and capital letters for the same, or an accent in two ways."""
+    for name in ("Übung", "U\u0308bung", "übung", "a b", "a:b", "a_b"):
+        shutil.copytree(reported[0] / "finetune_arousal", tmp_path / name)
+    out = done(REPORT, "--run-dir", tmp_path)
+    stems = [path.stem for path in (tmp_path / "figures").glob("*.png")]
+    assert len({unicodedata.normalize("NFC", stem).casefold() for stem in stems}) == len(stems)
+    assert f"its {len(stems)} figures" in out
+    assert sum(stem.endswith("confusion") or "confusion-" in stem for stem in stems) == 6
+
+
+def test_baseline_does_not_replace_another(reported, prepared):
+    """Of other settings than its name says, or of more folds."""
+    flags = ["--data-dir", prepared, "--run-dir", reported[0], "--models", "lda"]
+    path = reported[0] / "baseline_arousal_lda" / "metrics.json"
+    before = path.read_bytes()
+    assert_refused(call("Fine_tuning/baseline.py", *flags, "--threshold", 4), path, "THRESHOLD", "--tag")
+    assert_refused(call("Fine_tuning/baseline.py", *flags, "--folds", 0), path, "--folds", "--tag")
+    assert path.read_bytes() == before

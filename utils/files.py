@@ -2,12 +2,15 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import threading
+import unicodedata
 from pathlib import Path
 
 from utils.errors import InputError
@@ -153,9 +156,47 @@ def atomic_folder(folder, flag):
 
 
 def write_text(path, text):
-    """Write a text file (UTF-8), atomically."""
+    """Write a text file (UTF-8), atomically; bytes of a file's name that are no text become escapes like JSON's."""
     with atomic(path) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def safe_name(text, taken=None):
+    """A file's name made of whatever text: letters, digits and ``_ + - .``, no longer than file systems allow.
+
+    Parameters
+    ----------
+    text : str
+    taken : set of str, optional
+        Names that are there. The new one is added, and differs from them also where a file system takes small and
+        capital letters, or two ways of writing an accent, for the same.
+    """
+    name = re.sub(r"[^\w+.-]+", "_", unicodedata.normalize("NFKC", text)).encode()[:150].decode(errors="ignore")
+    name = name.lstrip(".-") or "_"
+    numbers = (f"{name}-{number}" for number in itertools.count(2))
+    while taken is not None and name.casefold() in taken:
+        name = next(numbers)
+    if taken is not None:
+        taken.add(name.casefold())
+    return name
+
+
+def check_new_file(path, flag):
+    """Refuse a file to write that is there already, or that cannot be made, before any work is done for it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    flag : str
+        The flag that names it, for the message.
+    """
+    if os.path.lexists(path):
+        raise InputError(f"{flag}: {path} already exists; delete it or choose another name")
+    folder = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"{flag} {path}: {folder} is a file, not a folder; choose another name")
+    if folder is not None and not os.access(folder, os.W_OK):
+        raise InputError(f"{flag} {path}: you may not write into {folder}; choose another folder")
 
 
 def write_json(path, value):

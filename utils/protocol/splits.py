@@ -23,7 +23,7 @@ SPLITS = {  # by protocol, the default first
     "subject-dependent": ("trial", "window", "authors"),
     "cross-subject": ("subject", "subject+trial"),
 }
-REMEDY = "use another --run-dir, or delete this one"
+REMEDY = "use another --run-dir; this one keeps its results"
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _parse(path, content, data):
     if content.get("dataset_checksum") != data.checksum:
         raise InputError(
             f"{path} was made for another data set ({content.get('dataset')!r}) than --data-dir {data.folder} "
-            f"({data.name!r}, or prepared otherwise); {REMEDY}"
+            f"({data.name!r}, or prepared otherwise); give the --data-dir that it was made for, or another --run-dir"
         )
     n_subjects, trials, seconds = data.eeg.shape[:3]
     n_rows = {name: trials * (seconds // n) for name, n in RESOLUTIONS.items()}

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from utils.errors import InputError
-from utils.files import read_json
+from utils.results.stored import read_result
 
 MAY_DIFFER = {  # settings in which the seeds of one result may differ
     *("SEED", "DATA_DIR", "RUN_DIR", "TAG", "DEVICE", "THREADS", "STREAM", "RESUME", "MODELS"),
@@ -32,9 +32,9 @@ LEVEL = 0.95  # of the intervals
 def load(folder):
     """``metrics.json`` of a folder (or the file itself), with its ``name`` and ``path``."""
     path = Path(folder) if str(folder).endswith(".json") else Path(folder) / "metrics.json"
-    run = read_json(path, "give a folder that fine_tuning.py or baseline.py has written")
-    if not isinstance(run.get("folds"), list) or not run["folds"] or "manifest_hash" not in run:
-        raise InputError(f"{path} is not a result of this project")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a folder that fine_tuning.py or baseline.py has written")
+    run = read_result(path)
     return run | {"name": path.parent.name, "path": path}
 
 

@@ -39,7 +39,8 @@ def confusion(result):
     counts = np.sum([fold["confusion"] for fold in result["folds"]], axis=0)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     names = [plain(name).replace(", ", ",\n") for name in result["class_names"]]
-    size = 1.8 + 0.9 * len(names)
+    longest = max(len(line) for name in names for line in name.splitlines())
+    size = 1.8 + 0.9 * len(names) + 0.08 * max(0, longest - 14)
     figure, axes = subplots(figsize=(size + 0.6, size))
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
@@ -63,11 +64,13 @@ def subjects(result):
             weights[name] = weights.get(name, 0) + person["n_test"]
     people = sorted(scores, key=lambda name: scores[name] / weights[name])
     values = [scores[name] / weights[name] for name in people]
-    figure, axes = subplots(figsize=(max(4, 0.24 * len(people) + 1.5), 2.8))
+    labels = [plain(name) for name in people]
+    height = max(2.8, 1.8 + 0.11 * max(map(len, labels)))  # they stand upright
+    figure, axes = subplots(figsize=(max(4, 0.24 * len(people) + 1.5), height))
     axes.bar(range(len(people)), values, color=COLOURS[0], width=0.7)
     axes.axhline(result["majority"], color="black", linestyle="--", linewidth=1, label="majority class")
     axes.axhline(1 / len(result["class_names"]), color="#777777", linestyle=":", linewidth=1.5, label="chance")
-    axes.set_xticks(range(len(people)), [plain(name) for name in people], rotation=90, fontsize=8)
+    axes.set_xticks(range(len(people)), labels, rotation=90, fontsize=8)
     axes.set_ylim(0, 1)
     axes.set_ylabel("accuracy per window")
     axes.legend(fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
@@ -108,7 +111,7 @@ def _curves(axes, logs, names, ylabel):
     n_epochs = min(len(log) for log in logs)
     epochs = np.arange(1, n_epochs + 1)
     for number, (name, label) in enumerate(names.items()):  # a name's colour does not depend on what else is shown
-        if name not in logs[0][0]:
+        if not all(name in entry for log in logs for entry in log):
             continue
         values = np.array([[entry[name] for entry in log[:n_epochs]] for log in logs])
         look = dict(color=COLOURS[number], linestyle=LINES[number % len(LINES)], label=label)

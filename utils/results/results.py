@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.devices import provenance
-from utils.files import read_json, write_json, write_text
+from utils.errors import InputError
+from utils.files import write_json, write_text
+from utils.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
+from utils.results.stored import read_result
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
 
@@ -128,8 +131,12 @@ def report(folder, description, results, data, extra=None, show=True):
         return
     print_summary(summary)
     for path in sorted(folder.parent.glob(f"baseline_{data.folder_name(summary['label'])}_*/metrics.json")):
-        other = read_json(path, "run baseline.py again")
-        same = all(other.get(key) == summary[key] for key in ("manifest_hash", "label"))
+        try:
+            other = read_result(path)
+        except InputError as error:  # which is no reason to keep quiet about this result
+            warn(str(error))
+            continue
+        same = all(other[key] == summary[key] for key in ("manifest_hash", "label"))
         if path.parent != folder and same:
             value = other["accuracy"]
             print(f"to compare with: {path.parent.name}, accuracy per window {value['mean']:.3f} ± {value['std']:.3f}")

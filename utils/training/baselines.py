@@ -19,6 +19,7 @@ from utils.files import only_writer
 from utils.progress import Progress, say_next
 from utils.protocol import audit, splits
 from utils.results.results import FoldResult, describe, report
+from utils.results.stored import refuse_other
 from utils.training import recipes
 from utils.training.front_end import bins_of, log_band_power, standardise
 from utils.training.labels import read_labels
@@ -31,6 +32,17 @@ MODELS = {
     "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
     "nearest": lambda: KNeighborsClassifier(1),
 }
+
+
+RESULT_DEPENDS_ON = (
+    "LABEL",
+    "THRESHOLD",
+    "LABEL_FRACTION",
+    "STANDARDISE",
+    "PERMUTE_LABELS",
+    "MODALITIES",
+    "PPS_CHANNELS",
+)
 
 
 def run_baselines(settings):
@@ -55,20 +67,28 @@ def run_baselines(settings):
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    folders = {name: _folder(settings, data, name) for name in settings.MODELS}
+    drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
+    for folder in folders.values():
+        refuse_other(folder, settings, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds)
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
-    for name in settings.MODELS:
-        parts = ["baseline", data.folder_name(settings.LABEL), name]
-        parts += recipes.modalities_in_name(settings)
-        parts += ["standardised"] if settings.STANDARDISE == "subject" else []
-        parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
-        parts += ["permuted"] if settings.PERMUTE_LABELS else []
-        parts += [settings.TAG] if settings.TAG else []
-        folder = Path(settings.RUN_DIR) / "_".join(parts)
+    for name, folder in folders.items():
         with only_writer(folder):
             results = _evaluate(name, folds, features, labels, settings, len(class_names))
             description = describe(settings, data, manifest, class_names, torch.device("cpu"))
             report(folder, description, results, data, {"model": name})
     say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
+
+
+def _folder(settings, data, name):
+    """Folder of a model's results: its name has the label and every option that is not the default."""
+    parts = ["baseline", data.folder_name(settings.LABEL), name]
+    parts += recipes.modalities_in_name(settings)
+    parts += ["standardised"] if settings.STANDARDISE == "subject" else []
+    parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
+    parts += ["permuted"] if settings.PERMUTE_LABELS else []
+    parts += [settings.TAG] if settings.TAG else []
+    return Path(settings.RUN_DIR) / "_".join(parts)
 
 
 def _evaluate(name, folds, features, labels, settings, n_classes):

@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from models import Encoder
-from utils.errors import InputError
+from utils.errors import InputError, is_out_of_memory
 from utils.files import atomic
+from utils.structure import find_wrong
 
 FORMAT_VERSION = 1
 SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the settings that made it
@@ -14,6 +15,20 @@ SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the setti
     *("SUBJECTS_PER_GROUP", "POSITIVES", "GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"),
     *("TEMPERATURE", "LR", "WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
 )
+
+DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
+OF_ANOTHER = "give the --run-dir that it belongs to, or a new one"
+ENCODER = {"arguments": {"n_channels": int, "n_samples": int, "embed_dim": int}, "weights": {str: torch.Tensor}}
+_CHECKPOINT = {
+    "epoch": int,
+    "kept_epoch": int,
+    "window": ("1s", "5s"),
+    "settings": {},
+    "history": [{"epoch": int}],
+    "trained_on": {"subjects": torch.Tensor, "rows": torch.Tensor},
+    "encoders": {str: ENCODER},
+    "training": {},
+}
 
 
 def save_tensors(path, value):
@@ -43,14 +58,17 @@ def load_tensors(path, remedy, mmap=False):
         If the file is missing, damaged, or holds anything but plain values and tensors.
     """
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with open(path, "rb"):  # whatever else the system says then is not about the file's contents
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; {remedy}") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder, not a checkpoint; {remedy}") from None
-    except (MemoryError, PermissionError):
+    except (MemoryError, OSError):
         raise
-    except Exception:  # torch raises nearly anything for a damaged file
+    except Exception as error:  # torch raises nearly anything for a damaged file
+        if is_out_of_memory(error):
+            raise
         value = None
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged or not a checkpoint of this project (no code in it was run); {remedy}")
@@ -93,9 +111,9 @@ def load_pretrained(path, window, manifest, remedy, mmap=False):
     """
     checkpoint = load_encoders(path, remedy, mmap)
     if checkpoint["window"] != window:
-        raise InputError(f"{path} holds encoders of {checkpoint['window']} windows, not {window}; {remedy}")
+        raise InputError(f"{path} holds encoders of {checkpoint['window']} windows, not {window}; {OF_ANOTHER}")
     if checkpoint.get("manifest_hash") != manifest.hash:
-        raise InputError(f"{path} was trained on another split or data set than split.json says; {remedy}")
+        raise InputError(f"{path} was trained on another split or data set than split.json says; {OF_ANOTHER}")
     return checkpoint
 
 
@@ -111,20 +129,22 @@ def load_encoders(path, remedy, mmap=False):
 
 def _is_complete(checkpoint):
     """Whether a checkpoint has all parts, each of its type, and weights that fit their encoders."""
-    types = {"epoch": int, "kept_epoch": int, "history": list, "training": dict}
-    if not all(isinstance(checkpoint.get(name), kind) for name, kind in types.items()):
+    if find_wrong(checkpoint, _CHECKPOINT) or not set(checkpoint["encoders"]) <= {"eeg", "pps"}:
         return False
+    indices = checkpoint["trained_on"].values()
+    return (
+        set(SAME_ON_RESUME) <= set(checkpoint["settings"])
+        and all(entry["epoch"] == i for i, entry in enumerate(checkpoint["history"], start=1))
+        and all(i.dtype == torch.int64 and i.dim() == 1 for i in indices)
+        and all(fits(Encoder, e["arguments"], e["weights"]) for e in checkpoint["encoders"].values())
+    )
+
+
+def fits(make, arguments, weights):
+    """Whether ``make(**arguments)`` makes a network that these weights go into; takes no memory for it."""
     try:
-        for encoder in checkpoint["encoders"].values():
-            with torch.device("meta"):  # compares names and sizes without taking memory
-                Encoder(**encoder["arguments"]).load_state_dict(encoder["weights"], assign=True)
-        trained_on = [checkpoint["trained_on"][name] for name in ("subjects", "rows")]
-        return (
-            set(checkpoint["encoders"]) <= {"eeg", "pps"}
-            and checkpoint["window"] in ("1s", "5s")
-            and set(SAME_ON_RESUME) <= set(checkpoint["settings"])
-            and all(entry["epoch"] == i for i, entry in enumerate(checkpoint["history"], start=1))
-            and all(indices.dtype == torch.int64 and indices.dim() == 1 for indices in trained_on)
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        with torch.device("meta"):
+            make(**arguments).load_state_dict(weights, assign=True)
+    except (TypeError, ValueError, RuntimeError):  # other arguments, impossible sizes, other names or sizes of weights
         return False
+    return True

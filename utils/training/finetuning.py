@@ -16,17 +16,21 @@ from utils.progress import Progress, say_next
 from utils.protocol import audit, permutation, splits
 from utils.protocol.permutation import permuted_stimuli
 from utils.results.results import FoldResult, describe, report
+from utils.structure import find_wrong
 from utils.training import fitting, recipes
 from utils.training.batches import FusionWindows, Recordings
-from utils.training.checkpoints import (
-    FORMAT_VERSION,
-    load_tensors,
-    save_tensors,
-)
+from utils.training.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, save_tensors
 from utils.training.first_encoders import FirstEncoders
 from utils.training.labels import read_labels
 
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
+
+STORED = {  # what a fold's result.pt must have
+    **dict.fromkeys(("windows", "truth", "probability"), torch.Tensor),
+    "n_train": int,
+    "audit": {},
+    "seconds": float,
+}
 
 
 def variant_folder(settings, data):
@@ -217,20 +221,22 @@ class FineTuning:
         path = self._path(fold)
         if not path.exists():
             return None
-        remedy = "use --no-resume to run the folds again, or --tag for a folder of its own"
-        result = load_tensors(path, remedy)
+        result = load_tensors(path, DELETE_IT)
         identity = self.first.identity(self.first.checkpoints(fold))
         for name, value in identity.items():
             before = result.get("identity", {}).get(name)
             if before != value:
                 if not strict:
                     return None
+                if isinstance(value, dict) and isinstance(before, dict):  # name what differs, not all that it has
+                    key = next(key for key in [*value, *before] if before.get(key) != value.get(key))
+                    name, before, value = f"{name}: {key}", before.get(key), value.get(key)
+                remedy = "use --tag for a folder of its own, or --no-resume to replace it"
                 raise InputError(f"{path} was made with {name} = {before}, not {value}; {remedy}")
-        try:
-            arrays = {name: result[name].numpy() for name in ("windows", "truth", "probability")}
-            return FoldResult(fold.index, **arrays, **{name: result[name] for name in ("n_train", "audit", "seconds")})
-        except (KeyError, AttributeError, TypeError):
-            raise InputError(f"{path} lacks parts of a result; {remedy}") from None
+        if wrong := find_wrong(result, STORED):
+            raise InputError(f"{path} lacks parts of a result ({wrong}); {DELETE_IT}")
+        arrays = {name: result[name].numpy() for name in ("windows", "truth", "probability")}
+        return FoldResult(fold.index, **arrays, **{name: result[name] for name in ("n_train", "audit", "seconds")})
 
     # --- permutation test
 

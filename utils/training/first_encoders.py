@@ -6,7 +6,7 @@ from models import Encoder, FusionModel
 from models.encoder import paper_arguments, paper_width
 from utils.errors import InputError
 from utils.protocol import splits
-from utils.training.checkpoints import SAME_ON_RESUME, load_pretrained, pretrain_path
+from utils.training.checkpoints import DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
 from utils.training.front_end import block_width
 
 RESULT_DEPENDS_ON = (
@@ -58,7 +58,9 @@ class FirstEncoders:
                 remedy += f", or --folds {','.join(numbers)}" if numbers else ""
                 others = self._variants(resolution, fold)
                 remedy = f"use --pretrain-variant {' or '.join(others)}, or --init random" if others else remedy
-            checkpoint = load_pretrained(path, resolution, self.manifest, remedy, mmap=True)
+            checkpoint = load_pretrained(
+                path, resolution, self.manifest, DELETE_IT if path.exists() else remedy, mmap=True
+            )
             channels = checkpoint["settings"]["PPS_CHANNELS"]
             if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
                 raise InputError(

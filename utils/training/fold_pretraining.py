@@ -11,14 +11,16 @@ from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments, paper_width
 from utils import ranks
 from utils.devices import CapturedStep, adam, derive_seed, provenance, use_threads
-from utils.errors import InputError
+from utils.errors import InputError, is_out_of_memory
 from utils.files import write_text
 from utils.progress import Progress
 from utils.protocol import splits
+from utils.structure import find_wrong
 from utils.training import front_end as front_ends
 from utils.training import together as processes
 from utils.training.batches import ContrastiveBatches
 from utils.training.checkpoints import (
+    DELETE_IT,
     FORMAT_VERSION,
     SAME_ON_RESUME,
     load_pretrained,
@@ -306,19 +308,24 @@ class FoldPretraining:
     def _resume(self):
         """Take up the checkpoint's state."""
         settings, path = self.settings, self.path
-        remedy = "use --no-resume to start again, or another --run-dir"
-        checkpoint = load_pretrained(path, settings.WINDOW, self.manifest, remedy)
+        remedy = "use --tag or another --run-dir to keep it, or --no-resume to replace it"
+        checkpoint = load_pretrained(path, settings.WINDOW, self.manifest, DELETE_IT)
         for name in SAME_ON_RESUME:
             before, now = checkpoint["settings"].get(name), settings.as_dict()[name]
             if before != now:
                 raise InputError(f"{path} was made with {name} = {before}, not {now}; {remedy}")
         if checkpoint["epoch"] > settings.EPOCHS:
             raise InputError(f"{path} has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}; {remedy}")
-        try:
-            training = checkpoint["training"]
-            self.model.load_state_dict(training["model"])
-            self.optimizer.load_state_dict(training["optimizer"])
-            self.best = training["best"]
-            self.epoch, self.history = checkpoint["epoch"], checkpoint["history"]
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
-            raise InputError(f"{path} does not hold the state of this training; {remedy}") from None
+        training = checkpoint["training"]
+        wrong = find_wrong(training, {"model": {str: torch.Tensor}, "optimizer": {}, "best": (None, {})})
+        if not wrong:
+            try:
+                self.model.load_state_dict(training["model"])
+                self.optimizer.load_state_dict(training["optimizer"])
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                if is_out_of_memory(error):  # which says nothing about the file
+                    raise
+                wrong = "it is of another network"
+        if wrong:
+            raise InputError(f"{path} does not hold the state of this training ({wrong}); {DELETE_IT}")
+        self.best, self.epoch, self.history = training["best"], checkpoint["epoch"], checkpoint["history"]

@@ -1,0 +1,93 @@
+"""``metrics.json`` as it lies on the disk: read, and its structure checked before anybody relies on it."""
+
+from utils.errors import InputError
+from utils.files import read_json
+from utils.structure import find_wrong
+
+REMEDY = "delete it and give the command that wrote it once more, which keeps the folds that are complete"
+
+_SCORE = {"mean": float, "std": float, "ci95": (None, [float])}
+_PERSON = {"accuracy": float, "n_test": int}
+_RESULT = {  # entries that it must have; it may have others
+    **dict.fromkeys(("dataset", "protocol", "split", "label", "manifest_hash", "interval_unit"), str),
+    **dict.fromkeys(("accuracy", "f1", "balanced_accuracy", "trial_accuracy"), _SCORE),
+    "n_folds": int,
+    "class_names": [str],
+    "majority": float,
+    "audit": {str: (None, {str: float})},
+    "audit_in_words": [str],
+    "settings": {},
+    "folds": [
+        {"fold": int, "n_test": int, "confusion": [[int]], "subjects": {str: {"accuracy": float, "n_test": int}}}
+    ],
+}
+_NETWORK = {"settings": {"INIT": ("pretrained", "random"), "FREEZE": bool, "PERMUTE_LABELS": bool, "DATA_DIR": str}}
+_PERMUTATION = {
+    "permutation": {
+        "method": ("finetune", "probe"),
+        "score_name": str,
+        "n": int,
+        **dict.fromkeys(("score", "null_mean", "null_std", "p_value"), float),
+    }
+}
+
+
+def read_result(path):
+    """The contents of a ``metrics.json`` that fine-tuning, a baseline or another program of this project has written.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        If it is missing, no JSON, or lacks an entry that a result has.
+    """
+    result = read_json(path, REMEDY)
+    wrong = find_wrong(result, _RESULT)
+    if not wrong and "model" not in result:
+        wrong = find_wrong(result, _NETWORK)
+    if not wrong and "permutation" in result:
+        wrong = find_wrong(result, _PERMUTATION)
+    if not wrong:
+        n = len(result["class_names"])
+        square = all(len(rows) == n and all(len(row) == n for row in rows) for rows in _confusions(result))
+        wrong = "" if n > 1 and square and result["folds"] else "its folds do not go with its class_names"
+    if wrong:
+        raise InputError(f"{path} is damaged or no result of this project: {wrong}; {REMEDY}")
+    return result
+
+
+def _confusions(result):
+    return [fold["confusion"] for fold in result["folds"]]
+
+
+def refuse_other(folder, settings, names, folds):
+    """Refuse to replace a result by one of other settings, or by one of fewer folds.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the result will be written.
+    settings : Settings
+    names : iterable of str
+        Settings that it depends on.
+    folds : list of splits.Fold
+        Those that will be run.
+    """
+    path = folder / "metrics.json"
+    if not path.exists():
+        return
+    made, remedy = read_result(path), "use --tag for a folder of its own, or delete it"
+    for name in names:
+        before, now = made["settings"].get(name), settings.as_dict()[name]
+        if before != now:
+            raise InputError(f"{path} was made with {name} = {before}, not {now}; {remedy}")
+    lost = sorted({fold["fold"] for fold in made["folds"]} - {fold.index for fold in folds})
+    if lost:
+        raise InputError(f"{path} has the folds {','.join(map(str, lost))} too, which --folds leaves out; {remedy}")
