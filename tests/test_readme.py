@@ -42,7 +42,9 @@ def test_readme_is_short():
 
 def test_the_python_example(pretrained, tmp_path, monkeypatch):
     """As it stands there, in a folder that has what it reads."""
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "questions.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     shutil.copytree(pretrained / "pretrain_5s", tmp_path / "runs" / "deap" / "pretrain_5s")
     monkeypatch.chdir(tmp_path)
     names = {}
