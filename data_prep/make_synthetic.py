@@ -16,6 +16,7 @@ import scipy.io
 
 import utils.errors
 from data_prep import deap, dreamer, synthetic
+from data_prep.prepared import MARK
 from utils.files import atomic_folder
 from utils.progress import Progress, say_next
 from utils.settings import read_settings
@@ -31,12 +32,15 @@ GSR_DRIFT = 0.0  # uS by which skin conductance wanders within a minute, whateve
 NULL = False  # True: ratings have nothing to do with the signals
 QUIET = False  # True: say nothing but warnings and errors
 
+MARK_TEXT = "The recordings in this folder were simulated; they come from no person. Leave this file beside them.\n"
+
 
 def main():
     """Write the files and say what comes next."""
     settings = read_settings(globals())
     with atomic_folder(settings.OUT_DIR, "--out-dir") as folder:
         (write_deap if settings.FORMAT == "deap" else write_dreamer)(folder, settings)
+        (folder / MARK).write_text(MARK_TEXT, encoding="utf-8", newline="\n")
     print(f"wrote {settings.OUT_DIR}: {settings.SUBJECTS} subjects x {settings.TRIALS} trials")
     if settings.FORMAT == "deap":
         say_next("data_prep/prepare_deap.py", "--raw-dir", settings.OUT_DIR)

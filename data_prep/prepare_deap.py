@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import utils.errors
 from data_prep import deap, preparation
+from data_prep.prepared import MARK
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.progress import Progress, say_next, warn
@@ -47,6 +48,7 @@ def main():
         rating_range=deap.RATING_RANGE,
         threshold=deap.THRESHOLD,
         preparation=made,
+        simulated=any(path.with_name(MARK).exists() for path in files.values()),
     )
     with writer:
         for subject, path in Progress(files.items(), desc="preparing", unit="subject"):

@@ -14,6 +14,7 @@ import numpy as np
 
 import utils.errors
 from data_prep import dreamer, preparation
+from data_prep.prepared import MARK
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
@@ -59,6 +60,7 @@ def main():
         rating_range=dreamer.RATING_RANGE,
         threshold=dreamer.THRESHOLD,
         preparation=made,
+        simulated=settings.RAW_FILE.with_name(MARK).exists(),
         stimuli=stimuli,
     )
     with writer:

@@ -22,6 +22,7 @@ from utils.files import read_json, sha256
 
 FORMAT_VERSION = 1
 ARRAYS = ("eeg", "pps", "ratings")
+MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
 QUADRANTS = "four"  # the label that arousal and valence make together
 REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
 FIRST = (
@@ -71,6 +72,7 @@ _FIELDS = {
     "sources": _is_dict,
     "arrays": _is_dict,
     "checksum": lambda value: type(value) is str,
+    "simulated": lambda value: value is None or value is True,  # None: not known to be
 }
 
 

@@ -27,6 +27,8 @@ class PreparedWriter:
         Must not exist, or be empty.
     preparation : dict
         The settings that made the arrays, in the words of `data_prep.preparation`.
+    simulated : bool
+        Whether the raw files are marked as simulated, for results to say so.
     **description
         ``name`` : str
             Of the data set.
@@ -55,7 +57,7 @@ class PreparedWriter:
         or the EEG has too few electrodes for its standardisation.
     """
 
-    def __init__(self, folder, *, preparation, **description):
+    def __init__(self, folder, *, preparation, simulated=False, **description):
         self.folder = Path(folder)
         self.quality = Quality()
         description = describe("the data set", **description)
@@ -67,7 +69,7 @@ class PreparedWriter:
             )
         counted = {"seconds": 0, "subjects": [], "trials": 0}
         self.info = {"format_version": FORMAT_VERSION} | description | counted
-        self.info |= {"preparation": preparation, "sources": {}}
+        self.info |= {"preparation": preparation, "sources": {}} | ({"simulated": True} if simulated else {})
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+TRANSDUCTIVE = "test people's signals were standardised with their own, unlabelled"
+
 
 def count(test, seen):
     """What training data shared with the test data, counted from the windows that were really used.

@@ -22,10 +22,31 @@ HONEST = {
     ("DREAMER", "cross-subject", "arousal"): ("EEGain, one person out", "46 to 48 (majority 52)"),
     ("DREAMER", "cross-subject", "valence"): ("EEGain, one person out", "60 (majority 59)"),
 }
+SIZES = {"DEAP": (32, 40), "DREAMER": (23, 18)}  # people and trials of the published data sets
 
 
-def figures(dataset, protocol, label):
-    """Published figures for a task: list of (source, accuracy, F1), texts in percent."""
-    key = (dataset, protocol, label)
+def is_published_data(result):
+    """Whether a result is of the data that these figures are of: all of them, and not simulated in their format.
+
+    Parameters
+    ----------
+    result : dict
+        Contents of ``metrics.json``. Earlier versions did not write the number of trials, nor whether the recordings
+        are simulated: then the number of people decides.
+    """
+    people = {name for fold in result["folds"] for name in fold["subjects"]}
+    n_people, n_trials = SIZES.get(result["dataset"], (None, None))
+    size = (result.get("n_subjects", len(people)), result.get("n_trials", n_trials))
+    return size == (n_people, n_trials) and not result.get("simulated", False)
+
+
+def figures(result):
+    """Published figures for a result's task: list of (source, accuracy, F1), texts in percent.
+
+    None where its data are a part of the published ones, or simulated.
+    """
+    if not is_published_data(result):
+        return []
+    key = (result["dataset"], result["protocol"], result["label"])
     found = [("PhysioSync, the paper", *(f"{part} %" if part else "" for part in PAPER[key]))] if key in PAPER else []
     return found + ([(HONEST[key][0], f"{HONEST[key][1]} %", "")] if key in HONEST else [])

@@ -86,17 +86,25 @@ def describe(settings, data, manifest, class_names, device):
     return {
         "dataset": data.name,
         "dataset_checksum": data.checksum,
+        "simulated": bool(data.info.get("simulated")),
+        "n_subjects": len(data.subjects),
+        "n_trials": data.info["trials"],
         "protocol": manifest.protocol,
         "split": manifest.split,
         "split_seed": manifest.seed,
         "manifest_hash": manifest.hash,
         "n_folds": len(manifest.folds),
         "label": settings.LABEL,
-        "transductive": manifest.protocol == "cross-subject" and is_standardised(settings, data),
+        "transductive": is_transductive(settings, data, manifest),
         "class_names": class_names,
         "settings": settings.as_dict(),
         "provenance": provenance(device),
     }
+
+
+def is_transductive(settings, data, manifest):
+    """Whether signals of test people were standardised with their own."""
+    return manifest.protocol == "cross-subject" and is_standardised(settings, data)
 
 
 def is_standardised(settings, data):
@@ -123,7 +131,7 @@ def report(folder, description, results, data, extra=None, show=True):
     """
     summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
     if summary["transductive"]:
-        summary["audit_in_words"].append("test people's signals were standardised with their own, unlabelled")
+        summary["audit_in_words"].append(audit.TRANSDUCTIVE)
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
     if not show:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,8 @@ from utils.files import finish_first, only_writer, read_json, write_json, write_
 from utils.progress import Progress, say_next
 from utils.protocol import audit, permutation, splits
 from utils.protocol.permutation import permuted_stimuli
-from utils.results.results import FoldResult, describe, report
+from utils.results import model_card
+from utils.results.results import FoldResult, describe, is_transductive, report
 from utils.structure import find_wrong
 from utils.training import fitting, recipes
 from utils.training.batches import FusionWindows, Recordings
@@ -165,8 +165,12 @@ class FineTuning:
             "audit": self._audit(checkpoints, train, test),
             "seconds": time.perf_counter() - start,
         }
+        transductive = is_transductive(settings, self.data, self.manifest)
+        scores = _as_result(fold.index, result).scores(self.data.subjects)
+        card = model_card.card(model_file, scores, self.data, self.manifest, settings, transductive)
         with finish_first():
             save_tensors(path.with_name("model.pt"), model_file)
+            write_text(path.with_name(model_card.NAME), card)
             write_text(path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in history))
             save_tensors(path, result)  # the last file: where it is, the fold is complete
 
@@ -235,8 +239,7 @@ class FineTuning:
                 raise InputError(f"{path} was made with {name} = {before}, not {value}; {remedy}")
         if wrong := find_wrong(result, STORED):
             raise InputError(f"{path} lacks parts of a result ({wrong}); {DELETE_IT}")
-        arrays = {name: result[name].numpy() for name in ("windows", "truth", "probability")}
-        return FoldResult(fold.index, **arrays, **{name: result[name] for name in ("n_train", "audit", "seconds")})
+        return _as_result(fold.index, result)
 
     # --- permutation test
 
@@ -300,3 +303,9 @@ class FineTuning:
                 accuracy.append(permutation.probe_accuracy(*parts, labels, len(self.class_names)))
                 progress.update()
         return np.mean(accuracy, axis=0)
+
+
+def _as_result(fold, stored):
+    """The contents of ``result.pt`` as a result."""
+    arrays = {name: stored[name].numpy() for name in ("windows", "truth", "probability")}
+    return FoldResult(fold, **arrays, **{name: stored[name] for name in ("n_train", "audit", "seconds")})

@@ -1,0 +1,177 @@
+"""The card beside every model.pt: what the model was made of, how good it is, how to use it, and what not for."""
+
+import re
+
+from data_prep.channels import shorten
+from utils.protocol import audit
+
+NAME = "model_card.md"
+LOADING = """\
+From the repository, with `model.pt` as the path of the file beside this card:
+
+```
+python Fine_tuning/predict.py --model model.pt --input data/OTHER --out-file predictions.csv
+```
+
+`data/OTHER` is a prepared folder or a raw file. Channels are matched by name; what was prepared otherwise is refused or
+warned about. In Python:
+
+```python
+import torch
+
+from Fine_tuning.predict import load_model
+
+model, made = load_model("model.pt")
+windows = {{{inputs}}}  # 5 s as five blocks of 1 s
+probability = model(windows).softmax(1)  # of {classes}
+```
+
+Real windows must be prepared as the table above says{features}; `predict.py` does it."""
+
+
+def card(made, scores, data, manifest, settings, transductive):
+    """The card of one fold's model, in Markdown. It holds no times: the same model has the same card.
+
+    Parameters
+    ----------
+    made : dict
+        The contents of ``model.pt``.
+    scores : dict
+        The fold's entry of ``metrics.json``, of its test windows.
+    data : data_prep.Prepared
+    manifest : splits.Manifest
+    settings : Settings
+        Of fine-tuning.
+    transductive : bool
+        Whether test people's signals were standardised with their own.
+
+    Returns
+    -------
+    str
+    """
+    classes = [plain(name) for name in made["class_names"]]
+    sections = [
+        f"# {plain(settings.LABEL)} from {' and '.join(made['encoders']).upper().replace('AND', 'and')}, "
+        f"{plain(data.name)}, fold {made['fold']} of {len(manifest.folds)}",
+        _warning(settings, data),
+        "## What it is",
+        f"PhysioSync (arXiv 2504.17163): encoders of {' and '.join(settings.RESOLUTIONS.split('+'))} windows, "
+        f"{_first_weights(settings)}, and a classifier. For every 5 s it gives the probabilities of "
+        f"{', '.join(f'`{name}`' for name in classes)}."
+        + ("" if settings.LABEL in data.info["classes"] else f" High is a rating of at least {settings.THRESHOLD:g}."),
+        "## Data",
+        _data(made, data, manifest, scores),
+        "## Scores of this fold's test windows",
+        _scores(scores, len(classes)),
+        "## What the test windows shared with the training data",
+        _audit(scores["audit"], transductive),
+        "## How to load it",
+        _loading(made, data, settings, classes),
+        "## What not to use it for",
+        "\n".join(f"- {line}" for line in limits(scores["audit"], settings, data)),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _warning(settings, data):
+    lines = []
+    if data.info.get("simulated"):
+        lines.append("**Made of simulated recordings. It says nothing about people.**")
+    if settings.PERMUTE_LABELS:
+        lines.append("**Trained on shuffled labels, as a control. It knows nothing.**")
+    return "\n\n".join(lines)
+
+
+def _first_weights(settings):
+    how = "pre-trained without labels" if settings.INIT == "pretrained" else "from random first weights"
+    return how + (", frozen" if settings.FREEZE else "")
+
+
+def _data(made, data, manifest, scores):
+    eeg, pps = (made["channels"][name] for name in ("eeg", "pps"))
+    used = {"EEG": eeg if "eeg" in made["encoders"] else [], "PPS": pps if "pps" in made["encoders"] else []}
+    rows = {
+        "data set": f"{plain(data.name)}, {len(data.subjects)} people x {data.info['trials']} trials x "
+        f"{data.info['seconds']} s",
+        "checksum": made["dataset_checksum"],
+        "protocol": f"{manifest.protocol}, {manifest.split} split, fold {made['fold']} of {len(manifest.folds)}",
+        "training": f"{scores['n_train']} windows of 5 s",
+        **{f"{n} channels": f"{len(v)}: {plain(shorten(v, 600))}" for n, v in used.items() if v},
+        "sampling rate": f"{made['sampling_rate']} Hz",
+        **{f"preparation, {key}": plain(_value(value)) for key, value in sorted(made["preparation"].items())},
+        "front end": made["settings"]["FRONT_END"],
+        "recipe": f"{made['settings']['RECIPE']}, {made['settings']['EPOCHS']} epochs of fine-tuning, seed "
+        f"{made['settings']['SEED']}",
+    }
+    return _table(["what", "value"], rows.items())
+
+
+def _value(value):
+    return "none" if value is None else str(value)
+
+
+def _scores(scores, n_classes):
+    f1 = "F1" if n_classes == 2 else "F1, weighted by class"
+    names = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": f1}
+    rows = [(text, f"{scores[name]:.3f}", f"{scores['trial_' + name]:.3f}") for name, text in names.items()]
+    rows.append(("always the majority class (accuracy)", f"{scores['majority']:.3f}", ""))
+    n = f"{scores['n_test']} windows, {scores['n_test_trials']} trials, {len(scores['subjects'])} people."
+    return _table(["", "per window of 5 s", "per trial"], rows) + (
+        f"\n\n{n} One fold is a small sample: `metrics.json` in the folder above has all folds with their interval."
+    )
+
+
+def _audit(seen, transductive):
+    keys = ("window", "trial", "subject", "stimulus")
+    rows = [(part.replace("_", " "), *(f"{of[key]:.0%}" for key in keys)) for part, of in seen.items() if of]
+    lines = audit.in_words(seen) + ([audit.TRANSDUCTIVE] if transductive else [])
+    return _table(["seen by", *keys], rows) + "\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _loading(made, data, settings, classes):
+    shapes = {
+        name: f'"{name}": torch.zeros(1, 5, {len(made["channels"][name])}, {_block(made, name)})'
+        for name in made["encoders"]
+    }
+    features = " and then become features (`utils/training/front_end.py`)" if settings.FRONT_END == "bandpower" else ""
+    inputs, names = ", ".join(shapes.values()), ", ".join(classes)
+    return LOADING.format(inputs=inputs, classes=names, features=features)
+
+
+def _block(made, name):
+    """Numbers that a 1 s block has per channel: samples, or features."""
+    by_window = made["encoders"][name]
+    window, arguments = next(iter(by_window.items()))
+    return arguments["n_samples"] // {"1s": 1, "5s": 5}[window]
+
+
+def limits(seen, settings, data):
+    """What a model must not be used for, as its audit and its data say."""
+    shared = {key: max(part[key] for part in seen.values() if part) for key in ("trial", "subject", "stimulus")}
+    lines = ["Not clinical: no diagnosis, no treatment, no decision about a person, at work, at school or by the law."]
+    if data.info.get("simulated"):
+        lines.append("Not recordings of people: it was made of simulated ones.")
+    if shared["trial"] > 0:
+        lines.append("Not new trials: its scores are of windows whose trials it has seen.")
+    if shared["subject"] > 0:
+        lines.append("Not new people: its scores are of people whom it has seen.")
+    if shared["stimulus"] > 0:
+        lines.append("Not new stimuli: its scores are of films that it has seen.")
+    lines += [
+        "Not other electrodes, amplifiers, sensors or reference: it has seen those of this data set only.",
+        f"Not other questions: it knows {plain(settings.LABEL)} as it was rated here, of people who sat and watched.",
+        "Not people who do not know of it: signals of the body are personal data.",
+    ]
+    return lines
+
+
+def plain(text):
+    """A text from outside as one line in which Markdown and HTML mean nothing."""
+    text = " ".join("".join(c if c.isprintable() else "?" for c in " ".join(str(text).split())).split())
+    text = re.sub(r"[\\`*_\[\]|~#]", lambda c: "\\" + c[0], text.encode("utf-8", "replace").decode())
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
