@@ -72,8 +72,9 @@ _FIELDS = {
     "sources": _is_dict,
     "arrays": _is_dict,
     "checksum": lambda value: type(value) is str,
-    "simulated": lambda value: value is None or value is True,  # None: not known to be
+    "simulated": lambda value: type(value) is bool,
 }
+_OPTIONAL = {"classes": {}, "simulated": False}  # what is not there means this
 
 
 @dataclass
@@ -237,7 +238,7 @@ def open_prepared(folder):
         version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
         raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {remedy}")
     for field, is_valid in _FIELDS.items():
-        if not (field in info or field == "classes") or not is_valid(info.get(field, {})):
+        if not is_valid(info.get(field, _OPTIONAL.get(field))):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
     if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
