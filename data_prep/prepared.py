@@ -238,7 +238,7 @@ def open_prepared(folder):
         version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
         raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {remedy}")
     for field, is_valid in _FIELDS.items():
-        if not is_valid(info.get(field, _OPTIONAL.get(field))):
+        if field not in info | _OPTIONAL or not is_valid(info.get(field, _OPTIONAL.get(field))):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
     if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")

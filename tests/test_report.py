@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import struct
+import subprocess
 import unicodedata
 from html.parser import HTMLParser
 
@@ -51,7 +52,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] == "td":
+        if self.open and self.open[-1] in ("th", "span"):
             self.cells.append(data)
 
 
@@ -68,7 +69,7 @@ def test_page_is_one_file_with_all_figures(reported):
     assert f"its {len(files)} figures" in out
     for kind in ("accuracy_arousal", "accuracy_four", "finetune_arousal_confusion", "finetune_arousal_subjects"):
         assert kind in files
-    for kind in ("finetune_arousal_learning", "pretrain_1s", "pretrain_5s", "features_eeg", "features_pps"):
+    for kind in ("finetune_arousal_learning", "pretrain_1s", "pretrain_5s", "features_eeg_pca", "features_pps_pca"):
         assert kind in files
     for image in reader.images:
         content = base64.b64decode(image["src"].split(",")[1])
@@ -82,10 +83,17 @@ def test_page_is_one_file_with_all_figures(reported):
 def test_page_says_what_matters(reported):
     run_dir, _ = reported
     text = (run_dir / "report.html").read_text(encoding="utf-8")
-    for part in ("majority class", "98.35 ± 0.41", "LibEER", "finetune_four_random", "baseline_arousal_lda", "p = "):
+    for part in (
+        "majority class",
+        "simulated",
+        "finetune_four_random",
+        "baseline_arousal_lda",
+        "p = ",
+        "<dt>audit</dt>",
+    ):
         assert part in text
-    assert '<td class="seen">100%</td>' in text  # subjects, in a subject-dependent split
-    assert '<td class="free">0%</td>' in text
+    assert '<td class="seen" data-label="subject"><span>100%' in text  # in a subject-dependent split
+    assert '<td class="free" data-label="window"><span>0%' in text
     assert re.search(r'<p class="warn">test subjects were seen', text)
 
 
@@ -101,7 +109,7 @@ def test_results_of_some_folds_say_so(prepared, pretrained, tmp_path):
     assert out.count("of 4 folds") == 1
     assert re.search(rf"always the majority class +{majority:.3f}", out)
     page = (run_dir / "report.html").read_text(encoding="utf-8")
-    assert "1 of 4 folds</td>" in page
+    assert "<small>1 of 4 folds</small></th>" in page
     assert "over 4 of 4 folds" in page
 
 
@@ -112,8 +120,92 @@ def test_report_needs_neither_data_nor_checkpoints(reported, tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
+def test_published_figures_stand_beside_published_data_only(reported, tmp_path):
+    """The data set's name is not enough: simulated recordings have it, too, and so has a part of the data."""
+    metrics = json.loads((reported[0] / "finetune_arousal" / "metrics.json").read_text())
+    assert (metrics["simulated"], metrics["n_subjects"], metrics["n_trials"]) == (True, 4, 4)
+    whole = {"n_subjects": 32, "n_trials": 40}
+    for changes, shown in (({"simulated": False} | whole, True), (whole, False), ({"simulated": False}, False)):
+        folder = tmp_path / str(len(list(tmp_path.iterdir()))) / "finetune_arousal"
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps(metrics | changes))
+        done(REPORT, "--run-dir", folder.parent, "--no-feature-maps")
+        text = (folder.parent / "report.html").read_text(encoding="utf-8")
+        assert all((part in text) == shown for part in ("98.35 ± 0.41", "LibEER", "(published)"))
+
+
+def test_results_in_order_and_the_audit_in_one_line_where_parts_agree(prepared, pretrained, tmp_path):
+    run_dir = shutil.copytree(pretrained, tmp_path / "run")
+    flags = ["--data-dir", prepared, "--run-dir", run_dir]
+    done("Fine_tuning/baseline.py", *flags)
+    for more in ([], ["--init", "random"], ["--permute-labels"]):
+        done("Fine_tuning/fine_tuning.py", *flags, "--epochs", 1, "--folds", 0, *more)
+    out = done(REPORT, "--run-dir", run_dir, "--no-feature-maps")
+    names = re.findall(r"^((?:finetune|baseline)_\w+)", out, re.M)
+    assert names[:2] == ["finetune_arousal", "finetune_arousal_random"]
+    assert all(name.startswith("baseline") for name in names[2:5])
+    assert names[5:] == ["finetune_arousal_permuted"]
+    accuracy = [json.loads((run_dir / name / "metrics.json").read_text())["accuracy"]["mean"] for name in names[2:5]]
+    assert accuracy == sorted(accuracy, reverse=True)
+    reader = Reader()
+    reader.feed((run_dir / "report.html").read_text(encoding="utf-8"))
+    shown = [cell for cell in reader.cells if cell.startswith(("finetune", "baseline", "always"))]
+    assert shown[:7] == [*names, "always the majority class"]
+    assert shown[7:9] == ["finetune_arousal", "finetune_arousal_random"]  # one line, all parts agree
+    assert shown.count("finetune_arousal") == 2
+    assert shown.count("finetune_arousal_random") == 3  # random encoders have seen nothing, the classifier has
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PROBE = """<script>
+const found = {}
+for (const width of [360, 420, 1200]) {
+  const frame = document.createElement("iframe")
+  frame.width = width; frame.height = 1000; frame.src = "PAGE"
+  frame.onload = () => {
+    const page = frame.contentDocument, root = page.documentElement, images = [...page.images]
+    const right = e => e.getBoundingClientRect().right
+    const wide = [...page.body.querySelectorAll("*")].filter(e => right(e) > root.clientWidth + 1)
+    found[width] = {wide: wide.map(e => e.outerHTML.slice(0, 99)), scroll: root.scrollWidth - root.clientWidth,
+      images: images.length, broken: images.filter(e => !e.naturalWidth).length,
+      shrunk: Math.min(...images.map(e => e.clientWidth / (e.naturalWidth * 96 / 200)))}
+    document.title = JSON.stringify(found)
+  }
+  document.body.append(frame)
+}
+</script>"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
+def test_in_a_browser_nothing_is_too_wide_or_broken(reported, tmp_path):
+    """On two telephones and a screen; with a result whose name is as long as names get."""
+    run_dir = shutil.copytree(reported[0], tmp_path / "run")
+    long_name = "finetune_arousal_" + "a_name_without_a_blank_" * 7
+    shutil.copytree(run_dir / "finetune_arousal", run_dir / long_name)
+    done(REPORT, "--run-dir", run_dir)
+    (run_dir / "probe.html").write_text("<!doctype html><body>" + PROBE.replace("PAGE", "report.html"))
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--allow-file-access-from-files",
+        f"--user-data-dir={tmp_path}/p",
+    ]
+    command = [CHROMIUM, *flags, "--virtual-time-budget=20000", "--dump-dom", (run_dir / "probe.html").as_uri()]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    found = json.loads(re.search("<title>(.*)</title>", page)[1].replace("&lt;", "<").replace("&gt;", ">"))
+    assert set(found) == {"360", "420", "1200"}
+    for width, seen in found.items():
+        assert not seen["wide"], (width, seen["wide"][:3])
+        assert seen["scroll"] == 0, width
+        assert seen["images"] > 10
+        assert seen["broken"] == 0
+        assert seen["shrunk"] > 0.75, "letters of the figures are too small"
+
+
 def test_report_refuses(tmp_path):
-    assert_refused(call(REPORT, "--run-dir", tmp_path), "no results")
+    assert_refused(call(REPORT, "--run-dir", tmp_path), "nothing was begun", "main_pretrain_1s.py")
+    assert_refused(call(REPORT, "--run-dir", tmp_path / "no"), "does not exist", "main_pretrain_1s.py")
     (tmp_path / "finetune_arousal").mkdir()
     (tmp_path / "finetune_arousal" / "metrics.json").write_text('{"label": 3}')
     assert_refused(call(REPORT, "--run-dir", tmp_path), "damaged")

@@ -40,7 +40,12 @@ def is_terminal(stream):
 
 
 def say_next(script, *arguments):
-    """The last line of a script: the command that follows, ready to copy.
+    """The last line of a script: the command that follows, ready to copy."""
+    print(f"next: {next_command(script, *arguments)}")
+
+
+def next_command(script, *arguments):
+    """A command, ready to copy.
 
     Parameters
     ----------
@@ -58,4 +63,4 @@ def say_next(script, *arguments):
         if isinstance(argument, Path) and word.startswith("-"):
             word = os.path.join(os.curdir, word)  # else it looks like a flag
         words.append(word)
-    print(f"next: python {command(words)}")
+    return f"python {command(words)}"

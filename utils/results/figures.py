@@ -4,6 +4,7 @@ import numpy as np
 
 from utils.results.drawing import COLOURS, LINES, MARKERS, matplotlib, plain, styled, subplots
 
+WIDTH = 3.9  # in, of every figure of the page: a telephone shows it as large as it is
 MAP_WINDOWS = 600  # of a feature map, drawn at random where there are more
 
 
@@ -16,19 +17,26 @@ def accuracies(results):
     results : dict of str to dict
         Contents of ``metrics.json`` by name, of one data set, label and split.
     """
-    figure, axes = subplots(figsize=(7, 0.5 + 0.42 * len(results)))
-    for row, result in enumerate(results.values()):
+    figure, axes = subplots(figsize=(WIDTH, 0.8 + 0.55 * len(results)))
+    lows, highs = [], []
+    for row, (name, result) in enumerate(results.items()):
         value = result["accuracy"]
         low, high = value["ci95"] or (value["mean"], value["mean"])
         network = "model" not in result
         axes.plot([low, high], [row, row], color=COLOURS[not network], linewidth=3, alpha=0.6)
         axes.plot(value["mean"], row, MARKERS[not network], color=COLOURS[not network], markersize=8)
+        look = dict(va="bottom", fontsize=9, bbox=dict(facecolor="white", edgecolor="none", pad=0.5))
+        axes.annotate(plain(name), (0.01, row - 0.25), xycoords=("axes fraction", "data"), **look)
+        lows.append(low)
+        highs.append(high)
     majority = max(results.values(), key=lambda result: len(result["folds"]))["majority"]
-    axes.axvline(majority, color="black", linestyle="--", linewidth=1)
-    axes.annotate("majority class", (majority, -0.6), xytext=(3, 0), textcoords="offset points", va="top", fontsize=8)
-    axes.set_yticks(range(len(results)), [plain(name) for name in results])
-    axes.set_ylim(len(results) - 0.4, -0.9)
-    axes.set_xlabel("accuracy per 5 s window, mean over folds and 95 % interval")
+    axes.axvline(majority, color="black", linestyle="--", linewidth=1, label=f"majority class, {majority:.2f}")
+    axes.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    low, high = min([*lows, majority]), max([*highs, majority])
+    axes.set_xlim(max(0, low - 0.05), min(1.02, high + 0.05))
+    axes.set_yticks([])
+    axes.set_ylim(len(results) - 0.5, -0.8)
+    axes.set_xlabel("accuracy per window, 95 % interval")
     axes.grid(axis="y", visible=False)
     return figure
 
@@ -39,14 +47,14 @@ def confusion(result):
     counts = np.sum([fold["confusion"] for fold in result["folds"]], axis=0)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     names = [plain(name).replace(", ", ",\n") for name in result["class_names"]]
-    longest = max(len(line) for name in names for line in name.splitlines())
-    size = 1.8 + 0.9 * len(names) + 0.08 * max(0, longest - 14)
-    figure, axes = subplots(figsize=(size + 0.6, size))
+    size = min(WIDTH, 1.8 + 0.9 * len(names))
+    figure, axes = subplots(figsize=(size, max(2.6, size - 0.4)))
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         text = f"{share:.0%}\n{counts[row, column]}"
-        axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.55 else "black")
-    axes.set_xticks(range(len(names)), names, fontsize=8)
+        look = dict(color="white" if share > 0.55 else "black", fontsize=10 if len(names) < 5 else 7)
+        axes.text(column, row, text, ha="center", va="center", **look)
+    axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90 if len(names) > 2 else 0)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true (windows)")
@@ -64,17 +72,16 @@ def subjects(result):
             weights[name] = weights.get(name, 0) + person["n_test"]
     people = sorted(scores, key=lambda name: scores[name] / weights[name])
     values = [scores[name] / weights[name] for name in people]
-    labels = [plain(name) for name in people]
-    height = max(2.8, 1.8 + 0.11 * max(map(len, labels)))  # they stand upright
-    figure, axes = subplots(figsize=(max(4, 0.24 * len(people) + 1.5), height))
-    axes.bar(range(len(people)), values, color=COLOURS[0], width=0.7)
-    axes.axhline(result["majority"], color="black", linestyle="--", linewidth=1, label="majority class")
-    axes.axhline(1 / len(result["class_names"]), color="#777777", linestyle=":", linewidth=1.5, label="chance")
-    axes.set_xticks(range(len(people)), labels, rotation=90, fontsize=8)
-    axes.set_ylim(0, 1)
-    axes.set_ylabel("accuracy per window")
-    axes.legend(fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-    axes.grid(axis="x", visible=False)
+    figure, axes = subplots(figsize=(WIDTH, 0.19 * len(people) + 1.1))
+    axes.barh(range(len(people)), values, color=COLOURS[0], height=0.7)
+    axes.axvline(result["majority"], color="black", linestyle="--", linewidth=1, label="majority class")
+    axes.axvline(1 / len(result["class_names"]), color="#777777", linestyle=":", linewidth=1.5, label="chance")
+    axes.set_yticks(range(len(people)), [plain(name) for name in people], fontsize=8)
+    axes.set_ylim(-0.6, len(people) - 0.4)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("accuracy per window")
+    axes.legend(fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    axes.grid(axis="y", visible=False)
     return figure
 
 
@@ -87,22 +94,22 @@ def pretraining(logs):
     logs : list of list of dict
         ``log.jsonl`` of every fold.
     """
-    figure, (left, right) = subplots(1, 2, figsize=(8, 2.8))
-    figure.get_layout_engine().set(wspace=0.06)
-    _curves(left, logs, {"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}, "loss")
-    _curves(right, logs, {"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy")
-    right.set_ylim(0, 1)
+    figure, (above, below) = subplots(2, 1, figsize=(WIDTH, 4.6))
+    figure.get_layout_engine().set(hspace=0.05)
+    _curves(above, logs, {"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}, "loss")
+    _curves(below, logs, {"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy")
+    below.set_ylim(0, 1)
     return figure
 
 
 @styled
 def learning(logs):
     """Loss and accuracy on the training windows by epoch of fine-tuning, mean over folds."""
-    figure, (left, right) = subplots(1, 2, figsize=(8, 2.8))
-    figure.get_layout_engine().set(wspace=0.06)
-    _curves(left, logs, {"loss": "training windows"}, "cross-entropy")
-    _curves(right, logs, {"accuracy": "training windows"}, "accuracy")
-    right.set_ylim(0, 1)
+    figure, (above, below) = subplots(2, 1, figsize=(WIDTH, 4.6))
+    figure.get_layout_engine().set(hspace=0.05)
+    _curves(above, logs, {"loss": "training windows"}, "cross-entropy")
+    _curves(below, logs, {"accuracy": "training windows"}, "accuracy")
+    below.set_ylim(0, 1)
     return figure
 
 
@@ -134,6 +141,11 @@ def feature_maps(features, groups, seed=0):
         By the name of the encoder's state, such as before and after pre-training.
     groups : dict of str to numpy.ndarray, shape (n,)
         What to colour by: label, subject, trial.
+
+    Returns
+    -------
+    dict of str to matplotlib.figure.Figure
+        By the method that makes two dimensions of many: PCA, and t-SNE if there are enough windows.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -144,19 +156,18 @@ def feature_maps(features, groups, seed=0):
     if len(chosen) > 10:
         perplexity = min(30, (len(chosen) - 1) / 3)
         methods["t-SNE"] = lambda: TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
-    shape = (len(features) * len(methods), len(groups))
-    figure, axes = subplots(*shape, figsize=(2.9 * shape[1], 2.7 * shape[0]), squeeze=False)
-    rows = [(state, method) for method in methods for state in features]
-    for (state, method), row in zip(rows, axes, strict=True):
-        points = methods[method]().fit_transform(features[state][chosen].astype(np.float64))
-        for (name, values), panel in zip(groups.items(), row, strict=True):
-            _scatter(panel, points, values[chosen])
-            panel.set_title(f"{state}, by {name}", fontsize=9)
-            panel.set_xticks([])
-            panel.set_yticks([])
-            panel.set_xlabel(f"{method} 1", fontsize=8)
-            panel.set_ylabel(f"{method} 2", fontsize=8)
-    return figure
+    made = {}
+    for method, reduce in methods.items():
+        points = {state: reduce().fit_transform(x[chosen].astype(np.float64)) for state, x in features.items()}
+        size = (WIDTH, 2.05 * len(groups))
+        made[method], axes = subplots(len(groups), len(features), figsize=size, squeeze=False)
+        for (name, values), row in zip(groups.items(), axes, strict=True):
+            for state, panel in zip(features, row, strict=True):
+                _scatter(panel, points[state], values[chosen])
+                panel.set_title(f"{state}, by {name}", fontsize=9)
+                panel.set_xticks([])
+                panel.set_yticks([])
+    return made
 
 
 def _scatter(axes, points, values):
@@ -168,7 +179,7 @@ def _scatter(axes, points, values):
         look = dict(color=colours[number], marker=MARKERS[number % len(MARKERS)], linewidths=0, alpha=0.8)
         axes.scatter(*own.T, s=9, label=plain(value), **look)
     if len(distinct) <= 4:
-        axes.legend(fontsize=6, loc="best")
+        axes.legend(fontsize=7, loc="best", handletextpad=0.1)
 
 
 @styled

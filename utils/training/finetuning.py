@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -155,6 +156,7 @@ class FineTuning:
             "class_names": self.class_names,
             **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
+            "given": settings.given,
             "provenance": provenance(self.device),
         }
         result = common | {

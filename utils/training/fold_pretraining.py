@@ -285,6 +285,7 @@ class FoldPretraining:
             "manifest_hash": self.manifest.hash,
             **preparation.record(self.data, self.settings.PPS_CHANNELS),
             "settings": self.settings.as_dict(),
+            "given": getattr(self.settings, "given", {}),  # flags, to say how to go on
             "provenance": provenance(self.device),
             "encoders": encoders,  # the weights to use
             "trained_on": {"subjects": torch.from_numpy(subjects), "rows": torch.from_numpy(rows)},

@@ -1,0 +1,94 @@
+"""All results of a run directory side by side, in words."""
+
+
+def print_overview(results):
+    """One line per result: accuracy per window and per trial beside the majority class, then protocol and audit.
+
+    Parameters
+    ----------
+    results : dict of str to dict
+        Contents of ``metrics.json`` by the name of the folder.
+    """
+    groups = {}
+    for name, result in in_order(results).items():
+        protocol = (result["dataset"], result["label"], result["protocol"], result["split"])
+        groups.setdefault(protocol, {})[name] = result
+    shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
+    width = max(len(name) for name in (*shown.values(), "always the majority class"))
+    for (dataset, label, protocol, split), group in groups.items():
+        print(f"\n{dataset}, {label}: {protocol}, {split} split; accuracy as mean ± std over folds, 95 % interval")
+        print(f"{'':{width}}  {'per window of 5 s':31} per trial")
+        for name, result in group.items():
+            cells = []
+            for score in ("accuracy", "trial_accuracy"):
+                value = result[score]
+                interval = " ({:.2f} to {:.2f})".format(*value["ci95"]) if value["ci95"] else ""
+                cells.append(f"{value['mean']:.3f} ± {value['std']:.3f}{interval}")
+            print(f"{shown[name]:{width}}  {cells[0]:31} {cells[1]}")
+        majority = most_complete(group.values())["majority"]
+        print(f"{'always the majority class':{width}}  {majority:.3f}")
+        for line in dict.fromkeys(line for result in group.values() for line in result["audit_in_words"]):
+            print(f"- {line}")
+
+
+def in_order(results):
+    """Results in the order in which they are asked for, label by label.
+
+    Pre-trained, random weights, baselines from the best on, and controls, which are those with permuted labels.
+
+    Parameters
+    ----------
+    results : dict of str to dict
+        Contents of ``metrics.json`` by the name of the folder.
+    """
+
+    def place(name):
+        result, label = results[name], results[name]["label"]
+        if result["settings"].get("PERMUTE_LABELS"):
+            return label, 3, 0, name
+        if "model" in result:
+            return label, 2, -result["accuracy"]["mean"], name
+        return (
+            label,
+            (0 if result["settings"]["INIT"] == "pretrained" else 1),
+            len(name),
+            name,
+        )  # options make names longer
+
+    return {name: results[name] for name in sorted(results, key=place)}
+
+
+def who(summary):
+    """What made the predictions, in words."""
+    settings = summary["settings"]
+    if "model" in summary:
+        return f"classical baseline: {summary['model']}"
+    weights = {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]]
+    return (
+        weights
+        + (", frozen" if settings["FREEZE"] else "")
+        + (", labels permuted" if settings["PERMUTE_LABELS"] else "")
+    )
+
+
+def missing_folds(summary):
+    """Which part of the folds a result is made of, in words; nothing if it is all of them."""
+    done, n_folds = len(summary["folds"]), summary["n_folds"]
+    return f"{done} of {n_folds} folds" if done < n_folds else ""
+
+
+def most_complete(results):
+    """The result with the most folds: its majority class is nearest to that of all test windows."""
+    return max(results, key=lambda result: len(result["folds"]))
+
+
+def permutation_in_words(test):
+    """The permutation test's result as a sentence."""
+    what = {
+        "finetune": "fine-tuning, labels moved to other stimuli, for all people alike",
+        "probe": "a linear probe of the frozen encoders' features, averaged over each trial, labels moved to other "
+        "stimuli, for all people alike",
+    }[test["method"]]
+    score = f"{test['score_name']} {test['score']:.3f}"
+    null = f"{test['null_mean']:.3f} ± {test['null_std']:.3f}"
+    return f"permutation test ({what}, {test['n']} times): {score} against {null}, p = {test['p_value']:.4f}"

@@ -1,0 +1,181 @@
+"""What the report of a run directory says, section by section."""
+
+import json
+from pathlib import Path
+
+from utils.progress import warn
+from utils.results import figures, published
+from utils.results.overview import in_order, missing_folds, most_complete, permutation_in_words, who
+from utils.results.page import Page
+from utils.structure import find_wrong
+
+SCORES = {
+    "accuracy": "accuracy per window",
+    "f1": "F1",
+    "balanced_accuracy": "balanced accuracy",
+    "trial_accuracy": "accuracy per trial",
+}
+KEYS = ("window", "trial", "subject", "stimulus")
+GLOSSARY = {
+    "subject, trial, stimulus": "A person; a film as one person watched it; the film itself, watched by all people.",
+    "window": "5 s of a trial. Every window is a test of its own, so neighbours in one trial are not independent.",
+    "fold": "The data are divided into parts; each part is tested once, by a model that was trained on the others.",
+    "split": "What a part consists of. trial: whole trials. window: single windows, so that training has seen others "
+    "of the same trial. authors: the paper's own division, in which 1 s encoders have seen test windows. subject: "
+    "people. subject+trial: people, and stimuli that training has not seen.",
+    "protocol": "subject-dependent: people of the test were trained on, with other data. cross-subject: they were not.",
+    "pre-trained, random": "Whether the encoders learned from signals without labels before fine-tuning, or began with "
+    "random weights. The difference is what pre-training is worth.",
+    "baseline": "A simple classical model on the same folds. A network that does not beat it has shown nothing.",
+    "majority class": "The accuracy of always saying the most frequent class. A score near it has learned nothing.",
+    "accuracy per window, per trial": "Share of the windows that were classified rightly; the same for whole trials, "
+    "from the mean probability of their windows.",
+    "balanced accuracy": "Mean over the classes of the share that was found. Chance is 1 / number of classes, however "
+    "frequent they are.",
+    "F1": "Between 0 and 1: how well the high class is found without false alarms; with more classes than two, the "
+    "mean over them, weighted by how frequent they are.",
+    "mean ± std, 95 % interval": "Over the folds; and where the score would lie for other trials or people like these.",
+    "audit": "The share of the test windows whose window, trial, subject or stimulus was in training: of the "
+    "classifier and of each pre-trained encoder. 0 % is clean. A trial that was seen makes a score worthless as a "
+    "measure of emotion; a subject that was seen means that it does not hold for new people.",
+    "standardised with their own": "The signals of test people were scaled with all of their own signals, without "
+    "labels. For a new person, a recording must be there before the first answer.",
+    "permutation test": "The same with labels that mean nothing, many times. p: how often that was at least as good.",
+    "contrastive accuracy": "In pre-training: how often the two views of one moment find each other in a batch.",
+}
+
+
+def write(run_dir, results, maps=None):
+    """Draw everything and write ``report.html``.
+
+    Parameters
+    ----------
+    run_dir : path
+    results : dict of str to dict
+        Contents of ``metrics.json`` by the name of the folder.
+    maps : callable, optional
+        Adds figures of the features to the page.
+
+    Returns
+    -------
+    int
+        Number of figures.
+    """
+    page, results = Page(run_dir), in_order(results)
+    first = next(iter(results.values()))
+    title = f"{first['dataset']}: {first['protocol']}, {first['split']} split"
+    page.heading(f"PhysioSync on {title}", 1)
+    page.text(str(run_dir), "code")
+    if any(result.get("simulated") for result in results.values()):
+        page.text("These recordings are simulated. The numbers say nothing about people.", "warn")
+    groups = {}
+    for name, result in results.items():
+        groups.setdefault(result["label"], {})[name] = result
+    for label, group in groups.items():
+        _headline(page, label, group)
+    _audit(page, results)
+    for name, result in results.items():
+        if "model" not in result:
+            _result(page, name, result)
+    _pretraining(page)
+    if maps is not None:
+        maps(page, results)
+    page.heading("Words")
+    page.glossary(GLOSSARY)
+    _provenance(page, results)
+    page.write(title)
+    return len(page.names)
+
+
+def _headline(page, label, group):
+    """The numbers, beside what they have to beat."""
+    first = most_complete(group.values())
+    page.heading(label.capitalize())
+    rows = []
+    for name, result in group.items():
+        cells = ["\n".join(filter(None, [name, who(result), missing_folds(result)]))]
+        for score in SCORES:
+            value = result[score]
+            interval = "\n{:.2f} to {:.2f}".format(*value["ci95"]) if value["ci95"] else ""
+            cells.append((f"{value['mean']:.3f} ± {value['std']:.3f}{interval}", "n"))
+        rows.append(cells)
+    asides = [["always the majority class", (f"{first['majority']:.3f}", "n"), "", "", ""]]
+    known = published.figures(first)
+    for text, accuracy, f1 in known:
+        asides.append([f"{text} (published)", (accuracy, "n"), (f1, "n"), "", ""])
+    page.table(["result", *SCORES.values()], rows, asides)
+    n = sum(fold["n_test"] for fold in first["folds"])
+    page.text(
+        f"Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, {n} test windows of 5 s; "
+        f"below it a 95 % interval (bootstrap over {first['interval_unit']}s)."
+    )
+    if known:
+        page.text(
+            "Published figures come from other splits, often from test windows of trials that were seen in training: "
+            "they say little here."
+        )
+    for name, result in group.items():
+        if "permutation" in result:
+            text = permutation_in_words(result["permutation"])
+            page.text(f"{name}: {text}")
+    page.figure(figures.accuracies(group), f"accuracy_{label}", f"{label}: accuracy of every result")
+
+
+def _audit(page, results):
+    """What test and training data share: one row per result, or per parts of it that differ."""
+    page.heading("Audit: what the test windows shared with the training data")
+    rows, words = [], []
+    for name, result in results.items():
+        parts = {part.replace("_", " "): seen for part, seen in result["audit"].items() if set(KEYS) <= set(seen or {})}
+        alike = {}  # parts by what they have seen
+        for part, seen in parts.items():
+            alike.setdefault(tuple(seen[key] for key in KEYS), []).append(part)
+        for shares, some in alike.items():
+            cells = [(f"{share:.0%}", "seen" if share else "free") for share in shares]
+            rows.append([f"{name}\n{'all parts' if 1 < len(parts) == len(some) else ', '.join(some)}", *cells])
+        words += result["audit_in_words"]
+    page.table(["seen in training", *KEYS], rows, compact=True)
+    for line in dict.fromkeys(words):
+        page.text(line, "warn")
+
+
+def _result(page, name, result):
+    """Figures of one fine-tuning."""
+    page.heading(name)
+    page.figure(figures.confusion(result), f"{name}_confusion", "Predicted classes of each true class")
+    page.figure(figures.subjects(result), f"{name}_subjects", "Accuracy of every person")
+    logs = read_logs(page.folder / name)
+    if logs:
+        page.figure(figures.learning(logs), f"{name}_learning", "Fine-tuning: mean and range of the folds")
+
+
+def _pretraining(page):
+    folders = [folder for folder in sorted(page.folder.glob("pretrain_*")) if read_logs(folder)]
+    if folders:
+        page.heading("Pre-training")
+    for folder in folders:
+        caption = f"{folder.name}: mean and range of the folds; contrastive accuracy by chance is 1 / batch size"
+        page.figure(figures.pretraining(read_logs(folder)), folder.name, caption)
+
+
+def _provenance(page, results):
+    """Settings and versions, folded away."""
+    for name, result in results.items():
+        kept = ("dataset_checksum", "manifest_hash", "split_seed", "settings", "provenance", "seconds")
+        text = json.dumps({key: result[key] for key in kept if key in result}, indent=1, ensure_ascii=False)
+        page.folded(f"Settings and provenance of {name}", text)
+
+
+def read_logs(folder):
+    """``log.jsonl`` of every fold of a pre-training or fine-tuning, without empty ones and without damaged ones."""
+    logs = []
+    for path in sorted(Path(folder).glob("fold_*/log.jsonl")):
+        try:
+            log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except ValueError:
+            log = None
+        if log is None or find_wrong(log, [{str: (float, None, {})}]):
+            warn(f"{path} is damaged; the curves are drawn without it, and nothing else depends on it")
+        elif log:
+            logs.append(log)
+    return logs
