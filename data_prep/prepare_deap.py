@@ -38,6 +38,7 @@ def main():
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_next(*following)
         return
+    simulated = any(path.with_name(MARK).exists() for path in files.values())
     writer = PreparedWriter(
         settings.OUT_DIR,
         name="DEAP",
@@ -48,7 +49,7 @@ def main():
         rating_range=deap.RATING_RANGE,
         threshold=deap.THRESHOLD,
         preparation=made,
-        simulated=any(path.with_name(MARK).exists() for path in files.values()),
+        simulated=simulated,
     )
     with writer:
         for subject, path in Progress(files.items(), desc="preparing", unit="subject"):
@@ -64,7 +65,7 @@ def main():
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
     writer.report()
-    if settings.REST_SECONDS is None and deap.is_unusual(data):
+    if settings.REST_SECONDS is None and deap.is_unusual(data) and not simulated:
         warn(
             f"trials of {data.shape[2] / deap.RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for "
             "rest; --rest-seconds says how much of it there is"
