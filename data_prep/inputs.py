@@ -21,7 +21,7 @@ from data_prep.arrays import (
 from data_prep.channels import shorten
 from data_prep.from_arrays import rest_of, signals
 from data_prep.preparation import TEXTS, record, rest_by_modality
-from data_prep.prepared import open_prepared
+from data_prep.prepared import MARK, open_prepared
 from data_prep.transforms import prepare
 from utils.errors import InputError
 from utils.progress import Progress, warn
@@ -126,7 +126,9 @@ def _deap(path, how):
     rest, remarks = deap.BASELINE_SECONDS, []
     if deap.is_unusual(data):
         rest = 0 if without else rest
-        remarks.append(f"--input {path} has trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest")
+        if not path.with_name(MARK).exists():  # simulated trials have it, whatever their length
+            said = f"trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest"
+            remarks.append(f"--input {path} has {said}")
     channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
     rests = dict.fromkeys(channels, rest or None)
     made = _raw_record(how, deap.RATE, channels, rests, deap.BEFORE, int(length - rest))

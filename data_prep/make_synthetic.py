@@ -32,7 +32,7 @@ GSR_DRIFT = 0.0  # uS by which skin conductance wanders within a minute, whateve
 NULL = False  # True: ratings have nothing to do with the signals
 QUIET = False  # True: say nothing but warnings and errors
 
-MARK_TEXT = "The recordings in this folder were simulated; they come from no person. Leave this file beside them.\n"
+mark_text = "The recordings in this folder were simulated; they come from no person. Leave this file beside them.\n"
 
 
 def main():
@@ -40,7 +40,7 @@ def main():
     settings = read_settings(globals())
     with atomic_folder(settings.OUT_DIR, "--out-dir") as folder:
         (write_deap if settings.FORMAT == "deap" else write_dreamer)(folder, settings)
-        (folder / MARK).write_text(MARK_TEXT, encoding="utf-8", newline="\n")
+        (folder / MARK).write_text(mark_text, encoding="utf-8", newline="\n")
     print(f"wrote {settings.OUT_DIR}: {settings.SUBJECTS} subjects x {settings.TRIALS} trials")
     if settings.FORMAT == "deap":
         say_next("data_prep/prepare_deap.py", "--raw-dir", settings.OUT_DIR)

@@ -19,6 +19,7 @@ import numpy as np
 from data_prep.channels import plain, shorten
 from utils.errors import InputError
 from utils.files import read_json, sha256
+from utils.progress import next_command
 
 FORMAT_VERSION = 1
 ARRAYS = ("eeg", "pps", "ratings")
@@ -229,10 +230,10 @@ def open_prepared(folder):
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"--data-dir {folder} is not a folder; {FIRST}")
+        raise InputError(f"--data-dir {folder} is not a folder; {_how_to_begin(folder)}")
     path = folder / "dataset.json"
     if not path.exists() and not (folder / "eeg.npy").exists():
-        raise InputError(f"{path} does not exist, so this is no prepared folder; {FIRST}")
+        raise InputError(f"{path} does not exist, so this is no prepared folder; {_how_to_begin(folder)}")
     info = read_json(path, REMEDY)
     if info.get("format_version") != FORMAT_VERSION:
         version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
@@ -250,6 +251,18 @@ def open_prepared(folder):
         "ratings": (people, trials, len(info["ratings"])),
     }
     return Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
+
+
+def _how_to_begin(folder):
+    """What prepares the data set that somebody has asked for, or what to do without one."""
+    name = folder.name.lower()
+    if "dreamer" in name:
+        flags = ["data_prep/prepare_dreamer.py", "--raw-file", "DREAMER.mat"]
+    elif "deap" in name:
+        flags = ["data_prep/prepare_deap.py", "--raw-dir", "data_preprocessed_python"]
+    else:
+        return "data_prep/README.md says how to make one; ./demo.sh needs no data"
+    return f"make it: {next_command(*flags, '--out-dir', folder)} (without the data set: ./demo.sh)"
 
 
 def _open_array(folder, name, arrays, shape):

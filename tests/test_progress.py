@@ -16,6 +16,7 @@ import pytest
 from data_prep import deap
 from data_prep.make_synthetic import python2_pickle
 from tests.support import ROOT, TINY, assert_refused, call, done, run
+from utils.progress import duration
 from utils.training.checkpoints import load_tensors
 
 SCRIPTS = [p for f in (".", "Fine_tuning", "data_prep", "utils", "docs") for p in (ROOT / f).glob("*.py")]
@@ -126,12 +127,33 @@ def test_one_bar_with_rate_time_left_loss_and_accuracy(tmp_path, prepared, pretr
     assert re.match(r"\|.*\| 00:00 left, +[\d.]+(step/s|s/step), loss [\d.]+, acc. EEG [\d.]+ PPS 0\.\d\d\b", last), (
         shown
     )
-    assert "epoch 1, loss" not in shown
+    assert "epoch 1 of 2, loss" not in shown
     assert on_a_terminal("main_pretrain_1s.py", *flags, "--epochs", 3, "--quiet") == ""
     outcome = run("main_pretrain_1s.py", *flags, "--epochs", 4)
-    line = r"^fold 0, epoch 4, loss [\d.]+, accuracy EEG [\d.]+ PPS [\d.]+ \(chance"
+    line = r"^fold 0, epoch 4 of 4, loss [\d.]+, accuracy EEG [\d.]+ PPS [\d.]+ \(chance"
     assert re.search(line, outcome.out, re.MULTILINE)
     assert outcome.err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "0 s"), (70, "70 s"), (95, "1.6 min"), (900, "15 min"), (7560, "2.1 h"), (3e5, "3.5 days")],
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_every_epoch_says_how_long_it_will_take(tmp_path, prepared):
+    """In a log, too: for this fold and for all folds that are left; what is complete does not count."""
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path, "--split", "trial", *TINY]
+    done("main_pretrain_1s.py", *flags, "--epochs", 2, "--folds", 1)
+    out = done("main_pretrain_1s.py", *flags, "--epochs", 2, "--folds", "0,1,2")
+    assert "1s: 4 epochs are left, of 3 folds with 2 each" in out
+    left = re.findall(r"^fold (\d), epoch (\d) of 2, .*?\)(.*)$", out, re.M)
+    assert [words[:2] for words in left] == [("0", "1"), ("0", "2"), ("2", "1"), ("2", "2")]
+    times = [re.sub(r"[\d.]+ (s|min)", "T", words[2]) for words in left]
+    here = ", about T left for this fold"
+    assert times == [f"{here}, T in all", ", T in all", here, ""]
 
 
 def test_what_to_run_next_can_be_copied(tmp_path, monkeypatch):

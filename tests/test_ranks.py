@@ -316,7 +316,7 @@ def test_batches_computed_together(tmp_path, prepared, pretrained):
     command = pretraining(prepared, tmp_path, "--folds", 0, "--epochs", 1, "--parallel", "batch", "--stream")
     several = outcome(torchrun(2, *command))
     assert several.status == 0, several.err
-    assert several.out.count("epoch 1, loss") == 1  # rank 0 speaks for all
+    assert several.out.count("epoch 1 of 1, loss") == 1  # rank 0 speaks for all
     ours, alone = (checkpoints(folder)["fold_00"] for folder in (tmp_path, pretrained))
     assert ours.keys() == alone.keys()
     loss, expected = (entry["history"][0]["loss"] for entry in (ours, alone))

@@ -39,6 +39,14 @@ def is_terminal(stream):
     return hasattr(stream, "isatty") and stream.isatty()
 
 
+def duration(seconds):
+    """A time in words, as precise as an estimate can be."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def say_next(script, *arguments):
     """The last line of a script: the command that follows, ready to copy."""
     print(f"next: {next_command(script, *arguments)}")

@@ -200,15 +200,17 @@ def read_settings(constants, argv=None, positional=None):
     rules = rules_of(constants["__file__"])
     defaults = {name: value for name, value in constants.items() if name in rules}
     comments = _comments(constants["__file__"])
+    description, example = _example(constants["__doc__"])
     parser = _Parser(
-        description=constants["__doc__"],
+        description=description,
+        epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
     for name, value in defaults.items():
         action = {"action": argparse.BooleanOptionalAction} if rules[name].kind == "bool" else {"metavar": "X"}
-        help_text = f"{comments.get(name, '')} (now: {_show(value)})".replace("%", "%%")
+        help_text = f"{comments.get(name, '')} (now: {show(value)})".replace("%", "%%")
         parser.add_argument(_flag(name), dest=name, help=help_text, **action)
     if positional:
         parser.add_argument("positional", nargs="*", metavar=positional.lower())
@@ -223,16 +225,47 @@ def read_settings(constants, argv=None, positional=None):
         settings[name] = _check(rules[name], given.get(name, value), _flag(name) if name in given else name)
         if rules[name].kind == "path" and settings[name] is not None:
             settings[name] = (Path() if name in given else ROOT) / settings[name].expanduser()
-        if name in given:
-            print(f"{name} = {_show(settings[name])} (from {_flag(name)}; the constant is {_show(value)})")
+    _say_given(constants["__file__"], {name: settings[name] for name in settings if name in given})
     return Settings(**settings, given={name: _words(name, given[name]) for name in settings if name in given})
+
+
+def _say_given(file, given):
+    """Print what flags have set, in the groups of the script's constants."""
+    if not given:
+        return
+    groups = _groups(file)
+    lines = {}
+    for name, value in given.items():
+        lines.setdefault(groups.get(name, ""), []).append(f"{name} = {show(value)}")
+    print(f"settings that you gave; the others are the constants of {Path(file).name}")
+    for group, parts in lines.items():
+        print(f"  {group}: {', '.join(parts)}" if group else f"  {', '.join(parts)}")
+
+
+def _groups(file):
+    """The group of every constant: the first words of the comment line above its block."""
+    group, groups = "", {}
+    for line in Path(file).read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            group = re.split("[;:.]", line[2:])[0].lower()
+        elif match := re.match(r"([A-Z][A-Z0-9_]*) = ", line):
+            groups[match[1]] = group
+    return groups
+
+
+def _example(text):
+    """A script's description without its first commands, and these, for the end of --help."""
+    match = re.search(r"(?:^ {4}\S.*\n)(?:^ {4}.*\n)*\n?", text, re.MULTILINE)
+    if match is None:
+        return text, None
+    return text[: match.start()] + text[match.end() :], "example:\n" + match[0].rstrip()
 
 
 def _words(name, value):
     """A flag as it stands on the command line."""
     if RULES[name].kind == "bool":
         return [_flag(name) if value else _flag(name).replace("--", "--no-", 1)]
-    shown = _show(value)
+    shown = show(value)
     return [f"{_flag(name)}={shown}"] if shown.startswith("-") else [_flag(name), shown]
 
 
@@ -240,7 +273,8 @@ def _flag(name):
     return "--" + name.lower().replace("_", "-")
 
 
-def _show(value):
+def show(value):
+    """A value as it stands on the command line."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -259,7 +293,7 @@ def _check(rule, value, where):
         single = Rule("int" if rule.kind == "ints" else "text", rule.choices, rule.least, rule.most)
         items = [_check_one(single, item, where) for item in items]
         if len(set(items)) < len(items) and rule.length is None:
-            raise InputError(f"{where} names something twice: {_show(items)}")
+            raise InputError(f"{where} names something twice: {show(items)}")
         if rule.length not in (None, len(items)):
             raise InputError(f"{where} needs {rule.length} values, not {len(items)}")
         return items

@@ -13,7 +13,7 @@ from utils import ranks
 from utils.devices import CapturedStep, adam, derive_seed, provenance, use_threads
 from utils.errors import InputError, is_out_of_memory
 from utils.files import write_text
-from utils.progress import Progress
+from utils.progress import Progress, duration
 from utils.protocol import splits
 from utils.structure import find_wrong
 from utils.training import front_end as front_ends
@@ -83,6 +83,7 @@ class FoldPretraining:
         self.forward = self.model
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
+        self.later = 0  # epochs that this process has to train in other folds after this one
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
         n_steps, names = self.batches.n_steps, self.model.metric_names
         shape = (n_steps, 2, self.own.stop - self.own.start)  # of the batches of an epoch
@@ -131,10 +132,19 @@ class FoldPretraining:
                 loss = f"loss {metrics['loss']:.3f}"
                 accuracy = " ".join(f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses)
                 chance = f"(chance {1 / self.batches.batch_size:.2f})"
-                line = f"fold {self.fold.index}, epoch {self.epoch}, {loss}, accuracy {accuracy} {chance}"
+                line = f"fold {self.fold.index}, epoch {self.epoch} of {settings.EPOCHS}, {loss}, "
+                line += f"accuracy {accuracy} {chance}{self._time_left()}"
                 progress.note(line, f"loss {metrics['loss']:.2f}, acc. {accuracy}")  # fits into 80 columns
                 if self._save_is_due():
                     self._save()
+
+    def _time_left(self):
+        """How long it will take, from the last epochs; nothing where nothing is left."""
+        lately = np.mean([entry["seconds"] for entry in self.history[-5:]])
+        here = self.settings.EPOCHS - self.epoch
+        parts = [f"about {duration(here * lately)} left for this fold"] if here else []
+        parts += [f"{duration((here + self.later) * lately)} in all"] if self.later else []
+        return "".join(f", {part}" for part in parts)
 
     def _train_epoch(self, progress):
         """One epoch; its mean metrics, the first values that the host asks for."""

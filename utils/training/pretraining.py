@@ -11,7 +11,7 @@ from utils.files import only_writer
 from utils.progress import say_next
 from utils.protocol import splits
 from utils.training import recipes
-from utils.training.checkpoints import pretrain_folder
+from utils.training.checkpoints import pretrain_folder, pretrain_path
 from utils.training.fold_pretraining import FoldPretraining, switches, variant
 from utils.training.recordings import Recordings
 from utils.training.together import meet
@@ -65,8 +65,22 @@ def trainings(settings):
     set_precision(settings.PRECISION, device)
     recordings = Recordings(data, modalities, settings.PPS_CHANNELS, device, settings.FRONT_END, settings.STREAM)
     together = _is_together(settings)
-    for fold in folds if together else ranks.share(folds):
-        yield FoldPretraining(settings, data, manifest, fold, recordings, device, together)
+    own = folds if together else ranks.share(folds)
+    left = [_epochs_left(settings, fold) for fold in own]
+    print(f"{settings.WINDOW}: {sum(left)} epochs are left, of {len(own)} folds with {settings.EPOCHS} each")
+    for number, fold in enumerate(own, start=1):
+        training = FoldPretraining(settings, data, manifest, fold, recordings, device, together)
+        training.later = sum(left[number:])
+        yield training
+
+
+def _epochs_left(settings, fold):
+    """Epochs of a fold that are not saved yet, by its log, which is written with its checkpoint."""
+    path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
+    log = path.with_name("log.jsonl")
+    if not (settings.RESUME and path.exists() and log.exists()):
+        return settings.EPOCHS
+    return max(0, settings.EPOCHS - log.read_bytes().count(b"\n"))
 
 
 def _is_together(settings):

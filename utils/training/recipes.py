@@ -9,6 +9,7 @@ The robust recipe is the same for all data sets and protocols. Simulated recordi
 import math
 
 from utils.errors import InputError
+from utils.settings import show
 from utils.training.front_end import block_width
 
 _PAPER = dict(FRONT_END="raw", PROJECTOR_DIMS=[1024, 2048, 4096])
@@ -83,7 +84,8 @@ def fill(settings, table, data, protocol):
             f"--front-end bandpower: {data.folder} has EEG at {data.rate} Hz, in which no band can be seen; use "
             "--front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
         )
-    print(f"recipe {settings.RECIPE} ({known}, {protocol}): {', '.join(f'{n} {row[n]}' for n in filled) or 'nothing'}")
+    chosen = ", ".join(f"{name} = {show(row[name])}" for name in filled) or "nothing, all was given"
+    print(f"settings of the recipe {settings.RECIPE} ({known}, {protocol}): {chosen}")
     return filled
 
 
