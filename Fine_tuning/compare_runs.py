@@ -47,7 +47,8 @@ def main():
     settings = read_settings(globals(), positional="RUNS")
     if len(settings.RUNS) < 2:
         raise InputError(
-            "--runs needs at least two folders with results, separated by commas, or give them without a flag"
+            "--runs needs at least two folders with results: python Fine_tuning/compare_runs.py RUN_DIR/baseline_... "
+            "RUN_DIR/finetune_..."
         )
     results = [load_seeds(word) for word in settings.RUNS]  # one list of runs, a seed each, per result
     first = results[0]

@@ -104,7 +104,9 @@ def read_rows(path):
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
+        raise InputError(
+            f"{path} does not exist; give a table of trials (docs/recordings.md says what it holds)"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is no UTF-8 text; save the table as 'CSV UTF-8' (Excel) or as TSV") from None
     first = text.lstrip().split("\n", 1)[0]

@@ -337,8 +337,8 @@ def test_the_recipe_is_said_and_can_be_overridden(tmp_path, datasets):
     flags = ["--data-dir", datasets["dreamer"], "--run-dir", tmp_path, "--split", "subject", "--folds", 0, *TINY]
     out = done(PRETRAIN[0], *flags, "--epochs", 0, "--temperature", 0.5)
     assert "recipe paper (DREAMER, cross-subject): " in out
-    assert "LR 0.0001" in out
-    assert "BATCH_SIZE 8" in out
+    assert "LR = 0.0001" in out
+    assert "BATCH_SIZE = 8" in out
     stored = load_tensors(tmp_path / "pretrain_1s" / "fold_00" / "checkpoint.pt", "")["settings"]
     assert (stored["TEMPERATURE"], stored["LR"], stored["WEIGHT_DECAY"]) == (0.5, 1e-4, 1e-3)
 

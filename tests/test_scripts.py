@@ -75,7 +75,11 @@ def test_whole_road(tmp_path):
     assert names == {
         "split.json",
         *(f"pretrain_{w}/fold_0{k}/{f}" for w in PRETRAIN for k in (0, 1) for f in ("checkpoint.pt", "log.jsonl")),
-        *(f"finetune_four/fold_0{k}/{f}" for k in (0, 1) for f in ("model.pt", "result.pt", "log.jsonl")),
+        *(
+            f"finetune_four/fold_0{k}/{f}"
+            for k in (0, 1)
+            for f in ("model.pt", "model_card.md", "result.pt", "log.jsonl")
+        ),
         "finetune_four/metrics.json",
         "finetune_four/predictions.csv",
     }
