@@ -26,10 +26,6 @@ ARRAYS = ("eeg", "pps", "ratings")
 MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
 QUADRANTS = "four"  # the label that arousal and valence make together
 REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
-FIRST = (
-    "prepare a data set first, for DEAP with python data_prep/prepare_deap.py --raw-dir ... "
-    "(data_prep/README.md), or try ./demo.sh, which needs none"
-)
 
 
 def _is_count(value):
@@ -255,14 +251,14 @@ def open_prepared(folder):
 
 def _how_to_begin(folder):
     """What prepares the data set that somebody has asked for, or what to do without one."""
-    name = folder.name.lower()
+    name, out = folder.name.lower(), folder if len(str(folder)) < 60 else "..."  # a message is short
     if "dreamer" in name:
         flags = ["data_prep/prepare_dreamer.py", "--raw-file", "DREAMER.mat"]
     elif "deap" in name:
         flags = ["data_prep/prepare_deap.py", "--raw-dir", "data_preprocessed_python"]
     else:
         return "data_prep/README.md says how to make one; ./demo.sh needs no data"
-    return f"make it: {next_command(*flags, '--out-dir', folder)} (without the data set: ./demo.sh)"
+    return f"make it: {next_command(*flags, '--out-dir', out)} (without the data set: ./demo.sh)"
 
 
 def _open_array(folder, name, arrays, shape):

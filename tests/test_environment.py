@@ -203,7 +203,7 @@ FIRST = {  # what a newcomer's first command says, before there is anything
     "Fine_tuning/predict.py": ("model.pt", "Fine_tuning/fine_tuning.py"),
     "Fine_tuning/extract_features.py": ("checkpoint.pt", "main_pretrain_5s.py"),
     "Fine_tuning/compare_runs.py": ("--runs", "two folders"),
-    "Fine_tuning/report.py": ("no results", "Fine_tuning/fine_tuning.py"),
+    "Fine_tuning/report.py": ("nothing was begun", "main_pretrain_1s.py"),
     "data_prep/prepare_deap.py": ("s01.dat", "data_prep/make_synthetic.py"),
     "data_prep/prepare_dreamer.py": ("DREAMER.mat", "data_prep/make_synthetic.py"),
 }
