@@ -8,7 +8,8 @@ import pytest
 
 from tests.support import ROOT
 from utils.errors import InputError
-from utils.settings import _comments, read_settings, rules_of
+from utils.rules import rules_of
+from utils.settings import _comments, read_settings
 
 SOURCE = '''"""A script."""
 DATA_DIR = "data/here"  # the data

@@ -1,0 +1,154 @@
+"""What values each constant may take: a rule for every setting of every script."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What values a constant may take. ``kind``: path, text, tag (for a file's name), int, float, bool, ints, names."""
+
+    kind: str
+    choices: tuple = ()
+    least: float = -math.inf
+    most: float = math.inf
+    positive: bool = False  # greater than 0, for floats
+    optional: bool = False  # None leaves the choice to the recipe or the run directory
+    multiple: int = 1  # of what an int must be
+    length: int | None = None  # of a list
+
+
+def _count(least=1, optional=False):
+    return Rule("int", least=least, optional=optional)
+
+
+def _choice(*choices, optional=False):
+    return Rule("text", choices, optional=optional)
+
+
+RULES = {
+    # where
+    "DATA_DIR": Rule("path"),
+    "RUN_DIR": Rule("path"),
+    "RAW_DIR": Rule("path"),
+    "OUT_DIR": Rule("path"),
+    "FRACTAL_DIR": Rule("path", optional=True),
+    # protocol
+    "PROTOCOL": _choice("subject-dependent", "cross-subject", optional=True),
+    "SPLIT": _choice("trial", "window", "authors", "subject", "subject+trial", optional=True),
+    "N_FOLDS": _count(2, optional=True),
+    "FOLDS": Rule("ints", least=0),
+    "SEED": Rule("int", least=0, most=2**32 - 1),
+    "SEEDS": Rule("ints", least=0),
+    "LABEL": Rule("text"),
+    "THRESHOLD": Rule("float", optional=True),
+    "PERMUTE_LABELS": Rule("bool"),
+    "LABEL_FRACTION": Rule("float", positive=True, most=1),
+    "PERMUTATIONS": _count(0),
+    "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
+    "MODELS": Rule("names", ("logistic", "lda", "nearest")),
+    "STANDARDISE": _choice("none", "subject"),
+    # comparison
+    "RUNS": Rule("names"),
+    "SCORE": _choice(*(prefix + name for prefix in ("", "trial_") for name in ("accuracy", "f1", "balanced_accuracy"))),
+    "PAIRS": _choice("subjects", "folds"),
+    # networks
+    "WINDOW": _choice("1s", "5s"),
+    "EMBED_DIM": Rule("int", least=4, multiple=4, optional=True),
+    "EMBED_DIM_1S": Rule("int", least=4, multiple=4, optional=True),
+    "EMBED_DIM_5S": Rule("int", least=4, multiple=4, optional=True),
+    "PROJECTOR_DIMS": Rule("ints", least=1, length=3, optional=True),
+    "PPS_CHANNELS": Rule("names"),
+    "MODALITIES": _choice("eeg+pps", "eeg", "pps", optional=True),
+    "RESOLUTIONS": _choice("5s+1s", "5s", "1s"),
+    "INIT": _choice("pretrained", "random"),
+    "PRETRAIN_VARIANT": Rule("tag"),
+    "FREEZE": Rule("bool"),
+    "GATE": Rule("bool"),
+    "TAG": Rule("tag"),
+    # losses
+    "GROUP_LOSS_EEG": Rule("bool"),
+    "GROUP_LOSS_PPS": Rule("bool"),
+    "CMCA": Rule("bool"),
+    "AUGMENTATION": Rule("bool"),
+    "POSITIVES": _choice("stimulus", "augmentation"),
+    # training
+    "RECIPE": _choice("paper", "robust", optional=True),
+    "FRONT_END": _choice("raw", "bandpower", optional=True),
+    "EPOCHS": _count(0, optional=True),
+    "BATCH_SIZE": _count(2, optional=True),
+    "SUBJECTS_PER_GROUP": _count(1, optional=True),
+    "TEMPERATURE": Rule("float", positive=True, optional=True),
+    "LR": Rule("float", positive=True, optional=True),
+    "WEIGHT_DECAY": Rule("float", least=0, optional=True),
+    "KEEP": _choice("last", "best"),
+    "VALIDATION_FRACTION": Rule("float", positive=True, most=0.5),
+    "SAVE_EVERY": _count(optional=True),
+    "RESUME": Rule("bool"),
+    "DEVICE": _choice("auto", "cpu", "cuda", "mps"),
+    "THREADS": _count(optional=True),
+    "PRECISION": _choice("fp32", "tf32", "bf16"),
+    "CUDA_GRAPH": Rule("bool"),
+    "STREAM": Rule("bool", optional=True),
+    "PARALLEL": _choice("folds", "batch"),
+    # preparation and synthetic recordings
+    "EEG_NORMALISE": _choice("channels", "trial"),
+    "PPS_NORMALISE": _choice("trial", "none", "subject"),
+    "REST_SECONDS": Rule("float", least=0, most=3600, optional=True),
+    "RAW_FILE": Rule("path"),
+    "BIDS_DIR": Rule("path", optional=True),
+    "TASK": Rule("text", optional=True),
+    "SESSIONS": Rule("names"),
+    "RATINGS": Rule("names"),
+    "RATING_MIN": Rule("float"),
+    "RATING_MAX": Rule("float"),
+    "EEG_CHANNELS": Rule("names"),
+    "HIGH_PASS": Rule("float", positive=True, optional=True),
+    "LOW_PASS": Rule("float", positive=True, optional=True),
+    "NOTCH": Rule("float", positive=True, optional=True),
+    "REFERENCE": _choice("average", "file"),
+    "BAD_CHANNELS": _choice("interpolate", "refuse", "keep"),
+    "SAMPLING_RATE": _count(1),
+    "MISSING": _choice("error", "drop"),
+    "SEGMENT": _choice("first", "last"),
+    "SEGMENT_SECONDS": _count(5),
+    "SHORT_TRIALS": _choice("error", "drop"),
+    "DELAY": _count(0),
+    "BASELINE_BEFORE": _count(1),
+    "FORMAT": _choice("deap", "dreamer"),
+    "SUBJECTS": _count(1),
+    "TRIALS": _count(1),
+    "SECONDS": _count(1),
+    "EFFECT": Rule("float", least=0, most=2),
+    "GSR_DRIFT": Rule("float", least=0, most=100),
+    "NULL": Rule("bool"),
+    # report, prediction, features
+    "MODEL": Rule("path"),
+    "INPUT": Rule("path"),
+    "CHECKPOINT": Rule("path"),
+    "MODALITY": _choice("eeg", "pps", optional=True),
+    "OUT_FILE": Rule("path"),
+    "FEATURE_MAPS": Rule("bool"),
+    # every script
+    "QUIET": Rule("bool"),
+    # benchmarks
+    "FORMATS": Rule("names", ("deap", "dreamer")),
+    "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
+    "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
+    "EPOCH_LIST": Rule("ints", least=0),
+    "BATCH_SIZES": Rule("ints", least=2),
+    "HELD_OUT_EPOCHS": _count(1),
+    "OTHER_EPOCHS": _count(1),
+    "CHANNELS": _count(1),
+    "ROUNDS": _count(1),
+    "QUICK": Rule("bool"),
+}
+OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
+    "prepare_recordings": {"TRIALS": Rule("path", optional=True), "SECONDS": _count(5, optional=True)},
+}
+
+
+def rules_of(file):
+    """The rules of a script's constants."""
+    return RULES | OF_SCRIPT.get(Path(file).stem, {})
