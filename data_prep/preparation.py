@@ -100,7 +100,7 @@ def record(data, pps_channels=None):
     """
     if not is_valid(data.info["preparation"]):
         raise InputError(
-            f"{data.folder / 'dataset.json'} does not say properly how the data were prepared; do it again"
+            f"{data.folder / 'dataset.json'} does not say properly how the data were prepared; prepare them anew"
         )
     pps = data.info["pps_channels"] if pps_channels is None else pps_channels
     return {

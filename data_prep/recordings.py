@@ -15,6 +15,7 @@ from data_prep.channels import shorten
 from data_prep.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
 from utils.errors import InputError
 from utils.progress import warn
+from utils.surroundings import at_end
 
 try:
     import edfio
@@ -82,7 +83,9 @@ def need_mne():
     """
     if mne is None:
         raise InputError("MNE-Python is not installed; python -m pip install -r requirements-recordings.txt")
-    mne.set_log_level("WARNING")  # so that warnings reach us and nothing else is printed
+    at_end(
+        mne.set_log_level, mne.set_log_level("WARNING", return_old_level=True)
+    )  # so that warnings reach us and nothing else is printed
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ STAGES = {  # in their order, and the class of each
 SHORTEST = 5  # the stage that is shorter than all others but the baseline, which has no mark: hyperventilation
 HALF_DAY = 12 * 3600  # s by which some marks are off
 MAX_FILE_BYTES = 256 << 20  # 150 times a file of an hour
-REMEDY = "download it again"
+REMEDY = "use the file as it was published"
 
 
 class LeftOutError(Exception):

@@ -169,6 +169,7 @@ def test_messages_are_one_line_of_300_characters_at_most(tmp_path):
         ("Fine_tuning/report.py", "--run-dir", long),
         ("Fine_tuning/predict.py", "--out-file", "a/" * 2000),
         ("data_prep/prepare_deap.py", "--raw-dir", f"/{long}"),
+        ("data_prep/prepare_deap.py", "--raw-dir", f"~{long[:500]}"),
     ):
         outcome = call(script, *flags)
         assert_refused(outcome)

@@ -14,6 +14,7 @@ from joblib import cpu_count
 
 from utils import ranks
 from utils.errors import InputError
+from utils.surroundings import at_end
 
 START_THREADS = torch.get_num_threads()  # of this process: the cores, or OMP_NUM_THREADS
 LARGE = 10_000_000  # parameters; smaller networks' threads wait for each other longer than they compute
@@ -45,6 +46,14 @@ def _keep_freed_memory():
         libc = ctypes.CDLL(None)
         libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
         libc.mallopt(ctypes.c_int(-1), ctypes.c_int(-1))  # M_TRIM_THRESHOLD: a heap that does not shrink
+        at_end(_give_memory_back, libc)
+
+
+def _give_memory_back(libc):
+    """The library's own settings, for a notebook that goes on; what is free goes back to the system."""
+    libc.mallopt(ctypes.c_int(-4), ctypes.c_int(65536))
+    libc.mallopt(ctypes.c_int(-1), ctypes.c_int(128 * 1024))
+    libc.malloc_trim(ctypes.c_size_t(0))
 
 
 def use_threads(asked, model):

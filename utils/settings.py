@@ -75,7 +75,10 @@ def read_settings(constants, argv=None, positional=None):
     for name, value in defaults.items():
         settings[name] = _check(rules[name], given.get(name, value), _flag(name) if name in given else name)
         if rules[name].kind == "path" and settings[name] is not None:
-            settings[name] = (Path() if name in given else ROOT) / settings[name].expanduser()
+            try:
+                settings[name] = (Path() if name in given else ROOT) / settings[name].expanduser()
+            except RuntimeError:
+                raise InputError(f"{_flag(name)} {settings[name]}: there is no such user; begin with ./") from None
     _say_given(constants["__file__"], {name: settings[name] for name in settings if name in given})
     return Settings(**settings, given={name: _words(name, given[name]) for name in settings if name in given})
 

@@ -47,7 +47,7 @@ def left_as_found(main):
 
 
 def at_end(function, *arguments):
-    """Call a function when the script that runs now has ended; none of it without one."""
+    """Call a function when the script that runs now has ended; where none runs, it is not called."""
     if _running:
         _running[-1].callback(function, *arguments)
 
