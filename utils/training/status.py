@@ -8,7 +8,9 @@ from utils.errors import InputError
 from utils.files import read_json
 from utils.progress import next_command, say_next
 from utils.protocol.splits import REMEDY
-from utils.training.checkpoints import load_tensors
+from utils.results.stored import read_result
+from utils.structure import find_wrong
+from utils.training.checkpoints import DELETE_IT, load_tensors
 
 FINE_TUNING = "Fine_tuning/fine_tuning.py"
 
@@ -164,7 +166,7 @@ def _again(stage, run_dir, data_dir):
 def _pretraining(folder, n_folds):
     complete, begun, made = set(), {}, []
     for path in sorted(folder.glob("fold_*/checkpoint.pt")):
-        checkpoint = _load(path, ("fold", "epoch", "settings"), f"run main_pretrain_{folder.name[9:11]}.py again")
+        checkpoint = _load(path, {"fold": int, "epoch": int, "settings": {"EPOCHS": int, "FOLDS": [int]}})
         made.append(checkpoint)
         done, of = checkpoint["epoch"], checkpoint["settings"]["EPOCHS"]
         if done < of:
@@ -175,12 +177,11 @@ def _pretraining(folder, n_folds):
 
 
 def _results(folder, n_folds):
-    made, remedy = [], "run its script again"
-    metrics = read_json(folder / "metrics.json", remedy) if (folder / "metrics.json").exists() else None
+    metrics = read_result(folder / "metrics.json") if (folder / "metrics.json").exists() else None
     complete = {fold["fold"] for fold in metrics["folds"]} if metrics else set()
     made = [metrics] if metrics else []
     for path in sorted(folder.glob("fold_*/model.pt")):
-        model = _load(path, ("fold", "settings"), remedy)
+        model = _load(path, {"fold": int, "settings": {"FOLDS": [int]}})
         made.append(model)
         if path.with_name("result.pt").exists():
             complete.add(model["fold"])
@@ -196,10 +197,10 @@ def _stage(name, complete, n_folds, begun, made):
     return Stage(name, complete, asked, n_folds, begun, settings[-1] if settings else {}, given)
 
 
-def _load(path, keys, remedy):
-    made = load_tensors(path, remedy, mmap=True)
-    if not set(keys) <= set(made) or not isinstance(made["settings"], dict):
-        raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
+def _load(path, parts):
+    made = load_tensors(path, DELETE_IT, mmap=True)
+    if wrong := find_wrong(made, parts):
+        raise InputError(f"{path} lacks parts of a checkpoint: {wrong}; {DELETE_IT}")
     return made
 
 
