@@ -12,7 +12,6 @@ import contextlib
 import csv
 import io
 import resource
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -138,19 +137,14 @@ def few_steps(device, seed, bf16=False, captured=False):
 # --- the real scripts
 
 
-def script(path, *flags):
-    """Run a script of the repository in this process; its exit status and what it said."""
-    said, argv = io.StringIO(), sys.argv
-    sys.argv = [path, *map(str, flags)]
-    status = 0
+def runs(checks, path, *flags):
+    """Run a script of the repository; whether it ended well. What it said is above, if not."""
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            runpy.run_path(str(ROOT / path), run_name="__main__")
-    except SystemExit as stop:
-        status = stop.code or 0
-    finally:
-        sys.argv = argv
-    return status, said.getvalue()
+        common.script(path, *flags)
+    except SystemExit:
+        checks.add(path, False, "see its message above")
+        return False
+    return True
 
 
 def real_scripts(checks, device, folder):
@@ -169,9 +163,7 @@ def real_scripts(checks, device, folder):
         ("Fine_tuning/fine_tuning.py", *where, "--label", "arousal", "--epochs", 2, "--freeze", "--precision", "bf16"),
     ]
     for path, *flags in road:
-        status, said = script(path, *flags)
-        if status:
-            checks.add(f"{path} on {device.type}", False, said.strip().splitlines()[-1][:200])
+        if not runs(checks, path, *flags):
             return
     checks.add(f"pre-training and fine-tuning on {device.type}", True, "ran, also streamed, frozen and with bf16")
     paths = [run_dir / f"pretrain_1s{tag}" / "fold_00" / "checkpoint.pt" for tag in ("", "_streamed")]
@@ -184,11 +176,8 @@ def real_scripts(checks, device, folder):
     for name in {device.type: None, "cpu": None}:
         out = folder / f"predicted_{name}.csv"
         model = run_dir / "finetune_arousal" / "fold_00" / "model.pt"
-        status, said = script(
-            "Fine_tuning/predict.py", "--model", model, "--input", raw / "s01.dat", "--out-file", out, "--device", name
-        )
-        if status:
-            checks.add(f"predict.py on {name}", False, said.strip().splitlines()[-1][:200])
+        flags = ("--model", model, "--input", raw / "s01.dat", "--out-file", out, "--device", name)
+        if not runs(checks, "Fine_tuning/predict.py", *flags):
             return
         with open(out, newline="", encoding="utf-8") as file:
             predicted.append(np.array([[float(value) for value in row[3:]] for row in list(csv.reader(file))[1:]]))

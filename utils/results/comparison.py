@@ -101,7 +101,7 @@ def _truth(run):
         with open(path, encoding="utf-8", newline="") as file:
             return {(row["subject"], row["trial"], row["window"]): row["truth"] for row in csv.DictReader(file)}
     except (FileNotFoundError, KeyError):
-        raise InputError(f"{path} is missing or broken; run the script that wrote {run['path'].name} again") from None
+        raise InputError(f"{path} is missing or broken; the command that made this result writes it anew") from None
 
 
 def design(seeds):
