@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from utils.training.batches import FusionWindows, Recordings
 from utils.training.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, save_tensors
 from utils.training.first_encoders import FirstEncoders
 from utils.training.labels import read_labels
+from utils.training.variants import finetune_folder
 
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
 
@@ -32,21 +32,6 @@ STORED = {  # what a fold's result.pt must have
     "audit": {},
     "seconds": float,
 }
-
-
-def variant_folder(settings, data):
-    """Folder of the results: its name has the label and every option that is not the default."""
-    parts = ["finetune", data.folder_name(settings.LABEL)]
-    parts += [settings.PRETRAIN_VARIANT] if settings.PRETRAIN_VARIANT else []
-    parts += recipes.modalities_in_name(settings)
-    parts += [settings.RESOLUTIONS] if settings.RESOLUTIONS != "5s+1s" else []
-    parts += ["random"] if settings.INIT == "random" else []
-    parts += ["frozen"] if settings.FREEZE else []
-    parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
-    parts += ["no-gate"] if not settings.GATE else []
-    parts += ["permuted"] if settings.PERMUTE_LABELS else []
-    parts += [settings.TAG] if settings.TAG else []
-    return Path(settings.RUN_DIR) / "_".join(parts)
 
 
 def finetune(settings):
@@ -92,7 +77,7 @@ class FineTuning:
         self.recordings = Recordings(
             self.data, self.modalities, settings.PPS_CHANNELS, self.device, settings.FRONT_END, settings.STREAM
         )
-        self.folder = variant_folder(settings, self.data)
+        self.folder = finetune_folder(settings, self.data)
         self.permutation_method = settings.PERMUTATION_METHOD if settings.PERMUTATIONS else None
         if self.permutation_method == "auto":
             self.permutation_method = "finetune" if settings.PERMUTATIONS <= FEW_PERMUTATIONS else "probe"

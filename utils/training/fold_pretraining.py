@@ -7,8 +7,6 @@ import numpy as np
 import torch
 
 from data_prep import preparation
-from models import ContrastiveModel, Encoder
-from models.encoder import paper_arguments, paper_width
 from utils import ranks
 from utils.devices import CapturedStep, adam, derive_seed, provenance, use_threads
 from utils.errors import InputError, is_out_of_memory
@@ -16,7 +14,6 @@ from utils.files import write_text
 from utils.progress import Progress, duration
 from utils.protocol import splits
 from utils.structure import find_wrong
-from utils.training import front_end as front_ends
 from utils.training import together as processes
 from utils.training.batches import ContrastiveBatches
 from utils.training.checkpoints import (
@@ -27,27 +24,8 @@ from utils.training.checkpoints import (
     pretrain_path,
     save_tensors,
 )
-from utils.training.recipes import modalities_in_name
-
-
-def switches(settings):
-    """The terms of the loss that the modalities allow: (modalities with a group loss, whether CM-CA is on)."""
-    modalities = settings.MODALITIES.split("+")
-    group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
-    align = settings.CMCA and len(modalities) == 2
-    if not group_losses and not align:
-        raise InputError("no loss is left: leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
-    return group_losses, align
-
-
-def variant(settings):
-    """Name of the options that are not the default, for the folder: variants sit side by side in a run directory."""
-    parts = modalities_in_name(settings)
-    for name in ("GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"):
-        parts += [] if getattr(settings, name) else ["no-" + name.lower().replace("_", "-")]
-    parts += ["augmentation"] if settings.POSITIVES == "augmentation" else []
-    parts += [settings.TAG] if settings.TAG else []
-    return "_".join(parts)
+from utils.training.networks import build
+from utils.training.variants import pretrain_variant
 
 
 class FoldPretraining:
@@ -68,7 +46,7 @@ class FoldPretraining:
     def __init__(self, settings, data, manifest, fold, recordings, device, together=False):
         self.settings, self.data, self.manifest, self.fold, self.device = settings, data, manifest, fold, device
         self.together, self.writes = together, ranks.rank() == 0 or not together
-        self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
+        self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, pretrain_variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
         self.rows, self.validation_rows = self._hold_out(fold.train.rows[settings.WINDOW])
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
@@ -78,7 +56,7 @@ class FoldPretraining:
         self.own = processes.own_part(n) if together else slice(0, n)
         self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
         torch.manual_seed(self._seed("weights"))
-        self.model = self._build(recordings).to(device)
+        self.model = build(settings, data.rate, self.n_seconds, recordings, self.batches).to(device)
         use_threads(settings.THREADS, self.model)
         self.forward = self.model
         self.optimizer = adam(self.model, settings, device)
@@ -239,29 +217,6 @@ class FoldPretraining:
         if batches.n_items < 2:
             raise InputError(f"fold {self.fold.index} has a single window, which has no other to be told from")
         return batches
-
-    def _build(self, recordings):
-        settings, encoders = self.settings, {}
-        embed_dim = settings.EMBED_DIM or paper_width(self.n_seconds * self.data.rate)
-        for name in recordings.blocks:
-            block = front_ends.block_width(settings.FRONT_END, self.data.rate, name)
-            arguments = paper_arguments(name, recordings.n_channels(name), self.n_seconds * block, embed_dim)
-            arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
-            encoders[name] = Encoder(**arguments, projector_dims=settings.PROJECTOR_DIMS)
-            # positives by augmentation use nothing of what people share at the same moments
-            if settings.FRONT_END == "bandpower" and settings.EPOCHS and settings.POSITIVES == "stimulus":
-                encoders[name].filters.copy_(self._shared_filters(recordings, name))
-        bf16 = self.settings.PRECISION == "bf16"
-        return ContrastiveModel(encoders, self.settings.TEMPERATURE, *switches(self.settings), bf16)
-
-    def _shared_filters(self, recordings, modality):
-        """The front end's filters, from the training rows of all training subjects."""
-        subjects, first_seconds = self.batches.subjects, self.batches.first_seconds
-        grid = torch.cartesian_prod(subjects, first_seconds)
-        blocks = recordings.take(modality, *grid.T, self.n_seconds)  # (people * moments, seconds, C, features)
-        windows = blocks.mean(1).flatten(1).unflatten(0, (len(subjects), -1)).cpu().numpy()
-        n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
-        return torch.from_numpy(front_ends.shared_filters(windows, self.settings.SUBJECTS_PER_GROUP, n_electrodes))
 
     def _seed(self, part):
         return derive_seed(self.settings.SEED, self.settings.WINDOW, self.fold.index, part)

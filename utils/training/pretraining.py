@@ -12,9 +12,11 @@ from utils.progress import say_next
 from utils.protocol import splits
 from utils.training import recipes
 from utils.training.checkpoints import pretrain_folder, pretrain_path
-from utils.training.fold_pretraining import FoldPretraining, switches, variant
+from utils.training.fold_pretraining import FoldPretraining
+from utils.training.networks import switches
 from utils.training.recordings import Recordings
 from utils.training.together import meet
+from utils.training.variants import pretrain_variant
 
 
 def pretrain(settings):
@@ -35,7 +37,7 @@ def pretrain(settings):
             with only_writer(training.path.parent) if training.writes else contextlib.nullcontext():
                 training.run()
             n_folds += 1
-    name = variant(settings)
+    name = pretrain_variant(settings)
     folder = pretrain_folder(settings.RUN_DIR, window, name)
     if n_folds:
         print(f"wrote {folder}: encoders and log.jsonl, folds: {n_folds}")
@@ -76,7 +78,7 @@ def trainings(settings):
 
 def _epochs_left(settings, fold):
     """Epochs of a fold that are not saved yet, by its log, which is written with its checkpoint."""
-    path = pretrain_path(settings.RUN_DIR, settings.WINDOW, variant(settings), fold.index)
+    path = pretrain_path(settings.RUN_DIR, settings.WINDOW, pretrain_variant(settings), fold.index)
     log = path.with_name("log.jsonl")
     if not (settings.RESUME and path.exists() and log.exists()):
         return settings.EPOCHS
