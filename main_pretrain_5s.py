@@ -52,6 +52,7 @@ BATCH_SIZE = None  # positive pairs per batch (paper: 8; across subjects its 128
 SUBJECTS_PER_GROUP = None  # people whose windows are pooled, at most half of them (paper: 2)
 TEMPERATURE = None  # of the contrastive losses (paper: 0.1; across subjects 0.07)
 LR = None  # learning rate of Adam (paper: 7e-4 DEAP, 1e-4 DREAMER)
+WARM_UP = 0  # first epochs in which the learning rate rises in equal steps to LR
 WEIGHT_DECAY = None  # L2 penalty (paper: 1e-3)
 KEEP = "last"  # weights to keep: last epoch | best epoch on a part of the training rows that is set aside
 VALIDATION_FRACTION = 0.1  # that part, for KEEP = "best"

@@ -27,27 +27,30 @@ TRIALS = 16  # stimuli of 60 s
 N_FOLDS = 4  # of the trial split
 FOLDS = [0]  # which of them to run
 EPOCH_LIST = [0, 1, 2, 5, 10, 20, 50]  # of pre-training, of both windows
-BATCH_SIZES = [8, 32]  # positive pairs per batch (paper: 8); with 32 also at twice the learning rate
 
 network = ("--embed-dim", 64, "--projector-dims", "128,128,128")
 tuning = ("--epochs", 6, "--lr", 3e-5)
-paper_rate = 7e-4
+arms = {  # positive pairs per batch, learning rate, epochs over which it rises
+    "B = 8 (paper)": (8, 7e-4, 0),
+    "B = 32": (32, 7e-4, 0),
+    "B = 32, twice the rate, warm-up": (32, 1.4e-3, 2),  # the square root of the batch's growth, as Adam is scaled
+}
 
 
 def main():
     settings = read_settings(globals())
-    arms = {f"B = {size}": (size, paper_rate) for size in settings.BATCH_SIZES}
-    arms |= {f"B = {size}, twice the rate": (size, 2 * paper_rate) for size in settings.BATCH_SIZES if size > 8}
-    accuracy, seconds = {}, {}
-    for name, (size, rate) in arms.items():
-        runs = [run_all(settings, seed, size, rate) for seed in settings.SEEDS]
-        accuracy[name], seconds[name] = (np.array(part) for part in zip(*runs, strict=True))  # (seeds, points)
+    accuracy = {
+        name: np.array([run_all(settings, seed, *arm) for seed in settings.SEEDS]) for name, arm in arms.items()
+    }
+    baselines = [baseline(settings, seed) for seed in settings.SEEDS]
     header = f"| epochs | {' | '.join(arms)} |\n|{' --- |' * (len(arms) + 1)}"
     lines = [
-        f"| {epochs} | " + " | ".join(cell(accuracy[name][:, i], seconds[name][:, i]) for name in arms) + " |"
+        f"| {epochs} | " + " | ".join(cell(values[:, i]) for values in accuracy.values()) + " |"
         for i, epochs in enumerate(settings.EPOCH_LIST)
     ]
-    table = "\n".join([header, *lines])
+    logistic, majority = (cell(np.array(values)) for values in zip(*baselines, strict=True))
+    known = f"On the same folds: logistic regression {logistic}, majority class {majority}."
+    table = "\n".join([header, *lines, "", known])
     write_text(settings.OUT_DIR / "table.md", table + "\n")
     with atomic(settings.OUT_DIR / "curve.png") as file:
         draw(settings.EPOCH_LIST, accuracy).savefig(file, format="png", dpi=150)
@@ -69,13 +72,13 @@ def draw(epochs, accuracy):
     return figure
 
 
-def cell(accuracy, seconds):
-    """Accuracy over seeds, and the time of pre-training until then."""
-    return f"{accuracy.mean():.3f} ± {accuracy.std():.3f} ({seconds.mean() / 60:.1f} min)"
+def cell(accuracy):
+    """Mean and standard deviation over seeds."""
+    return f"{accuracy.mean():.3f} ± {accuracy.std(ddof=1):.3f}" if len(accuracy) > 1 else f"{accuracy[0]:.3f}"
 
 
-def run_all(settings, seed, batch_size, rate):
-    """Accuracy and seconds of pre-training at every point, for one seed and one way of training."""
+def prepared(settings, seed):
+    """The prepared recordings of a seed."""
     data = settings.OUT_DIR / f"data_{seed}"
     if not data.exists():
         raw = settings.OUT_DIR / f"raw_{seed}"
@@ -83,23 +86,38 @@ def run_all(settings, seed, batch_size, rate):
             sizes = ("--subjects", settings.SUBJECTS, "--trials", settings.TRIALS, "--seed", seed)
             run("data_prep/make_synthetic.py", "--out-dir", raw, *sizes)
         run("data_prep/prepare_deap.py", "--raw-dir", raw, "--out-dir", data)
-    folder = settings.OUT_DIR / f"run_{seed}_{batch_size}_{rate:g}"
-    folds = ("--folds", ",".join(map(str, settings.FOLDS)))
-    common = ("--data-dir", data, "--run-dir", folder, "--seed", seed, *folds)
-    points = []
+    return data
+
+
+def run_all(settings, seed, batch_size, rate, warm_up):
+    """Accuracy at every point, for one seed and one way of training."""
+    data, folder = prepared(settings, seed), settings.OUT_DIR / f"run_{seed}_{batch_size}_{rate:g}"
+    common = ("--data-dir", data, "--run-dir", folder, "--seed", seed, *chosen_folds(settings))
+    accuracy = []
     for epochs in settings.EPOCH_LIST:
-        tag = ("--tag", f"epochs{epochs}")
         result = folder / f"finetune_arousal_epochs{epochs}" / "metrics.json"
         if not result.exists():
             split = ("--split", "trial", "--n-folds", settings.N_FOLDS)
-            training = ("--epochs", epochs, "--batch-size", batch_size, "--lr", rate, *network)
+            training = ("--epochs", epochs, "--batch-size", batch_size, "--lr", rate, "--warm-up", warm_up)
             for window in ("1s", "5s"):
-                run(f"main_pretrain_{window}.py", *common, *split, *training)
-            run("Fine_tuning/fine_tuning.py", *common, *tuning, *tag)
-        logs = [p.read_text(encoding="utf-8").splitlines() for p in folder.glob("pretrain_*/fold_*/log.jsonl")]
-        seconds = sum(json.loads(line)["seconds"] for log in logs for line in log[:epochs]) / len(settings.FOLDS)
-        points.append((json.loads(result.read_text(encoding="utf-8"))["accuracy"]["mean"], seconds))
-    return zip(*points, strict=True)
+                run(f"main_pretrain_{window}.py", *common, *split, *training, *network)
+            run("Fine_tuning/fine_tuning.py", *common, *tuning, "--tag", f"epochs{epochs}")
+        accuracy.append(json.loads(result.read_text(encoding="utf-8"))["accuracy"]["mean"])
+    return accuracy
+
+
+def baseline(settings, seed):
+    """Accuracy of logistic regression and of the majority class on the same folds."""
+    data, folder = prepared(settings, seed), settings.OUT_DIR / f"baseline_{seed}"
+    split = ("--split", "trial", "--n-folds", settings.N_FOLDS, "--seed", seed, *chosen_folds(settings))
+    run("Fine_tuning/baseline.py", "--data-dir", data, "--run-dir", folder, *split, "--models", "logistic")
+    found = json.loads((folder / "baseline_arousal_logistic" / "metrics.json").read_text(encoding="utf-8"))
+    return found["accuracy"]["mean"], found["majority"]
+
+
+def chosen_folds(settings):
+    """The flag that says which folds are run."""
+    return ("--folds", ",".join(map(str, settings.FOLDS)))
 
 
 def run(script, *flags):

@@ -13,7 +13,7 @@ FORMAT_VERSION = 1
 SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the settings that made it
     *("WINDOW", "MODALITIES", "PPS_CHANNELS", "FRONT_END", "EMBED_DIM", "PROJECTOR_DIMS", "SEED", "BATCH_SIZE"),
     *("SUBJECTS_PER_GROUP", "POSITIVES", "GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"),
-    *("TEMPERATURE", "LR", "WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
+    *("TEMPERATURE", "LR", "WARM_UP", "WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
 )
 
 DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
@@ -122,6 +122,8 @@ def load_encoders(path, remedy, mmap=False):
     checkpoint = load_tensors(path, remedy, mmap)
     if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
         raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
+    if isinstance(checkpoint.get("settings"), dict):
+        checkpoint["settings"].setdefault("WARM_UP", 0)  # which files from before there was one do not say
     if not _is_complete(checkpoint):
         raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
     return checkpoint

@@ -133,6 +133,8 @@ class FirstEncoders:
             if self.settings.INIT == "pretrained":
                 made = checkpoints[resolution]
                 encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
+                if not encoders["WARM_UP"]:  # results from before there was one do not say
+                    del encoders["WARM_UP"]
             else:
                 encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}
             identity[f"encoders {resolution}"] = encoders

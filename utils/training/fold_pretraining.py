@@ -69,8 +69,8 @@ class FoldPretraining:
         self.variants = torch.zeros(shape, dtype=torch.int64, device=device)
         self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step
         self.record = torch.zeros(n_steps, len(names), device=device)  # metrics of each step
-        captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
-        self.step = CapturedStep(self._step) if captured else self._step
+        self.captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
+        self.step = CapturedStep(self._step) if self.captured else self._step
 
     def run(self):
         """Train the epochs that are missing."""
@@ -142,8 +142,17 @@ class FoldPretraining:
         self.first.copy_(self.batches.place(first[:, :, self.own]))
         self.variants.copy_(variants[:, :, self.own])
         self.number.zero_()
+        self._set_rate(self.settings.LR * min(1, (self.epoch + 1) / (self.settings.WARM_UP + 1)))
         if self.together:  # the batches are the same for all processes, noise and dropout are not
             torch.manual_seed(self._seed((self.epoch, ranks.rank())))
+
+    def _set_rate(self, rate):
+        """Set the learning rate; a step that was captured with another one is captured again."""
+        before = {group["lr"] for group in self.optimizer.param_groups}
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.captured and before != {rate}:
+            self.step = CapturedStep(self._step)
 
     def _step(self):
         """One step. All that it reads and writes is on the device, so that it can be captured."""
