@@ -22,8 +22,6 @@ from benchmarks import common
 from utils.settings import ROOT, read_settings
 
 ROUNDS = 3  # folds with each number of threads, in turns
-
-
 threads = (1, 2)
 busy_processes = (0, 1, 3)
 

@@ -12,7 +12,7 @@ from data_prep import write_prepared
 from data_prep.prepared import checksum_of
 from tests.support import ROOT, TINY, assert_refused, call, done, run
 from utils.files import sha256
-from utils.training.checkpoints import load_tensors
+from utils.training.checkpoints import load_tensors, save_tensors
 
 PRETRAIN = {"1s": "main_pretrain_1s.py", "5s": "main_pretrain_5s.py"}
 FINETUNE = "Fine_tuning/fine_tuning.py"
@@ -219,6 +219,31 @@ def test_saving_less_often_does_not_change_the_weights(tmp_path, prepared, pretr
     flags = ["--data-dir", prepared, "--split", "trial", "--folds", 0, *FAST, *TINY]
     done(PRETRAIN["1s"], *flags, "--run-dir", tmp_path, "--save-every", 7)
     assert equal(checkpoint(tmp_path), checkpoint(pretrained))
+
+
+def test_warm_up_begins_with_a_lower_rate(tmp_path, prepared):
+    """One epoch of warm-up is trained at half the rate, the next at the whole, resumed or not."""
+    flags = ["--data-dir", prepared, "--split", "trial", "--n-folds", 2, "--folds", 1, *TINY]
+    runs = {"half": ["--lr", 5e-4], "warm": ["--lr", 1e-3, "--warm-up", 1], "whole": ["--lr", 1e-3]}
+    for name, rate in runs.items():
+        done(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / name, "--epochs", 1, *rate)
+    half, warm, whole = (checkpoint(tmp_path / name, fold=1) for name in runs)
+    assert equal(half, warm)
+    assert not equal(warm, whole)
+    done(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / "warm", "--epochs", 2, *runs["warm"])
+    done(PRETRAIN["1s"], *flags, "--run-dir", tmp_path / "once", "--epochs", 2, *runs["warm"])
+    assert equal(warm, checkpoint(tmp_path / "once", fold=1))
+
+
+def test_a_checkpoint_from_before_warm_up_goes_on(tmp_path, prepared, pretrained):
+    """Files without that setting are whole: their rate was the same in all epochs."""
+    run_dir = shutil.copytree(pretrained, tmp_path / "run")
+    file = load_tensors(checkpoint(run_dir), "")
+    del file["settings"]["WARM_UP"]
+    save_tensors(checkpoint(run_dir), file)
+    flags = ["--data-dir", prepared, "--run-dir", run_dir, "--folds", 0, *TINY]
+    assert "complete" in done(PRETRAIN["1s"], *flags, *FAST)
+    assert_refused(call(PRETRAIN["1s"], *flags, *FAST, "--warm-up", 1), "WARM_UP = 0, not 1")
 
 
 def test_best_epoch_is_a_real_copy(tmp_path, prepared):

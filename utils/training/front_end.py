@@ -145,15 +145,14 @@ def shared_filters(windows, group_size, n_electrodes=None):
     numpy.ndarray, float32, shape (width, width)
         ``x @ filters`` has the variance of ``x``; the identity if there are no two people or nothing is shared.
     """
-    windows = np.asarray(windows, np.float64)
     n_people, n_moments, width = windows.shape
     identity = np.eye(width, dtype=np.float32)
     if n_people < 2 or n_moments < 2:
         return identity
-    mean = windows.mean(axis=0)
+    mean = windows.mean(axis=0, dtype=np.float64)
     between = np.cov(mean, rowvar=False, bias=True).reshape(width, width)
-    apart = (windows - mean).reshape(-1, width)
-    within = apart.T @ apart / (n_moments * (n_people - 1))
+    apart = (own - mean for own in windows)  # one person after the other, which takes less memory
+    within = sum(x.T @ x for x in apart) / (n_moments * (n_people - 1))
     if n_electrodes:
         n_bands = width // n_electrodes
         within += GAIN * np.kron(np.eye(n_electrodes), np.ones((n_bands, n_bands)))
@@ -164,7 +163,8 @@ def shared_filters(windows, group_size, n_electrodes=None):
     ratio, directions = eigh(between, within)
     shared = np.maximum(ratio - 1 / n_people, 0)  # what the mean of so many people varies by chance is 1 / people
     filters = directions * (group_size * shared / (group_size * shared + 1))
-    variance = np.square(windows.reshape(-1, width) @ filters).mean(axis=0).sum()
-    if variance < SMALLEST:
+    before = sum(np.square(own, dtype=np.float64).sum() for own in windows)
+    after = sum(np.square(own @ filters).sum() for own in windows)
+    if after < SMALLEST * n_people * n_moments:
         return identity
-    return (filters * np.sqrt(np.square(windows).mean(axis=(0, 1)).sum() / variance)).astype(np.float32)
+    return (filters * np.sqrt(before / after)).astype(np.float32)
