@@ -41,13 +41,11 @@ def main():
     results = {path.parent.name: read_result(path) for path in paths}
     print_overview(results)
     n_figures = report.write(run_dir, results, feature_maps if settings.FEATURE_MAPS else None)
-    print(f"\nwrote {run_dir / 'report.html'}, and its {n_figures} figures to figures/ beside it")
+    print(f"\nwrote {run_dir / 'report.html'}, and its {n_figures} figures to figures/ beside it; open it in a browser")
     state = status.look(run_dir) if (run_dir / "split.json").exists() else None
     if state is not None and state.missing:
         print()
         status.show(state)
-    else:
-        print("next: open it in a browser")
 
 
 def feature_maps(page, results):

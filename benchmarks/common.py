@@ -22,7 +22,7 @@ BYTES_PER_PARAMETER = 40  # weights read twice, gradient written, Adam reads 4 w
 OPERATIONS_PER_PARAMETER = 6  # and row: a multiplication and an addition, forward, and backward twice
 
 
-def random_recordings(folder, subjects, trials, seconds, channels, pps=("GSR",), rate=128):
+def random_recordings(folder, subjects, trials, seconds, channels, pps=("GSR",), rate=128, name="DEAP"):
     """A prepared folder of white noise, which costs what recordings of this size cost."""
     rng = np.random.default_rng(0)
 
@@ -32,13 +32,13 @@ def random_recordings(folder, subjects, trials, seconds, channels, pps=("GSR",),
                 "id": f"{number:02d}",
                 "eeg": rng.standard_normal((trials, channels, seconds * rate)),
                 "pps": rng.standard_normal((trials, len(pps), seconds * rate)),
-                "ratings": np.tile([2.0, 8.0], (trials, 1)),
+                "ratings": rng.uniform(1, 9, (trials, 2)),
             }
 
     write_prepared(
         folder,
         people(),
-        name="DEAP",
+        name=name,
         sampling_rate=rate,
         eeg_channels=[f"E{number}" for number in range(channels)],
         pps_channels=list(pps),

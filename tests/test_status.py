@@ -25,7 +25,7 @@ def test_from_the_first_stage_to_the_report(prepared, tmp_path):
     flags = ["--data-dir", prepared, "--run-dir", run_dir]
     done("main_pretrain_1s.py", *flags, "--split", "trial", "--epochs", 1, "--no-cmca", *TINY, "--folds", "0,1")
     seen = []
-    for _ in range(4):
+    for _ in range(6):
         out = done(REPORT, "--run-dir", run_dir, "--no-feature-maps")
         if not out.splitlines()[-1].startswith("next: python"):
             break
@@ -36,8 +36,8 @@ def test_from_the_first_stage_to_the_report(prepared, tmp_path):
         assert "DEAP, subject-dependent, trial split, 4 folds" in out
         assert words[words.index("--run-dir") + 1] == str(run_dir)
         done(script, *words, *(["--epochs", 1] if "fine_tuning" in script else []))
-    assert seen == ["main_pretrain_5s.py", "fine_tuning.py"]
-    assert "next: open it in a browser" in out
+    assert seen == ["main_pretrain_5s.py", "fine_tuning.py", "baseline.py", "fine_tuning.py"]
+    assert "open it in a browser" in out
     metrics = json.loads((run_dir / "finetune_arousal_no-cmca" / "metrics.json").read_text())
     assert [fold["fold"] for fold in metrics["folds"]] == [0, 1]
 

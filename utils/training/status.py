@@ -13,6 +13,7 @@ from utils.structure import find_wrong
 from utils.training.checkpoints import DELETE_IT, load_tensors
 
 FINE_TUNING = "Fine_tuning/fine_tuning.py"
+OF_A_BASELINE = ("FOLDS", "LABEL", "THRESHOLD", "LABEL_FRACTION", "MODALITIES", "PPS_CHANNELS")
 
 
 @dataclass
@@ -139,7 +140,7 @@ def _following(run_dir, data_dir, pretrained, tuned):
             script = FINE_TUNING if stage.name.startswith("finetune_") else "Fine_tuning/baseline.py"
             return script, *_again(stage, run_dir, data_dir)
     if any(stage.name.startswith("finetune_") for stage in tuned):
-        return None
+        return _comparison(run_dir, data_dir, tuned)
     for stage in pretrained:
         windows = {other.window for other in pretrained if other.variant == stage.variant}
         if len(windows) == 1:
@@ -156,9 +157,23 @@ def _following(run_dir, data_dir, pretrained, tuned):
     return FINE_TUNING, *flags, *(["--modalities", modalities] if modalities != "eeg+pps" else [])
 
 
-def _again(stage, run_dir, data_dir):
-    """The flags with which a stage was begun."""
-    others = [words for name, words in stage.given.items() if name not in ("DATA_DIR", "RUN_DIR")]
+def _comparison(run_dir, data_dir, tuned):
+    """What the first pre-trained result is not compared with yet: classical baselines, then random first weights."""
+    result = next((stage for stage in tuned if stage.settings.get("INIT") == "pretrained"), None)
+    if result is None:
+        return None
+    same = [stage for stage in tuned if stage.settings.get("LABEL") == result.settings["LABEL"]]
+    if not any(stage.name.startswith("baseline_") for stage in same):
+        return "Fine_tuning/baseline.py", *_again(result, run_dir, data_dir, OF_A_BASELINE)
+    if not any(stage.settings.get("INIT") == "random" for stage in same):
+        return FINE_TUNING, *_again(result, run_dir, data_dir), "--init", "random"
+    return None
+
+
+def _again(stage, run_dir, data_dir, names=None):
+    """The flags with which a stage was begun: all, or those of these settings."""
+    kept = [name for name in stage.given if name not in ("DATA_DIR", "RUN_DIR") and (not names or name in names)]
+    others = [stage.given[name] for name in kept]
     where = ["--data-dir", Path(stage.settings.get("DATA_DIR", data_dir)), "--run-dir", run_dir]
     return *where, *itertools.chain(*others)
 
