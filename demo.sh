@@ -22,13 +22,18 @@ for flag in "$@"; do
       network=(--embed-dim 8 --projector-dims 16,16,16) epochs_1s=1 epochs_5s=1 tuning=(--epochs 2)
       robust=(--embed-dim 8 --epochs 1) robust_tuning=(--epochs 2)
       ;;
+    -h | --help) tail -n +2 "$0" | sed -n 's/^# \{0,1\}//p' | head -6; exit ;;
     *) echo "error: $flag is unknown; the flags are --null and --tiny" >&2; exit 2 ;;
   esac
 done
 . .ci/venv.sh requirements.txt
+export PHYSIOSYNC_DEMO="./demo.sh $*" # the scripts say no next command: this goes on by itself
+
+n=0 steps=12
 
 step() { # what it is, then the command
-  printf '\n=== %s\n' "$1"
+  n=$((n + 1))
+  printf '\n=== step %s of %s: %s\n' $n $steps "$1"
   shift
   printf '$ python'; printf ' %s' "$@"; printf '\n'
   "$python" "$@"
@@ -37,6 +42,7 @@ raw=data/${name}_raw data=data/$name run=runs/$name
 [ -d "$data" ] || [ -d "$raw" ] || step "Simulated raw recordings in DEAP's format" \
   data_prep/make_synthetic.py --format deap --out-dir "$raw" "${size[@]}"
 [ -d "$data" ] || step "Preparation" data_prep/prepare_deap.py --raw-dir "$raw" --out-dir "$data"
+n=2 # whether these were there or not
 step "Pre-training on 1 s windows, without labels" main_pretrain_1s.py --data-dir "$data" --run-dir "$run" \
   --split trial --n-folds 4 --epochs $epochs_1s "${network[@]}"
 step "Pre-training on 5 s windows, without labels" main_pretrain_5s.py --data-dir "$data" --run-dir "$run" \

@@ -27,9 +27,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import utils.errors  # before all packages, to say in one line which are not installed
+
+# isort: split
+
 import numpy as np
 
-import utils.errors
 from utils.errors import InputError
 from utils.files import write_json, write_text
 from utils.results import comparison

@@ -11,9 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import utils.errors  # before all packages, to say in one line which are not installed
+
+# isort: split
+
 import numpy as np
 
-import utils.errors
 from data_prep import open_prepared
 from data_prep.preparation import compare, of_model, record
 from utils.devices import choose_device, use_threads

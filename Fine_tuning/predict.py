@@ -18,17 +18,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import utils.errors  # before all packages, to say in one line which are not installed
+
+# isort: split
+
 import numpy as np
 import torch
 
-import utils.errors
 from data_prep.inputs import open_input
 from data_prep.preparation import compare, in_words, of_model
 from models import Encoder
 from models.fusion import N_SECONDS, FusionModel
 from utils.devices import choose_device, use_threads
 from utils.errors import InputError
-from utils.files import atomic, check_new_file, write_text
+from utils.files import atomic, check_new_file, sha256, write_text
 from utils.progress import warn
 from utils.results import drawing, figures
 from utils.settings import read_settings
@@ -71,6 +74,11 @@ def main():
     positions, warnings = compare(wanted, record, where, made["encoders"], standardised=prepare_trial is None)
     if prepare_trial is not None:
         print(f"{where}: prepared like the model's data: {in_words(record['preparation'])}")
+    if knows(made, settings.INPUT, record):
+        warn(
+            f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it was "
+            "trained on are no test of it; metrics.json beside the model has the honest number"
+        )
     over_person = whole_person(made)
     if over_person:
         print(f"{where}: {over_person} standardised with all seconds of each person, unlabelled")
@@ -101,6 +109,13 @@ def main():
     print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
     for line in warnings:
         warn(line)
+
+
+def knows(made, path, record):
+    """Whether these are recordings that the model was trained or tested with, by the checksums of their files."""
+    if path.is_dir():
+        return record.get("dataset_checksum") == made.get("dataset_checksum")
+    return sha256(path) in made.get("sources", {}).values()
 
 
 def figure_beside(path):

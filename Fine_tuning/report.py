@@ -11,10 +11,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import utils.errors  # before all packages, to say in one line which are not installed
+
+# isort: split
+
 import numpy as np
 import torch
 
-import utils.errors
 from data_prep import open_prepared
 from utils.protocol import splits
 from utils.results import figures, report
@@ -26,7 +29,7 @@ from utils.training.checkpoints import DELETE_IT, load_encoders
 from utils.training.encoding import build, encode, open_recordings
 
 RUN_DIR = "runs/deap"  # folder with the results
-FEATURE_MAPS = True  # draw maps of the test windows' features, which takes some seconds and the prepared data
+FEATURE_MAPS = True  # draw maps of the test windows' features, which takes a minute and the prepared data
 QUIET = False  # True: say nothing but warnings and errors
 
 
@@ -63,6 +66,7 @@ def feature_maps(page, results):
         print(f"no feature maps: {data.folder} has other data than {page.folder}")
         return
     manifest = splits.load(page.folder, data)
+    print("drawing feature maps, which takes about a minute")
     test, seconds = manifest.folds[checkpoint["fold"]].test, data.eeg.shape[2]
     windows = splits.windows_of(test.subjects, test.rows["5s"], seconds // splits.WINDOW_SECONDS)
     windows = windows[np.random.default_rng(0).permutation(len(windows))[: figures.MAP_WINDOWS]]
@@ -72,7 +76,8 @@ def feature_maps(page, results):
     groups |= {"subject": np.array(data.subjects)[subject], "trial": trial}
     page.heading("What the encoders learned")
     page.text(
-        f"Features of the test windows of fold {checkpoint['fold']}, 5 s, before and after pre-training, which has "
+        f"Features of the test windows of fold {checkpoint['fold']}, 5 s, before and after pre-training "
+        f"({paths[0].parents[1].name}), which has "
         "seen none of the labels. Clusters by subject or by trial are not emotion."
     )
     for modality, entry in checkpoint["encoders"].items():

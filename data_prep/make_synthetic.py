@@ -11,10 +11,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import utils.errors  # before all packages, to say in one line which are not installed
+
+# isort: split
+
 import numpy as np
 import scipy.io
 
-import utils.errors
 from data_prep import deap, dreamer, synthetic
 from data_prep.prepared import MARK
 from utils.files import atomic_folder
@@ -42,10 +45,12 @@ def main():
         (write_deap if settings.FORMAT == "deap" else write_dreamer)(folder, settings)
         (folder / MARK).write_text(mark_text, encoding="utf-8", newline="\n")
     print(f"wrote {settings.OUT_DIR}: {settings.SUBJECTS} subjects x {settings.TRIALS} trials")
+    name = settings.OUT_DIR.name
+    prepared = settings.OUT_DIR.with_name(name.removesuffix("_raw") if name.endswith("_raw") else f"{name}_prepared")
     if settings.FORMAT == "deap":
-        say_next("data_prep/prepare_deap.py", "--raw-dir", settings.OUT_DIR)
+        say_next("data_prep/prepare_deap.py", "--raw-dir", settings.OUT_DIR, "--out-dir", prepared)
     else:
-        say_next("data_prep/prepare_dreamer.py", "--raw-file", settings.OUT_DIR / "DREAMER.mat")
+        say_next("data_prep/prepare_dreamer.py", "--raw-file", settings.OUT_DIR / "DREAMER.mat", "--out-dir", prepared)
 
 
 def simulate(settings, channels, lengths, rest_seconds):

@@ -109,6 +109,7 @@ def record(data, pps_channels=None):
         "channels": {"eeg": list(data.info["eeg_channels"]), "pps": list(pps)},
         "preparation": read(data.info["preparation"]),
         "dataset_checksum": data.checksum,
+        "sources": dict(data.info.get("sources") or {}),  # checksums of the raw files, by name
     }
 
 
@@ -258,7 +259,7 @@ def _differences(wanted, found, where, modalities):
 def in_words(made):
     """A preparation as one line."""
     rests = {name: rest_by_modality(made, name) for name in ("eeg", "pps")}
-    parts = {f"{name} {made[name]}": rests[name] for name in rests}
+    parts = {f"{name.upper()} normalised over {made[name]}": rests[name] for name in rests}
     words = [f"{what}, " + ("no rest" if rest is None else f"{_show(rest)} s of rest") for what, rest in parts.items()]
     return "; ".join([*words, made["segment"] or "whole trials"])
 

@@ -15,7 +15,7 @@ from data_prep import deap, preparation
 from data_prep.prepared import MARK
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
-from utils.progress import Progress, say_next, warn
+from utils.progress import Progress, say_pretraining, warn
 from utils.settings import read_settings
 
 RAW_DIR = "data_preprocessed_python"  # folder with s01.dat, s02.dat, ... or s01.mat, s02.mat, ...
@@ -33,10 +33,9 @@ def main():
     rest = deap.BASELINE_SECONDS if settings.REST_SECONDS is None else settings.REST_SECONDS
     how = (settings.EEG_NORMALISE, settings.PPS_NORMALISE)
     made = preparation.make(*how, baseline_seconds=rest or None, segment=None, **deap.BEFORE)
-    following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/deap")
     if is_prepared(settings.OUT_DIR, made, {path.name: path for path in files.values()}):
         print(f"{settings.OUT_DIR}: complete, from these files")
-        say_next(*following)
+        say_pretraining(settings.OUT_DIR)
         return
     simulated = any(path.with_name(MARK).exists() for path in files.values())
     writer = PreparedWriter(
@@ -70,7 +69,7 @@ def main():
             f"trials of {data.shape[2] / deap.RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for "
             "rest; --rest-seconds says how much of it there is"
         )
-    say_next(*following)
+    say_pretraining(settings.OUT_DIR)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import utils.errors  # before all packages, to say in one line which are not installed
+
+# isort: split
+
 import numpy as np
 
-import utils.errors
 from data_prep import dreamer, preparation
 from data_prep.prepared import MARK
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
-from utils.progress import Progress, say_next
+from utils.progress import Progress, say_pretraining
 from utils.settings import read_settings
 
 RAW_FILE = "DREAMER.mat"  # the data set's one file
@@ -42,10 +45,9 @@ def main():
         short_trials=settings.SHORT_TRIALS,
         **dreamer.BEFORE,
     )
-    following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/dreamer")
     if is_prepared(settings.OUT_DIR, made, {settings.RAW_FILE.name: settings.RAW_FILE}):
         print(f"{settings.OUT_DIR}: complete, from this file")
-        say_next(*following)
+        say_pretraining(settings.OUT_DIR)
         return
     people = dreamer.read_file(settings.RAW_FILE)
     kept = find_clips(people, settings)
@@ -86,7 +88,7 @@ def main():
                 trials = [np.concatenate((clip[name][1], clip[name][0])).T for clip in clips]  # rest, then the film
                 writer.quality.look(f"s{number:02d}", channels, dreamer.SIGNALS[name][0], trials)
     writer.report()
-    say_next(*following)
+    say_pretraining(settings.OUT_DIR)
 
 
 def find_clips(people, settings):

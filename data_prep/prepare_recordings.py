@@ -15,9 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import utils.errors  # before all packages, to say in one line which are not installed
+
+# isort: split
+
 import numpy as np
 
-import utils.errors
 from data_prep import bids, channel_kinds, preparation, recordings, trial_plan, trials_table
 from data_prep.channels import shorten
 from data_prep.from_arrays import prepare_person
@@ -27,7 +30,7 @@ from data_prep.recording_signals import Steps, read_trials
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
-from utils.progress import Progress, say_next, warn
+from utils.progress import Progress, say_pretraining, warn
 from utils.settings import read_settings
 
 # what to read
@@ -102,10 +105,9 @@ def main():
     }
     if len(classes) < len(names):
         description |= {"rating_range": [settings.RATING_MIN, settings.RATING_MAX], "threshold": settings.THRESHOLD}
-    following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", f"runs/{settings.OUT_DIR.name}")
     if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
-        say_next(*following)
+        say_pretraining(settings.OUT_DIR)
         return
     writer = PreparedWriter(settings.OUT_DIR, preparation=made, **description)
     with writer:
@@ -124,7 +126,7 @@ def main():
             writer.quality.people[subject] = [Row(**row, kind=kind_of(row["name"])) for row in rows]
     parts.remove()
     writer.report()
-    say_next(*following)
+    say_pretraining(settings.OUT_DIR)
 
 
 def check_settings(settings):

@@ -12,15 +12,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import utils.errors  # before all packages, to say in one line which are not installed
+
+# isort: split
+
 import numpy as np
 
-import utils.errors
 from data_prep import preparation, stress_predict
 from data_prep.from_arrays import prepare_person
 from data_prep.writer import PreparedWriter, is_prepared
 from utils.errors import InputError
 from utils.files import sha256
-from utils.progress import Progress, say_next, warn
+from utils.progress import Progress, say_pretraining, warn
 from utils.settings import read_settings
 
 RAW_DIR = "Stress-Predict-Dataset/Raw_data"  # folder with S01, S02, ...
@@ -56,11 +59,10 @@ def main():
         trials=f"{settings.SECONDS} s from {settings.DELAY} s after each mark; baseline from "
         f"{settings.BASELINE_BEFORE} s before the first",
     )
-    following = ("main_pretrain_1s.py", "--data-dir", settings.OUT_DIR, "--run-dir", "runs/stress")
-    following += ("--recipe", "robust", "--protocol", "cross-subject", "--n-folds", "5")
+    following = ("--recipe", "robust", "--protocol", "cross-subject", "--n-folds", "5")
     if is_prepared(settings.OUT_DIR, made, files):
         print(f"{settings.OUT_DIR}: complete, from these files")
-        say_next(*following)
+        say_pretraining(settings.OUT_DIR, *following)
         return
     writer = PreparedWriter(
         settings.OUT_DIR,
@@ -95,7 +97,7 @@ def main():
             for name, (rate, channels) in stress_predict.SIGNALS.items():
                 writer.quality.look(person, channels, rate, parts[name])
     writer.report()
-    say_next(*following)
+    say_pretraining(settings.OUT_DIR, *following)
 
 
 def note(writer, text):

@@ -153,7 +153,7 @@ def test_every_epoch_says_how_long_it_will_take(tmp_path, prepared):
     assert [words[:2] for words in left] == [("0", "1"), ("0", "2"), ("2", "1"), ("2", "2")]
     times = [re.sub(r"[\d.]+ (s|min)", "T", words[2]) for words in left]
     here = ", about T left for this fold"
-    assert times == [f"{here}, T in all", ", T in all", here, ""]
+    assert times == [f"{here}, T left in all", ", T left in all", here, ""]
 
 
 def test_what_to_run_next_can_be_copied(tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ def test_flags_override_and_are_echoed(constants, capsys, tmp_path, monkeypatch)
     assert (settings.PPS_CHANNELS, settings.PERMUTE_LABELS, settings.PPS_NORMALISE) == (["GSR"], True, "none")
     out = capsys.readouterr().out
     assert out.splitlines() == [
-        "settings that you gave; the others are the constants of script.py",
+        "your settings; all others are the constants at the top of script.py:",
         "  DATA_DIR = x y, EPOCHS = 3, LR = 0.002, FOLDS = 0,2, PPS_CHANNELS = GSR, PERMUTE_LABELS = True, "
         "PPS_NORMALISE = none",
     ]

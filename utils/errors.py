@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib.util
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import sys
 
 from utils.surroundings import left_as_found
 
+NEEDED = ("torch", "numpy", "scipy", "sklearn", "tqdm", "matplotlib")  # of requirements.txt
 LONGEST = 290  # characters of a message
 LONGEST_WORD = 120  # of a path or a value in it, where the message is too long
 SIGPIPE = 13  # its number where there is one; Windows has none
@@ -69,7 +71,8 @@ def _run(main):
         _fail(_cannot(error, main), 2)
     except KeyboardInterrupt:
         launcher = "torchrun ..." if "TORCHELASTIC_RUN_ID" in os.environ else "python"
-        _fail(f"interrupted; to go on from what is complete: {launcher} {command(sys.argv)}", 130)
+        again = os.environ.get("PHYSIOSYNC_DEMO") or f"{launcher} {command(sys.argv)}"
+        _fail(f"interrupted; to go on from what is complete: {again}", 130)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -129,3 +132,14 @@ def _forget_output():
     """Let Python not try to write the rest of standard output at its end."""
     if sys.stdout is sys.__stdout__:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _look_at_packages():
+    """The first command of somebody who forgot the environment: one line, as this module comes before all packages."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        remedy = "source .venv/bin/activate in the project's folder first, or python -m pip install -r requirements.txt"
+        _fail(f"this Python ({sys.executable}) has no {', '.join(missing)}; {remedy}", 2)
+
+
+_look_at_packages()

@@ -48,8 +48,14 @@ def duration(seconds):
 
 
 def say_next(script, *arguments):
-    """The last line of a script: the command that follows, ready to copy."""
-    print(f"next: {next_command(script, *arguments)}")
+    """The last line of a script: the command that follows, ready to copy; not in a demo, which goes on by itself."""
+    if "PHYSIOSYNC_DEMO" not in os.environ:
+        print(f"next: {next_command(script, *arguments)}")
+
+
+def say_pretraining(data_dir, *flags):
+    """The command that follows a preparation: the run directory is called after the data, so that none are mixed."""
+    say_next("main_pretrain_1s.py", "--data-dir", data_dir, "--run-dir", f"runs/{Path(data_dir).name.lower()}", *flags)
 
 
 def next_command(script, *arguments):

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import difflib
 import io
 import math
 import re
@@ -61,7 +62,7 @@ def read_settings(constants, argv=None, positional=None):
     )
     for name, value in defaults.items():
         action = {"action": argparse.BooleanOptionalAction} if rules[name].kind == "bool" else {"metavar": "X"}
-        help_text = f"{comments.get(name, '')} (now: {show(value)})".replace("%", "%%")
+        help_text = f"{comments.get(name, '')} (now: {show(value) or 'empty'})".replace("%", "%%")
         parser.add_argument(_flag(name), dest=name, help=help_text, **action)
     if positional:
         parser.add_argument("positional", nargs="*", metavar=positional.lower())
@@ -91,7 +92,7 @@ def _say_given(file, given):
     lines = {}
     for name, value in given.items():
         lines.setdefault(groups.get(name, ""), []).append(f"{name} = {show(value)}")
-    print(f"settings that you gave; the others are the constants of {Path(file).name}")
+    print(f"your settings; all others are the constants at the top of {Path(file).name}:")
     for group, parts in lines.items():
         print(f"  {group}: {', '.join(parts)}" if group else f"  {', '.join(parts)}")
 
@@ -211,5 +212,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message):
         if "unrecognized" in message:
             flags = [option for action in self._actions for option in action.option_strings if option != "-h"]
-            message += f"; the flags are {' '.join(flags)}"
+            wrong = message.split("arguments: ", 1)[-1].split()[0].partition("=")[0]
+            near = difflib.get_close_matches(wrong, flags, n=3)
+            message += f"; did you mean {' or '.join(near)}?" if near else f"; --help lists the {len(flags)} flags"
         raise InputError(message)

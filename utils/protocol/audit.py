@@ -42,5 +42,7 @@ def in_words(audit):
     if seen["subject"] > 0:
         lines.append("test subjects were seen in training: this number does not speak of new people")
     if seen["stimulus"] > 0:
-        lines.append("test stimuli were seen in training (by other people or the same): not of new stimuli")
+        lines.append(
+            "test stimuli were seen in training, by other people or the same: this number does not speak of new stimuli"
+        )
     return lines or ["training and test data share no window, trial, subject or stimulus"]

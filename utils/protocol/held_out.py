@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 
+from utils.devices import derive_seed
 from utils.errors import InputError
 
 WINDOW_SECONDS = 5
@@ -89,3 +90,17 @@ def authors_folds(n_subjects, trials, seconds, n_folds):
             parts["test"][resolution], parts["train"][resolution] = rows[start:stop], rows[:start] + rows[stop:]
         folds.append({name: _part(range(n_subjects), p["5s"], seconds, np.array(p["1s"])) for name, p in parts.items()})
     return folds
+
+
+def set_aside(settings, split, fold, rows, per_trial):
+    """Training rows to train on, and those set aside for KEEP = "best": whole trials, unless windows are split."""
+    if settings.KEEP == "last":
+        return rows, rows[:0]
+    units = rows if split in ("window", "authors") else rows // per_trial
+    distinct = np.unique(units)
+    n = max(1, round(settings.VALIDATION_FRACTION * len(distinct)))
+    if len(distinct) < 2:
+        raise InputError(f"--keep best sets training trials aside, but fold {fold} has only one")
+    rng = np.random.default_rng(derive_seed(settings.SEED, fold, "validation"))
+    held_out = np.isin(units, rng.permutation(distinct)[:n])
+    return rows[~held_out], rows[held_out]

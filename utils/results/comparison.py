@@ -252,9 +252,9 @@ def in_words(kind, pairs, n_seeds, shared):
     if pairs == "folds":
         return "t test over folds, its variance corrected for the training data that they share (Nadeau & Bengio 2003)"
     if kind == "one seed":
-        what = "these trained models, which the people share" if shared else "one training for each person"
-        return f"t test over people: p speaks of other people and of {what}; several seeds speak of the method"
+        what = "these trained models" if shared else "one trained model each"
+        return f"t test over people: p is about other people with {what}; it does not know what another seed would give"
     if kind == "same people":
         few = "; two seeds are few to tell how much trainings vary: trust no p near .05" if n_seeds == 2 else ""
-        return f"t test over people and seeds (min F'): p speaks of other people and of the method, trained again{few}"
+        return f"t test over people and seeds (min F'): p is about other people and other seeds{few}"
     return "t test over the seeds' means: people of a seed share its trained models and are not independent"

@@ -11,7 +11,8 @@ def print_overview(results):
     """
     groups = {}
     for name, result in in_order(results).items():
-        protocol = (result["dataset"], result["label"], result["protocol"], result["split"])
+        dataset = result["dataset"] + (", simulated" if result.get("simulated") else "")
+        protocol = (dataset, result["label"], result["protocol"], result["split"])
         groups.setdefault(protocol, {})[name] = result
     shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
     width = max(len(name) for name in (*shown.values(), "always the majority class"))

@@ -20,9 +20,9 @@ from utils.structure import find_wrong
 from utils.training import fitting, recipes
 from utils.training.batches import FusionWindows, Recordings
 from utils.training.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, save_tensors
-from utils.training.first_encoders import FirstEncoders
+from utils.training.first_encoders import FirstEncoders, check_begun
 from utils.training.labels import read_labels
-from utils.training.variants import finetune_folder
+from utils.training.variants import finetune_folder, write_begun
 
 FEW_PERMUTATIONS = 20  # so many are run by fine-tuning, more by a linear probe
 
@@ -57,6 +57,7 @@ class FineTuning:
         self.data = open_prepared(settings.DATA_DIR)
         self.modalities = recipes.choose_modalities(settings, self.data)
         self.labels, self.class_names = read_labels(settings, self.data)
+        check_begun(settings)
         self.manifest = splits.load_or_create(settings, self.data)
         self.folds = splits.choose_folds(self.manifest, settings.FOLDS)
         self.resolutions = settings.RESOLUTIONS.split("+")
@@ -85,6 +86,7 @@ class FineTuning:
     def run(self):
         """Run this process's folds that are missing, then write the metrics of all folds that are complete by then."""
         reports = ranks.rank() == 0  # and so does every process that has added something
+        write_begun(self.folder, self.settings)
         for fold in ranks.share(self.folds):
             with only_writer(self._path(fold).parent):
                 if self.settings.RESUME and self._result(fold):

@@ -15,6 +15,16 @@ RESULT_DEPENDS_ON = (
 )
 
 
+def check_begun(settings):
+    """Refuse to fine-tune where nothing was pre-trained, before a split is written that pre-training would find."""
+    if settings.INIT == "pretrained" and not (settings.RUN_DIR / "split.json").exists():
+        scripts = [f"main_pretrain_{window}.py" for window in sorted(settings.RESOLUTIONS.split("+"))]
+        raise InputError(
+            f"--run-dir {settings.RUN_DIR}: nothing was pre-trained there; run {' and '.join(scripts)} with this "
+            "--run-dir first, or use --init random"
+        )
+
+
 class FirstEncoders:
     """The encoders that fine-tuning starts from, fold by fold.
 

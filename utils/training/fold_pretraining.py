@@ -13,6 +13,7 @@ from utils.errors import InputError, is_out_of_memory
 from utils.files import write_text
 from utils.progress import Progress, duration
 from utils.protocol import splits
+from utils.protocol.held_out import set_aside
 from utils.structure import find_wrong
 from utils.training import together as processes
 from utils.training.batches import ContrastiveBatches
@@ -48,7 +49,10 @@ class FoldPretraining:
         self.together, self.writes = together, ranks.rank() == 0 or not together
         self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, pretrain_variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
-        self.rows, self.validation_rows = self._hold_out(fold.train.rows[settings.WINDOW])
+        per_trial = data.eeg.shape[2] // self.n_seconds
+        self.rows, self.validation_rows = set_aside(
+            settings, manifest.split, fold.index, fold.train.rows[settings.WINDOW], per_trial
+        )
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
@@ -87,9 +91,11 @@ class FoldPretraining:
             self._save()
             return
         n_steps = self.batches.n_steps
+        first, last = self.epoch + 1, settings.EPOCHS
+        epochs = f"epochs {first} to {last}" if first < last else f"epoch {first} of {last}"
         print(
             f"fold {self.fold.index}: {len(self.rows)} windows of {settings.WINDOW} x {len(self.batches.subjects)} "
-            f"subjects, {n_steps} batches of {self.batches.batch_size}, epochs {self.epoch + 1} to {settings.EPOCHS}"
+            f"subjects, {n_steps} batches of {self.batches.batch_size}, {epochs}"
         )
         progress = Progress(
             desc=f"{settings.WINDOW} fold {self.fold.index}",
@@ -111,7 +117,7 @@ class FoldPretraining:
                 accuracy = " ".join(f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses)
                 chance = f"(chance {1 / self.batches.batch_size:.2f})"
                 line = f"fold {self.fold.index}, epoch {self.epoch} of {settings.EPOCHS}, {loss}, "
-                line += f"accuracy {accuracy} {chance}{self._time_left()}"
+                line += f"contrastive accuracy {accuracy} {chance}{self._time_left()}"
                 progress.note(line, f"loss {metrics['loss']:.2f}, acc. {accuracy}")  # fits into 80 columns
                 if self._save_is_due():
                     self._save()
@@ -121,7 +127,7 @@ class FoldPretraining:
         lately = np.mean([entry["seconds"] for entry in self.history[-5:]])
         here = self.settings.EPOCHS - self.epoch
         parts = [f"about {duration(here * lately)} left for this fold"] if here else []
-        parts += [f"{duration((here + self.later) * lately)} in all"] if self.later else []
+        parts += [f"{duration((here + self.later) * lately)} left in all"] if self.later else []
         return "".join(f", {part}" for part in parts)
 
     def _train_epoch(self, progress):
@@ -193,21 +199,6 @@ class FoldPretraining:
                 f"({kept} in {self.path.parent}); lower --lr or look for strange values in the recordings"
             )
         return dict(zip(self.model.metric_names, values.mean(axis=0).tolist(), strict=True))
-
-    def _hold_out(self, rows):
-        """Training rows, and those set aside for KEEP = "best": whole trials, unless windows are split."""
-        settings = self.settings
-        if settings.KEEP == "last":
-            return rows, rows[:0]
-        per_trial = self.data.eeg.shape[2] // self.n_seconds
-        units = rows if self.manifest.split in ("window", "authors") else rows // per_trial
-        distinct = np.unique(units)
-        n = max(1, round(settings.VALIDATION_FRACTION * len(distinct)))
-        if len(distinct) < 2:
-            raise InputError(f"--keep best sets training trials aside, but fold {self.fold.index} has only one")
-        rng = np.random.default_rng(derive_seed(settings.SEED, self.fold.index, "validation"))
-        held_out = np.isin(units, rng.permutation(distinct)[:n])
-        return rows[~held_out], rows[held_out]
 
     def _batches(self, recordings, rows):
         settings, subjects = self.settings, self.fold.train.subjects

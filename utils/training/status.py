@@ -188,7 +188,7 @@ def _pretraining(folder, n_folds):
             begun[checkpoint["fold"]] = f"epoch {done} of {of}"
         else:
             complete.add(checkpoint["fold"])
-    return _stage(folder.name, complete, n_folds, begun, made)
+    return _stage(folder, complete, n_folds, begun, made)
 
 
 def _results(folder, n_folds):
@@ -200,16 +200,21 @@ def _results(folder, n_folds):
         made.append(model)
         if path.with_name("result.pt").exists():
             complete.add(model["fold"])
-    return _stage(folder.name, complete, n_folds, {}, made)
+    return _stage(folder, complete, n_folds, {}, made)
 
 
-def _stage(name, complete, n_folds, begun, made):
+def _stage(folder, complete, n_folds, begun, made):
     """A stage from what its files say; ``made`` are those, the last one knows best how it was begun."""
+    path = folder / "begun.json"
+    if not made and path.exists():  # interrupted before its first fold
+        made = [read_json(path, DELETE_IT)]
+        if wrong := find_wrong(made[0], {"settings": {"FOLDS": [int]}, "given": {str: [str]}}):
+            raise InputError(f"{path} is damaged: {wrong}; delete it")
     settings = [one["settings"] for one in made]
     everything = set(range(n_folds))
     asked = set().union(*(set(one["FOLDS"]) or everything for one in settings)) if settings else everything
     given = made[-1].get("given", {}) if made else {}
-    return Stage(name, complete, asked, n_folds, begun, settings[-1] if settings else {}, given)
+    return Stage(folder.name, complete, asked, n_folds, begun, settings[-1] if settings else {}, given)
 
 
 def _load(path, parts):

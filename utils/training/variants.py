@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from utils import ranks
+from utils.files import write_json
 from utils.training import recipes
 
 
@@ -28,3 +30,9 @@ def finetune_folder(settings, data):
     parts += ["permuted"] if settings.PERMUTE_LABELS else []
     parts += [settings.TAG] if settings.TAG else []
     return Path(settings.RUN_DIR) / "_".join(parts)
+
+
+def write_begun(folder, settings):
+    """Say in a folder how its script was begun, for the report of a run that ends before its first result."""
+    if ranks.rank() == 0:
+        write_json(Path(folder) / "begun.json", {"settings": settings.as_dict(), "given": settings.given})
