@@ -159,8 +159,9 @@ def open_recording(path, sidecar=None, said=None):
             channels.append(Channel(name, kind(name, "misc"), physio.rate, to_kept, number))
     bads = [*raw.info["bads"], *(name for name in sidecar.bads if name not in raw.info["bads"])]
     seconds = raw.n_times / raw.info["sfreq"]
-    files = list(dict.fromkeys([path, *(Path(file) for file in raw.filenames if file)]))
-    signals = Path(raw.filenames[0] or path)
+    by_mne = [Path(file) for file in raw.filenames if file]  # absolute: the same file must not have two names
+    parts = [path if file.resolve() == path.resolve() else file for file in by_mne]
+    files, signals = list(dict.fromkeys([path, *parts])), parts[0] if parts else path
     return Recording(path, files + sidecar.files, signals, channels, seconds, markers, starts, bads, sidecar.physio)
 
 

@@ -32,14 +32,14 @@ def pretrain(settings):
     Writes ``<run-dir>/pretrain_<window>/fold_<k>/checkpoint.pt`` and ``log.jsonl``.
     """
     window, n_folds = settings.WINDOW, 0
-    folder = pretrain_folder(settings.RUN_DIR, window, pretrain_variant(settings))
     with meet() if _is_together(settings) else contextlib.nullcontext():
         for training in trainings(settings):
             with only_writer(training.path.parent) if training.writes else contextlib.nullcontext():
-                write_begun(folder, settings)
+                write_begun(training.path.parents[1], settings)
                 training.run()
             n_folds += 1
     name = pretrain_variant(settings)
+    folder = pretrain_folder(settings.RUN_DIR, window, name)
     if n_folds:
         print(f"wrote {folder}: encoders and log.jsonl, folds: {n_folds}")
     if ranks.rank() > 0:
