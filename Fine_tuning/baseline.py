@@ -30,11 +30,11 @@ SEED = 0  # of a new split and of the permutation
 LABEL = "arousal"  # arousal | valence | four (the quadrants) | any other rating of the data set
 THRESHOLD = None  # a rating of at least this is high (None: the data set's own)
 LABEL_FRACTION = 1.0  # of each fold's training trials, person by person, whose labels are used
-STANDARDISE = "none"  # none | subject: each person's features to mean 0, deviation 1, as the front end bandpower does
+STANDARDISE = None  # none | subject: each person's features to mean 0, deviation 1, as the robust recipe (None: both)
 PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an honest protocol must then score chance
 
 # Models
-MODELS = ["logistic", "lda", "nearest"]  # logistic regression, shrinkage LDA, nearest neighbour
+MODELS = ["logistic", "lda", "nearest", "stimulus"]  # the last sees no signals: the stimulus' rating by other people
 MODALITIES = None  # eeg+pps | eeg | pps (None: all that the data have)
 PPS_CHANNELS = []  # peripheral channels by name; empty: the paper's (DEAP: GSR), else all
 TAG = ""  # added to the folder's name, to keep apart what the name does not tell

@@ -77,7 +77,7 @@ def find_files(folder):
         match = re.fullmatch(r"s0*(\d+)\.(dat|mat)", path.name, re.IGNORECASE)
         if not match:
             raise InputError(
-                f"{path} is not named like a subject of DEAP (s01.dat, s01.mat); move it out of the folder"
+                f"{path} is not named like a subject of DEAP (s01.dat, s01.mat); rename it, or move it elsewhere"
             )
         subject = f"s{int(match[1]):02d}"
         if subject in files:

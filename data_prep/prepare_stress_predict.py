@@ -59,7 +59,7 @@ def main():
         trials=f"{settings.SECONDS} s from {settings.DELAY} s after each mark; baseline from "
         f"{settings.BASELINE_BEFORE} s before the first",
     )
-    following = ("--recipe", "robust", "--protocol", "cross-subject", "--n-folds", "5")
+    following = ("--protocol", "cross-subject", "--n-folds", "5")
     if is_prepared(settings.OUT_DIR, made, files):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_pretraining(settings.OUT_DIR, *following)

@@ -252,13 +252,15 @@ def open_prepared(folder):
 def _how_to_begin(folder):
     """What prepares the data set that somebody has asked for, or what to do without one."""
     name, out = folder.name.lower(), folder if len(str(folder)) < 60 else "..."  # a message is short
+    if folder.exists():  # most likely raw files
+        out = "data/DREAMER" if "dreamer" in name else "data/DEAP"
     if "dreamer" in name:
         flags = ["data_prep/prepare_dreamer.py", "--raw-file", "DREAMER.mat"]
     elif "deap" in name:
         flags = ["data_prep/prepare_deap.py", "--raw-dir", "data_preprocessed_python"]
     else:
         return "data_prep/README.md says how to make one; ./demo.sh needs no data"
-    return f"make it: {next_command(*flags, '--out-dir', out)} (without the data set: ./demo.sh)"
+    return f"make it, or give its new place: {next_command(*flags, '--out-dir', out)} (without the data set: ./demo.sh)"
 
 
 def _open_array(folder, name, arrays, shape):

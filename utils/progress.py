@@ -55,7 +55,8 @@ def say_next(script, *arguments):
 
 def say_pretraining(data_dir, *flags):
     """The command that follows a preparation: the run directory is called after the data, so that none are mixed."""
-    say_next("main_pretrain_1s.py", "--data-dir", data_dir, "--run-dir", f"runs/{Path(data_dir).name.lower()}", *flags)
+    where = ("--data-dir", data_dir, "--run-dir", f"runs/{Path(data_dir).name.lower()}")
+    say_next("main_pretrain_1s.py", *where, "--recipe", "robust", *flags)
 
 
 def next_command(script, *arguments):

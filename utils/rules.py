@@ -47,8 +47,8 @@ RULES = {
     "LABEL_FRACTION": Rule("float", positive=True, most=1),
     "PERMUTATIONS": _count(0),
     "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
-    "MODELS": Rule("names", ("logistic", "lda", "nearest")),
-    "STANDARDISE": _choice("none", "subject"),
+    "MODELS": Rule("names", ("logistic", "lda", "nearest", "stimulus")),
+    "STANDARDISE": _choice("none", "subject", optional=True),
     # comparison
     "RUNS": Rule("names"),
     "SCORE": _choice(*(prefix + name for prefix in ("", "trial_") for name in ("accuracy", "f1", "balanced_accuracy"))),

@@ -141,6 +141,7 @@ def _check(rule, value, where):
         raise InputError(f"{where} needs a value")
     if rule.kind in ("ints", "names"):
         items = value.split(",") if isinstance(value, str) else value
+        items = [value] if type(value) is int and rule.kind == "ints" else items
         if not isinstance(items, list | tuple):
             raise InputError(f"{where} must be a list, not {value!r}")
         items = [item.strip() if isinstance(item, str) else item for item in items]
@@ -213,6 +214,10 @@ class _Parser(argparse.ArgumentParser):
         if "unrecognized" in message:
             flags = [option for action in self._actions for option in action.option_strings if option != "-h"]
             wrong = message.split("arguments: ", 1)[-1].split()[0].partition("=")[0]
+            if not wrong.startswith("-"):
+                raise InputError(
+                    f"what is {wrong!r}? several values of one flag need commas between, quotes if one has a blank"
+                )
             near = difflib.get_close_matches(wrong, flags, n=3)
             message += f"; did you mean {' or '.join(near)}?" if near else f"; --help lists the {len(flags)} flags"
         raise InputError(message)

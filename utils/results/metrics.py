@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 SCORES = ("accuracy", "f1", "balanced_accuracy")
 N_BOOTSTRAP = 2000
+FEWEST_UNITS = 4  # an interval from fewer says nothing
 
 
 def confusion(truth, predicted, n_classes):
@@ -93,10 +94,10 @@ def bootstrap_interval(unit, truth, predicted, n_classes, seed=0):
     Returns
     -------
     dict of str to list of float, or None
-        None with fewer than two units.
+        None with fewer than ``FEWEST_UNITS``.
     """
     units, owner = np.unique(unit, return_inverse=True)
-    if len(units) < 2:
+    if len(units) < FEWEST_UNITS:
         return dict.fromkeys(SCORES)
     confusion = np.zeros((len(units), n_classes, n_classes))
     np.add.at(confusion, (owner, truth, predicted), 1)

@@ -24,12 +24,18 @@ def print_overview(results):
             for score in ("accuracy", "trial_accuracy"):
                 value = result[score]
                 interval = " ({:.2f} to {:.2f})".format(*value["ci95"]) if value["ci95"] else ""
-                cells.append(f"{value['mean']:.3f} ± {value['std']:.3f}{interval}")
+                cells.append(mean_std(result, score) + interval)
             print(f"{shown[name]:{width}}  {cells[0]:31} {cells[1]}")
         majority = most_complete(group.values())["majority"]
         print(f"{'always the majority class':{width}}  {majority:.3f}")
         for line in dict.fromkeys(line for result in group.values() for line in result["audit_in_words"]):
             print(f"- {line}")
+
+
+def mean_std(result, score):
+    """A score as text: mean ± standard deviation over folds; of a single fold there is none."""
+    value = result[score]
+    return f"{value['mean']:.3f}" + (f" ± {value['std']:.3f}" if len(result["folds"]) > 1 else "")
 
 
 def in_order(results):
@@ -63,10 +69,14 @@ def who(summary):
     """What made the predictions, in words."""
     settings = summary["settings"]
     if "model" in summary:
-        return f"classical baseline: {summary['model']}"
+        if summary["model"] == "stimulus":
+            return "without signals: what most training people rated this stimulus"
+        kind = ", standardised per person" if settings.get("STANDARDISE") == "subject" else ""
+        return f"classical baseline: {summary['model']}{kind}"
     weights = {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]]
     return (
         weights
+        + (f", {settings['MODALITIES'].upper()} only" if settings.get("MODALITIES") in ("eeg", "pps") else "")
         + (", frozen" if settings["FREEZE"] else "")
         + (", labels permuted" if settings["PERMUTE_LABELS"] else "")
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from utils.progress import warn
 from utils.results import figures, published
-from utils.results.overview import in_order, missing_folds, most_complete, permutation_in_words, who
+from utils.results.overview import in_order, mean_std, missing_folds, most_complete, permutation_in_words, who
 from utils.results.page import Page
 from utils.structure import find_wrong
 
@@ -63,10 +63,11 @@ def write(run_dir, results, maps=None):
     """
     page, results = Page(run_dir), in_order(results)
     first = next(iter(results.values()))
-    title = f"{first['dataset']}: {first['protocol']}, {first['split']} split"
+    simulated = any(result.get("simulated") for result in results.values())
+    title = f"{first['dataset']}{', simulated' if simulated else ''}: {first['protocol']}, {first['split']} split"
     page.heading(f"PhysioSync on {title}", 1)
     page.text(str(run_dir), "code")
-    if any(result.get("simulated") for result in results.values()):
+    if simulated:
         page.text("These recordings are simulated. The numbers say nothing about people.", "warn")
     groups = {}
     for name, result in results.items():
@@ -97,7 +98,7 @@ def _headline(page, label, group):
         for score in SCORES:
             value = result[score]
             interval = "\n{:.2f} to {:.2f}".format(*value["ci95"]) if value["ci95"] else ""
-            cells.append((f"{value['mean']:.3f} ± {value['std']:.3f}{interval}", "n"))
+            cells.append((mean_std(result, score) + interval, "n"))
         rows.append(cells)
     asides = [["always the majority class", (f"{first['majority']:.3f}", "n"), "", "", ""]]
     known = published.figures(first)

@@ -12,7 +12,7 @@ from utils.files import write_json, write_text
 from utils.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
-from utils.results.overview import permutation_in_words, who
+from utils.results.overview import mean_std, permutation_in_words, who
 from utils.results.stored import read_result
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
@@ -98,6 +98,7 @@ def describe(settings, data, manifest, class_names, device):
         "label": settings.LABEL,
         "transductive": is_transductive(settings, data, manifest),
         "class_names": class_names,
+        "high_from": None if settings.LABEL in data.info["classes"] else settings.THRESHOLD or data.info["threshold"],
         "settings": settings.as_dict(),
         "provenance": provenance(device),
     }
@@ -146,9 +147,12 @@ def report(folder, description, results, data, extra=None, show=True):
             warn(str(error))
             continue
         same = all(other[key] == summary[key] for key in ("manifest_hash", "label"))
-        if path.parent != folder and same:
-            value = other["accuracy"]
-            print(f"to compare with: {path.parent.name}, accuracy per window {value['mean']:.3f} ± {value['std']:.3f}")
+        if (
+            path.parent != folder
+            and same
+            and [f["fold"] for f in other["folds"]] == [f["fold"] for f in summary["folds"]]
+        ):
+            print(f"to compare with: {path.parent.name}, accuracy per window {mean_std(other, 'accuracy')}")
     print(f"wrote {folder / 'metrics.json'} and predictions.csv beside it")
 
 
@@ -198,11 +202,16 @@ def summarise(results, subjects, protocol):
         "": metrics.bootstrap_interval(unit, truth, probability.argmax(axis=1), n_classes),
         "trial_": metrics.bootstrap_interval(trial_unit, trials.truth, trials.predicted, n_classes),
     }
+    pooled = {
+        "": metrics.scores(truth, probability.argmax(axis=1), n_classes),
+        "trial_": metrics.scores(trials.truth, trials.predicted, n_classes),
+    }
     for prefix in KINDS:
         for name in metrics.SCORES:
             values = [fold[prefix + name] for fold in folds]
             mean, std = float(np.mean(values)), float(np.std(values))
-            summary[prefix + name] = {"mean": mean, "std": std, "ci95": intervals[prefix][name]}
+            together = {"pooled": pooled[prefix][name], "ci95": intervals[prefix][name]}
+            summary[prefix + name] = {"mean": mean, "std": std, **together}
     summary["interval_unit"] = "subject" if protocol == "cross-subject" else "trial"
     summary["majority"] = float(np.bincount(truth).max() / len(truth))
     share = np.array([len(result.truth) for result in results]) / len(truth)
@@ -211,6 +220,12 @@ def summarise(results, subjects, protocol):
         for part, seen in results[0].audit.items()
     }
     summary["audit_in_words"] = audit.in_words(summary["audit"])
+    single = sum(len(np.unique(result.truth)) == 1 for result in results)
+    if single:
+        summary["audit_in_words"].append(
+            f"{single} of {len(results)} test folds hold one class only: their accuracy may be a guess, their F1 and "
+            "balanced accuracy are all or nothing; read the scores of all folds together, or take fewer folds"
+        )
     summary["seconds"] = sum(result.seconds for result in results)
     return summary
 
@@ -219,16 +234,20 @@ def print_summary(summary):
     """The result as a table for people, with its protocol and its audit."""
     done, n_folds = len(summary["folds"]), summary["n_folds"]
     n = sum(fold["n_test"] for fold in summary["folds"])
-    print(f"\n{summary['dataset']}, {summary['label']}: {summary['protocol']}, {summary['split']} split")
+    simulated = ", simulated" if summary["simulated"] else ""
+    print(f"\n{summary['dataset']}{simulated}, {summary['label']}: {summary['protocol']}, {summary['split']} split")
     print(f"{done} of {n_folds} folds, {n} test windows of 5 s, {who(summary)}\n")
-    print(f"{'':30}mean ± std over folds   95 % interval")
+    print(f"{'':30}{'mean ± std over folds':24}{'all folds together':21}95 % interval of that")
     for prefix, kind in KINDS.items():
         for name in metrics.SCORES:
             value = summary[prefix + name]
-            interval = "{:.3f} to {:.3f}".format(*value["ci95"]) if value["ci95"] else "(one unit only)"
+            few = f"(too few {summary['interval_unit']}s)"
+            interval = "{:.3f} to {:.3f}".format(*value["ci95"]) if value["ci95"] else few
             label = f"{name.replace('_', ' ')} per {kind}".replace("f1", "F1")
-            print(f"{label:30}{value['mean']:.3f} ± {value['std']:.3f}           {interval}")
+            print(f"{label:30}{mean_std(summary, prefix + name):24}{value['pooled']:<21.3f}{interval}")
     print(f"{'majority class':30}{summary['majority']:.3f}")
+    if summary["high_from"] is not None:
+        print(f"high: rated {summary['high_from']:g} or more")
     print(f"intervals: bootstrap over {summary['interval_unit']}s, with all their windows\n")
     if "permutation" in summary:
         print(permutation_in_words(summary["permutation"]) + "\n")

@@ -1,5 +1,6 @@
 """Classical baselines on the same folds: a spectrum and a straight line, which any network has to beat."""
 
+import copy
 import functools
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ MODELS = {
     "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
     "nearest": lambda: KNeighborsClassifier(1),
 }
+STIMULUS = "stimulus"  # a model without signals: what the training people rated this stimulus
 
 
 RESULT_DEPENDS_ON = (
@@ -67,17 +69,28 @@ def run_baselines(settings):
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
-    folders = {name: _folder(settings, data, name) for name in settings.MODELS}
+    chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
-    for folder in folders.values():
-        refuse_other(folder, settings, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds)
+    for _, own, folder in chosen:
+        refuse_other(folder, own, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds)
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
-    for name, folder in folders.items():
+    for name, own, folder in chosen:
         with only_writer(folder):
-            results = _evaluate(name, folds, features, labels, settings, len(class_names))
-            description = describe(settings, data, manifest, class_names, torch.device("cpu"))
+            results = _evaluate(name, folds, features, labels, own, len(class_names))
+            description = describe(own, data, manifest, class_names, torch.device("cpu"))
             report(folder, description, results, data, {"model": name})
     say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
+
+
+def _variants(settings, data):
+    """Model, settings and folder of every baseline: with both kinds of features, unless STANDARDISE chooses one."""
+    kinds = ("none", "subject") if settings.STANDARDISE is None else (settings.STANDARDISE,)
+    for kind in kinds:
+        for name in settings.MODELS:
+            if name != STIMULUS or kind == kinds[0]:
+                own = copy.copy(settings)
+                own.STANDARDISE = "none" if name == STIMULUS else kind
+                yield name, own, _folder(own, data, name)
 
 
 def _folder(settings, data, name):
@@ -129,6 +142,10 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
         windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
         features = standardise(features, windows[:, :, :: splits.WINDOW_SECONDS])
     parts[0] = splits.labelled(parts[0], settings.LABEL_FRACTION, settings.SEED)
+    if name == STIMULUS:  # in place of signals: which stimulus it is
+        features = np.broadcast_to(
+            np.eye(labels.shape[1])[:, None], (*labels.shape, features.shape[2], labels.shape[1])
+        )
     (x, y), (x_test, truth) = (
         (features[w[:, 0], w[:, 1], w[:, 2] % features.shape[2]], labels[w[:, 0], w[:, 1]]) for w in parts
     )
@@ -136,6 +153,11 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     classes = np.unique(y)
     if len(classes) == 1:
         probability[:, classes[0]] = 1  # nothing to tell apart in training
+    elif name == STIMULUS:
+        votes = np.eye(n_classes)[y]
+        of_stimulus = x.T @ votes  # (stimuli, classes); of one that is not in training nothing is known but all votes
+        of_stimulus[of_stimulus.sum(axis=1) == 0] = votes.sum(axis=0)
+        probability = x_test @ (of_stimulus / of_stimulus.sum(axis=1, keepdims=True))
     elif name == "lda" and len(y) <= len(classes):
         raise InputError(
             f"fold {fold.index} has {len(y)} training windows with labels, too few for LDA; raise --label-fraction"

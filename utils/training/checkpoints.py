@@ -129,6 +129,18 @@ def load_encoders(path, remedy, mmap=False):
     return checkpoint
 
 
+def refuse_other_training(path, checkpoint, settings):
+    """Refuse to go on from a checkpoint with other settings than those that made it, or to fewer epochs."""
+    remedy = "give the same to go on, --tag or another --run-dir to keep it, or --no-resume to replace it"
+    before, now = checkpoint["settings"], settings.as_dict()
+    others = [name for name in ("RECIPE", *SAME_ON_RESUME) if before.get(name) != now[name]]
+    if set(others) - {"RECIPE"}:  # but where the recipe is another, it is the first to say
+        name = others[0]
+        raise InputError(f"{path} was made with {name} = {before.get(name)}, not {now[name]}; {remedy}")
+    if checkpoint["epoch"] > settings.EPOCHS:
+        raise InputError(f"{path} has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}; {remedy}")
+
+
 def _is_complete(checkpoint):
     """Whether a checkpoint has all parts, each of its type, and weights that fit their encoders."""
     if find_wrong(checkpoint, _CHECKPOINT) or not set(checkpoint["encoders"]) <= {"eeg", "pps"}:

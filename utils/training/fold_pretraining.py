@@ -20,13 +20,15 @@ from utils.training.batches import ContrastiveBatches
 from utils.training.checkpoints import (
     DELETE_IT,
     FORMAT_VERSION,
-    SAME_ON_RESUME,
     load_pretrained,
     pretrain_path,
+    refuse_other_training,
     save_tensors,
 )
 from utils.training.networks import build
 from utils.training.variants import pretrain_variant
+
+FIRST_STEPS = 32  # after which it is said how long all will take
 
 
 class FoldPretraining:
@@ -49,10 +51,8 @@ class FoldPretraining:
         self.together, self.writes = together, ranks.rank() == 0 or not together
         self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, pretrain_variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
-        per_trial = data.eeg.shape[2] // self.n_seconds
-        self.rows, self.validation_rows = set_aside(
-            settings, manifest.split, fold.index, fold.train.rows[settings.WINDOW], per_trial
-        )
+        rows, per_trial = fold.train.rows[settings.WINDOW], data.eeg.shape[2] // self.n_seconds
+        self.rows, self.validation_rows = set_aside(settings, manifest.split, fold.index, rows, per_trial)
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
@@ -65,6 +65,7 @@ class FoldPretraining:
         self.forward = self.model
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
+        self.timed = False  # whether it was said how long it takes
         self.later = 0  # epochs that this process has to train in other folds after this one
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
         n_steps, names = self.batches.n_steps, self.model.metric_names
@@ -91,11 +92,9 @@ class FoldPretraining:
             self._save()
             return
         n_steps = self.batches.n_steps
-        first, last = self.epoch + 1, settings.EPOCHS
-        epochs = f"epochs {first} to {last}" if first < last else f"epoch {first} of {last}"
         print(
             f"fold {self.fold.index}: {len(self.rows)} windows of {settings.WINDOW} x {len(self.batches.subjects)} "
-            f"subjects, {n_steps} batches of {self.batches.batch_size}, {epochs}"
+            f"subjects, {n_steps} batches of {self.batches.batch_size}, from epoch {self.epoch + 1} of {settings.EPOCHS} on"
         )
         progress = Progress(
             desc=f"{settings.WINDOW} fold {self.fold.index}",
@@ -127,16 +126,26 @@ class FoldPretraining:
         lately = np.mean([entry["seconds"] for entry in self.history[-5:]])
         here = self.settings.EPOCHS - self.epoch
         parts = [f"about {duration(here * lately)} left for this fold"] if here else []
-        parts += [f"{duration((here + self.later) * lately)} left in all"] if self.later else []
+        parts += [f"{duration(self.epochs_left() * lately)} left in all"] if self.later else []
         return "".join(f", {part}" for part in parts)
+
+    def epochs_left(self):
+        """Epochs that this process has to train, of this fold and of later ones."""
+        return self.settings.EPOCHS - self.epoch + self.later
 
     def _train_epoch(self, progress):
         """One epoch; its mean metrics, the first values that the host asks for."""
+        start = time.perf_counter()
         self.start_epoch()
         for step in range(self.batches.n_steps):
             self.batches.ready(step)
             self.step()
             progress.update()
+            if step == FIRST_STEPS and not self.timed:  # an epoch may take minutes
+                self.timed = True
+                left = (time.perf_counter() - start) / (step + 1) * self.batches.n_steps
+                words = f"about {duration(left)} an epoch, {duration(left * self.epochs_left())} for all epochs"
+                progress.note(f"fold {self.fold.index}: {words}", words)
             if step % 16 == 15:
                 self.batches.recordings.release()
         return self._means(self.record)
@@ -274,14 +283,8 @@ class FoldPretraining:
     def _resume(self):
         """Take up the checkpoint's state."""
         settings, path = self.settings, self.path
-        remedy = "use --tag or another --run-dir to keep it, or --no-resume to replace it"
         checkpoint = load_pretrained(path, settings.WINDOW, self.manifest, DELETE_IT)
-        for name in SAME_ON_RESUME:
-            before, now = checkpoint["settings"].get(name), settings.as_dict()[name]
-            if before != now:
-                raise InputError(f"{path} was made with {name} = {before}, not {now}; {remedy}")
-        if checkpoint["epoch"] > settings.EPOCHS:
-            raise InputError(f"{path} has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}; {remedy}")
+        refuse_other_training(path, checkpoint, settings)
         training = checkpoint["training"]
         wrong = find_wrong(training, {"model": {str: torch.Tensor}, "optimizer": {}, "best": (None, {})})
         if not wrong:

@@ -85,7 +85,8 @@ def fill(settings, table, data, protocol):
             "--front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
         )
     chosen = ", ".join(f"{name} = {show(row[name])}" for name in filled) or "nothing, all was given"
-    print(f"settings of the recipe {settings.RECIPE} ({known}, {protocol}): {chosen}")
+    as_for = known if known == data.name else f"as for {known}"
+    print(f"settings of the recipe {settings.RECIPE} ({as_for}, {protocol}): {chosen}")
     return filled
 
 

@@ -102,7 +102,7 @@ def look(run_dir):
     if not (run_dir / "split.json").exists():
         what = "has no split.json and no results" if run_dir.is_dir() else "does not exist"
         where = run_dir if len(str(run_dir)) < 50 else "..."  # a message is short
-        first = next_command("main_pretrain_1s.py", "--data-dir", "data/DEAP", "--run-dir", where)
+        first = next_command("main_pretrain_1s.py", "--data-dir", "data/DEAP", "--run-dir", where, "--recipe", "robust")
         raise InputError(f"--run-dir {run_dir} {what}: nothing was begun there; begin with {first}")
     try:
         split = read_json(run_dir / "split.json", REMEDY)
@@ -147,7 +147,7 @@ def _following(run_dir, data_dir, pretrained, tuned):
             other = {"1s": "5s", "5s": "1s"}[stage.window]
             return f"main_pretrain_{other}.py", *_again(stage, run_dir, data_dir)
     if not pretrained:
-        return "main_pretrain_1s.py", "--data-dir", Path(data_dir), "--run-dir", run_dir
+        return "main_pretrain_1s.py", "--data-dir", Path(data_dir), "--run-dir", run_dir, "--recipe", "robust"
     stage = pretrained[0]
     flags = ["--data-dir", Path(stage.settings.get("DATA_DIR", data_dir)), "--run-dir", run_dir]
     flags += ["--pretrain-variant", stage.variant] if stage.variant else []
@@ -158,15 +158,14 @@ def _following(run_dir, data_dir, pretrained, tuned):
 
 
 def _comparison(run_dir, data_dir, tuned):
-    """What the first pre-trained result is not compared with yet: classical baselines, then random first weights."""
-    result = next((stage for stage in tuned if stage.settings.get("INIT") == "pretrained"), None)
-    if result is None:
-        return None
-    same = [stage for stage in tuned if stage.settings.get("LABEL") == result.settings["LABEL"]]
-    if not any(stage.name.startswith("baseline_") for stage in same):
-        return "Fine_tuning/baseline.py", *_again(result, run_dir, data_dir, OF_A_BASELINE)
-    if not any(stage.settings.get("INIT") == "random" for stage in same):
-        return FINE_TUNING, *_again(result, run_dir, data_dir), "--init", "random"
+    """What a pre-trained result is not compared with yet: classical baselines, then random first weights."""
+    for result in (stage for stage in tuned if stage.settings.get("INIT") == "pretrained"):
+        same = [stage for stage in tuned if stage.settings.get("LABEL") == result.settings["LABEL"]]
+        same = [stage for stage in same if stage.complete >= result.complete]
+        if not any(stage.name.startswith("baseline_") for stage in same):
+            return "Fine_tuning/baseline.py", *_again(result, run_dir, data_dir, OF_A_BASELINE)
+        if not any(stage.settings.get("INIT") == "random" for stage in same):
+            return FINE_TUNING, *_again(result, run_dir, data_dir), "--init", "random"
     return None
 
 
