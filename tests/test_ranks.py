@@ -324,7 +324,7 @@ def test_batches_computed_together(tmp_path, prepared, pretrained):
     assert "Warning" not in several.err
     more = outcome(torchrun(2, *command, "--epochs", 2))
     assert more.status == 0, more.err
-    assert "epochs 2 to 2" in more.out
+    assert "epoch 2 of 2" in more.out
     done(*command[:-3], "--epochs", 3)  # one process goes on
 
 

@@ -94,7 +94,7 @@ class FoldPretraining:
         n_steps = self.batches.n_steps
         print(
             f"fold {self.fold.index}: {len(self.rows)} windows of {settings.WINDOW} x {len(self.batches.subjects)} "
-            f"subjects, {n_steps} batches of {self.batches.batch_size}, from epoch {self.epoch + 1} of {settings.EPOCHS} on"
+            f"subjects, {n_steps} batches of {self.batches.batch_size}, epoch {self.epoch + 1} of {settings.EPOCHS}"
         )
         progress = Progress(
             desc=f"{settings.WINDOW} fold {self.fold.index}",
