@@ -208,7 +208,7 @@ def word(folder, runs, name):
         (["same_0", "same_1", "same_2"], "same people", 4, "min F'"),
         (["same_0", "other_1", "other_2"], "other people", 12, "over the seeds' means"),
         (["same_0", "same_1"], "same people", 4, "two seeds are few"),
-        (["same_0"], "one seed", 4, "these trained models, which the people share"),
+        (["same_0"], "one seed", 4, "these trained models; it does not know"),
     ],
 )
 def test_several_seeds(seeds, tmp_path, runs, kind, n, said):

@@ -59,7 +59,9 @@ def test_all_inputs_agree_with_fine_tuning(run_dir, prepared, raw, tmp_path, var
     assert tested
     for key, values in tested.items():
         assert everything[key] == pytest.approx(values, abs=1e-5)
-    done(PREDICT, *flags, "--input", raw / "s01.dat", "--out-file", tmp_path / "one.csv")
+    outcome = call(PREDICT, *flags, "--input", raw / "s01.dat", "--out-file", tmp_path / "one.csv")
+    assert outcome.status == 0
+    assert "s01.dat is among the recordings that the model was made with" in outcome.err
     one = table(tmp_path / "one.csv")
     for key, values in one.items():
         assert everything[key] == pytest.approx(values, abs=1e-5)
@@ -67,7 +69,8 @@ def test_all_inputs_agree_with_fine_tuning(run_dir, prepared, raw, tmp_path, var
     with open(raw / "s01.dat", "rb") as file:
         person = pickle.load(file, encoding="latin1")  # our own file
     scipy.io.savemat(tmp_path / "somebody.MAT", person | {"note": "mine"}, do_compression=True, appendmat=False)
-    done(PREDICT, *flags, "--input", tmp_path / "somebody.MAT", "--out-file", tmp_path / "mat.csv")
+    outcome = call(PREDICT, *flags, "--input", tmp_path / "somebody.MAT", "--out-file", tmp_path / "mat.csv")
+    assert "made with" not in outcome.err  # another file, as far as anybody can tell
     assert [list(row.values())[1:] for row in read(tmp_path / "mat.csv")] == [
         list(row.values())[1:] for row in read(tmp_path / "one.csv")
     ]

@@ -29,9 +29,10 @@ def test_every_script_can_be_quiet(path):
 
 
 def quiet(script, *flags):
-    """Run quietly what must succeed, and say nothing."""
+    """Run quietly what must succeed, and say nothing but warnings."""
     outcome = call(script, *flags, "--quiet")
-    assert outcome == (0, "", ""), outcome
+    assert (outcome.status, outcome.out) == (0, ""), outcome
+    assert all(line.startswith("warning: ") for line in outcome.err.splitlines()), outcome
 
 
 def test_quiet_scripts_say_nothing_and_write_everything(tmp_path, raw, prepared, pretrained):
@@ -130,7 +131,7 @@ def test_one_bar_with_rate_time_left_loss_and_accuracy(tmp_path, prepared, pretr
     assert "epoch 1 of 2, loss" not in shown
     assert on_a_terminal("main_pretrain_1s.py", *flags, "--epochs", 3, "--quiet") == ""
     outcome = run("main_pretrain_1s.py", *flags, "--epochs", 4)
-    line = r"^fold 0, epoch 4 of 4, loss [\d.]+, accuracy EEG [\d.]+ PPS [\d.]+ \(chance"
+    line = r"^fold 0, epoch 4 of 4, loss [\d.]+, contrastive accuracy EEG [\d.]+ PPS [\d.]+ \(chance"
     assert re.search(line, outcome.out, re.MULTILINE)
     assert outcome.err == ""
 

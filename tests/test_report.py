@@ -101,12 +101,12 @@ def test_results_of_some_folds_say_so(prepared, pretrained, tmp_path):
     """A first look at one fold beside complete baselines: its folds are counted, the majority is that of all folds."""
     run_dir = shutil.copytree(pretrained, tmp_path / "run")
     flags = ["--data-dir", prepared, "--run-dir", run_dir]
-    done("Fine_tuning/baseline.py", *flags, "--models", "nearest", "--folds", 3)
+    done("Fine_tuning/baseline.py", *flags, "--models", "nearest", "--standardise", "none", "--folds", 3)
     done("Fine_tuning/baseline.py", *flags, "--models", "lda,logistic")
     out = done(REPORT, "--run-dir", run_dir, "--no-feature-maps")
     majority = json.loads((run_dir / "baseline_arousal_lda" / "metrics.json").read_text())["majority"]
     assert "baseline_arousal_nearest (1 of 4 folds)" in out
-    assert out.count("of 4 folds") == 1
+    assert out.count("(1 of 4 folds)") == 1
     assert re.search(rf"always the majority class +{majority:.3f}", out)
     page = (run_dir / "report.html").read_text(encoding="utf-8")
     assert "<small>1 of 4 folds</small></th>" in page
@@ -143,15 +143,15 @@ def test_results_in_order_and_the_audit_in_one_line_where_parts_agree(prepared, 
     out = done(REPORT, "--run-dir", run_dir, "--no-feature-maps")
     names = re.findall(r"^((?:finetune|baseline)_\w+)", out, re.M)
     assert names[:2] == ["finetune_arousal", "finetune_arousal_random"]
-    assert all(name.startswith("baseline") for name in names[2:5])
-    assert names[5:] == ["finetune_arousal_permuted"]
-    accuracy = [json.loads((run_dir / name / "metrics.json").read_text())["accuracy"]["mean"] for name in names[2:5]]
+    assert all(name.startswith("baseline") for name in names[2:9])
+    assert names[9:] == ["finetune_arousal_permuted"]
+    accuracy = [json.loads((run_dir / name / "metrics.json").read_text())["accuracy"]["mean"] for name in names[2:9]]
     assert accuracy == sorted(accuracy, reverse=True)
     reader = Reader()
     reader.feed((run_dir / "report.html").read_text(encoding="utf-8"))
     shown = [cell for cell in reader.cells if cell.startswith(("finetune", "baseline", "always"))]
-    assert shown[:7] == [*names, "always the majority class"]
-    assert shown[7:9] == ["finetune_arousal", "finetune_arousal_random"]  # one line, all parts agree
+    assert shown[:11] == [*names, "always the majority class"]
+    assert shown[11:13] == ["finetune_arousal", "finetune_arousal_random"]  # one line, all parts agree
     assert shown.count("finetune_arousal") == 2
     assert shown.count("finetune_arousal_random") == 3  # random encoders have seen nothing, the classifier has
 

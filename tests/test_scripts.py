@@ -257,6 +257,22 @@ def test_best_epoch_is_a_real_copy(tmp_path, prepared):
     assert equal(checkpoint(tmp_path / "a"), checkpoint(tmp_path / "b"))
 
 
+def test_fine_tuning_too_early_leaves_nothing(tmp_path, prepared):
+    """It would write a split that pre-training finds: both scripts are named, and nothing is written."""
+    run_dir = tmp_path / "run"
+    outcome = call(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir)
+    assert_refused(outcome, "main_pretrain_1s.py and main_pretrain_5s.py", "--init random")
+    assert not run_dir.exists()
+
+
+def test_a_split_that_nothing_was_done_with_is_replaced(tmp_path, prepared):
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path, *TINY]
+    assert_refused(call(PRETRAIN["1s"], *flags, "--subjects-per-group", 9), "--subjects-per-group")
+    assert json.loads((tmp_path / "split.json").read_text())["split"] == "trial"
+    done(PRETRAIN["1s"], *flags, "--split", "subject+trial", "--folds", 0, "--epochs", 0)
+    assert_refused(call(PRETRAIN["1s"], *flags, "--split", "trial"), "SPLIT = subject+trial, not trial")
+
+
 def test_folds_do_not_depend_on_each_other(tmp_path, prepared, pretrained):
     flags = ["--data-dir", prepared, "--run-dir", tmp_path, "--split", "trial", *FAST, *TINY]
     done(PRETRAIN["5s"], *flags, "--folds", "3,1")

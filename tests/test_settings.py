@@ -156,7 +156,7 @@ def test_help_has_the_comments(constants, capsys):
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        ("--unknown 3", ["--unknown", "--epochs", "--pps-channels"]),
+        ("--unknown 3", ["--unknown", "--help lists"]),
         ("--epoch 3", ["--epoch", "--epochs"]),
         ("--epochs", ["--epochs"]),
         ("--epochs three", ["--epochs", "whole number", "three"]),
@@ -183,9 +183,27 @@ def test_bad_flags(constants, flags, parts):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("EPOCHS", "many"), ("EPOCHS", 2.0), ("LR", True), ("FOLDS", 3), ("PERMUTE_LABELS", 1), ("SPLIT", 7)],
+    [("EPOCHS", "many"), ("EPOCHS", 2.0), ("LR", True), ("FOLDS", 3.5), ("PERMUTE_LABELS", 1), ("SPLIT", 7)],
 )
 def test_bad_constants(constants, name, value):
     constants[name] = value
     with pytest.raises(InputError, match=name):
         read_settings(constants, [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--epoch 3", "did you mean --epochs?"),
+        ("--folds 0 1", "'1'? several values of one flag need commas"),
+    ],
+)
+def test_a_slip_is_understood(constants, flags, words):
+    with pytest.raises(InputError) as error:
+        read_settings(constants, flags.split(" "))
+    assert words in str(error.value)
+
+
+def test_one_fold_needs_no_list(constants):
+    constants["FOLDS"] = 0
+    assert read_settings(constants, []).FOLDS == [0]

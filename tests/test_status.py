@@ -66,6 +66,10 @@ def test_interrupted_stages(prepared, pretrained, tmp_path):
     assert words[4:] == ["--label", "valence", "--epochs", "1"]
     done(script, *words)
     assert "open it in a browser" in done(REPORT, "--run-dir", run_dir, "--no-feature-maps")
+    for path in (run_dir / "finetune_valence").iterdir():  # as if it had been interrupted in its first fold
+        if path.name != "begun.json":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert follow(done(REPORT, "--run-dir", run_dir))[1][4:] == ["--label", "valence", "--epochs", "1"]
 
 
 def test_a_split_alone(pretrained, tmp_path):

@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 from data_prep import open_prepared
 from tests.support import ROOT, TINY, done
 from utils.protocol import permutation, splits
+from utils.results.results import FoldResult, summarise
 from utils.training import baselines
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
@@ -199,6 +200,42 @@ def test_baseline_with_one_class_in_training():
     settings = SimpleNamespace(LABEL_FRACTION=1, SEED=0, STANDARDISE="none")
     result = baselines.evaluate_fold("lda", fold, features, np.array([[1, 0]]), settings)
     assert result.probability.argmax(axis=1).tolist() == [1, 1]
+
+
+def test_baseline_without_signals():
+    """People agree on stimuli 0 and 1; a person is told by them what each is, and by all of them what 2 is."""
+    labels = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [0, 0, 0]])
+    train = splits.Part(np.array([0, 1, 2]), {"5s": np.array([0, 1])})
+    fold = splits.Fold(0, train, splits.Part(np.array([3]), {"5s": np.array([0, 1, 2])}))
+    settings = SimpleNamespace(LABEL_FRACTION=1, SEED=0, STANDARDISE="none")
+    result = baselines.evaluate_fold("stimulus", fold, np.zeros((4, 3, 1, 2)), labels, settings)
+    np.testing.assert_allclose(result.probability[:, 1], [1, 1 / 3, 4 / 6])
+
+
+def test_baselines_with_both_kinds_of_features(run_dir, prepared):
+    """What is standardised per person stands beside what is not: the robust recipe standardises, too."""
+    done(BASELINE, "--data-dir", prepared, "--run-dir", run_dir, "--models", "lda,stimulus")
+    kinds = {folder.name: metrics(run_dir, folder.name)["settings"]["STANDARDISE"] for folder in run_dir.glob("base*")}
+    assert kinds == {
+        "baseline_arousal_lda": "none",
+        "baseline_arousal_lda_standardised": "subject",
+        "baseline_arousal_stimulus": "none",
+    }
+
+
+def test_folds_of_one_class_are_named():
+    """Their F1 is 0 or 1, so that the mean over folds says little; the score of all folds lies in its interval."""
+    results = []
+    for number, truth in enumerate(([1, 1], [0, 0], [0, 1], [1, 0])):
+        windows = np.array([[0, 2 * number, 0], [1, 2 * number + 1, 0]])
+        seen = {"classifier": dict.fromkeys(("window", "trial", "subject", "stimulus"), 0.0)}
+        results.append(FoldResult(number, windows, np.array(truth), np.eye(2)[truth], 8, seen, 0.0))
+    result = summarise(results, ["s01", "s02"], "subject-dependent")
+    assert "2 of 4 test folds hold one class only" in result["audit_in_words"][-1]
+    assert (result["f1"]["mean"], result["f1"]["pooled"]) == (0.75, 1.0)
+    low, high = result["f1"]["ci95"]
+    assert low <= 1 <= high
+    assert "one class" not in " ".join(summarise(results[2:], ["s01", "s02"], "subject-dependent")["audit_in_words"])
 
 
 # --- predictions

@@ -101,7 +101,7 @@ def _groups(file):
     """The group of every constant: the first words of the comment line above its block."""
     group, groups = "", {}
     for line in Path(file).read_text(encoding="utf-8").splitlines():
-        if line.startswith("# "):
+        if line.startswith("# ") and not line.startswith("# isort"):
             group = re.split("[;:.]", line[2:])[0].lower()
         elif match := re.match(r"([A-Z][A-Z0-9_]*) = ", line):
             groups[match[1]] = group
