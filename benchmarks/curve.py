@@ -32,7 +32,6 @@ network = ("--embed-dim", 64, "--projector-dims", "128,128,128")
 tuning = ("--epochs", 6, "--lr", 3e-5)
 arms = {  # positive pairs per batch, learning rate, epochs over which it rises
     "B = 8 (paper)": (8, 7e-4, 0),
-    "B = 32": (32, 7e-4, 0),
     "B = 32, twice the rate, warm-up": (32, 1.4e-3, 2),  # the square root of the batch's growth, as Adam is scaled
 }
 
