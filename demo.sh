@@ -59,7 +59,7 @@ step "Fine-tuning with it from random weights" Fine_tuning/fine_tuning.py --data
   --label arousal --pretrain-variant robust --init random "${robust_tuning[@]}"
 step "Fine-tuning with it from the pre-trained weights" Fine_tuning/fine_tuning.py --data-dir "$data" --run-dir "$run" \
   --label arousal --pretrain-variant robust "${robust_tuning[@]}"
-step "Classical baselines: band power and a straight line" Fine_tuning/baseline.py --data-dir "$data" --run-dir "$run" \
+step "Classical baselines: band power and linear models" Fine_tuning/baseline.py --data-dir "$data" --run-dir "$run" \
   --label arousal
 step "Result, and a page with its figures" Fine_tuning/report.py --run-dir "$run"
 

@@ -1,4 +1,4 @@
-"""Classical baselines on the same folds: a spectrum and a straight line, which any network has to beat."""
+"""Classical baselines on the same folds: band power and linear models, which any network has to beat."""
 
 import copy
 import functools
