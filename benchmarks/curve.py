@@ -30,9 +30,9 @@ EPOCH_LIST = [0, 1, 2, 5, 10, 20, 50]  # of pre-training, of both windows
 
 network = ("--embed-dim", 64, "--projector-dims", "128,128,128")
 tuning = ("--epochs", 6, "--lr", 3e-5)
-arms = {  # positive pairs per batch, learning rate, epochs over which it rises
-    "B = 8 (paper)": (8, 7e-4, 0),
-    "B = 32, twice the rate, warm-up": (32, 1.4e-3, 2),  # the square root of the batch's growth, as Adam is scaled
+arms = {  # positive pairs per batch, learning rate, epochs over which it rises, epochs after which it is not followed
+    "B = 8 (paper)": (8, 7e-4, 0, 50),
+    "B = 32, twice the rate, warm-up": (32, 1.4e-3, 2, 20),  # the square root of the batch's growth, as Adam is scaled
 }
 
 
@@ -44,7 +44,9 @@ def main():
     baselines = [baseline(settings, seed) for seed in settings.SEEDS]
     header = f"| epochs | {' | '.join(arms)} |\n|{' --- |' * (len(arms) + 1)}"
     lines = [
-        f"| {epochs} | " + " | ".join(cell(values[:, i]) for values in accuracy.values()) + " |"
+        f"| {epochs} | "
+        + " | ".join(cell(values[:, i]) if i < values.shape[1] else "" for values in accuracy.values())
+        + " |"
         for i, epochs in enumerate(settings.EPOCH_LIST)
     ]
     logistic, majority = (cell(np.array(values)) for values in zip(*baselines, strict=True))
@@ -61,8 +63,9 @@ def draw(epochs, accuracy):
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()
     for (name, values), marker, line in zip(accuracy.items(), "os^D", ("-", "--", "-.", ":"), strict=False):
-        axes.plot(epochs, values.mean(axis=0), marker=marker, linestyle=line, label=name)
-        axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), alpha=0.15, linewidth=0)
+        followed = epochs[: values.shape[1]]
+        axes.plot(followed, values.mean(axis=0), marker=marker, linestyle=line, label=name)
+        axes.fill_between(followed, values.min(axis=0), values.max(axis=0), alpha=0.15, linewidth=0)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xticks(epochs, [str(n) for n in epochs])
     axes.set_xlabel("epochs of pre-training")
@@ -88,12 +91,12 @@ def prepared(settings, seed):
     return data
 
 
-def run_all(settings, seed, batch_size, rate, warm_up):
+def run_all(settings, seed, batch_size, rate, warm_up, most):
     """Accuracy at every point, for one seed and one way of training."""
     data, folder = prepared(settings, seed), settings.OUT_DIR / f"run_{seed}_{batch_size}_{rate:g}"
     common = ("--data-dir", data, "--run-dir", folder, "--seed", seed, *chosen_folds(settings))
     accuracy = []
-    for epochs in settings.EPOCH_LIST:
+    for epochs in (number for number in settings.EPOCH_LIST if number <= most):
         result = folder / f"finetune_arousal_epochs{epochs}" / "metrics.json"
         if not result.exists():
             split = ("--split", "trial", "--n-folds", settings.N_FOLDS)
