@@ -29,6 +29,7 @@ from utils.training.checkpoints import load_encoders
 from utils.training.encoding import build, encode, open_recordings
 from utils.training.front_end import block_width
 
+# what to read and write
 CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1s.py or main_pretrain_5s.py
 DATA_DIR = "data/DEAP"  # prepared folder
 MODALITY = None  # eeg | pps (None: eeg, where the checkpoint has it)

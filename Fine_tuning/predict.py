@@ -44,6 +44,7 @@ from utils.training.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tenso
 from utils.training.front_end import block_features, standardise
 from utils.training.subject_scales import SubjectScales, standardise_person
 
+# what to predict, and with what
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
 INPUT = "data/DEAP"  # prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz
 OUT_FILE = "runs/predictions.csv"  # to write; must not exist
