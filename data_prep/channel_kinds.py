@@ -86,25 +86,32 @@ def common(people, find, flag):
     InputError
         If there are such channels, and none is everybody's.
     """
-    found = {Path(who).name: {key(channel.name): channel.name for channel in find(own)} for who, own in people.items()}
+    shown = file_names(people)
+    found = {who: {key(channel.name): channel.name for channel in find(own)} for who, own in people.items()}
     first, own = next(iter(found.items()))
     kept = [name for plain_name, name in own.items() if all(plain_name in names for names in found.values())]
     if any(found.values()) and not kept:
         other = min(found, key=lambda who: len(found[who].keys() & own.keys()))
         there = {who: shorten([clean(name) for name in found[who].values()], 50) or "none" for who in (first, other)}
-        parts = [f"{who} has {names}" for who, names in there.items()]
+        parts = [f"{shown[who]} has {names}" for who, names in there.items()]
         raise InputError(
             f"{flag} common: no channel is everybody's: {'; '.join(parts)}; leave a file out, or {flag} none"
         )
     lacking = {}
     for plain_name, name in {k: name for names in found.values() for k, name in names.items()}.items():
-        files = tuple(who for who, names in found.items() if plain_name not in names)
+        files = tuple(shown[who] for who, names in found.items() if plain_name not in names)
         if files:
             lacking.setdefault(files, []).append(clean(name))
     if lacking:
-        parts = [f"{shorten(names)} (not in {shorten(files, 40)})" for files, names in lacking.items()]
+        parts = [f"{shorten(names)} (not in {shorten(files)})" for files, names in lacking.items()]
         print(f"{flag} common leaves out: {'; '.join(parts[:3])}" + ("; and more" if parts[3:] else ""))
     return kept
+
+
+def file_names(paths):
+    """What each file is called in a message: its name, with its folder's where several have it."""
+    names = [Path(path).name for path in paths]
+    return {p: n if names.count(n) == 1 else f"{Path(p).parent.name}/{n}" for p, n in zip(paths, names, strict=True)}
 
 
 def choose(wanted, people, find, flag):
@@ -185,10 +192,12 @@ def left_out(channels, eeg, pps):
 
 def say_rates(people, names, rate):
     """Say it if a channel has several rates in the files: what is brought to one, in Hz."""
-    for name in names:
+    shown = file_names(people)
+    rates = {who: {key(channel.name): channel.rate for channel in own} for who, own in people.items()}
+    for name in map(key, names):
         found = {}
-        for who, channels in people.items():
-            found.setdefault(pick(channels, name, who).rate, []).append(Path(who).name)
+        for who, own in rates.items():
+            found.setdefault(own[name], []).append(shown[who])
         if len(found) > 1:
             parts = [f"{own:g} Hz ({shorten(files)})" for own, files in sorted(found.items())]
             print(f"sampling rates differ: {', '.join(parts)}; all are brought to {rate} Hz (--sampling-rate)")

@@ -1,6 +1,7 @@
 """Recordings that nobody has rated: prepared without ratings, one person too, predicted, and never trained on."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -90,6 +91,13 @@ def test_a_model_that_was_tested_on_people_it_knows_says_so(study, tmp_path):
         outcome = call(PREDICT, *flags)
         assert outcome.status == 0
         assert (said in outcome.err) == (split == "trial" and new == "NEW")
+
+
+def test_a_model_alone_predicts_as_well(study, tmp_path):
+    shutil.copy(model(study), tmp_path / "model.pt")
+    flags = ["--model", tmp_path / "model.pt", "--input", study / "NEW", "--out-file", tmp_path / "x.csv"]
+    outcome = call(PREDICT, *flags)
+    assert (outcome.status, outcome.err) == (0, "")
 
 
 def test_bids_without_ratings_takes_what_lasts(tmp_path):

@@ -98,6 +98,16 @@ def test_common_channels_name_what_is_left_out(study, tmp_path):
     assert "leaves out" not in prepare(study, rows(), "--eeg-channels", "common").out
 
 
+def test_files_of_one_name_are_two_files(tmp_path):
+    for person, names, rate in ((1, ELECTRODES, 200), (2, ELECTRODES[1:], 256)):
+        (tmp_path / f"p{person}").mkdir()
+        edf(tmp_path / f"p{person}" / "run.edf", [(name, rate, 20 + person) for name in names])
+    outcome = prepare(tmp_path, rows(("p1/run.edf", "p2/run.edf")), "--eeg-channels", "common")
+    assert outcome.status == 0, outcome.err
+    assert "leaves out: Fp1 (not in p2/run.edf)" in outcome.out
+    assert "200 Hz (p1/run.edf), 256 Hz (p2/run.edf)" in outcome.out
+
+
 def test_nothing_in_common_is_refused(study, tmp_path):
     recorded.write_edf(tmp_path / "p1.edf", 1)
     edf(tmp_path / "p2.edf", [("E1", RATE, 20), ("E2", RATE, 20), ("E3", RATE, 20), ("ECG", RATE, 20)])
@@ -189,8 +199,9 @@ def test_a_duration_beyond_the_end_is_refused(study, duration, flags):
 
 def test_files_of_different_rates_are_said(tmp_path):
     for person, rate in ((1, 200), (2, 256), (3, 200)):
-        edf(tmp_path / f"p{person}.edf", [(name, rate, 20) for name in ELECTRODES])
+        edf(tmp_path / f"p{person}.edf", [(name, rate, 20 + person) for name in ELECTRODES])
     outcome = prepare(tmp_path, rows(("p1.edf", "p2.edf", "p3.edf")))
+    assert outcome.status == 0, outcome.err
     assert "sampling rates differ: 200 Hz (p1.edf, p3.edf), 256 Hz (p2.edf); all are brought to 128 Hz" in outcome.out
     assert outcome.out.count("sampling rates differ") == 1
     assert "rates differ" not in prepare(tmp_path, rows(("p1.edf", "p3.edf")), out="same").out
