@@ -29,6 +29,7 @@ from utils.training.checkpoints import load_encoders
 from utils.training.encoding import build, encode, open_recordings
 from utils.training.front_end import block_width
 
+# what to read and write
 CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1s.py or main_pretrain_5s.py
 DATA_DIR = "data/DEAP"  # prepared folder
 MODALITY = None  # eeg | pps (None: eeg, where the checkpoint has it)
@@ -48,7 +49,7 @@ def main():
     settings.MODALITY = settings.MODALITY or ("pps" if list(checkpoint["encoders"]) == ["pps"] else "eeg")
     if settings.MODALITY not in checkpoint["encoders"]:
         raise InputError(f"--checkpoint {settings.CHECKPOINT} holds no {settings.MODALITY} encoder")
-    data = open_prepared(settings.DATA_DIR)
+    data = open_prepared(settings.DATA_DIR, rated=False)
     entry, n_seconds = checkpoint["encoders"][settings.MODALITY], splits.RESOLUTIONS[checkpoint["window"]]
     device = choose_device(settings.DEVICE)
     made = of_model(checkpoint, settings.CHECKPOINT)
@@ -79,7 +80,7 @@ def main():
         "trial": trial,
         "start_second": row % (seconds // n_seconds) * n_seconds,
         "ratings": data.ratings[subject, trial],
-        "rating_names": np.array(data.info["ratings"]),
+        "rating_names": np.array(data.info["ratings"], dtype=str),
     }
     with atomic(settings.OUT_FILE) as file:
         np.savez(file, **arrays)

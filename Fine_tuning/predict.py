@@ -9,10 +9,13 @@ start second and the probability of every class, and a figure of the probabiliti
 
 Raw files are prepared as the model's own data were (rest, segment, normalisation; an .npz may say filters, reference,
 resampling, and baseline_seconds for a rest that was removed already); seconds count from the start of that segment.
+Amplifiers' files (.edf .bdf .vhdr ...) become a prepared folder first: data_prep/prepare_recordings.py --no-rated.
 """
 
+import contextlib
 import csv
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -33,6 +36,7 @@ from utils.devices import choose_device, use_threads
 from utils.errors import InputError
 from utils.files import atomic, check_new_file, sha256, write_text
 from utils.progress import warn
+from utils.protocol import splits
 from utils.results import drawing, figures
 from utils.settings import read_settings
 from utils.structure import find_wrong
@@ -40,6 +44,7 @@ from utils.training.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tenso
 from utils.training.front_end import block_features, standardise
 from utils.training.subject_scales import SubjectScales, standardise_person
 
+# what to predict, and with what
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
 INPUT = "data/DEAP"  # prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz
 OUT_FILE = "runs/predictions.csv"  # to write; must not exist
@@ -48,6 +53,7 @@ DEVICE = "auto"  # auto | cpu | cuda | mps
 THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 QUIET = False  # True: say nothing but warnings and errors
 
+headers = (".csv", ".tsv", ".txt", ".json", ".vhdr", ".vmrk")  # of recordings: may be the same for several people
 model_parts = {  # what a model.pt must have
     "encoders": {str: {str: ENCODER["arguments"]}},
     "weights": {str: torch.Tensor},
@@ -74,7 +80,9 @@ def main():
     positions, warnings = compare(wanted, record, where, made["encoders"], standardised=prepare_trial is None)
     if prepare_trial is not None:
         print(f"{where}: prepared like the model's data: {in_words(record['preparation'])}")
-    if knows(made, settings.INPUT, record):
+    known = knows(made, settings.INPUT, record)
+    warnings += [] if known else of_known_people(made, settings.MODEL)
+    if known:
         warn(
             f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it was "
             "trained on are no test of it; metrics.json beside the model has the honest number"
@@ -112,10 +120,28 @@ def main():
 
 
 def knows(made, path, record):
-    """Whether these are recordings that the model was trained or tested with, by the checksums of their files."""
-    if path.is_dir():
-        return record.get("dataset_checksum") == made.get("dataset_checksum")
-    return sha256(path) in made.get("sources", {}).values()
+    """Whether some are recordings that the model was trained or tested with, by the checksums of their files."""
+    its_own = list(made.get("sources", {}).values())
+    if not path.is_dir():
+        return sha256(path) in its_own
+    files = [checksum for name, checksum in record["sources"].items() if not name.lower().endswith(headers)]
+    return record["dataset_checksum"] == made.get("dataset_checksum") or any(own in its_own for own in files)
+
+
+def of_known_people(made, path):
+    """What to say when a model meets new people that was tested on people of its training; a list of one or none."""
+    protocol, split = (made["settings"].get(key) for key in ("PROTOCOL", "SPLIT"))
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+        manifest = json.loads((path.absolute().parents[2] / "split.json").read_text(encoding="utf-8"))
+        if manifest["hash"] == made["identity"]["manifest"]:  # what settings left to the run directory
+            protocol, split = manifest["protocol"], manifest["split"]
+    if protocol != "subject-dependent" and split not in splits.SPLITS["subject-dependent"]:
+        return []
+    name = split or splits.SPLITS["subject-dependent"][0]
+    return [
+        f"{path.name} was trained and tested on people it knows ({name} split): how well it does for new people is not "
+        "known; train with --protocol cross-subject to see it"
+    ]
 
 
 def figure_beside(path):

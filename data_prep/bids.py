@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from data_prep.channels import shorten
-from data_prep.recordings import FORMATS, Physio, Sidecar
-from data_prep.trials_table import MISSING, Trial, find_ratings, read_duration, read_rows
+from data_prep.recordings import Physio, Sidecar
+from data_prep.trials_table import FORMATS, MISSING, Trial, find_ratings, read_duration, read_rows
 from utils.errors import InputError
 from utils.progress import warn
 
@@ -21,6 +21,7 @@ except ImportError:  # said by recordings.need_mne()
 EVENT_COLUMNS = (  # of events.tsv that are no ratings
     "onset duration trial_type stim_file value sample response_time hed channel event_type trial_number".split()
 )
+NO_DURATION = ("0", "0.0")  # of an event that only begins
 TYPES = {  # BIDS's words for channels to MNE's
     "heog": "eog",
     "veog": "eog",
@@ -32,7 +33,7 @@ TYPES = {  # BIDS's words for channels to MNE's
 }
 
 
-def read_bids(root, task, rating_names=(), sessions=()):
+def read_bids(root, task, rating_names=(), sessions=(), rated=True):
     """Trials of a task, and what stands beside each of its recordings.
 
     Parameters
@@ -44,11 +45,14 @@ def read_bids(root, task, rating_names=(), sessions=()):
         Columns of events.tsv that are ratings; empty: all that BIDS has no other meaning for.
     sessions : list of str
         To read; empty: all.
+    rated : bool
+        False: no column is a rating.
 
     Returns
     -------
     trials : list of Trial
-        Rows of events.tsv that have a rating. The stimulus is ``stim_file``, or where there is none, ``trial_type``.
+        Rows of events.tsv that have a rating; not ``rated``: that last, and have a ``stim_file`` if that column is
+        there. The stimulus is ``stim_file``, or where there is none, ``trial_type``.
     sidecars : dict of pathlib.Path to Sidecar
         By recording.
 
@@ -71,7 +75,7 @@ def read_bids(root, task, rating_names=(), sessions=()):
         stimulus = [name for name in ("stim_file", "trial_type") if name in header]
         if missing or not stimulus:
             raise InputError(f"{events} has no column {', '.join(missing) or 'trial_type, and no stim_file'}")
-        found = find_ratings(events, header, EVENT_COLUMNS, rating_names)
+        found = find_ratings(events, header, EVENT_COLUMNS, rating_names) if rated else []
         names = names or found
         if set(found) != set(names):
             raise InputError(
@@ -80,12 +84,13 @@ def read_bids(root, task, rating_names=(), sessions=()):
         trials += [
             to_trial(f"{Path(events).name}, row {number}", row, path, stimulus, names)
             for number, row in rows
-            if any(row[name] not in MISSING for name in names)
+            if (any(row[name] not in MISSING for name in names) if rated else lasts(row, stimulus[0]))
         ]
         sidecars[path.fpath] = read_sidecar(path)
         sidecars[path.fpath].files.append(Path(events))
     if not trials:
-        raise InputError(f"no row of the *_events.tsv of task {task} has a rating in {shorten(names)}")
+        what = f"has a rating in {shorten(names)}" if rated else "has a stimulus and lasts more than 0 s"
+        raise InputError(f"no row of the *_events.tsv of task {task} {what}")
     check_participants(root, task, {trial.subject for trial in trials})
     return trials, sidecars
 
@@ -106,25 +111,32 @@ def find_runs(root, task, sessions):
     return sorted(paths, key=lambda path: str(path.fpath))
 
 
+def lasts(row, stimulus):
+    """Whether an event that nobody rated is a trial."""
+    return row[stimulus] not in MISSING and row["duration"] not in (*MISSING, *NO_DURATION)
+
+
 def to_trial(where, row, path, stimulus_columns, names):
     """A row of events.tsv as a trial."""
     stimulus = next((row[name] for name in stimulus_columns if row[name] not in MISSING), None)
     if stimulus is None:
-        raise InputError(f"{where} has a rating, but no {' or '.join(stimulus_columns)}")
+        raise InputError(f"{where} has a rating, but no {' or '.join(stimulus_columns)}; fill it in, or empty both")
     try:
         onset = float(row["onset"])
     except ValueError:
         raise InputError(f"{where}: the onset must be seconds, not {row['onset']!r}") from None
     for name in names:
         if row[name] in MISSING:
-            raise InputError(f"{where}: {name} is empty, and other ratings are not; fill it in, or empty them all")
+            raise InputError(
+                f"{where}: {name} is {row[name] or 'empty'}, and other ratings are not; fill it in, or empty them all"
+            )
     return Trial(
         where=where,
         subject=path.subject,
         file=path.fpath,
         stimulus=stimulus,
         onset=onset,
-        duration=None if row["duration"] in ("0", "0.0") else read_duration(row["duration"], where),
+        duration=None if row["duration"] in NO_DURATION else read_duration(row["duration"], where),
         ratings={name: row[name] for name in names},
     )
 
@@ -186,4 +198,4 @@ def check_participants(root, task, subjects):
         raise InputError(f"{path} has no column participant_id")
     absent = [row["participant_id"] for _, row in rows if row["participant_id"].removeprefix("sub-") not in subjects]
     if absent:
-        warn(f"{path.name} names {shorten(absent)}, who have no rated trial of task {task}; the others are prepared")
+        warn(f"{path.name} names {shorten(absent)}, who have no trial of task {task}; the others are prepared")

@@ -5,6 +5,7 @@ Amplifiers' files call nearly everything EEG, and spell one electrode in several
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from data_prep.channels import plain, shorten
 from utils.errors import InputError
@@ -77,14 +78,50 @@ def find_pps(channels):
     return [channel for channel in channels if channel.kind in PERIPHERAL]
 
 
+def common(people, find, flag):
+    """Names of the channels that ``find`` gives for everybody; which are left out, and whose file lacks them, is said.
+
+    Raises
+    ------
+    InputError
+        If there are such channels, and none is everybody's.
+    """
+    shown = file_names(people)
+    found = {who: {key(channel.name): channel.name for channel in find(own)} for who, own in people.items()}
+    first, own = next(iter(found.items()))
+    kept = [name for plain_name, name in own.items() if all(plain_name in names for names in found.values())]
+    if any(found.values()) and not kept:
+        other = min(found, key=lambda who: len(found[who].keys() & own.keys()))
+        there = {who: shorten([clean(name) for name in found[who].values()], 50) or "none" for who in (first, other)}
+        parts = [f"{shown[who]} has {names}" for who, names in there.items()]
+        raise InputError(
+            f"{flag} common: no channel is everybody's: {'; '.join(parts)}; leave a file out, or {flag} none"
+        )
+    lacking = {}
+    for plain_name, name in {k: name for names in found.values() for k, name in names.items()}.items():
+        files = tuple(shown[who] for who, names in found.items() if plain_name not in names)
+        if files:
+            lacking.setdefault(files, []).append(clean(name))
+    if lacking:
+        parts = [f"{shorten(names)} (not in {shorten(files)})" for files, names in lacking.items()]
+        print(f"{flag} common leaves out: {'; '.join(parts[:3])}" + ("; and more" if parts[3:] else ""))
+    return kept
+
+
+def file_names(paths):
+    """What each file is called in a message: its name, with its folder's where several have it."""
+    names = [Path(path).name for path in paths]
+    return {p: n if names.count(n) == 1 else f"{Path(p).parent.name}/{n}" for p, n in zip(paths, names, strict=True)}
+
+
 def choose(wanted, people, find, flag):
     """The channels that all people have, in one order.
 
     Parameters
     ----------
-    wanted : list of str
+    wanted : list of str or None
         Names, or kinds such as ``ecg``; ``["common"]``: those that ``find`` gives for everybody; empty: those that it
-        gives for the first person, and everybody must have them.
+        gives for the first person, and everybody must have them; None: none at all.
     people : dict of str to list of Channel
         Channels of every file, by a name for messages.
     find : callable
@@ -102,12 +139,13 @@ def choose(wanted, people, find, flag):
     InputError
         If somebody lacks one, or has two of it.
     """
+    if wanted is None:
+        return []
     first = next(iter(people.values()))
-    if not wanted or wanted == COMMON:
+    if not wanted:
         chosen = [channel.name for channel in find(first)]
-        if wanted == COMMON:
-            found = [{key(channel.name) for channel in find(channels)} for channels in people.values()]
-            chosen = [name for name in chosen if all(key(name) in names for names in found)]
+    elif wanted == COMMON:
+        chosen = common(people, find, flag)
     else:
         chosen = []
         for name in wanted:
@@ -150,3 +188,17 @@ def left_out(channels, eeg, pps):
     """Channels of a file that are taken neither as EEG nor as peripheral, with their kinds."""
     taken = {key(name) for name in [*eeg, *pps]}
     return [f"{c.name} ({c.kind})" for c in channels if key(c.name) not in taken and c.kind != "stim"]
+
+
+def say_rates(people, names, rate):
+    """Say it if a channel has several rates in the files: what is brought to one, in Hz."""
+    shown = file_names(people)
+    rates = {who: {key(channel.name): channel.rate for channel in own} for who, own in people.items()}
+    for name in map(key, names):
+        found = {}
+        for who, own in rates.items():
+            found.setdefault(own[name], []).append(shown[who])
+        if len(found) > 1:
+            parts = [f"{own:g} Hz ({shorten(files)})" for own, files in sorted(found.items())]
+            print(f"sampling rates differ: {', '.join(parts)}; all are brought to {rate} Hz (--sampling-rate)")
+            return

@@ -12,13 +12,15 @@ KEYS = (
 )
 
 
-def describe(where, **description):
+def describe(where, rated=True, **description):
     """The entries of ``dataset.json`` that describe a data set, in plain types.
 
     Parameters
     ----------
     where : str
         Begins the message about an entry that is not known.
+    rated : bool
+        Whether there are ratings.
     **description
         As for `PreparedWriter`.
 
@@ -47,7 +49,7 @@ def describe(where, **description):
         distinct(info[f"{name}_channels"], name, "the data set")
     if not info["eeg_channels"] and not info["pps_channels"]:
         raise InputError("eeg_channels and pps_channels are empty; name the channels of at least one of them")
-    if not info["ratings"]:
+    if rated and not info["ratings"]:
         raise InputError("ratings is empty; name at least one")
     _check_rating_names(info["ratings"])
     info["classes"] = _classes(given.get("classes", {}), info["ratings"])

@@ -23,10 +23,12 @@ from data_prep.from_arrays import rest_of, signals
 from data_prep.preparation import TEXTS, record, rest_by_modality
 from data_prep.prepared import MARK, open_prepared
 from data_prep.transforms import prepare
+from data_prep.trials_table import is_recording
 from utils.errors import InputError
 from utils.progress import Progress, warn
 
 NEEDED = "eeg, sampling_rate and eeg_channels, and for some models pps and pps_channels"
+PREPARE_RECORDINGS = "prepare it first: data_prep/prepare_recordings.py --no-rated (docs/recordings.md)"
 MOST_DEFLATED = 1100  # times; zip files do not become smaller than that
 NPZ = (*PERSON, "sampling_rate", "eeg_channels", "pps_channels", "baseline_seconds", *TEXTS)
 
@@ -56,12 +58,15 @@ def open_input(path, wanted):
     InputError
         If there is no such file, it cannot be read, or lacks what this preparation needs.
     """
+    readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():
-        data = open_prepared(path)
+        refuse_raw_folder(path, readers)
+        data = open_prepared(path, rated=False)
         return record(data), _folder(data), None
     if not path.is_file():
         raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
-    readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
+    if is_recording(path):
+        raise InputError(f"--input {path} is a recording; {PREPARE_RECORDINGS}")
     if path.suffix.lower() not in readers:
         raise InputError(f"--input {path} is none of: prepared folder, .dat, .mat, .npz")
     made, people = readers[path.suffix.lower()](path, wanted["preparation"])
@@ -80,6 +85,22 @@ def open_input(path, wanted):
         return blocks
 
     return made, people, prepare_trial
+
+
+def refuse_raw_folder(path, extensions):
+    """Refuse a folder that is not a prepared one, and say what may be meant."""
+    if (path / "dataset.json").exists() or (path / "eeg.npy").exists():
+        return
+    files = sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
+    single = [file for file in files if file.suffix.lower() in extensions]
+    if single:
+        name, ending = single[0].relative_to(path), single[0].suffix
+        remedy = f"give one {ending} file, such as {name}, or prepare the folder (data_prep/README.md)"
+    elif any(map(is_recording, files)):
+        remedy = PREPARE_RECORDINGS
+    else:
+        remedy = "give one, or a .dat, a .mat or an .npz file"
+    raise InputError(f"--input {path} is no prepared folder; {remedy}")
 
 
 def _folder(data):

@@ -191,7 +191,7 @@ def compare(wanted, found, where, modalities, standardised=True):
     """
     rate, own_rate = found["sampling_rate"], wanted.get("sampling_rate")
     if own_rate not in (None, rate):
-        raise InputError(f"{where} has {rate} Hz, the model {own_rate} Hz; resample the signals first")
+        raise InputError(f"{where} has {rate} Hz, the model {own_rate} Hz; prepare it with --sampling-rate {own_rate}")
     same = wanted.get("dataset_checksum") is not None and wanted["dataset_checksum"] == found.get("dataset_checksum")
     positions, missing, warnings = {}, [], found.get("remarks", [])
     for name in modalities:
@@ -205,7 +205,7 @@ def compare(wanted, found, where, modalities, standardised=True):
         if others and name == "eeg" and standardised and found["preparation"].get("eeg") != "trial":
             raise InputError(
                 f"{where} was standardised with more EEG channels than the model has ({shorten(others)}); prepare it "
-                "without them"
+                "without them (--eeg-channels)"
             )
     if not same:
         unknown, differences = _differences(wanted, found, where, modalities)
@@ -232,7 +232,7 @@ def _differences(wanted, found, where, modalities):
         if both(name, f"{name.upper()} normalisation") and own[name] != other[name]:
             raise InputError(
                 f"{where} has the {name.upper()} normalisation {other[name]!r}, the model's data {own[name]!r}; "
-                f"prepare it with {name}-normalise {own[name]}"
+                f"prepare it with --{name}-normalise {own[name]}"
             )
     if both("baseline_seconds", "removal of the rest"):
         for name in modalities:

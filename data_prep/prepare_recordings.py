@@ -4,7 +4,8 @@
     python data_prep/prepare_recordings.py --bids-dir my_study --task film --out-dir data/MINE
 
 Any file that MNE-Python reads (.edf .bdf .gdf .vhdr .set .fif .cnt). The table has the columns subject, file, stimulus,
-onset (s, or a marker's name), duration (s), and one per rating. docs/recordings.md says more.
+onset (s, or a marker's name), duration (s), and one per rating; with --no-rated none, for recordings that a model is to
+predict. docs/recordings.md says more.
 """
 
 import json
@@ -23,14 +24,15 @@ import numpy as np
 
 from data_prep import bids, channel_kinds, preparation, recordings, trial_plan, trials_table
 from data_prep.channels import shorten
+from data_prep.descriptions import MOST_CLASSES
 from data_prep.from_arrays import prepare_person
 from data_prep.parts import Parts
 from data_prep.quality import Quality, Row, kind_of
-from data_prep.recording_signals import Steps, read_trials
+from data_prep.recording_signals import AS_RECORDED, Steps, read_trials
 from data_prep.writer import PreparedWriter, is_prepared
-from utils.errors import InputError
+from utils.errors import InputError, command
 from utils.files import sha256
-from utils.progress import Progress, say_pretraining, warn
+from utils.progress import Progress, say_next, say_pretraining, warn
 from utils.settings import read_settings
 
 # what to read
@@ -38,14 +40,15 @@ TRIALS = "trials.csv"  # table of trials, CSV or TSV
 BIDS_DIR = None  # a BIDS data set in the place of a table (None: the table)
 TASK = None  # its task, such as film
 SESSIONS = []  # its sessions (empty: all)
+RATED = True  # False: recordings that nobody has rated, to predict; one person will do
 RATINGS = []  # columns that are ratings (empty: all that have no other meaning)
 RATING_MIN = 1.0  # lowest and
 RATING_MAX = 9.0  # highest possible rating, of all that are numbers
-THRESHOLD = 5.0  # a rating of at least this counts as high (None: the middle of the scale)
+THRESHOLD = None  # a rating of at least this counts as high (None: the middle of the scale)
 OUT_DIR = "data/MINE"  # prepared folder to write
 # which signals
-EEG_CHANNELS = []  # names (empty: all electrodes of the 10-5 system; common: those that everybody has)
-PPS_CHANNELS = []  # names, or eog ecg emg gsr resp temperature ppg (empty: all of these; common: those of everybody)
+EEG_CHANNELS = []  # names (empty: all electrodes of the 10-5 system; common: those that everybody has; None: no EEG)
+PPS_CHANNELS = []  # names, or eog ecg emg gsr resp temperature ppg (empty: all of these; common; None: none)
 BAD_CHANNELS = "interpolate"  # EEG channels that a file marks as bad: interpolate | refuse | keep
 # what is done to them, in this order; filters see the whole recording
 HIGH_PASS = 1.0  # of the EEG, in Hz; takes drifts away (None: no such filter)
@@ -70,8 +73,9 @@ def main():
     names, classes, ratings = trials_table.parse_ratings(trials)
     check_scale(settings, trials, names, classes, ratings)
     rated = {id(trial): row for trial, row in zip(trials, ratings, strict=True)}
-    people = trial_plan.by_person(trials)
-    stimuli = trial_plan.find_stimuli(people, settings.MISSING)
+    least = 2 if settings.RATED else 1
+    people = trial_plan.by_person(trials, least)
+    stimuli = trial_plan.find_stimuli(people, settings.MISSING, least)
     said, files = set(), dict.fromkeys(trial.file for trial in trials)
     for path in Progress(list(files), desc="opening", unit="file"):
         files[path] = recordings.open_recording(path, sidecars.get(path), said)
@@ -107,9 +111,10 @@ def main():
         description |= {"rating_range": [settings.RATING_MIN, settings.RATING_MAX], "threshold": settings.THRESHOLD}
     if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
-        say_pretraining(settings.OUT_DIR)
+        say_what_follows(settings)
         return
-    writer = PreparedWriter(settings.OUT_DIR, preparation=made, **description)
+    writer = PreparedWriter(settings.OUT_DIR, preparation=made, rated=settings.RATED, **description)
+    writer.quality.notes.append(AS_RECORDED)
     with writer:
         parts = Parts(settings.OUT_DIR, [made, description, asdict(steps)])
         checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
@@ -119,14 +124,14 @@ def main():
             key = [subject, [(trial.stimulus, onset) for trial, onset in own]]
             key += [checksums[path] for recording in used.values() for path in recording.files]
             arrays = parts.get(key, lambda: prepare(subject, own, used, eeg, pps, steps, made, said))  # noqa: B023
-            of_person = np.array([rated[id(trial)] for trial, _ in own])
+            of_person = np.array([rated[id(trial)] for trial, _ in own], float)  # (trials, ratings)
             shown = {name: checksums[path] for name, path in sources.items()}
             writer.add(subject, arrays["eeg"], arrays["pps"], of_person, sources=shown)
             rows = json.loads(str(arrays["quality"]))
             writer.quality.people[subject] = [Row(**row, kind=kind_of(row["name"])) for row in rows]
     parts.remove()
     writer.report()
-    say_pretraining(settings.OUT_DIR)
+    say_what_follows(settings)
 
 
 def check_settings(settings):
@@ -143,25 +148,46 @@ def check_settings(settings):
         raise InputError(f"--rating-min {settings.RATING_MIN:g} must be less than --rating-max {settings.RATING_MAX:g}")
     if settings.THRESHOLD is None:
         settings.THRESHOLD = (settings.RATING_MIN + settings.RATING_MAX) / 2
+    if not settings.RATING_MIN <= settings.THRESHOLD <= settings.RATING_MAX:
+        raise InputError(
+            f"--threshold {settings.THRESHOLD:g} lies outside the scale of {settings.RATING_MIN:g} to "
+            f"{settings.RATING_MAX:g} (--rating-min, --rating-max)"
+        )
+    if settings.RATINGS and not settings.RATED:
+        raise InputError("--ratings and --no-rated: give one of them")
 
 
 def read_trials_of(settings):
     """Trials, and what stands beside the recordings of a BIDS data set."""
     if settings.BIDS_DIR is not None:
-        return bids.read_bids(settings.BIDS_DIR, settings.TASK, settings.RATINGS, settings.SESSIONS)
-    return trials_table.read_table(settings.TRIALS, settings.RATINGS), {}
+        return bids.read_bids(settings.BIDS_DIR, settings.TASK, settings.RATINGS, settings.SESSIONS, settings.RATED)
+    return trials_table.read_table(settings.TRIALS, settings.RATINGS, settings.RATED), {}
 
 
 def check_scale(settings, trials, names, classes, ratings):
-    """Refuse numbers off the scale, before hours of work."""
+    """Refuse numbers off the scale and classes that are none, before hours of work; say what is taken as a rating."""
     low, high = settings.RATING_MIN, settings.RATING_MAX
-    for trial, row in zip(trials, ratings, strict=True):
-        for name, value in zip(names, row, strict=True):
-            if name not in classes and not low <= value <= high:
-                raise InputError(
-                    f"{trial.where}: {name} is {value:g}, off the scale of {low:g} to {high:g}; mend it, or set "
-                    "--rating-min and --rating-max (and --threshold)"
-                )
+    numbers = [name for name in names if name not in classes]
+    columns = dict(zip(names, zip(*ratings, strict=True), strict=True))
+    wrong = [name for name in numbers if not all(low <= value <= high for value in columns[name])]
+    wrong += [name for name, values in classes.items() if not 2 <= len(values) <= MOST_CLASSES]
+    if wrong:
+        name, others = wrong[0], ",".join(name for name in names if name not in wrong)
+        remedy = f"; if it is no rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
+        if name in classes:
+            n = len(classes[name])
+            raise InputError(
+                f"{trials[0].where}: {name} has {n} classes ({shorten(classes[name])}), not 2 to {MOST_CLASSES}{remedy}"
+            )
+        trial, value = next((t, v) for t, v in zip(trials, columns[name], strict=True) if not low <= v <= high)
+        raise InputError(
+            f"{trial.where}: {name} is {value:g}, off the scale of {low:g} to {high:g}; correct it, or set "
+            f"--rating-min and --rating-max{remedy}"
+        )
+    parts = [f"{shorten(numbers)} ({low:g} to {high:g}, high from {settings.THRESHOLD:g} on)"] if numbers else []
+    parts += [f"{name} ({len(values)} classes: {shorten(values, 40)})" for name, values in classes.items()]
+    if parts:
+        print(f"ratings: {'; '.join(parts)}" + ("" if settings.RATINGS else "; --ratings chooses among the columns"))
 
 
 def choose_channels(settings, files):
@@ -172,16 +198,32 @@ def choose_channels(settings, files):
     both = [name for name in pps if channel_kinds.key(name) in set(map(channel_kinds.key, eeg))]
     if both:
         raise InputError(f"{shorten(both)} is in --eeg-channels and in --pps-channels; choose one")
+    if settings.EEG_CHANNELS is None and settings.PPS_CHANNELS is None:
+        raise InputError("--eeg-channels none and --pps-channels none: nothing would be left; leave one of them out")
     if not eeg and not pps:
         first, of_first = next(iter(people.items()))
         there = shorten([f"{channel.name} ({channel.kind})" for channel in of_first])
         raise InputError(f"{first} has no EEG and no peripheral channel that is known as such: {there}; name them")
     if settings.REFERENCE == "average" and len(eeg) == 1:
         raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
+    channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
     left = channel_kinds.left_out(next(iter(people.values())), eeg, pps)
     if left and not settings.EEG_CHANNELS:
         print(f"left out: {shorten(left, 150)}; --eeg-channels and --pps-channels take names")
     return eeg, pps
+
+
+def say_what_follows(settings):
+    """The next command: what is rated is trained on, the rest is predicted."""
+    if settings.RATED:
+        say_pretraining(settings.OUT_DIR)
+        return
+    model, out = (
+        "runs/film/finetune_arousal/fold_00/model.pt",
+        settings.OUT_DIR.with_name(f"{settings.OUT_DIR.name}.csv"),
+    )
+    print("with a model that was trained on recordings prepared likewise, such as this one:")
+    say_next("Fine_tuning/predict.py", "--model", model, "--input", settings.OUT_DIR, "--out-file", out)
 
 
 def describe(settings, plan, rest, has_eeg):
@@ -228,12 +270,13 @@ def prepare(subject, own, files, eeg, pps, steps, made, said):
     for path, recording in files.items():
         onsets = {index: onset for index, (trial, onset) in enumerate(own) if trial.file == path}
         arrays, looks = read_trials(recording, list(onsets.values()), eeg, pps, steps, said)
-        for names, rate, trials in looks:
-            looked.setdefault((tuple(names), rate), []).extend(trials)
+        for look in looks:
+            looked.setdefault((tuple(look.channels), look.rate, look.unit), []).append(look)
         for name, trials in arrays.items():
             found.setdefault(name, {}).update(zip(onsets, trials, strict=True))
-    for (names, rate), trials in looked.items():
-        quality.look(subject, names, rate, trials)
+    for (names, rate, unit), of_all in looked.items():
+        loud = {name: times for look in of_all for name, times in (look.loud or {}).items()}
+        quality.look(subject, names, rate, [trial for look in of_all for trial in look.trials], unit=unit, louder=loud)
     person = {name: np.stack([trials[index] for index in range(len(own))]) for name, trials in found.items()}
     blocks = prepare_person({"id": subject, **person}, steps.sampling_rate, made)
     rows = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in quality.people[subject]]

@@ -207,12 +207,14 @@ class Prepared:
         return found or list(known)
 
 
-def open_prepared(folder):
+def open_prepared(folder, rated=True):
     """Open a prepared folder, after checking every file against its checksum.
 
     Parameters
     ----------
     folder : path
+    rated : bool
+        False: recordings that nobody has rated will do.
 
     Returns
     -------
@@ -222,7 +224,7 @@ def open_prepared(folder):
     Raises
     ------
     InputError
-        If a file is missing, damaged, edited or of another version.
+        If a file is missing, damaged, edited or of another version, or there are no ratings where they are needed.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -239,6 +241,8 @@ def open_prepared(folder):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
     if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
+    if rated and not info["ratings"]:
+        raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
     info = {"classes": {}} | info  # folders of before there were any
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {

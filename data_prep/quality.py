@@ -18,6 +18,7 @@ MANY_NOISY = 0.05  # of the seconds; some blinks and movements are in every reco
 LINE = (50, 60)  # Hz
 MUCH_LINE = 0.2  # of the power
 LINE_EVERY = 8  # each so many seconds one is looked at for line noise, for speed
+LOUD = 10  # times the median amplitude of a recording's electrodes
 BINS, HEIGHT = 48, 30  # of the pictures
 
 
@@ -66,6 +67,7 @@ FINDINGS = {  # what may stand out in a signal, and how the counts call it
     "noisy": f"noisy in more than {MANY_NOISY:.0%} of the seconds",
     "line": f"with more than {MUCH_LINE:.0%} of the power at {LINE[0]} or {LINE[1]} Hz",
     "range": "out of the range of a human body",
+    "loud": f"of more than {LOUD} times the amplitude of the other electrodes",
 }
 
 
@@ -82,7 +84,7 @@ class Quality:
         self.people = {}
         self.notes = []  # what else there is to say on the page
 
-    def look(self, subject, channels, rate, trials, units_known=True):
+    def look(self, subject, channels, rate, trials, units_known=True, unit="", louder=None):
         """Look at some signals of a person.
 
         Parameters
@@ -95,6 +97,10 @@ class Quality:
             As they were recorded; lengths may differ. What is NaN counts as missing.
         units_known : bool
             Whether skin conductance is in uS, temperature in degrees Celsius, heart rate in beats per minute.
+        unit : str
+            Of signals whose names do not say it.
+        louder : dict of str to float, optional
+            Electrodes that are clearly louder than the others, and how many times.
         """
         block = max(1, round(rate))
         trials = [to_seconds(np.asarray(trial), block) for trial in trials]
@@ -129,6 +135,8 @@ class Quality:
                     line=0.0 if slow[index] else float(line[index]),
                     slow=bool(slow[index]),
                     kind=kinds[index] if units_known else None,
+                    unit=unit,
+                    loud=(louder or {}).get(name, 0.0),
                     picture=picture(low[index], high[index]),
                     **{what: round(found[index].sum() * block / rate) for what, found in counts.items()},
                 )
@@ -159,11 +167,13 @@ class Row:
     slow: bool
     kind: Kind | None
     picture: str
+    unit: str = ""  # where the kind does not say it
+    loud: float = 0.0  # times the other electrodes' amplitude, where that is much
 
     @property
     def findings(self):
         """Which of its numbers stand out."""
-        found = {what for what in ("missing", "flat", "clipped", "range") if getattr(self, what)}
+        found = {what for what in ("missing", "flat", "clipped", "range", "loud") if getattr(self, what)}
         found |= {"noisy"} if self.noisy > MANY_NOISY * self.seconds else set()
         return found | ({"line"} if self.line > MUCH_LINE else set())
 

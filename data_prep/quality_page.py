@@ -4,7 +4,7 @@ import html
 
 import numpy as np
 
-from data_prep.quality import CLIPPED, FAST, KINDS, LINE, MANY_NOISY, MUCH_LINE, NOISY
+from data_prep.quality import CLIPPED, FAST, KINDS, LINE, LOUD, MANY_NOISY, MUCH_LINE, NOISY
 from utils.files import write_text
 
 PAGE = "quality.html"
@@ -47,9 +47,10 @@ def _html(row):
         f"<td{' class=f' if what in row.findings else ''}>{cells[what]}"
         for what in ("missing", "flat", "clipped", "noisy", "line", "range")
     )
-    unit = f" {row.kind.unit}" if row.kind else ""
-    name = _text(row.name)
-    return f"<tr><th>{name}<td>{row.low:.3g} to {row.high:.3g}{unit}{marked}<td>{row.picture}\n"
+    unit = row.kind.unit if row.kind else row.unit
+    values = f"{row.low:.3g} to {row.high:.3g}" + (f" {unit}" if unit else "")
+    values = f"<td class=f>{values}, {row.loud:.0f} x the others" if row.loud else f"<td>{values}"
+    return f"<tr><th>{_text(row.name)}{values}{marked}<td>{row.picture}\n"
 
 
 def _text(name, most=200):
@@ -71,7 +72,8 @@ more than once
 conductance: more than {KINDS[0].step} uS in a second); marked from {MANY_NOISY:.0%} of the seconds on
 <li>line: share of the power at {LINE[0]} or {LINE[1]} Hz, whichever is more; marked from {MUCH_LINE:.0%} on
 <li>out of range: {", ".join(f"outside {kind.low:g} to {kind.high:g} {kind.unit}" for kind in KINDS if kind.unit)};
-where the channel's name says so and its unit is known</ul>"""
+where the channel's name says so and its unit is known
+<li>x the others (amplifiers' recordings only): of more than {LOUD} times the other electrodes' median amplitude</ul>"""
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 65rem; margin: 0 auto; padding: 0 1rem 4rem; }
 table { border-collapse: collapse; font-size: .85rem; } summary { cursor: pointer; margin-top: .6rem; }

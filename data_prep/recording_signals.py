@@ -2,11 +2,13 @@
 
 import gzip
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from data_prep.channel_kinds import clean, key, pick
 from data_prep.channels import shorten
+from data_prep.quality import LOUD
 from data_prep.recordings import mne, through_mne
 from data_prep.resampling import resample
 from utils.errors import InputError
@@ -14,6 +16,9 @@ from utils.progress import warn
 
 USUAL_EEG = (0.05, 5000)  # uV; between them lies the standard deviation of anybody's EEG
 MOST_BAD = 0.25  # of the electrodes; more cannot be told from the others
+ENOUGH = 50_000  # samples that tell an electrode's amplitude
+IN_MICROVOLTS = ("eeg", "eog", "ecg", "emg")
+AS_RECORDED = "Values are those of the files, before filters, reference and resampling"  # of `Look`, in quality.html
 MONTAGE = "colin27_1005"  # MNE's places of 343 electrodes (before MNE 1.13: standard_1005)
 
 
@@ -29,6 +34,16 @@ class Steps:
     sampling_rate: int  # Hz, of the result
     seconds: int  # of every trial
     rest_seconds: int  # before it
+
+
+class Look(NamedTuple):
+    """Signals as they were recorded, for `Quality.look`; all at one rate in Hz."""
+
+    channels: list
+    rate: float
+    trials: list  # of (channels, samples)
+    unit: str = ""
+    loud: dict | None = None  # name -> times the other electrodes' amplitude
 
 
 def read_trials(recording, onsets, eeg, pps, steps, said):
@@ -49,8 +64,8 @@ def read_trials(recording, onsets, eeg, pps, steps, said):
     -------
     arrays : dict of str to numpy.ndarray, shape (trials, channels, samples)
         ``eeg``, ``pps``, at one rate; with rest ``eeg_baseline``, ``pps_baseline``. EEG in uV.
-    looks : list of (channels, rate, trials)
-        Of EEG, then of every peripheral channel: as it was recorded, for `Quality.look`.
+    looks : list of Look
+        Of EEG, then of every peripheral channel.
 
     Raises
     ------
@@ -64,7 +79,7 @@ def read_trials(recording, onsets, eeg, pps, steps, said):
     arrays = {}
     for suffix, before, seconds in rests if steps.rest_seconds else rests[:1]:
         found = []
-        for (names, _, _), (signal, rate, first) in zip(looks, parts, strict=True):
+        for (names, *_), (signal, rate, first) in zip(looks, parts, strict=True):
             try:
                 trials = [resample(signal, rate, steps.sampling_rate, seconds, t - before - first) for t in onsets]
             except InputError as error:
@@ -91,7 +106,7 @@ def read_eeg(recording, names, steps, onsets, said):
         signal = raw.get_data()
         signal *= np.array([[channel.factor] for channel in chosen])
         refuse_gaps(recording, names, signal)
-        look = (names, rates[0], _windows(signal, rates[0], 0, steps, onsets))
+        windows = _windows(signal, rates[0], 0, steps, onsets)
         info = mne.create_info([clean(channel.name) for channel in chosen], rates[0], "eeg")
         signal *= 1e-6  # MNE's unit
         improved = mne.io.RawArray(signal, info, first_samp=raw.first_samp, copy=None)
@@ -105,6 +120,13 @@ def read_eeg(recording, names, steps, onsets, said):
         repair(recording, improved, chosen, steps)
         signal = improved.get_data()
     signal *= 1e6
+    loud = find_loud(names, signal)
+    for name, times in loud.items():
+        part = " and enters the average reference" if steps.reference == "average" else ""
+        warn(
+            f"{recording.path.name}: {name} has {times:.0f} times the amplitude of the other EEG channels{part}; "
+            "look at it in quality.html; if it is broken, leave it out (--eeg-channels), or this file"
+        )
     if steps.reference == "average":
         signal -= signal.mean(axis=0)
     deviation = float(np.median(signal.std(axis=1)))
@@ -112,7 +134,15 @@ def read_eeg(recording, names, steps, onsets, said):
         warn(
             f"{recording.path.name}: EEG of {deviation:.2g} uV; is its unit right? standardised, it makes no difference"
         )
-    return look, (signal, rates[0], 0.0)
+    return Look(names, rates[0], windows, "uV", loud), (signal, rates[0], 0.0)
+
+
+def find_loud(names, signal):
+    """Electrodes of more than LOUD times the median amplitude (median, absolute) of all, and how many times."""
+    some = signal[:, :: max(1, signal.shape[1] // ENOUGH)]
+    level = np.median(np.abs(some - np.median(some, axis=1, keepdims=True)), axis=1)
+    usual = np.median(level)
+    return {name: float(own / usual) for name, own in zip(names, level, strict=True) if own > LOUD * usual > 0}
 
 
 def read_channels(recording, chosen):
@@ -148,7 +178,8 @@ def read_pps(recording, names, steps, onsets, said):
         windows = _windows(signal, channel.rate, start, steps, onsets)
         for window in windows:
             refuse_gaps(recording, [channel.name], window)
-        found.append((([channel.name], channel.rate, windows), (np.nan_to_num(signal), channel.rate, start)))
+        look = Look([channel.name], channel.rate, windows, "uV" if channel.kind in IN_MICROVOLTS else "")
+        found.append((look, (np.nan_to_num(signal), channel.rate, start)))
     return found
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from data_prep.channel_kinds import Channel, kind
 from data_prep.channels import shorten
 from data_prep.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
+from data_prep.trials_table import FORMATS, is_recording
 from utils.errors import InputError
 from utils.progress import warn
 from utils.surroundings import at_end
@@ -23,7 +24,6 @@ try:
 except ImportError:  # said by need_mne()
     edfio = mne = None
 
-FORMATS = (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt")
 TO_KEPT_UNIT = {"V": 1e6, "mV": 1e3, "uV": 1, "nV": 1e-3, "S": 1e6, "mS": 1e3, "uS": 1, "nS": 1e-3}
 BREAKS = ("edge", "bad_acq_skip", "boundary")  # annotations where a recording was paused or cut
 HARMLESS = (  # what MNE warns of and nobody can change
@@ -138,7 +138,7 @@ def open_recording(path, sidecar=None, said=None):
         If MNE cannot read it.
     """
     path, sidecar, said = Path(path), sidecar or Sidecar(), set() if said is None else said
-    if path.suffix.lower() not in FORMATS and not path.name.lower().endswith(".fif.gz"):
+    if not is_recording(path):
         raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
     check = {".fif": refuse_loops, ".set": refuse_damaged}.get(path.suffix.lower())
     if check:

@@ -54,7 +54,8 @@ def prepare(signal, rest, rate, normalise, segment=None):
         if ((present > 0) & (present < MIN_ELECTRODES)).any():
             raise InputError(
                 f"in some second fewer than {MIN_ELECTRODES} of {len(raw)} EEG channels record (the others are 0), and "
-                "standardisation across channels leaves nothing but signs; leave it out, or use eeg-normalise trial"
+                'standardisation across channels leaves nothing but signs; leave it out, or use eeg_normalise="trial" '
+                "(--eeg-normalise trial)"
             )
     return NORMALISE[normalise](blocks, rounding)
 

@@ -1,5 +1,6 @@
 """Which trials of whom are cut where: one order of stimuli for everybody, and nothing that cannot be cut."""
 
+import difflib
 from dataclasses import dataclass
 
 from data_prep.channels import shorten
@@ -21,13 +22,19 @@ class Plan:
     seconds: int
 
 
-def by_person(trials):
+def by_person(trials, least=2):
     """Trials by subject and stimulus; people and their trials in the table's order.
+
+    Parameters
+    ----------
+    trials : list of Trial
+    least : int
+        So many people are needed.
 
     Raises
     ------
     InputError
-        If somebody has a stimulus twice, two people share a file, or there is only one.
+        If somebody has a stimulus twice, two people share a file, or there are fewer people.
     """
     people, owners = {}, {}
     for trial in trials:
@@ -44,12 +51,15 @@ def by_person(trials):
                 "stimulus comes once per person: give the second another name, or leave one out (BIDS: --sessions)"
             )
         own[trial.stimulus] = trial
-    if len(people) < 2:
-        raise InputError(f"all trials are of {shorten(people)}; at least 2 people are needed")
+    if len(people) < least:
+        raise InputError(
+            f"all trials are of {shorten(people)}; at least {least} people are needed (to predict, with a model that "
+            "is there: --no-rated)"
+        )
     return people
 
 
-def find_stimuli(people, missing):
+def find_stimuli(people, missing, least=2):
     """Stimuli of the prepared folder, in the order of their names.
 
     Parameters
@@ -58,22 +68,34 @@ def find_stimuli(people, missing):
         As `by_person` gives.
     missing : str
         What of a stimulus that somebody did not see: ``error`` or ``drop`` (for all).
+    least : int
+        So many stimuli are needed.
 
     Raises
     ------
     InputError
-        If somebody lacks one and ``missing`` is ``error``, or fewer than two are left.
+        If somebody lacks one and ``missing`` is ``error``, or fewer than ``least`` are left.
     """
     everything = sorted({name for own in people.values() for name in own}, key=natural)
-    lacking = [name for name in everything if not all(name in own for own in people.values())]
+    unseen = {name: [who for who, own in people.items() if name not in own] for name in everything}
+    lacking = sorted((name for name in everything if unseen[name]), key=lambda name: len(unseen[name]))
     if lacking and missing == "error":
-        who = [who for who, own in people.items() if lacking[0] not in own]
-        others = f" ({len(lacking) - 1} more stimuli are not everybody's)" if lacking[1:] else ""
+        name, who = lacking[0], unseen[lacking[0]]
+        meant = [] if len(people) == 1 else alone(people, who[0])
+        meant = sorted(meant, key=lambda other: difflib.SequenceMatcher(None, other.lower(), name.lower()).ratio())
+        asked = f"; {who[0]} alone has {meant[-1]!r}: is it the same, written otherwise?" if meant else ""
+        n = len(set(lacking) - {name, *meant[-1:]})
+        others = f" ({n} more {'is' if n == 1 else 'are'} not everybody's)" if n else ""
         raise InputError(
-            f"{lacking[0]!r} was not seen by {shorten(who)}{others}; --missing drop leaves these out for all, or "
-            "leave out these people"
+            f"{name!r} was not seen by {shorten(who)}{others}{asked}; --missing drop leaves out for all what not all "
+            "have seen; or leave out these people"
         )
-    return common({who: list(own) for who, own in people.items()})
+    return common({who: list(own) for who, own in people.items()}, least=least)
+
+
+def alone(people, who):
+    """Stimuli of this person that nobody else has."""
+    return [name for name in people[who] if all(name not in own for other, own in people.items() if other != who)]
 
 
 def make_plan(people, stimuli, recordings, seconds, rest):
@@ -146,6 +168,11 @@ def check(who, trials, plan, recordings, rest):
                 raise InputError(
                     f"{trial.where}: {trial.stimulus!r} ends at {stops:.6g} s, {path.name} at {length:.6g} s; leave it "
                     "out or take fewer --seconds"
+                )
+            if used and trial.duration is not None and onset + trial.duration > length + TOLERANCE:
+                raise InputError(
+                    f"{trial.where}: {trial.stimulus!r} lasts {trial.duration:.6g} s from {onset:.6g} s on, "
+                    f"{path.name} ends at {length:.6g} s; correct the duration, or leave it out"
                 )
             if previous is not None and first < end - TOLERANCE:
                 what = "the rest before it begins" if onset >= end - TOLERANCE else "it begins"

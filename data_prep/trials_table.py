@@ -10,15 +10,25 @@ All other columns are ratings: numbers, or names of classes. Comma, semicolon or
 """
 
 import csv
+import difflib
 import io
 import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data_prep.channels import shorten
 from utils.errors import InputError
 
+FORMATS = (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt")  # of recordings, that MNE-Python reads
 COLUMNS = ("subject", "file", "stimulus", "onset", "duration")
+OTHER_WORDS = {  # what people call these columns
+    "subject": "participant participant_id subject_id person proband vp id",
+    "file": "filename file_name path recording eeg_file",
+    "stimulus": "film video clip movie song music picture trial_type stim stim_file",
+    "onset": "start start_s onset_s begin begin_s start_time time",
+    "duration": "length length_s duration_s seconds dur",
+}
 MISSING = ("", "n/a")  # what an empty cell may hold; BIDS writes the second
 
 
@@ -36,7 +46,7 @@ class Trial:
     onset_text: str = ""  # as the table has it
 
 
-def read_table(path, rating_names=()):
+def read_table(path, rating_names=(), rated=True):
     """Read a table of trials.
 
     Parameters
@@ -44,6 +54,8 @@ def read_table(path, rating_names=()):
     path : path
     rating_names : list of str
         Columns that are ratings; empty: all that are not `COLUMNS`.
+    rated : bool
+        False: no column is a rating, whatever else there is.
 
     Returns
     -------
@@ -56,19 +68,19 @@ def read_table(path, rating_names=()):
         If a column is missing, a cell is empty or no number where one is needed, or there is no trial.
     """
     path = Path(path)
+    if is_recording(path):
+        raise InputError(f"--trials {path} is a recording; give a table that names it (docs/recordings.md shows one)")
     header, rows = read_rows(path)
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise InputError(
-            f"{path} has no column {', '.join(missing)}; it needs {','.join(COLUMNS)} and a column per rating"
-        )
-    names = find_ratings(path, header, COLUMNS, rating_names)
+    refuse_missing(path, header)
+    names = find_ratings(path, header, COLUMNS, rating_names) if rated else []
+    if not rated and len(header) > len(COLUMNS):
+        print(f"not read (--no-rated): {shorten([name for name in header if name not in COLUMNS])}")
     trials = []
     for number, row in rows:
         where = f"{path.name}, row {number}"
         for name in (*COLUMNS[:4], *names):
             if row[name] in MISSING:
-                raise InputError(f"{where}: {name} is empty; fill it in, or leave the row out")
+                raise InputError(f"{where}: {name} is {row[name] or 'empty'}; fill it in, or leave the row out")
         file = path.parent / row["file"]
         if not file.exists():
             file = path.parent / row["file"].replace("\\", "/")  # written on Windows
@@ -91,6 +103,26 @@ def read_table(path, rating_names=()):
     if not trials:
         raise InputError(f"{path} has no trials; one row per trial under {','.join(header)}"[:250])
     return trials
+
+
+def is_recording(path):
+    """Whether a file is called like a recording."""
+    return Path(path).name.lower().endswith((*FORMATS, ".fif.gz"))
+
+
+def refuse_missing(path, header):
+    """Refuse a table that lacks one of `COLUMNS`; say which of its own may be meant."""
+    missing = [name for name in COLUMNS if name not in header]
+    if not missing:
+        return
+    others = [name for name in header if name not in COLUMNS]
+    meant = {name: next((w for w in OTHER_WORDS[name].split() if w in others), None) for name in missing}
+    others = [name for name in others if name not in meant.values()]
+    meant = {
+        name: word or "".join(difflib.get_close_matches(name, others, n=1, cutoff=0.75)) for name, word in meant.items()
+    }
+    remedy = ", ".join(f"rename {word} to {name}" if word else f"add {name}" for name, word in meant.items())
+    raise InputError(f"{path} has no column {', '.join(missing)}; it has {shorten(header, 90)}; {remedy}")
 
 
 def read_rows(path):
@@ -149,7 +181,10 @@ def find_ratings(path, header, others, chosen=()):
         return names
     names = [name for name in header if name not in others]
     if not names:
-        raise InputError(f"{path} has no rating; add a column with its name, and a number or a class in every row")
+        raise InputError(
+            f"{path} has no rating; add a column with its name, and a number or a class in every row (recordings to "
+            "predict, which nobody has rated: --no-rated)"
+        )
     return names
 
 
@@ -197,7 +232,7 @@ def parse_ratings(trials):
                 f"{trials[wrong[0]].where}: {name} is {cells[wrong[0]]!r}, no number as elsewhere in that column"
             )
         columns.append(numbers)
-    return names, classes, [list(row) for row in zip(*columns, strict=True)]
+    return names, classes, [[column[row] for column in columns] for row in range(len(trials))]
 
 
 def _number(text):

@@ -27,6 +27,8 @@ class PreparedWriter:
         Must not exist, or be empty.
     preparation : dict
         The settings that made the arrays, in the words of `data_prep.preparation`.
+    rated : bool
+        False: recordings that nobody has rated, to predict; one person is enough, and ``ratings`` is empty.
     simulated : bool
         Whether the raw files are marked as simulated, for results to say so.
     **description
@@ -57,15 +59,15 @@ class PreparedWriter:
         or the EEG has too few electrodes for its standardisation.
     """
 
-    def __init__(self, folder, *, preparation, simulated=False, **description):
-        self.folder = Path(folder)
+    def __init__(self, folder, *, preparation, rated=True, simulated=False, **description):
+        self.folder, self.least = Path(folder), 2 if rated else 1
         self.quality = Quality()
-        description = describe("the data set", **description)
+        description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
         if preparation.get("eeg") == "channels" and 0 < n_eeg < MIN_ELECTRODES:
             raise InputError(
                 f"{n_eeg} EEG channels cannot be standardised across channels: one becomes 0, two become "
-                'the sign of their difference; use eeg_normalise="trial"'
+                'the sign of their difference; use eeg_normalise="trial" (--eeg-normalise trial)'
             )
         counted = {"seconds": 0, "subjects": [], "trials": 0}
         self.info = {"format_version": FORMAT_VERSION} | description | counted
@@ -163,6 +165,7 @@ class PreparedWriter:
         print(
             f"wrote {self.folder}: {len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s, "
             f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels, {info['sampling_rate']} Hz"
+            + ("" if info["ratings"] else "; no ratings: to predict")
         )
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
@@ -176,8 +179,9 @@ class PreparedWriter:
 
     def _finish(self):
         info = self.info
-        if len(info["subjects"]) < 2:
-            raise InputError(f"{self.folder} would have {len(info['subjects'])} subjects; at least 2 are needed")
+        if len(info["subjects"]) < self.least:
+            n = len(info["subjects"])
+            raise InputError(f"{self.folder} would have {n} subjects; at least {self.least} are needed")
         for name, file in self._files.items():
             self._write_header(name)
             file.flush()
@@ -217,7 +221,7 @@ def is_prepared(folder, preparation, files, **description):
     if not (Path(folder) / "dataset.json").exists():
         return False
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
-        made = open_prepared(folder).info
+        made = open_prepared(folder, rated=False).info
     same = preparations.agree(made["preparation"], preparation)
     same = same and all(made.get(name) == value for name, value in description.items())
     return same and made["sources"] == {name: sha256(path) for name, path in files.items()}

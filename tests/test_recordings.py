@@ -500,7 +500,7 @@ def test_bids_people_without_trials_are_named(tmp_path):
     )
     outcome = call(SCRIPT, "--bids-dir", tmp_path / "bids", "--task", "film", "--out-dir", tmp_path / "out")
     assert outcome.status == 0, outcome.err
-    assert "sub-09, who have no rated trial" in outcome.err
+    assert "sub-09, who have no trial" in outcome.err
 
 
 def test_from_bids_to_a_report_in_four_commands(tmp_path):

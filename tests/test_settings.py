@@ -156,7 +156,7 @@ def test_help_has_the_comments(constants, capsys):
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        ("--unknown 3", ["--unknown", "--help lists"]),
+        ("--unknown 3", ["--unknown", "--help lists the 10 flags"]),
         ("--epoch 3", ["--epoch", "--epochs"]),
         ("--epochs", ["--epochs"]),
         ("--epochs three", ["--epochs", "whole number", "three"]),

@@ -101,6 +101,7 @@ RULES = {
     "BIDS_DIR": Rule("path", optional=True),
     "TASK": Rule("text", optional=True),
     "SESSIONS": Rule("names"),
+    "RATED": Rule("bool"),
     "RATINGS": Rule("names"),
     "RATING_MIN": Rule("float"),
     "RATING_MAX": Rule("float"),
@@ -145,7 +146,12 @@ RULES = {
     "QUICK": Rule("bool"),
 }
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
-    "prepare_recordings": {"TRIALS": Rule("path", optional=True), "SECONDS": _count(5, optional=True)},
+    "prepare_recordings": {
+        "TRIALS": Rule("path", optional=True),
+        "SECONDS": _count(5, optional=True),
+        "EEG_CHANNELS": Rule("names", optional=True),
+        "PPS_CHANNELS": Rule("names", optional=True),
+    },
 }
 
 
