@@ -82,6 +82,7 @@ def test_whole_road(tmp_path):
         ),
         "finetune_four/metrics.json",
         "finetune_four/predictions.csv",
+        *(f"{folder}/begun.json" for folder in ("pretrain_1s", "pretrain_5s", "finetune_four")),
     }
 
 
@@ -371,7 +372,7 @@ def test_missing_folders(tmp_path, pretrained):
 
 def test_missing_checkpoint(tmp_path, prepared, run_dir):
     outcome = call(FINETUNE, "--data-dir", prepared, "--run-dir", tmp_path / "new")
-    assert_refused(outcome, "checkpoint.pt", "does not exist", "run main_pretrain_5s.py")
+    assert_refused(outcome, "nothing was pre-trained", "run main_pretrain_1s.py and main_pretrain_5s.py")
     checkpoint(run_dir, "1s", 3).unlink()
     outcome = call(FINETUNE, "--data-dir", prepared, "--run-dir", run_dir)
     assert_refused(outcome, "fold_03/checkpoint.pt", "run main_pretrain_1s.py", "or --folds 0,1,2")

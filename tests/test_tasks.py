@@ -150,7 +150,18 @@ NAMES = ["a/b", "..", "a b", "a-b", "Erregung é", "興奮", "x" * 180, "a:b*?",
 
 def test_names_of_ratings_make_safe_folders(tmp_path):
     data = data_of(tmp_path / "data", ratings=NAMES, **SCALE)
-    where = ["--data-dir", data, "--run-dir", tmp_path / "run", "--folds", 0, "--models", "lda"]
+    where = [
+        "--data-dir",
+        data,
+        "--run-dir",
+        tmp_path / "run",
+        "--folds",
+        0,
+        "--models",
+        "lda",
+        "--standardise",
+        "none",
+    ]
     folders = {}
     for name in NAMES:
         done(BASELINE, *where, f"--label={name}")
@@ -172,8 +183,8 @@ def test_fine_tuning_finds_the_results_of_an_odd_name(tmp_path):
     data = data_of(tmp_path / "data", ratings=["a/b", "a b"], **SCALE)
     flags = ["--data-dir", data, "--run-dir", tmp_path / "run", "--folds", 0, "--init", "random", "--epochs", 1]
     flags += ["--embed-dim-1s", 8, "--embed-dim-5s", 8]
-    done(BASELINE, *flags[:6], "--label", "a/b", "--models", "lda")
-    done(BASELINE, *flags[:6], "--label", "a b", "--models", "lda")
+    done(BASELINE, *flags[:6], "--label", "a/b", "--models", "lda", "--standardise", "none")
+    done(BASELINE, *flags[:6], "--label", "a b", "--models", "lda", "--standardise", "none")
     out = done(FINETUNE, *flags, "--label", "a/b")
     assert out.count("to compare with: baseline_a-b-") == 1
     assert "fold 0: complete" in done(FINETUNE, *flags, "--label", "a/b")

@@ -59,6 +59,7 @@ class FineTuning:
         self.labels, self.class_names = read_labels(settings, self.data)
         check_begun(settings)
         self.manifest = splits.load_or_create(settings, self.data)
+        settings.PROTOCOL, settings.SPLIT = self.manifest.protocol, self.manifest.split  # the model tells it
         self.folds = splits.choose_folds(self.manifest, settings.FOLDS)
         self.resolutions = settings.RESOLUTIONS.split("+")
         if settings.PPS_CHANNELS:
@@ -67,10 +68,7 @@ class FineTuning:
         settings.RECIPE = settings.RECIPE or "paper"
         filled = recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
         if settings.RECIPE == "robust" and "EPOCHS" in filled:
-            n = min(len(fold.train.subjects) * len(fold.train.rows["5s"]) for fold in self.manifest.folds)
-            n = round(n * settings.LABEL_FRACTION)  # alike for all folds, and for all seeds of a data set
-            settings.EPOCHS = recipes.enough_epochs(settings.EPOCHS, n, settings.BATCH_SIZE)
-            print(f"EPOCHS {settings.EPOCHS}: enough steps with {n} training windows")
+            recipes.cut_epochs(settings, self.manifest)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
         self.device = choose_device(settings.DEVICE)
@@ -85,8 +83,9 @@ class FineTuning:
 
     def run(self):
         """Run this process's folds that are missing, then write the metrics of all folds that are complete by then."""
-        reports = ranks.rank() == 0  # and so does every process that has added something
         write_begun(self.folder, self.settings)
+        reports = ranks.rank() == 0  # and so does every process that has added something
+        self._build(self.first.checkpoints(self.folds[0]))  # sets the threads that the provenance tells, trained or not
         for fold in ranks.share(self.folds):
             with only_writer(self._path(fold).parent):
                 if self.settings.RESUME and self._result(fold):

@@ -28,7 +28,7 @@ from utils.training.checkpoints import (
 from utils.training.networks import build
 from utils.training.variants import pretrain_variant
 
-FIRST_STEPS = 32  # after which it is said how long all will take
+FIRST_STEPS = 30  # after which it is said how long all will take
 
 
 class FoldPretraining:

@@ -90,6 +90,14 @@ def fill(settings, table, data, protocol):
     return filled
 
 
+def cut_epochs(settings, manifest):
+    """No more epochs of fine-tuning than are enough steps; alike for all folds, and for all seeds of a data set."""
+    n = min(len(fold.train.subjects) * len(fold.train.rows["5s"]) for fold in manifest.folds)
+    n = round(n * settings.LABEL_FRACTION)
+    settings.EPOCHS = enough_epochs(settings.EPOCHS, n, settings.BATCH_SIZE)
+    print(f"EPOCHS {settings.EPOCHS}: enough steps with {n} training windows")
+
+
 def enough_epochs(epochs, n_windows, batch_size):
     """The robust recipe's epochs of fine-tuning, cut where fewer are enough steps (benchmarks/RESULTS.md)."""
     steps = max(1, n_windows // batch_size)  # of an epoch, at least
