@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics as sk
 
 from data_prep import open_prepared
-from tests.support import ROOT, TINY, done
+from tests.support import ROOT, TINY, assert_refused, call, done
 from utils.protocol import permutation, splits
 from utils.results.results import FoldResult, summarise
 from utils.training import baselines
@@ -212,15 +212,18 @@ def test_baseline_without_signals():
     np.testing.assert_allclose(result.probability[:, 1], [1, 1 / 3, 4 / 6])
 
 
-def test_baselines_with_both_kinds_of_features(run_dir, prepared):
+def test_baselines_with_both_kinds_of_features(tmp_path, prepared):
     """What is standardised per person stands beside what is not: the robust recipe standardises, too."""
-    done(BASELINE, "--data-dir", prepared, "--run-dir", run_dir, "--models", "lda,stimulus")
-    kinds = {folder.name: metrics(run_dir, folder.name)["settings"]["STANDARDISE"] for folder in run_dir.glob("base*")}
-    assert kinds == {
-        "baseline_arousal_lda": "none",
-        "baseline_arousal_lda_standardised": "subject",
-        "baseline_arousal_stimulus": "none",
-    }
+    flags = ["--data-dir", prepared, "--models", "lda,stimulus"]
+    done(BASELINE, *flags, "--run-dir", tmp_path / "known", "--split", "subject")
+    done(BASELINE, *flags, "--run-dir", tmp_path / "new", "--split", "trial")
+    names = {"baseline_arousal_lda": "none", "baseline_arousal_lda_standardised": "subject"}
+    for run_dir, more in (("known", {"baseline_arousal_stimulus": "none"}), ("new", {})):
+        folders = [folder.name for folder in (tmp_path / run_dir).glob("base*")]
+        kinds = {name: metrics(tmp_path / run_dir, name)["settings"]["STANDARDISE"] for name in folders}
+        assert kinds == names | more  # where the stimuli are new, nobody can have rated them
+    outcome = call(BASELINE, *flags[:2], "--models", "stimulus", "--run-dir", tmp_path / "new")
+    assert_refused(outcome, "--models stimulus", "no test stimulus is in training")
 
 
 def test_folds_of_one_class_are_named():

@@ -69,6 +69,7 @@ def run_baselines(settings):
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    settings.MODELS = _with_known_stimuli(settings.MODELS, manifest)
     chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
     for _, own, folder in chosen:
@@ -80,6 +81,15 @@ def run_baselines(settings):
             description = describe(own, data, manifest, class_names, torch.device("cpu"))
             report(folder, description, results, data, {"model": name})
     say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
+
+
+def _with_known_stimuli(models, manifest):
+    """The models without ``stimulus``, where nobody in training has seen what is tested."""
+    if STIMULUS not in models or manifest.split not in ("trial", "subject+trial"):
+        return models
+    if models == [STIMULUS]:
+        raise InputError(f"--models {STIMULUS}: in a {manifest.split} split no test stimulus is in training")
+    return [name for name in models if name != STIMULUS]
 
 
 def _variants(settings, data):
