@@ -76,6 +76,7 @@ def who(summary):
     weights = {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]]
     return (
         weights
+        + (", robust recipe" if settings.get("RECIPE") == "robust" else "")
         + (f", {settings['MODALITIES'].upper()} only" if settings.get("MODALITIES") in ("eeg", "pps") else "")
         + (", frozen" if settings["FREEZE"] else "")
         + (", labels permuted" if settings["PERMUTE_LABELS"] else "")

@@ -110,6 +110,19 @@ def _headline(page, label, group):
         f"Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, {n} test windows of 5 s; "
         f"below it a 95 % interval (bootstrap over {first['interval_unit']}s)."
     )
+    networks = [name for name, result in group.items() if "model" not in result and not missing_folds(result)]
+    classical = [name for name, result in group.items() if "model" in result and not missing_folds(result)]
+    if networks and classical:
+        best, other = (max(names, key=lambda name: group[name]["accuracy"]["mean"]) for names in (networks, classical))
+        above = group[best]["accuracy"]["mean"] > group[other]["accuracy"]["mean"]
+        page.text(
+            f"Best network: {best}. Best baseline: {other}. "
+            + (
+                "Whether the difference is chance, Fine_tuning/compare_runs.py tells."
+                if above
+                else "No network beats it."
+            )
+        )
     if known:
         page.text(
             "Published figures come from other splits, often from test windows of trials that were seen in training: "
