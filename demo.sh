@@ -66,7 +66,7 @@ step "Result, and a page with its figures" Fine_tuning/report.py --run-dir "$run
 cat <<'END'
 
 What it means: finetune_arousal is the paper's recipe, cut short, which few recordings do not suffice for; use --recipe robust
-(finetune_arousal_robust, and _random without pre-training), and say nothing of a network that does not beat logistic and lda.
+(finetune_arousal_robust, and _random without pre-training). A network that does not beat logistic and lda is not shown to work.
 All of it is simulated, and with --null every line must be near the majority class: what real recordings gave is in
 benchmarks/RESULTS.md.
 END
