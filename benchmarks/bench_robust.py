@@ -45,15 +45,8 @@ def main():
             data = Path(folder) / name
             common.random_recordings(data, people, trials, 60, channels, pps, name=name)
             for protocol, (flags, n_folds) in protocols.items():
-                where = (
-                    "--data-dir",
-                    data,
-                    "--run-dir",
-                    Path(folder) / f"{name} {protocol}",
-                    "--device",
-                    settings.DEVICE,
-                )
-                folds = (*where, *flags, "--folds", ",".join(map(str, settings.FOLDS)))
+                where = ("--data-dir", data, "--run-dir", Path(folder) / f"{name} {protocol}")
+                folds = (*where, "--device", settings.DEVICE, *flags, "--folds", ",".join(map(str, settings.FOLDS)))
                 seconds = {
                     "1 s": run(device, "main_pretrain_1s.py", *folds, "--recipe", "robust"),
                     "5 s": run(device, "main_pretrain_5s.py", *folds, "--recipe", "robust"),

@@ -62,7 +62,7 @@ def run_all(settings, seed, split, null):
     run("main_pretrain_5s.py", *common, *folds, "--epochs", 4, *network)
     run("Fine_tuning/fine_tuning.py", *common, "--init", "random", *tuning)
     run("Fine_tuning/fine_tuning.py", *common, *tuning)
-    run("Fine_tuning/baseline.py", *common)
+    run("Fine_tuning/baseline.py", *common, "--models", ",".join(baselines), "--standardise", "none")
     return folder
 
 

@@ -266,12 +266,16 @@ def test_fine_tuning_too_early_leaves_nothing(tmp_path, prepared):
     assert not run_dir.exists()
 
 
-def test_a_split_that_nothing_was_done_with_is_replaced(tmp_path, prepared):
+def test_a_split_that_nothing_was_done_with(tmp_path, prepared):
+    """A refused command may leave one: it is kept, as somebody may have put it there, but has no results to keep."""
     flags = ["--data-dir", prepared, "--run-dir", tmp_path, *TINY]
     assert_refused(call(PRETRAIN["1s"], *flags, "--subjects-per-group", 9), "--subjects-per-group")
-    assert json.loads((tmp_path / "split.json").read_text())["split"] == "trial"
-    done(PRETRAIN["1s"], *flags, "--split", "subject+trial", "--folds", 0, "--epochs", 0)
-    assert_refused(call(PRETRAIN["1s"], *flags, "--split", "trial"), "SPLIT = subject+trial, not trial")
+    split = (tmp_path / "split.json").read_bytes()
+    other = [PRETRAIN["1s"], *flags, "--split", "subject+trial", "--folds", 0, "--epochs", 0]
+    assert_refused(call(*other), "SPLIT = trial, not subject+trial", "nothing was done with it yet: delete it")
+    assert (tmp_path / "split.json").read_bytes() == split
+    done(PRETRAIN["1s"], *flags, "--folds", 0, "--epochs", 0)
+    assert_refused(call(*other), "this one keeps its results")
 
 
 def test_folds_do_not_depend_on_each_other(tmp_path, prepared, pretrained):

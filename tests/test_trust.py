@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 from data_prep import open_prepared
 from tests.support import ROOT, TINY, assert_refused, call, done
 from utils.protocol import permutation, splits
-from utils.results.results import FoldResult, summarise
+from utils.results.results import FoldResult, _threshold, summarise
 from utils.training import baselines
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
@@ -239,6 +239,14 @@ def test_folds_of_one_class_are_named():
     low, high = result["f1"]["ci95"]
     assert low <= 1 <= high
     assert "one class" not in " ".join(summarise(results[2:], ["s01", "s02"], "subject-dependent")["audit_in_words"])
+
+
+@pytest.mark.parametrize(("given", "high_from"), [(None, 5), (0.0, 0.0), (6.0, 6.0)])
+def test_the_threshold_that_is_told_is_the_one_used(given, high_from):
+    """Zero is a threshold, too, on a scale from -5 to 5."""
+    data = SimpleNamespace(info={"classes": {"mood": ["a", "b"]}, "threshold": 5})
+    assert _threshold(SimpleNamespace(LABEL="arousal", THRESHOLD=given), data) == high_from
+    assert _threshold(SimpleNamespace(LABEL="mood", THRESHOLD=None), data) is None
 
 
 # --- predictions

@@ -96,10 +96,9 @@ def load_or_create(settings, data):
     asked = {"PROTOCOL": manifest.protocol, "SPLIT": manifest.split, "N_FOLDS": len(manifest.folds)}
     for name, value in asked.items():
         if getattr(settings, name) not in (None, value):
-            if not any(entry.is_dir() for entry in path.parent.iterdir()):  # nothing was done with it
-                path.unlink()
-                return load_or_create(settings, data)
-            raise InputError(f"{path} was made with {name} = {value}, not {getattr(settings, name)}; {REMEDY}")
+            used = any(entry.is_dir() for entry in path.parent.iterdir())
+            remedy = REMEDY if used else "nothing was done with it yet: delete it, or use another --run-dir"
+            raise InputError(f"{path} was made with {name} = {value}, not {getattr(settings, name)}; {remedy}")
     return manifest
 
 

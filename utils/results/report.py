@@ -110,8 +110,9 @@ def _headline(page, label, group):
         f"Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, {n} test windows of 5 s; "
         f"below it a 95 % interval (bootstrap over {first['interval_unit']}s)."
     )
-    networks = [name for name, result in group.items() if "model" not in result and not missing_folds(result)]
-    classical = [name for name, result in group.items() if "model" in result and not missing_folds(result)]
+    whole = {name: r for name, r in group.items() if not (missing_folds(r) or r["settings"].get("PERMUTE_LABELS"))}
+    networks = [name for name, result in whole.items() if "model" not in result]
+    classical = [name for name, result in whole.items() if "model" in result]
     if networks and classical:
         best, other = (max(names, key=lambda name: group[name]["accuracy"]["mean"]) for names in (networks, classical))
         above = group[best]["accuracy"]["mean"] > group[other]["accuracy"]["mean"]

@@ -98,10 +98,17 @@ def describe(settings, data, manifest, class_names, device):
         "label": settings.LABEL,
         "transductive": is_transductive(settings, data, manifest),
         "class_names": class_names,
-        "high_from": None if settings.LABEL in data.info["classes"] else settings.THRESHOLD or data.info["threshold"],
+        "high_from": _threshold(settings, data),
         "settings": settings.as_dict(),
         "provenance": provenance(device),
     }
+
+
+def _threshold(settings, data):
+    """The rating from which on a label is high; None for classes."""
+    if settings.LABEL in data.info["classes"]:
+        return None
+    return data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
 
 
 def is_transductive(settings, data, manifest):

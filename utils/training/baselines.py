@@ -79,6 +79,7 @@ def run_baselines(settings):
         with only_writer(folder):
             results = _evaluate(name, folds, features, labels, own, len(class_names))
             description = describe(own, data, manifest, class_names, torch.device("cpu"))
+            description["transductive"] &= name != STIMULUS  # which no signal enters
             report(folder, description, results, data, {"model": name})
     say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 

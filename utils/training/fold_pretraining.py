@@ -141,7 +141,7 @@ class FoldPretraining:
             self.batches.ready(step)
             self.step()
             progress.update()
-            if step == FIRST_STEPS and not self.timed:  # an epoch may take minutes
+            if step == FIRST_STEPS and not self.timed and self.device.type == "cpu":  # an epoch may take minutes
                 self.timed = True
                 left = (time.perf_counter() - start) / (step + 1) * self.batches.n_steps
                 words = f"about {duration(left)} an epoch, {duration(left * self.epochs_left())} for all epochs"
