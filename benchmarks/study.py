@@ -35,7 +35,7 @@ EFFECT = 0.25  # strength of emotion's traces in the signals
 GSR_DRIFT = 0.3  # uS by which skin conductance wanders within a minute: it alone then says about as much as EEG alone
 HELD_OUT_EPOCHS = 8  # epochs of pre-training that are followed on held-out data, fold 0
 OTHER_EPOCHS = 6  # of EEGNet and ShallowFBCSPNet
-QUICK = False  # True: only pre-trained, random weights and LDA, all labels; seeds are what a p-value counts
+QUICK = False  # True: only pre-trained, random weights and LDA, all and a quarter of the labels, for more seeds
 
 ablations = {  # pre-trainings beside the whole method: name of the variant, flags
     "no-cmca": ["--no-cmca"],
@@ -114,9 +114,10 @@ def run_cell(settings, data_format, split, seed):
     tune = "Fine_tuning/fine_tuning.py"
     for window in paper_epochs:
         script(f"main_pretrain_{window}.py", *where["robust"], *folds, "--recipe", "robust")
-    for flags in ([], ["--init", "random"]):
-        script(tune, *where["robust"], *flags)
-    script("Fine_tuning/baseline.py", *where["robust"], "--models", "lda", "--standardise", "subject")
+    for few in ([], ["--label-fraction", study_tables.QUARTER]):
+        for init in ("pretrained", "random"):
+            script(tune, *where["robust"], "--init", init, *few)
+        script("Fine_tuning/baseline.py", *where["robust"], "--models", "lda", "--standardise", "subject", *few)
     if settings.QUICK:
         return cell
     for window, epochs in paper_epochs.items():

@@ -5,7 +5,9 @@ import numpy as np
 from utils.files import read_json
 from utils.results import comparison, drawing
 
-fractions = [0.1, 0.25, 0.5]  # of the labelled trials, beside all of them
+QUARTER = 0.25  # of the labelled trials
+fractions = [0.1, QUARTER, 0.5]  # of the labelled trials, beside all of them
+questions = ["random weights", f"random weights, {QUARTER:.0%} of labels"]  # what pre-training is to be better than
 results = {  # name in the table: (run directory, result)
     "pre-trained": ("robust", "finetune_arousal"),
     "random weights": ("robust", "finetune_arousal_random"),
@@ -95,14 +97,18 @@ def interval(entry):
 
 
 def question_table(comparisons):
-    """Markdown: the question of the study, pre-trained against random weights; Holm's correction over the columns."""
-    found = {c: next(e for e in rows if e["against"] == "random weights") for c, rows in comparisons.items()}
-    lines = ["| pre-trained against random weights | seeds | difference | 95 % interval | by seed | p | p (Holm) |"]
-    lines.append("|" + " --- |" * 7)
-    for (column, entry), p in zip(found.items(), comparison.holm([e["p"] for e in found.values()]), strict=True):
+    """Markdown: pre-trained against random weights, the questions of the study; Holm's correction over all its rows."""
+    found = [
+        (column, next(e for e in rows if e["against"] == question))
+        for question in questions
+        for column, rows in comparisons.items()
+    ]
+    lines = ["| pre-trained is better than | | seeds | difference | 95 % interval | by seed | p | p (Holm) |"]
+    lines.append("|" + " --- |" * 8)
+    for (column, entry), p in zip(found, comparison.holm([entry["p"] for _, entry in found]), strict=True):
         by_seed = " ".join(f"{value:+.3f}" for value in entry["difference_by_seed"])
         cells = [entry["n_seeds"], f"{entry['difference']:+.3f}", interval(entry), by_seed, f"{entry['p']:.2g}"]
-        lines.append(f"| {column} | " + " | ".join(map(str, cells)) + f" | {p:.2g} |")
+        lines.append(f"| {entry['against']} | {column} | " + " | ".join(map(str, cells)) + f" | {p:.2g} |")
     return "\n".join(lines) + "\n\n"
 
 
