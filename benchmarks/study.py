@@ -77,10 +77,10 @@ def main():
     print(f"wrote {settings.OUT_DIR}: table.md, held_out.md, study.json, study_labels.png and study_held_out.png")
 
 
-def prepare(settings, data_format, seed, *flags):
-    """A prepared folder of simulated recordings."""
+def prepare(settings, data_format, seed, *flags, variant="", preparation=()):
+    """A prepared folder of simulated recordings; ``variant`` names those that are prepared with flags of their own."""
     name = "_".join([data_format, *(flag.strip("-") for flag in flags), str(seed)])
-    raw, data = settings.OUT_DIR / f"{name}_raw", settings.OUT_DIR / name
+    raw, data = settings.OUT_DIR / f"{name}_raw", settings.OUT_DIR / "_".join(filter(None, [name, variant]))
     if not data.exists():
         if not raw.exists():
             sizes = ("--subjects", settings.SUBJECTS, "--trials", settings.TRIALS, "--seconds", settings.SECONDS)
@@ -88,7 +88,7 @@ def prepare(settings, data_format, seed, *flags):
             planted = ("--effect", settings.EFFECT, "--gsr-drift", settings.GSR_DRIFT)
             script("data_prep/make_synthetic.py", *made, *sizes, *planted, *flags)
         source = ("--raw-dir", raw) if data_format == "deap" else ("--raw-file", raw / "DREAMER.mat")
-        script(f"data_prep/prepare_{data_format}.py", *source, "--out-dir", data)
+        script(f"data_prep/prepare_{data_format}.py", *source, "--out-dir", data, *preparation)
     return data
 
 

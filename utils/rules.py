@@ -139,6 +139,8 @@ RULES = {
     "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "EPOCH_LIST": Rule("ints", least=0),
+    "RECORDINGS": Rule("names"),
+    "VARIANTS": Rule("names"),
     "HELD_OUT_EPOCHS": _count(1),
     "OTHER_EPOCHS": _count(1),
     "CHANNELS": _count(1),
