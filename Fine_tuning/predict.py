@@ -5,7 +5,7 @@
 The input is a prepared folder, a DEAP file (.dat or .mat), DREAMER.mat, or an .npz with eeg (trials, channels,
 samples), sampling_rate, eeg_channels and, for models that use them, pps and pps_channels; eeg_baseline and
 pps_baseline as in data_prep/README.md. Channels are found by name, in whatever order. Writes a CSV with subject, trial,
-start second and the probability of every class, and a figure of the probabilities over time beside it (.png).
+stimulus, start second and the probability of every class, and a figure of the probabilities over time beside it (.png).
 
 Raw files are prepared as the model's own data were (rest, segment, normalisation; an .npz may say filters, reference,
 resampling, and baseline_seconds for a rest that was removed already); seconds count from the start of that segment.
@@ -90,7 +90,7 @@ def main():
     over_person = whole_person(made)
     if over_person:
         print(f"{where}: {over_person} standardised with all seconds of each person, unlabelled")
-    rows, curves = [], {}
+    rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
         if prepare_trial is not None:
             trials = (prepare_trial(trial, positions) for trial in trials)
@@ -104,11 +104,13 @@ def main():
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
             probability = predict(model, windows, device, settings.BATCH_SIZE)
             for window, values in enumerate(probability):
-                rows.append([subject, number, window * N_SECONDS, *(f"{value:.7g}" for value in values)])
+                which = [subject, number, stimuli[number] if stimuli else number + 1, window * N_SECONDS]
+                rows.append([*which, *(f"{value:.7g}" for value in values)])
             curves.setdefault(f"{subject}, trial {number}", probability)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subject", "trial", "start_second", *(f"probability of {name}" for name in made["class_names"])])
+    columns = ["subject", "trial", "stimulus", "start_second"]
+    writer.writerow([*columns, *(f"probability of {name}" for name in made["class_names"])])
     writer.writerows(rows)
     picture = drawing.image(figures.probabilities(curves, made["class_names"]), "png")
     write_text(settings.OUT_FILE, text.getvalue())

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from data_prep import transforms
+from data_prep import synthetic, transforms
 from models import contrastive, encoder
 from utils.training import checkpoints, first_encoders, front_end, networks, recipes
 from utils.training.batches import ContrastiveBatches
@@ -29,6 +29,14 @@ def patched(*changes):
     for where, name, value in changes:
         stack.enter_context(mock.patch.object(where, name, value))
     return stack
+
+
+# --- what is simulated
+
+
+def no_fingerprints(kind):
+    """Trials have no gains of electrodes and no tilt of the spectrum of their own."""
+    return patched((synthetic, "TRIAL_GAIN", 0), (synthetic, "TRIAL_TILT", 0))
 
 
 # --- what the networks see

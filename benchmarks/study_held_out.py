@@ -74,6 +74,7 @@ def look(model, batches):
     dict of str to float
         ``eeg``, ``pps``: share of group 1's moments whose most similar moment of group 2 is their own (top-1 retrieval;
         the contrastive accuracy). ``cross``: the same from group 1's EEG to group 2's PPS. ``chance``: 1 / batch.
+        What the data do not have is 0.
     """
     model.eval()
     sums, n = {"eeg": 0.0, "pps": 0.0, "cross": 0.0}, 0
@@ -88,10 +89,12 @@ def look(model, batches):
                 pooled[name] = feature.unflatten(0, x.shape[:3]).amax(2)  # (2, B, 4E)
                 groups = encoder.project(feature).unflatten(0, x.shape[:3]).amax(2)
                 sums[name] += top1(groups[0], groups[1])
+            n += 1
+            if model.alignment is None:
+                continue
             shared = {name: model.alignment.norm(model.alignment.linear(x.flatten(0, 1))) for name, x in pooled.items()}
             size = places.shape[1]
             sums["cross"] += top1(shared["eeg"][:size], shared["pps"][size:])
-            n += 1
     return {name: value / n for name, value in sums.items()} | {"chance": 1 / batches.batch_size}
 
 

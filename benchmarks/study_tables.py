@@ -137,12 +137,12 @@ def noise_table(noise):
     return "\n".join(lines) + "\n\n"
 
 
-def held_out_table(held_out):
+def held_out_table(held_out, recipes=("robust", "paper")):
     """Markdown: retrieval before training, at its best epoch and after the last one, mean over seeds."""
     lines = ["| data, split | recipe | signal | chance | untrained | best epoch | last epoch | in training, last |"]
     lines.append("|" + " --- |" * 8)
     for cell, by_recipe in grouped(held_out).items():
-        for recipe in ("robust", "paper"):
+        for recipe in recipes:
             runs = [run[recipe] for run in by_recipe]
             for signal in ("eeg", "pps", "cross"):
                 curve = np.mean([[epoch[signal] for epoch in run] for run in runs], axis=0)

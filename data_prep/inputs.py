@@ -46,7 +46,7 @@ def open_input(path, wanted):
     Returns
     -------
     record : dict
-        Of these recordings, as they will be prepared.
+        Of these recordings, as they will be prepared; of a prepared folder also ``stimuli``, their names.
     people : iterator of (str, iterator)
         Of every person the name and the trials: dictionaries by modality, for a prepared folder of 1 s blocks
         (seconds, channels, rate), else of (signal, rest).
@@ -62,7 +62,7 @@ def open_input(path, wanted):
     if path.is_dir():
         refuse_raw_folder(path, readers)
         data = open_prepared(path, rated=False)
-        return record(data), _folder(data), None
+        return record(data) | {"stimuli": data.info["stimuli"]}, _folder(data), None
     if not path.is_file():
         raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
     if is_recording(path):

@@ -26,6 +26,7 @@ BACKGROUND = 6.0  # uV, of the 1/f noise
 EVOKED = 1.5  # uV
 N_EVOKED = 3  # components with a scalp map each
 LINE_RESIDUE = 0.2  # uV at 50 Hz
+TRIAL_GAIN, TRIAL_TILT = 0.15, 0.25  # deviations of a trial's fingerprint: log gain of an electrode, slope of the noise
 ROWS = {"Fp": 1, "AF": 0.8, "F": 0.6, "FC": 0.3, "C": 0, "T": 0, "CP": -0.3, "P": -0.6, "PO": -0.8, "O": -1}
 
 
@@ -222,8 +223,8 @@ class Trial:
         person, rng = self.person, self.rng
         x, y = electrode_positions(channels).T
         shape = (len(channels), round(self.total * rate))
-        fingerprint = np.exp(0.15 * rng.standard_normal(shape[0]))[:, None]
-        tilt = 1 + 0.25 * rng.standard_normal()
+        fingerprint = np.exp(TRIAL_GAIN * rng.standard_normal(shape[0]))[:, None]
+        tilt = 1 + TRIAL_TILT * rng.standard_normal()
         out = BACKGROUND * person.smoothing @ self._noise(shape, rate, 0.5, 0.45 * rate, tilt)
         arousal, valence = (self._course(i, rate, person.lag) for i in (0, 1))
         for band, (low, high) in BANDS.items():

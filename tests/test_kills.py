@@ -139,6 +139,21 @@ def test_interrupted_run_says_how_to_go_on(tmp_path, prepared, number):
     assert not list(tmp_path.rglob(".*.lock"))
 
 
+@pytest.mark.parametrize("script", ["main_pretrain_1s.py", "Fine_tuning/report.py"])
+def test_interrupted_while_libraries_are_loaded(tmp_path, script):
+    """Ctrl-C in the first seconds is one line, whatever is being imported; here when NumPy begins to be."""
+    flags = [sys.executable, "-X", "importtime", ROOT / script, "--run-dir", tmp_path / "run"]
+    process = subprocess.Popen(list(map(str, flags)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "numpy.version" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    error = [line for line in process.stderr if not line.startswith("import time:")]
+    assert process.wait(60) == 130
+    assert error == ["error: interrupted before it began; nothing was written\n"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_stale_lock_does_not_hold(tmp_path, start, prepared):
     """The lock's file may outlive its process; the lock does not."""
     flags = ["--data-dir", prepared, "--run-dir", tmp_path, *TINY, "--split", "trial", "--epochs", 1, "--folds", 0]

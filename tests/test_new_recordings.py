@@ -47,7 +47,14 @@ def test_one_person_and_one_film_without_any_rating_are_predicted(study, tmp_pat
     assert outcome.status == 0, outcome.err
     with open(tmp_path / "x.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["subject"], row["trial"], row["start_second"]) for row in rows] == [("p4", "0", "0")]
+    assert [(row["subject"], row["trial"], row["stimulus"], row["start_second"]) for row in rows] == [
+        ("p4", "0", open_prepared(study / "NEW", rated=False).info["stimuli"][0], "0")
+    ]
+    assert rows[0]["stimulus"].startswith("film_")
+    names = open_prepared(study / "FILM").info["stimuli"]
+    with open(study / "trial" / "finetune_arousal_1s" / "predictions.csv", newline="") as file:
+        tested = list(csv.DictReader(file))
+    assert {(row["trial"], row["stimulus"]) for row in tested} <= {(str(i), name) for i, name in enumerate(names)}
     assert float(rows[0]["probability of low arousal"]) + float(rows[0]["probability of high arousal"]) == (
         pytest.approx(1, abs=1e-5)
     )

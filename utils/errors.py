@@ -6,9 +6,11 @@ import importlib.util
 import os
 import re
 import shlex
+import signal
 import sys
+from pathlib import Path
 
-from utils.surroundings import left_as_found
+from utils.surroundings import ROOT, left_as_found
 
 NEEDED = ("torch", "numpy", "scipy", "sklearn", "tqdm", "matplotlib")  # of requirements.txt
 LONGEST = 290  # characters of a message
@@ -52,6 +54,8 @@ def run(main):
         The script. SIGTERM ends it like Ctrl-C: the write in progress is not left half done, status 130. What it
         changes in the process is put back at its end (`utils.surroundings`).
     """
+    if signal.getsignal(signal.SIGINT) is _ended_early:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with left_as_found(main):
         _run(main)
 
@@ -142,4 +146,14 @@ def _look_at_packages():
         _fail(f"this Python ({sys.executable}) has no {', '.join(missing)}; {remedy}", 2)
 
 
+def _ended_early(number, frame):
+    """Ctrl-C while a script's libraries are loaded, before it has begun: one line."""
+    print("error: interrupted before it began; nothing was written", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
 _look_at_packages()
+_script = Path(getattr(sys.modules["__main__"], "__file__", os.sep)).resolve()
+if ROOT in (_script.parent, _script.parent.parent):  # one of ours, and not a test runner or a notebook
+    with contextlib.suppress(ValueError):  # not in the main thread, which alone may do this
+        signal.signal(signal.SIGINT, _ended_early)

@@ -141,6 +141,7 @@ RULES = {
     "EPOCH_LIST": Rule("ints", least=0),
     "RECORDINGS": Rule("names"),
     "VARIANTS": Rule("names"),
+    "SIZES": Rule("names"),
     "HELD_OUT_EPOCHS": _count(1),
     "OTHER_EPOCHS": _count(1),
     "CHANNELS": _count(1),
@@ -148,6 +149,7 @@ RULES = {
     "QUICK": Rule("bool"),
 }
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
+    "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),
         "SECONDS": _count(5, optional=True),

@@ -164,20 +164,21 @@ def report(folder, description, results, data, extra=None, show=True):
 
 
 def predictions_csv(results, data, class_names):
-    """Every test window with its truth and its class probabilities, as CSV; trials and windows count from 0."""
+    """Every test window with its truth and its class probabilities, as CSV; trials and windows count from 0.
+
+    ``stimulus`` is the trial's name: the film's, or its number in the data set's own files.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [f"probability of {name}" for name in class_names]
-    writer.writerow(["fold", "subject", "trial", "window", "truth", *columns])
+    writer.writerow(["fold", "subject", "trial", "stimulus", "window", "truth", *columns])
     per_trial = data.eeg.shape[2] // splits.WINDOW_SECONDS
     for result in results:
         for (subject, trial, row), truth, probability in zip(
             result.windows, result.truth, result.probability, strict=True
         ):
-            window = row % per_trial
-            writer.writerow(
-                [result.fold, data.subjects[subject], trial, window, truth, *(f"{p:.7g}" for p in probability)]
-            )
+            which = [result.fold, data.subjects[subject], trial, data.info["stimuli"][trial], row % per_trial]
+            writer.writerow([*which, truth, *(f"{p:.7g}" for p in probability)])
     return text.getvalue()
 
 

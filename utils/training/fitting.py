@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from utils.devices import adam
 from utils.errors import InputError
+from utils.progress import duration
 
 
 def fit(model, windows, truth, settings, where, progress=None):
@@ -68,7 +69,9 @@ def fit(model, windows, truth, settings, where, progress=None):
         if progress is not None:
             progress.update()
             words = f"loss {entry['loss']:.3f}, training accuracy {entry['accuracy']:.2f}"
-            progress.note(f"{where}, epoch {epoch}: {words}", words)
+            left = (settings.EPOCHS - epoch) * sum(entry["seconds"] for entry in history) / epoch
+            left = f", about {duration(left)} left for this fold" if left else ""
+            progress.note(f"{where}, epoch {epoch} of {settings.EPOCHS}: {words}{left}", words)
     return history
 
 

@@ -1,0 +1,76 @@
+"""Why is so little recognised of moments that pre-training did not see? Too few people or moments, or fingerprints?
+
+    python benchmarks/study_moments.py --raw-dir Stress-Predict-Dataset/Raw_data
+
+Follows the robust recipe's 5 s pre-training on simulated recordings of growing size, with and without the marks that
+every trial has of its own, and on a real set. What is complete is not run again. Writes table.md to OUT_DIR.
+"""
+
+import contextlib
+import copy
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import utils.errors
+from benchmarks import changes, study, study_held_out, study_tables
+from benchmarks.common import script
+from utils.files import read_json, write_json, write_text
+from utils.settings import read_settings
+
+OUT_DIR = "runs/study_moments"  # recordings, run directories, the table
+RAW_DIR = None  # folder with S01, S02, ... of Stress-Predict (None: without a real set)
+SEEDS = [100, 101]  # of recordings, split and weights
+SIZES = ["8x12", "16x24", "32x40"]  # people x stimuli
+FORMATS = ["deap", "dreamer"]  # data sets to imitate
+SECONDS = 60  # length of a stimulus
+EFFECT = 0.25  # strength of emotion's traces in the signals
+GSR_DRIFT = 0.3  # uS by which skin conductance wanders within a minute
+HELD_OUT_EPOCHS = 8  # epochs that are followed, on fold 0
+
+held_out = {"trial": ("--split", "trial", "--n-folds", 4), "subject": ("--split", "subject", "--n-folds", 5)}
+
+
+def main():
+    """Follow what is missing, then make the table."""
+    settings = read_settings(globals())
+    found = {}
+    for seed in settings.SEEDS:
+        for data_format in settings.FORMATS:
+            for size in settings.SIZES:
+                for marked in (True, False):
+                    data = prepare(settings, data_format, seed, size, marked)
+                    row = f"{data_format} {size}" + ("" if marked else ", no marks of trials")
+                    found[f"{row} {seed}"] = follow(settings, data, "trial", seed)
+        if settings.RAW_DIR:
+            data = settings.OUT_DIR / "real"
+            if not data.exists():
+                script("data_prep/prepare_stress_predict.py", "--raw-dir", settings.RAW_DIR, "--out-dir", data)
+            found[f"real, new people {seed}"] = follow(settings, data, "subject", seed)
+    table = study_tables.held_out_table(found, ("robust",))
+    write_text(settings.OUT_DIR / "table.md", table)
+    print(f"{table}wrote {settings.OUT_DIR}: table.md")
+
+
+def prepare(settings, data_format, seed, size, marked):
+    """Recordings of so many people x stimuli, with or without marks of their trials."""
+    own = copy.copy(settings)
+    own.OUT_DIR = settings.OUT_DIR / (size if marked else f"{size}_unmarked")
+    own.SUBJECTS, own.TRIALS = map(int, size.split("x"))
+    with contextlib.nullcontext() if marked else changes.no_fingerprints(data_format):
+        return study.prepare(own, data_format, seed)
+
+
+def follow(settings, data, split, seed):
+    """Retrieval on held-out moments over the epochs, and in training."""
+    cell = data.with_name(f"{data.name}_{split}_{seed}")
+    path = cell / "held_out.json"
+    if not path.exists():
+        flags = {"robust": held_out[split]}
+        write_json(path, study_held_out.follow(data, cell, seed, flags, settings.HELD_OUT_EPOCHS))
+    return read_json(path, "delete it")
+
+
+if __name__ == "__main__":
+    utils.errors.run(main)
