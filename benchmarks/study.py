@@ -35,7 +35,7 @@ EFFECT = 0.25  # strength of emotion's traces in the signals
 GSR_DRIFT = 0.3  # uS by which skin conductance wanders within a minute: it alone then says about as much as EEG alone
 HELD_OUT_EPOCHS = 8  # epochs of pre-training that are followed on held-out data, fold 0
 OTHER_EPOCHS = 6  # of EEGNet and ShallowFBCSPNet
-QUICK = False  # True: only pre-trained, random weights and LDA, all and a quarter of the labels, for more seeds
+QUICK = False  # True: only what the questions of study_tables.py ask, for more seeds
 
 ablations = {  # pre-trainings beside the whole method: name of the variant, flags
     "no-cmca": ["--no-cmca"],
@@ -114,18 +114,24 @@ def run_cell(settings, data_format, split, seed):
     tune = "Fine_tuning/fine_tuning.py"
     for window in paper_epochs:
         script(f"main_pretrain_{window}.py", *where["robust"], *folds, "--recipe", "robust")
-    for few in ([], ["--label-fraction", study_tables.QUARTER]):
-        for init in ("pretrained", "random"):
-            script(tune, *where["robust"], "--init", init, *few)
-        script("Fine_tuning/baseline.py", *where["robust"], "--models", "lda", "--standardise", "subject", *few)
+    over_trials = prepare(settings, data_format, seed, variant="trial", preparation=("--eeg-normalise", "trial"))
+    where["robust_trial"] = ("--data-dir", over_trials, "--run-dir", cell / "robust_trial", "--seed", seed)
+    filters = ("--lr", 1e-12, "--epochs", 1, "--tag", "filters")
+    for window in paper_epochs:
+        script(f"main_pretrain_{window}.py", *where["robust_trial"], *folds, "--recipe", "robust")
+        script(f"main_pretrain_{window}.py", *where["robust"], *folds, "--recipe", "robust", *filters)
+    script(tune, *where["robust"], "--pretrain-variant", "filters")
+    for run_dir in ("robust", "robust_trial"):
+        for few in ([], ["--label-fraction", study_tables.QUARTER]):
+            for init in ("pretrained", "random"):
+                script(tune, *where[run_dir], "--init", init, *few)
+            script("Fine_tuning/baseline.py", *where[run_dir], "--models", "lda", "--standardise", "subject", *few)
     if settings.QUICK:
         return cell
     for window, epochs in paper_epochs.items():
         main_script = f"main_pretrain_{window}.py"
         for flags in ablations.values():
             script(main_script, *where["robust"], *folds, "--recipe", "robust", *flags)
-        filters = ("--lr", 1e-12, "--epochs", 1, "--tag", "filters")
-        script(main_script, *where["robust"], *folds, "--recipe", "robust", *filters)
         script(main_script, *where["paper"], *folds, "--epochs", epochs, *paper_sizes)
     for flags in (
         *(["--freeze"], ["--modalities", "eeg"], ["--modalities", "pps"]),
@@ -134,7 +140,7 @@ def run_cell(settings, data_format, split, seed):
         script(tune, *where["robust"], *flags)
     for flags in (["--init", "random"], ["--label-fraction", 0.25], ["--init", "random", "--label-fraction", 0.25]):
         script(tune, *where["robust"], "--modalities", "eeg", *flags)
-    for variant in (*ablations, "filters"):
+    for variant in ablations:
         script(tune, *where["robust"], "--pretrain-variant", variant)
     for init in ("pretrained", "random"):
         script(tune, *where["paper"], "--init", init, *paper_tuning)

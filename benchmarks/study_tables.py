@@ -7,7 +7,7 @@ from utils.results import comparison, drawing
 
 QUARTER = 0.25  # of the labelled trials
 fractions = [0.1, QUARTER, 0.5]  # of the labelled trials, beside all of them
-questions = ["random weights", f"random weights, {QUARTER:.0%} of labels"]  # what pre-training is to be better than
+FEW, TRIALS = f"{QUARTER:.0%} of labels", "EEG over trials"  # the latter: --eeg-normalise trial
 results = {  # name in the table: (run directory, result)
     "pre-trained": ("robust", "finetune_arousal"),
     "random weights": ("robust", "finetune_arousal_random"),
@@ -43,6 +43,16 @@ results |= {
     "pre-trained, EEG only, 25% of labels": ("robust", "finetune_arousal_eeg_labels-0.25"),
     "random weights, EEG only, 25% of labels": ("robust", "finetune_arousal_eeg_random_labels-0.25"),
 }
+
+
+for _name, _result in (("pre-trained", ""), ("random weights", "_random")):
+    results[f"{_name}, {TRIALS}"] = ("robust_trial", f"finetune_arousal{_result}")
+    results[f"{_name}, {TRIALS}, {FEW}"] = ("robust_trial", f"finetune_arousal{_result}_labels-{QUARTER:g}")
+results[f"LDA, standardised, {TRIALS}"] = ("robust_trial", "baseline_arousal_lda_standardised")
+questions = [  # what pre-training is to be better than, and whether EEG is better standardised over trials
+    *("random weights", f"random weights, {FEW}", "shared filters alone, not trained", f"pre-trained, {TRIALS}"),
+    *(f"random weights, {TRIALS}", f"random weights, {TRIALS}, {FEW}"),
+]
 
 
 def reference(row):
@@ -97,18 +107,22 @@ def interval(entry):
 
 
 def question_table(comparisons):
-    """Markdown: pre-trained against random weights, the questions of the study; Holm's correction over all its rows."""
+    """Markdown: the questions of the study, as far as they were run; Holm's correction over all of them."""
     found = [
-        (column, next(e for e in rows if e["against"] == question))
+        (column, entry)
         for question in questions
         for column, rows in comparisons.items()
+        for entry in rows
+        if entry["against"] == question
     ]
-    lines = ["| pre-trained is better than | | seeds | difference | 95 % interval | by seed | p | p (Holm) |"]
-    lines.append("|" + " --- |" * 8)
+    lines = ["| | is better than | on | seeds | difference | 95 % interval | by seed | p | p (Holm) |"]
+    lines.append("|" + " --- |" * 9)
     for (column, entry), p in zip(found, comparison.holm([entry["p"] for _, entry in found]), strict=True):
         by_seed = " ".join(f"{value:+.3f}" for value in entry["difference_by_seed"])
         cells = [entry["n_seeds"], f"{entry['difference']:+.3f}", interval(entry), by_seed, f"{entry['p']:.2g}"]
-        lines.append(f"| {entry['against']} | {column} | " + " | ".join(map(str, cells)) + f" | {p:.2g} |")
+        lines.append(
+            f"| {entry['name']} | {entry['against']} | {column} | " + " | ".join(map(str, cells)) + f" | {p:.2g} |"
+        )
     return "\n".join(lines) + "\n\n"
 
 
