@@ -208,12 +208,16 @@ def _contrast(masks):
     def loss(z, tau, before=contrastive.group_nt_xent):
         n = z.shape[-2]
         own = torch.eye(n, dtype=torch.bool).roll(n // 2, 0)
-        positive, counts = masks(now["data"], now["trial"], own)
-        left_out = ~counts | torch.eye(n, dtype=torch.bool)
-        z = F.normalize(z, dim=-1)
-        logs = (z @ z.mT / tau).masked_fill(left_out, float("-inf")).log_softmax(-1).masked_fill(~positive, 0)
-        return -2 * (logs.sum(-1) / positive.sum(-1)).mean(-1), before(z, tau)[1]
+        return contrast(z, tau, *masks(now["data"], now["trial"], own)), before(z, tau)[1]
 
     return patched(
         (FoldPretraining, "_batches", batches), (ContrastiveBatches, "draw", draw), (contrastive, "group_nt_xent", loss)
     )
+
+
+def contrast(z, tau, positive, counts):
+    """NT-Xent of rows (..., 2B, D) whose positives, and whose pairs that count at all, are masks (2B, 2B)."""
+    left_out = ~counts | torch.eye(len(counts), dtype=torch.bool)
+    z = F.normalize(z, dim=-1)
+    logs = (z @ z.mT / tau).masked_fill(left_out, float("-inf")).log_softmax(-1).masked_fill(~positive, 0)
+    return -2 * (logs.sum(-1) / positive.sum(-1)).mean(-1)
