@@ -74,10 +74,10 @@ def look(model, batches):
     dict of str to float
         ``eeg``, ``pps``: share of group 1's moments whose most similar moment of group 2 is their own (top-1 retrieval;
         the contrastive accuracy). ``cross``: the same from group 1's EEG to group 2's PPS. ``chance``: 1 / batch.
-        What the data do not have is 0.
+        What the model does not have is left out.
     """
     model.eval()
-    sums, n = {"eeg": 0.0, "pps": 0.0, "cross": 0.0}, 0
+    sums, n = dict.fromkeys([*model.encoders, *(["cross"] if model.alignment else [])], 0.0), 0
     for _ in range(3):
         first, variants = batches.shuffle()
         for places in batches.place(first[: max(1, len(first) // 6)]):
@@ -90,7 +90,7 @@ def look(model, batches):
                 groups = encoder.project(feature).unflatten(0, x.shape[:3]).amax(2)
                 sums[name] += top1(groups[0], groups[1])
             n += 1
-            if model.alignment is None:
+            if not model.alignment:
                 continue
             shared = {name: model.alignment.norm(model.alignment.linear(x.flatten(0, 1))) for name, x in pooled.items()}
             size = places.shape[1]

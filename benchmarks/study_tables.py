@@ -158,7 +158,7 @@ def held_out_table(held_out, recipes=("robust", "paper")):
     for cell, by_recipe in grouped(held_out).items():
         for recipe in recipes:
             runs = [run[recipe] for run in by_recipe]
-            for signal in ("eeg", "pps", "cross"):
+            for signal in (name for name in ("eeg", "pps", "cross") if name in runs[0][0]):
                 curve = np.mean([[epoch[signal] for epoch in run] for run in runs], axis=0)
                 seen = [run[-1]["training"].get(signal) for run in runs]
                 seen = "" if seen[0] is None else f"{np.mean(seen):.3f}"
