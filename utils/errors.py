@@ -153,7 +153,7 @@ def _ended_early(number, frame):
 
 
 _look_at_packages()
-_script = Path(getattr(sys.modules["__main__"], "__file__", os.sep)).resolve()
+_script = Path(sys.argv[0] if sys.argv else os.sep).resolve()
 if ROOT in (_script.parent, _script.parent.parent):  # one of ours, and not a test runner or a notebook
     with contextlib.suppress(ValueError):  # not in the main thread, which alone may do this
         signal.signal(signal.SIGINT, _ended_early)
