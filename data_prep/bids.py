@@ -9,7 +9,16 @@ from pathlib import Path
 
 from data_prep.channels import shorten
 from data_prep.recordings import Physio, Sidecar
-from data_prep.trials_table import FORMATS, MISSING, Trial, find_ratings, read_duration, read_rows
+from data_prep.trials_table import (
+    FORMATS,
+    MISSING,
+    Trial,
+    find_ratings,
+    is_missing,
+    read_duration,
+    read_number,
+    read_rows,
+)
 from utils.errors import InputError
 from utils.progress import warn
 
@@ -21,7 +30,6 @@ except ImportError:  # said by recordings.need_mne()
 EVENT_COLUMNS = (  # of events.tsv that are no ratings
     "onset duration trial_type stim_file value sample response_time hed channel event_type trial_number".split()
 )
-NO_DURATION = ("0", "0.0")  # of an event that only begins
 TYPES = {  # BIDS's words for channels to MNE's
     "heog": "eog",
     "veog": "eog",
@@ -84,7 +92,7 @@ def read_bids(root, task, rating_names=(), sessions=(), rated=True):
         trials += [
             to_trial(f"{Path(events).name}, row {number}", row, path, stimulus, names)
             for number, row in rows
-            if (any(row[name] not in MISSING for name in names) if rated else lasts(row, stimulus[0]))
+            if (not all(is_missing(row[name]) for name in names) if rated else lasts(row, stimulus[0]))
         ]
         sidecars[path.fpath] = read_sidecar(path)
         sidecars[path.fpath].files.append(Path(events))
@@ -113,7 +121,7 @@ def find_runs(root, task, sessions):
 
 def lasts(row, stimulus):
     """Whether an event that nobody rated is a trial."""
-    return row[stimulus] not in MISSING and row["duration"] not in (*MISSING, *NO_DURATION)
+    return row[stimulus] not in MISSING and not is_missing(row["duration"]) and read_number(row["duration"]) != 0
 
 
 def to_trial(where, row, path, stimulus_columns, names):
@@ -121,12 +129,11 @@ def to_trial(where, row, path, stimulus_columns, names):
     stimulus = next((row[name] for name in stimulus_columns if row[name] not in MISSING), None)
     if stimulus is None:
         raise InputError(f"{where} has a rating, but no {' or '.join(stimulus_columns)}; fill it in, or empty both")
-    try:
-        onset = float(row["onset"])
-    except ValueError:
-        raise InputError(f"{where}: the onset must be seconds, not {row['onset']!r}") from None
+    onset = read_number(row["onset"])
+    if onset is None:
+        raise InputError(f"{where}: the onset must be seconds, not {row['onset']!r}")
     for name in names:
-        if row[name] in MISSING:
+        if is_missing(row[name]):
             raise InputError(
                 f"{where}: {name} is {row[name] or 'empty'}, and other ratings are not; fill it in, or empty them all"
             )
@@ -136,7 +143,7 @@ def to_trial(where, row, path, stimulus_columns, names):
         file=path.fpath,
         stimulus=stimulus,
         onset=onset,
-        duration=None if row["duration"] in NO_DURATION else read_duration(row["duration"], where),
+        duration=None if read_number(row["duration"]) == 0 else read_duration(row["duration"], where),  # it only begins
         ratings={name: row[name] for name in names},
     )
 
@@ -144,7 +151,7 @@ def to_trial(where, row, path, stimulus_columns, names):
 def read_sidecar(path):
     """What channels.tsv and the physiological recordings of a run say."""
     sidecar = Sidecar(physio=[read_physio_header(file) for file in find_physio(path)])
-    sidecar.files += [physio.path for physio in sidecar.physio]
+    sidecar.files += [file for physio in sidecar.physio for file in (physio.path, physio.header)]
     channels = path.find_matching_sidecar(suffix="channels", extension=".tsv", on_error="ignore")
     if channels is None:
         return sidecar
@@ -166,12 +173,16 @@ def find_physio(path):
     """Physiological recordings of a run: the same name up to ``_physio``, with or without ``_recording-...``."""
     stem = path.fpath.name.rsplit("_eeg", 1)[0]
     folders = [path.fpath.parent, path.fpath.parent.with_name("beh")]
-    return [file for folder in folders for file in sorted(folder.glob(f"{stem}_*physio.tsv.gz"))]
+    found = [file for folder in folders for file in sorted(folder.glob(f"{stem}_*physio.tsv*"))]
+    packed = [file for file in found if file.name.endswith(".tsv.gz")]
+    return packed + [
+        file for file in found if file.suffix == ".tsv" and file.with_name(file.name + ".gz") not in packed
+    ]
 
 
 def read_physio_header(file):
     """Columns, rate and start of a physiological recording, from its JSON: beside it, or further up for many."""
-    stem = file.name.removesuffix(".tsv.gz")
+    stem = file.name.removesuffix(".gz").removesuffix(".tsv")
     found = file.with_name(f"{stem}.json")
     if not found.exists():
         found = mne_bids.get_bids_path_from_fname(file).find_matching_sidecar(extension=".json", on_error="ignore")
@@ -181,7 +192,8 @@ def read_physio_header(file):
         header = json.loads(Path(found).read_text(encoding="utf-8-sig"))
         columns = [str(name) for name in header["Columns"]]
         units = {name: header[name].get("Units") for name in columns if isinstance(header.get(name), dict)}
-        return Physio(file, columns, float(header["SamplingFrequency"]), float(header["StartTime"]), units)
+        rate, start = float(header["SamplingFrequency"]), float(header["StartTime"])
+        return Physio(file, columns, rate, start, units, Path(found))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{found} does not say SamplingFrequency, StartTime and Columns as BIDS asks ({error})"
