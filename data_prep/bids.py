@@ -100,13 +100,14 @@ def read_bids(root, task, rating_names=(), sessions=(), rated=True):
         what = f"has a rating in {shorten(names)}" if rated else "has a stimulus and lasts more than 0 s"
         raise InputError(f"no row of the *_events.tsv of task {task} {what}")
     check_participants(root, task, {trial.subject for trial in trials})
+    warn_of_left_physio(task, sidecars)
     return trials, sidecars
 
 
 def find_runs(root, task, sessions):
     """Recordings of a task, as paths of MNE-BIDS, in the order of their names."""
     everything = mne_bids.find_matching_paths(root, datatypes="eeg", suffixes="eeg", ignore_json=True)
-    everything = [path for path in everything if path.extension in FORMATS]
+    everything = [path for path in everything if path.extension in FORMATS and is_raw(path, root)]
     tasks, there = sorted({path.task for path in everything}), sorted({str(path.session) for path in everything})
     paths = [path for path in everything if path.task == task]
     if not paths:
@@ -116,7 +117,17 @@ def find_runs(root, task, sessions):
         if unknown:
             raise InputError(f"--sessions {shorten(unknown)}: {root} has {shorten(there)}")
         paths = [path for path in paths if path.session in sessions]
-    return sorted(paths, key=lambda path: str(path.fpath))
+    paths, runs = sorted(paths, key=lambda path: str(path.fpath)), {}
+    for path in paths:
+        other = runs.setdefault(path.fpath.with_suffix(""), path)
+        if other is not path:
+            raise InputError(f"{path.fpath} and {other.fpath.name} are one run in two formats; keep one of them")
+    return paths
+
+
+def is_raw(path, root):
+    """Whether a recording is the data set's own, and none of ``derivatives`` or ``sourcedata``."""
+    return path.fpath.relative_to(root).parts[0].startswith("sub-")
 
 
 def lasts(row, stimulus):
@@ -134,8 +145,10 @@ def to_trial(where, row, path, stimulus_columns, names):
         raise InputError(f"{where}: the onset must be seconds, not {row['onset']!r}")
     for name in names:
         if is_missing(row[name]):
+            other = next(other for other in names if not is_missing(row[other]))
             raise InputError(
-                f"{where}: {name} is {row[name] or 'empty'}, and other ratings are not; fill it in, or empty them all"
+                f"{where}: {name} is {row[name] or 'empty'}, and {other} is {row[other][:30]}; a trial needs all of "
+                "its ratings, and other rows none (--ratings names the columns that are ratings)"
             )
     return Trial(
         where=where,
@@ -178,6 +191,16 @@ def find_physio(path):
     return packed + [
         file for file in found if file.suffix == ".tsv" and file.with_name(file.name + ".gz") not in packed
     ]
+
+
+def warn_of_left_physio(task, sidecars):
+    """Warn of physiological recordings of the task beside its runs that belong to none of them by name."""
+    read = {physio.path.name.removesuffix(".gz") for sidecar in sidecars.values() for physio in sidecar.physio}
+    folders = dict.fromkeys(path.parent for path in sidecars)
+    found = [file for folder in folders for file in sorted(folder.glob(f"*_task-{task}_*physio.tsv*"))]
+    left = [file.name for file in found if file.name.removesuffix(".gz") not in read]
+    if left:
+        warn(f"not read, as no run of EEG has the same name: {shorten(left, 120)}; BIDS wants all but the end alike")
 
 
 def read_physio_header(file):

@@ -218,8 +218,10 @@ def read_physio(physio):
     """All columns (columns, samples) of a BIDS physiological recording."""
     try:
         with (gzip.open if physio.path.suffix == ".gz" else open)(physio.path, "rt", encoding="utf-8-sig") as file:
-            text = file.read().replace("n/a", "nan")
-        table = np.loadtxt(text.splitlines(), delimiter="\t", ndmin=2)
+            lines = file.read().replace("n/a", "nan").splitlines()
+        if lines and lines[0].split("\t") == physio.columns:  # which BIDS has in the JSON
+            del lines[0]
+        table = np.loadtxt(lines, delimiter="\t", ndmin=2)
     except (OSError, EOFError, ValueError) as error:
         raise InputError(f"{physio.path} is no table of numbers ({error})"[:290]) from None
     if table.shape[1] != len(physio.columns):

@@ -132,7 +132,11 @@ def refuse_missing(path, header):
     meant = {
         name: word or "".join(difflib.get_close_matches(name, others, n=1, cutoff=0.75)) for name, word in meant.items()
     }
-    remedy = ", ".join(f"rename {word} to {name}" if word else f"add {name}" for name, word in meant.items())
+    other_unit = re.compile(r"(^|[^a-z])(ms|msec|min)([^a-z]|$)|milli|minute|sample|frame|hh|clock")
+    how = {
+        name: "write {} in seconds as {}" if other_unit.search(w) else "rename {} to {}" for name, w in meant.items()
+    }
+    remedy = ", ".join(how[name].format(word, name) if word else f"add {name}" for name, word in meant.items())
     raise InputError(f"{path} has no column {', '.join(missing)}; it has {shorten(header, 90)}; {remedy}")
 
 

@@ -60,7 +60,7 @@ def part(signal, onset=3.0):
     return signal[..., round(onset * RATE) : round((onset + SECONDS) * RATE)]
 
 
-def drop_records(path, first, last, seconds=None):
+def drop_records(path, first, last):
     """Leave out records of an EDF file, whose others keep their times: EDF+D."""
     content = bytearray(path.read_bytes())
     start, n = int(content[184:192]), int(content[236:244])
@@ -448,3 +448,71 @@ def test_bids_events_that_only_begin(tmp_path, zero):
     assert_refused(call(SCRIPT, *flags), "without a duration --seconds must say")
     done(SCRIPT, *flags, "--seconds", 5)
     assert open_prepared(tmp_path / "out").info["seconds"] == 5
+
+
+@pytest.mark.parametrize("column", ["onset_ms", "onset (ms)", "onset_samples", "onset [samples]"])
+def test_no_onset_in_another_unit_is_called_seconds(tmp_path, column):
+    with pytest.raises(InputError) as refused:
+        read_table(table(tmp_path, "p,p.edf,f,1000,6,5", header=HEADER.replace("onset", column)))
+    assert "rename" not in str(refused.value)
+    with pytest.raises(InputError, match="rename onset_s to onset"):
+        read_table(table(tmp_path, "p,p.edf,f,1,6,5", header=HEADER.replace("onset", "onset_s")))
+
+
+def bids(folder, change):
+    """A BIDS data set of two people with skin conductance in files of its own, changed; what preparing it says."""
+    recorded.write_bids(folder / "bids", (1, 2), physio_rate=16)
+    change(folder / "bids")
+    return call(SCRIPT, "--bids-dir", folder / "bids", "--task", "film", "--out-dir", folder / "out", *NO_CHANGE)
+
+
+@pytest.mark.parametrize("where", ["derivatives/clean", "sourcedata", "code/old"])
+def test_copies_beside_a_bids_data_set_are_not_read(tmp_path, where):
+    def change(root):
+        for file in list(root.rglob("sub-*/eeg/*")):
+            copy = root / where / file.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+
+    outcome = bids(tmp_path, change)
+    assert outcome.status == 0, outcome.err
+    assert not [name for name in open_prepared(tmp_path / "out").info["sources"] if not name.startswith("sub-")]
+
+
+def test_a_run_in_two_formats_is_refused(tmp_path):
+    def change(root):
+        recorded.write(tmp_path, "edf", 1).rename(next(root.rglob("sub-01*_eeg.vhdr")).with_suffix(".edf"))
+
+    assert_refused(bids(tmp_path, change), "_eeg.vhdr and sub-01_task-film_run-1_eeg.edf are one run in two formats")
+
+
+def test_physiology_of_another_name_is_warned_of(tmp_path):
+    def change(root):
+        for file in list(root.rglob("*physio*")):
+            file.rename(file.with_name(file.name.replace("_run-1", "")))
+
+    outcome = bids(tmp_path, change)
+    assert outcome.status == 0, outcome.err
+    assert "not read, as no run of EEG has the same name: sub-01_task-film_physio.tsv.gz" in outcome.err
+
+
+def test_physiology_with_a_header_is_read(tmp_path):
+    def change(root):
+        for file in root.rglob("*physio.tsv.gz"):
+            file.write_bytes(gzip.compress(b"GSR\ttrigger\n" + gzip.decompress(file.read_bytes())))
+
+    outcome = bids(tmp_path, change)
+    assert outcome.status == 0, outcome.err
+    made = open_prepared(tmp_path / "out")
+    gsr = made.pps[0, 0, :, made.info["pps_channels"].index("GSR")].ravel()
+    start = ONSETS[recorded.order(1).index(made.info["stimuli"][0])]
+    np.testing.assert_allclose(gsr, part(recorded.signals(1)[1][1], start), atol=0.02)
+
+
+def test_a_column_that_is_no_rating_is_named(tmp_path):
+    def change(root):
+        for file in root.rglob("*events.tsv"):
+            header, *lines = file.read_text().splitlines()
+            file.write_text("\n".join([f"{header}\tblock", *(f"{line}\t{i}" for i, line in enumerate(lines))]) + "\n")
+
+    assert_refused(bids(tmp_path, change), "row 2: arousal is n/a, and block is 0", "--ratings names the columns")
