@@ -9,7 +9,16 @@ from pathlib import Path
 
 from data_prep.channels import shorten
 from data_prep.recordings import Physio, Sidecar
-from data_prep.trials_table import FORMATS, MISSING, Trial, find_ratings, read_duration, read_rows
+from data_prep.trials_table import (
+    FORMATS,
+    MISSING,
+    Trial,
+    find_ratings,
+    is_missing,
+    read_duration,
+    read_number,
+    read_rows,
+)
 from utils.errors import InputError
 from utils.progress import warn
 
@@ -21,7 +30,6 @@ except ImportError:  # said by recordings.need_mne()
 EVENT_COLUMNS = (  # of events.tsv that are no ratings
     "onset duration trial_type stim_file value sample response_time hed channel event_type trial_number".split()
 )
-NO_DURATION = ("0", "0.0")  # of an event that only begins
 TYPES = {  # BIDS's words for channels to MNE's
     "heog": "eog",
     "veog": "eog",
@@ -84,7 +92,7 @@ def read_bids(root, task, rating_names=(), sessions=(), rated=True):
         trials += [
             to_trial(f"{Path(events).name}, row {number}", row, path, stimulus, names)
             for number, row in rows
-            if (any(row[name] not in MISSING for name in names) if rated else lasts(row, stimulus[0]))
+            if (not all(is_missing(row[name]) for name in names) if rated else lasts(row, stimulus[0]))
         ]
         sidecars[path.fpath] = read_sidecar(path)
         sidecars[path.fpath].files.append(Path(events))
@@ -92,13 +100,14 @@ def read_bids(root, task, rating_names=(), sessions=(), rated=True):
         what = f"has a rating in {shorten(names)}" if rated else "has a stimulus and lasts more than 0 s"
         raise InputError(f"no row of the *_events.tsv of task {task} {what}")
     check_participants(root, task, {trial.subject for trial in trials})
+    warn_of_left_physio(task, sidecars)
     return trials, sidecars
 
 
 def find_runs(root, task, sessions):
     """Recordings of a task, as paths of MNE-BIDS, in the order of their names."""
     everything = mne_bids.find_matching_paths(root, datatypes="eeg", suffixes="eeg", ignore_json=True)
-    everything = [path for path in everything if path.extension in FORMATS]
+    everything = [path for path in everything if path.extension in FORMATS and is_raw(path, root)]
     tasks, there = sorted({path.task for path in everything}), sorted({str(path.session) for path in everything})
     paths = [path for path in everything if path.task == task]
     if not paths:
@@ -108,12 +117,22 @@ def find_runs(root, task, sessions):
         if unknown:
             raise InputError(f"--sessions {shorten(unknown)}: {root} has {shorten(there)}")
         paths = [path for path in paths if path.session in sessions]
-    return sorted(paths, key=lambda path: str(path.fpath))
+    paths, runs = sorted(paths, key=lambda path: str(path.fpath)), {}
+    for path in paths:
+        other = runs.setdefault(path.fpath.with_suffix(""), path)
+        if other is not path:
+            raise InputError(f"{path.fpath} and {other.fpath.name} are one run in two formats; keep one of them")
+    return paths
+
+
+def is_raw(path, root):
+    """Whether a recording is the data set's own, and none of ``derivatives`` or ``sourcedata``."""
+    return path.fpath.relative_to(root).parts[0].startswith("sub-")
 
 
 def lasts(row, stimulus):
     """Whether an event that nobody rated is a trial."""
-    return row[stimulus] not in MISSING and row["duration"] not in (*MISSING, *NO_DURATION)
+    return row[stimulus] not in MISSING and not is_missing(row["duration"]) and read_number(row["duration"]) != 0
 
 
 def to_trial(where, row, path, stimulus_columns, names):
@@ -121,14 +140,15 @@ def to_trial(where, row, path, stimulus_columns, names):
     stimulus = next((row[name] for name in stimulus_columns if row[name] not in MISSING), None)
     if stimulus is None:
         raise InputError(f"{where} has a rating, but no {' or '.join(stimulus_columns)}; fill it in, or empty both")
-    try:
-        onset = float(row["onset"])
-    except ValueError:
-        raise InputError(f"{where}: the onset must be seconds, not {row['onset']!r}") from None
+    onset = read_number(row["onset"])
+    if onset is None:
+        raise InputError(f"{where}: the onset must be seconds, not {row['onset']!r}")
     for name in names:
-        if row[name] in MISSING:
+        if is_missing(row[name]):
+            other = next(other for other in names if not is_missing(row[other]))
             raise InputError(
-                f"{where}: {name} is {row[name] or 'empty'}, and other ratings are not; fill it in, or empty them all"
+                f"{where}: {name} is {row[name] or 'empty'}, and {other} is {row[other][:30]}; a trial needs all of "
+                "its ratings, and other rows none (--ratings names the columns that are ratings)"
             )
     return Trial(
         where=where,
@@ -136,7 +156,7 @@ def to_trial(where, row, path, stimulus_columns, names):
         file=path.fpath,
         stimulus=stimulus,
         onset=onset,
-        duration=None if row["duration"] in NO_DURATION else read_duration(row["duration"], where),
+        duration=None if read_number(row["duration"]) == 0 else read_duration(row["duration"], where),  # it only begins
         ratings={name: row[name] for name in names},
     )
 
@@ -144,7 +164,7 @@ def to_trial(where, row, path, stimulus_columns, names):
 def read_sidecar(path):
     """What channels.tsv and the physiological recordings of a run say."""
     sidecar = Sidecar(physio=[read_physio_header(file) for file in find_physio(path)])
-    sidecar.files += [physio.path for physio in sidecar.physio]
+    sidecar.files += [file for physio in sidecar.physio for file in (physio.path, physio.header)]
     channels = path.find_matching_sidecar(suffix="channels", extension=".tsv", on_error="ignore")
     if channels is None:
         return sidecar
@@ -166,12 +186,26 @@ def find_physio(path):
     """Physiological recordings of a run: the same name up to ``_physio``, with or without ``_recording-...``."""
     stem = path.fpath.name.rsplit("_eeg", 1)[0]
     folders = [path.fpath.parent, path.fpath.parent.with_name("beh")]
-    return [file for folder in folders for file in sorted(folder.glob(f"{stem}_*physio.tsv.gz"))]
+    found = [file for folder in folders for file in sorted(folder.glob(f"{stem}_*physio.tsv*"))]
+    packed = [file for file in found if file.name.endswith(".tsv.gz")]
+    return packed + [
+        file for file in found if file.suffix == ".tsv" and file.with_name(file.name + ".gz") not in packed
+    ]
+
+
+def warn_of_left_physio(task, sidecars):
+    """Warn of physiological recordings of the task beside its runs that belong to none of them by name."""
+    read = {physio.path.name.removesuffix(".gz") for sidecar in sidecars.values() for physio in sidecar.physio}
+    folders = dict.fromkeys(path.parent for path in sidecars)
+    found = [file for folder in folders for file in sorted(folder.glob(f"*_task-{task}_*physio.tsv*"))]
+    left = [file.name for file in found if file.name.removesuffix(".gz") not in read]
+    if left:
+        warn(f"not read, as no run of EEG has the same name: {shorten(left, 120)}; BIDS wants all but the end alike")
 
 
 def read_physio_header(file):
     """Columns, rate and start of a physiological recording, from its JSON: beside it, or further up for many."""
-    stem = file.name.removesuffix(".tsv.gz")
+    stem = file.name.removesuffix(".gz").removesuffix(".tsv")
     found = file.with_name(f"{stem}.json")
     if not found.exists():
         found = mne_bids.get_bids_path_from_fname(file).find_matching_sidecar(extension=".json", on_error="ignore")
@@ -181,7 +215,8 @@ def read_physio_header(file):
         header = json.loads(Path(found).read_text(encoding="utf-8-sig"))
         columns = [str(name) for name in header["Columns"]]
         units = {name: header[name].get("Units") for name in columns if isinstance(header.get(name), dict)}
-        return Physio(file, columns, float(header["SamplingFrequency"]), float(header["StartTime"]), units)
+        rate, start = float(header["SamplingFrequency"]), float(header["StartTime"])
+        return Physio(file, columns, rate, start, units, Path(found))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{found} does not say SamplingFrequency, StartTime and Columns as BIDS asks ({error})"

@@ -15,15 +15,16 @@ EXTENDED_10_20 = re.compile(  # the 10-20, 10-10 and 10-5 systems (Oostenveld an
     r"(afp|aff|fft|ffc|ftt|fcc|ttp|ccp|tpp|cpp|ppo|poo|oi)(z|\d|10)h?"
 )
 KINDS = {  # what a name says; the first that fits
-    "stim": r"sti\d*|stim.*|status|trig.*|marker.*|events?|.*annotations|sync.*|counter|photo.*|battery",
+    "stim": r"sti\d*|stim.*|status|trig.*|marker.*|events?|.*annotations|sync.*|counter|photo.*|battery|"
+    r"responses?|button.*|keyboard",
     "ground": r"gnd|ground|ref|reference|cms|drl|[am][12]",  # electrodes that record no brain of their own
-    "eog": r".*eog.*",
+    "eog": r".*eog.*|[hv]eo[a-z]?|[ls]o[12]|io[12]?|[lr]oc",
     "ecg": r".*(ecg|ekg).*|cardiac",
-    "emg": r".*emg.*",
-    "gsr": r".*(gsr|eda).*|sc[lr]?|skinconductance",
-    "resp": r".*resp.*|breath.*",
+    "emg": r".*emg.*|zyg.*|corrugator.*|masseter.*|trapez.*",
+    "gsr": r".*(gsr|eda).*|sc[lr]?\d?|.*galvanic.*|.*conductance.*|.*electrodermal.*",
+    "resp": r".*resp.*|breath.*|rsp.*|thora.*|abdom.*|.*airflow.*",
     "temperature": r".*temp.*|skt",
-    "ppg": r".*(ppg|bvp|plet).*|pulse",
+    "ppg": r".*(ppg|bvp|plet).*|pulse\d?|pulsewave",
 }
 PERIPHERAL = ("eog", "ecg", "emg", "gsr", "resp", "temperature", "ppg")
 COMMON = ["common"]  # in the place of names: those that everybody has
@@ -51,8 +52,8 @@ def key(name):
 
 
 def clean(name):
-    """A channel's name without what EDF files put around it: ``EEG Fp1-Ref`` is ``Fp1``."""
-    name = re.sub(r"^(eeg|ecg|eog|emg)\s+(?=\S)", "", name.strip(), flags=re.IGNORECASE)
+    """A channel's name without what EDF files put around it: ``EEG Fp1-Ref`` is ``Fp1``, but ``EOG left`` stays."""
+    name = re.sub(r"^(eeg\s+(?=\S)|(ecg|eog|emg)\s+(?=\S*\2))", "", name.strip(), flags=re.IGNORECASE)
     return re.sub(r"[-_ ](ref|le|av|avg|ar)$", "", name, flags=re.IGNORECASE)
 
 

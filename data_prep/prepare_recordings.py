@@ -22,15 +22,14 @@ import utils.errors  # before all packages, to say in one line which are not ins
 
 import numpy as np
 
-from data_prep import bids, channel_kinds, preparation, recordings, trial_plan, trials_table
+from data_prep import bids, channel_kinds, preparation, ratings, recordings, trial_plan, trials_table
 from data_prep.channels import shorten
-from data_prep.descriptions import MOST_CLASSES
 from data_prep.from_arrays import prepare_person
 from data_prep.parts import Parts
 from data_prep.quality import Quality, Row, kind_of
 from data_prep.recording_signals import AS_RECORDED, Steps, read_trials
 from data_prep.writer import PreparedWriter, is_prepared
-from utils.errors import InputError, command
+from utils.errors import InputError
 from utils.files import sha256
 from utils.progress import Progress, say_next, say_pretraining, warn
 from utils.settings import read_settings
@@ -70,9 +69,9 @@ def main():
     recordings.need_mne()
     check_settings(settings)
     trials, sidecars = read_trials_of(settings)
-    names, classes, ratings = trials_table.parse_ratings(trials)
-    check_scale(settings, trials, names, classes, ratings)
-    rated = {id(trial): row for trial, row in zip(trials, ratings, strict=True)}
+    names, classes, values = ratings.parse_ratings(trials)
+    ratings.check_scale(settings, trials, names, classes, values)
+    rated = {id(trial): row for trial, row in zip(trials, values, strict=True)}
     least = 2 if settings.RATED else 1
     people = trial_plan.by_person(trials, least)
     stimuli = trial_plan.find_stimuli(people, settings.MISSING, least)
@@ -81,10 +80,8 @@ def main():
         files[path] = recordings.open_recording(path, sidecars.get(path), said)
     rest = int(settings.REST_SECONDS or 0)
     plan = trial_plan.make_plan(people, stimuli, files, settings.SECONDS, rest)
-    for trial, seconds in trial_plan.breaks_in(plan, files, rest):
-        warn(
-            f"{trial.where}: the recording was paused or cut at {seconds:.4g} s, within {trial.stimulus!r} or its rest"
-        )
+    for trial, flaw in trial_plan.flaws_in(plan, files, rest):
+        warn(f"{trial.where}: {flaw} within {trial.stimulus!r} or its rest")
     eeg, pps = choose_channels(settings, files)
     steps = Steps(
         settings.HIGH_PASS,
@@ -164,32 +161,6 @@ def read_trials_of(settings):
     return trials_table.read_table(settings.TRIALS, settings.RATINGS, settings.RATED), {}
 
 
-def check_scale(settings, trials, names, classes, ratings):
-    """Refuse numbers off the scale and classes that are none, before hours of work; say what is taken as a rating."""
-    low, high = settings.RATING_MIN, settings.RATING_MAX
-    numbers = [name for name in names if name not in classes]
-    columns = dict(zip(names, zip(*ratings, strict=True), strict=True))
-    wrong = [name for name in numbers if not all(low <= value <= high for value in columns[name])]
-    wrong += [name for name, values in classes.items() if not 2 <= len(values) <= MOST_CLASSES]
-    if wrong:
-        name, others = wrong[0], ",".join(name for name in names if name not in wrong)
-        remedy = f"; if it is no rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
-        if name in classes:
-            n = len(classes[name])
-            raise InputError(
-                f"{trials[0].where}: {name} has {n} classes ({shorten(classes[name])}), not 2 to {MOST_CLASSES}{remedy}"
-            )
-        trial, value = next((t, v) for t, v in zip(trials, columns[name], strict=True) if not low <= v <= high)
-        raise InputError(
-            f"{trial.where}: {name} is {value:g}, off the scale of {low:g} to {high:g}; correct it, or set "
-            f"--rating-min and --rating-max{remedy}"
-        )
-    parts = [f"{shorten(numbers)} ({low:g} to {high:g}, high from {settings.THRESHOLD:g} on)"] if numbers else []
-    parts += [f"{name} ({len(values)} classes: {shorten(values, 40)})" for name, values in classes.items()]
-    if parts:
-        print(f"ratings: {'; '.join(parts)}" + ("" if settings.RATINGS else "; --ratings chooses among the columns"))
-
-
 def choose_channels(settings, files):
     """Names of the EEG and PPS channels that all recordings have."""
     people = {str(path): recording.channels for path, recording in files.items()}
@@ -262,6 +233,13 @@ def refuse_copies(opened, checksums):
         twin = seen.setdefault(checksums[recording.signals], recording.path)
         if twin != recording.path:
             raise InputError(f"{recording.path} holds the same signals as {twin}; leave one of them out of the table")
+        for file in (file for file in recording.files if file.suffix.lower() == ".vmrk"):
+            other = seen.setdefault(file.resolve(), recording.path)
+            if other != recording.path:
+                raise InputError(
+                    f"{recording.path} names the markers of {other} as its own ({file.name}); write its own .vmrk "
+                    "into the line MarkerFile="
+                )
 
 
 def prepare(subject, own, files, eeg, pps, steps, made, said):

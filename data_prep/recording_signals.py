@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.channel_kinds import clean, key, pick
 from data_prep.channels import shorten
 from data_prep.quality import LOUD
-from data_prep.recordings import mne, through_mne
+from data_prep.recordings import BREAKS, CUTS, mne, read_raw, through_mne
 from data_prep.resampling import resample
 from utils.errors import InputError
 from utils.progress import warn
@@ -19,6 +19,7 @@ MOST_BAD = 0.25  # of the electrodes; more cannot be told from the others
 ENOUGH = 50_000  # samples that tell an electrode's amplitude
 IN_MICROVOLTS = ("eeg", "eog", "ecg", "emg")
 AS_RECORDED = "Values are those of the files, before filters, reference and resampling"  # of `Look`, in quality.html
+PARTS = ("onset", "duration", "description")  # of MNE's annotations
 MONTAGE = "colin27_1005"  # MNE's places of 343 electrodes (before MNE 1.13: standard_1005)
 
 
@@ -106,12 +107,13 @@ def read_eeg(recording, names, steps, onsets, said):
         signal = raw.get_data()
         signal *= np.array([[channel.factor] for channel in chosen])
         refuse_gaps(recording, names, signal)
+        if steps.reference == "average":
+            warn_of_constant(recording, names, signal)
         windows = _windows(signal, rates[0], 0, steps, onsets)
         info = mne.create_info([clean(channel.name) for channel in chosen], rates[0], "eeg")
         signal *= 1e-6  # MNE's unit
-        improved = mne.io.RawArray(signal, info, first_samp=raw.first_samp, copy=None)
-        improved.set_meas_date(raw.info["meas_date"])
-        improved.set_annotations(raw.annotations)
+        improved = mne.io.RawArray(signal, info, copy=None)
+        improved.set_annotations(edges(recording, raw))
         if steps.high_pass or steps.low_pass:
             improved.filter(steps.high_pass, steps.low_pass, picks="all")
         if steps.notch:
@@ -137,6 +139,26 @@ def read_eeg(recording, names, steps, onsets, said):
     return Look(names, rates[0], windows, "uV", loud), (signal, rates[0], 0.0)
 
 
+def edges(recording, raw):
+    """Annotations at which MNE's filters begin anew, from the first sample on: a jump must not ring there."""
+    cuts = {seconds for name, seconds in recording.markers if name.lower().startswith(CUTS) and seconds > 0}
+    made = mne.Annotations(sorted(cuts), 0, "edge")
+    for onset, length, name in zip(*(getattr(raw.annotations, what) for what in PARTS), strict=True):
+        if name.lower().startswith(BREAKS) and not name.lower().startswith(CUTS):
+            made.append(onset - raw.first_time, length, name)
+    return made
+
+
+def warn_of_constant(recording, names, signal):
+    """Warn of electrodes that record nothing: by the average reference they become minus the mean of the others."""
+    still = [name for name, row in zip(names, signal, strict=True) if row.min() == row.max()]
+    if still:
+        warn(
+            f"{recording.path.name}: {shorten(still)} is constant, and the average reference turns it into minus the "
+            "mean of the others; unless it was the reference, leave it out (--eeg-channels), or this file"
+        )
+
+
 def find_loud(names, signal):
     """Electrodes of more than LOUD times the median amplitude (median, absolute) of all, and how many times."""
     some = signal[:, :: max(1, signal.shape[1] // ENOUGH)]
@@ -149,8 +171,9 @@ def read_channels(recording, chosen):
     """MNE's raw object with these channels, in this order; of an EDF file at their own rate."""
     names = [channel.name for channel in chosen]
     rates = {channel.rate for channel in recording.channels if channel.physio is None}
-    raw = mne.io.read_raw(recording.path, preload=False, **({"include": names} if len(rates) > 1 else {}))
-    return raw.pick(names)  # also orders them
+    at_own_rate = {"include": names, "exclude_after_unique": True} if len(rates) > 1 else {}
+    raw = read_raw(recording.path, **at_own_rate)
+    return raw.pick([raw.ch_names.index(name) for name in names])  # also orders them; a name may be that of a type
 
 
 def read_pps(recording, names, steps, onsets, said):
@@ -179,18 +202,28 @@ def read_pps(recording, names, steps, onsets, said):
         for window in windows:
             refuse_gaps(recording, [channel.name], window)
         look = Look([channel.name], channel.rate, windows, "uV" if channel.kind in IN_MICROVOLTS else "")
-        found.append((look, (np.nan_to_num(signal), channel.rate, start)))
+        found.append((look, (bridge(signal), channel.rate, start)))
     return found
+
+
+def bridge(signal):
+    """A signal (1, samples) with lines over gaps that lie between trials: what is beside them must not see a jump."""
+    there = np.isfinite(signal[0])
+    if there.all() or not there.any():
+        return np.nan_to_num(signal)
+    return np.interp(np.arange(signal.shape[1]), np.flatnonzero(there), signal[0, there])[None]
 
 
 def read_physio(physio):
     """All columns (columns, samples) of a BIDS physiological recording."""
     try:
-        with gzip.open(physio.path, "rt", encoding="utf-8") as file:
-            text = file.read().replace("n/a", "nan")
-        table = np.loadtxt(text.splitlines(), delimiter="\t", ndmin=2)
+        with (gzip.open if physio.path.suffix == ".gz" else open)(physio.path, "rt", encoding="utf-8-sig") as file:
+            lines = file.read().replace("n/a", "nan").splitlines()
+        if lines and lines[0].split("\t") == physio.columns:  # which BIDS has in the JSON
+            del lines[0]
+        table = np.loadtxt(lines, delimiter="\t", ndmin=2)
     except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{physio.path} is no table of numbers in gzip ({error})"[:290]) from None
+        raise InputError(f"{physio.path} is no table of numbers ({error})"[:290]) from None
     if table.shape[1] != len(physio.columns):
         raise InputError(f"{physio.path} has {table.shape[1]} columns, its JSON names {len(physio.columns)} in Columns")
     return table.T

@@ -4,6 +4,7 @@ MNE-Python: Gramfort et al., "MEG and EEG data analysis with MNE-Python", Fronti
 """
 
 import contextlib
+import re
 import struct
 import warnings
 import zlib
@@ -12,20 +13,22 @@ from pathlib import Path
 
 from data_prep.channel_kinds import Channel, kind
 from data_prep.channels import shorten
+from data_prep.edf_header import is_edf, read_header
 from data_prep.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
 from data_prep.trials_table import FORMATS, is_recording
+from data_prep.units import factor, to_kept
 from utils.errors import InputError
 from utils.progress import warn
 from utils.surroundings import at_end
 
 try:
-    import edfio
     import mne
 except ImportError:  # said by need_mne()
-    edfio = mne = None
+    mne = None
 
-TO_KEPT_UNIT = {"V": 1e6, "mV": 1e3, "uV": 1, "nV": 1e-3, "S": 1e6, "mS": 1e3, "uS": 1, "nS": 1e-3}
-BREAKS = ("edge", "bad_acq_skip", "boundary")  # annotations where a recording was paused or cut
+CUTS = ("boundary", "new segment")  # annotations of EEGLAB and BrainVision where a recording was paused or cut
+BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters stop and begin anew
+BAD = "bad"  # what an annotation of a part that somebody found bad begins with
 HARMLESS = (  # what MNE warns of and nobody can change
     "annotation(s) that were",
     "'boundary' events",
@@ -57,6 +60,7 @@ class Physio:
     rate: float
     start: float
     units: dict = field(default_factory=dict)
+    header: Path | None = None  # the JSON that all this is from
 
 
 @dataclass
@@ -70,6 +74,7 @@ class Recording:
     seconds: float
     markers: list  # of (name, seconds from the first sample)
     breaks: list  # seconds at which the recording was paused
+    spoiled: list  # (name, first, last second) of parts that are marked as bad
     bads: list
     physio: list
 
@@ -144,25 +149,50 @@ def open_recording(path, sidecar=None, said=None):
     if check:
         check(path)
     with through_mne(path, said):
-        raw = mne.io.read_raw(path, preload=False)
+        in_header = read_header(path)
+        raw = read_raw(path)
         markers = find_markers(raw)
         starts = [seconds for name, seconds in markers if name.lower().startswith(BREAKS)]
-        rates, units = edf_header(path)
+        units = {n: c.unit for n, c in zip(raw.ch_names, in_header, strict=False)} or raw._orig_units
+        rates = {n: c.rate for n, c in zip(raw.ch_names, in_header, strict=False)}
         channels = []
         for name, declared, info in zip(raw.ch_names, raw.get_channel_types(), raw.info["chs"], strict=True):
             found = kind(name, sidecar.types.get(name, declared), raw.ch_names)
-            to_kept = factor(path, found, info["unit"], units.get(name), sidecar.units.get(name), said)
-            channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), to_kept))
+            in_volts = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V
+            scale = factor(path, name, found, in_volts, units.get(name), sidecar.units.get(name), said)
+            channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), scale))
     for number, physio in enumerate(sidecar.physio):
         for name in physio.columns:
-            to_kept = TO_KEPT_UNIT.get(unit_name(physio.units.get(name)), 1.0)
-            channels.append(Channel(name, kind(name, "misc"), physio.rate, to_kept, number))
+            found = kind(name, "misc")
+            scale = to_kept(physio.path, name, found, physio.units.get(name), said)
+            channels.append(Channel(name, found, physio.rate, scale, number))
     bads = [*raw.info["bads"], *(name for name in sidecar.bads if name not in raw.info["bads"])]
     seconds = raw.n_times / raw.info["sfreq"]
     by_mne = [Path(file) for file in raw.filenames if file]  # absolute: the same file must not have two names
     parts = [path if file.resolve() == path.resolve() else file for file in by_mne]
-    files, signals = list(dict.fromkeys([path, *parts])), parts[0] if parts else path
-    return Recording(path, files + sidecar.files, signals, channels, seconds, markers, starts, bads, sidecar.physio)
+    files, signals = list(dict.fromkeys([path, *parts, *marker_file(path)])), parts[0] if parts else path
+    spoiled = find_spoiled(raw)
+    files += sidecar.files
+    return Recording(path, files, signals, channels, seconds, markers, starts, spoiled, bads, sidecar.physio)
+
+
+def read_raw(path, **options):
+    """MNE's object of a recording; annotations of EDF files are UTF-8, or else those of older programs."""
+    try:
+        return mne.io.read_raw(path, preload=False, **options)
+    except Exception as error:
+        if not is_edf(path) or "latin1" not in str(error):
+            raise
+        return mne.io.read_raw(path, preload=False, encoding="latin1", **options)
+
+
+def marker_file(path):
+    """The file of markers that a BrainVision header names, as a list; none of other formats."""
+    if path.suffix.lower() != ".vhdr":
+        return []
+    named = re.search(rb"(?mi)^markerfile\s*=\s*(.+?)\s*$", path.read_bytes())
+    file = path.with_name(named[1].decode("utf-8", "replace").replace("$b", path.stem)) if named else path
+    return [file] if file.is_file() else []
 
 
 def refuse_loops(path):
@@ -199,41 +229,6 @@ def refuse_damaged(path):
                 raise InputError(f"{path} is damaged or cut short; copy or export it again") from None
 
 
-def edf_header(path):
-    """Rates and units of the channels of an EDF or BDF file, by name: MNE gives one rate for all."""
-    read = {".edf": edfio.read_edf, ".bdf": edfio.read_bdf}.get(path.suffix.lower())
-    if read is None:
-        return {}, {}
-    try:
-        signals = read(path).signals
-    except Exception:  # stricter than MNE; then all have the rate that MNE says
-        return {}, {}
-    names = [signal.label for signal in signals]
-    signals = [signal for signal in signals if names.count(signal.label) == 1]
-    return (
-        {signal.label: signal.sampling_frequency for signal in signals},
-        {signal.label: signal.physical_dimension for signal in signals},
-    )
-
-
-def factor(path, kind_, unit, in_header, in_sidecar, said):
-    """From the numbers that MNE gives (volts, siemens) to uV, uS, or for others the unit of the file."""
-    if in_header is not None or path.suffix.lower() == ".set":
-        given = unit_name(in_header or in_sidecar or "uV")  # amplifiers write microvolts where they say nothing
-        if in_header == "" and in_sidecar is None and kind_ == "eeg" and path not in said:
-            said.add(path)
-            warn(f"{path.name} does not say the unit of its EEG; taken as microvolts")
-        by_mne = {"uV": 1e-6, "mV": 1e-3}.get(unit_name(in_header or ""), 1)  # what MNE multiplied by
-        by_mne = 1e-6 if path.suffix.lower() == ".set" else by_mne
-        return TO_KEPT_UNIT.get(given, 1.0) / by_mne
-    return 1e6 if unit == mne.io.constants.FIFF.FIFF_UNIT_V or kind_ == "gsr" else 1.0
-
-
-def unit_name(text):
-    """A unit's name in plain letters: ``uV`` for each of the two signs of micro."""
-    return (text or "").strip().replace("\u00b5", "u").replace("\u03bc", "u")
-
-
 def find_markers(raw):
     """(name, seconds) of every annotation; of a file without any, of its trigger channels, as ``trigger 32``."""
     rate = raw.info["sfreq"]
@@ -242,8 +237,19 @@ def find_markers(raw):
     markers = [(by_number[number], (sample - raw.first_samp) / rate) for sample, _, number in events]
     if markers or "stim" not in raw.get_channel_types():
         return markers
-    events = mne.find_events(raw, shortest_event=1, mask=2**16 - 1, mask_type="and", verbose="ERROR")
+    how = {"shortest_event": 1, "consecutive": True}  # also where a value follows another without 0 in between
+    events = mne.find_events(raw, mask=2**16 - 1, mask_type="and", verbose="ERROR", **how)
     return [(f"trigger {number}", (sample - raw.first_samp) / rate) for sample, _, number in events]
+
+
+def find_spoiled(raw):
+    """(name, first, last second) of annotations that say a part is bad, as MNE has it: ``BAD_movement``."""
+    onsets = raw.annotations.onset - raw.first_time
+    return [
+        (name, float(onset), float(onset + length))
+        for name, onset, length in zip(raw.annotations.description, onsets, raw.annotations.duration, strict=True)
+        if name.lower().startswith(BAD) and not name.lower().startswith(BREAKS)
+    ]
 
 
 def marker_seconds(recording, marker, where):

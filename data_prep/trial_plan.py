@@ -1,6 +1,7 @@
 """Which trials of whom are cut where: one order of stimuli for everybody, and nothing that cannot be cut."""
 
 import difflib
+import re
 from dataclasses import dataclass
 
 from data_prep.channels import shorten
@@ -36,8 +37,14 @@ def by_person(trials, least=2):
     InputError
         If somebody has a stimulus twice, two people share a file, or there are fewer people.
     """
-    people, owners = {}, {}
+    people, owners, spellings = {}, {}, {}
     for trial in trials:
+        other = spellings.setdefault(plain_id(trial.subject), trial)
+        if other.subject != trial.subject:
+            raise InputError(
+                f"{trial.where}: {trial.subject!r} and {other.subject!r} ({other.where}) look like one person; write "
+                "one person in one way, and two with names that differ in more than capitals, blanks and zeros"
+            )
         owner = owners.setdefault(trial.file.resolve(), trial)
         if owner.subject != trial.subject:
             raise InputError(
@@ -57,6 +64,13 @@ def by_person(trials, least=2):
             "is there: --no-rated)"
         )
     return people
+
+
+def plain_id(name):
+    """A person's name without what tables change by accident: 01, 1 and 1.0 are the same, and so are P1 and p1."""
+    text = "".join(name.casefold().split())
+    text = re.sub(r"^(\d+)\.0+$", r"\1", text)
+    return re.sub(r"0*(\d+)", r"\1", text)
 
 
 def find_stimuli(people, missing, least=2):
@@ -129,6 +143,12 @@ def make_plan(people, stimuli, recordings, seconds, rest):
         if empty:
             raise InputError(f"{empty[0].where}: without a duration --seconds must say how much of each trial to take")
         seconds = int(shortest.duration + TOLERANCE)
+        longest = max(trial.duration for trial in trials)
+        if longest >= seconds + 1:
+            print(
+                f"trials last {shortest.duration:g} to {longest:g} s: of each the first {seconds} s are taken, as "
+                f"{shortest.where} is the shortest (--seconds)"
+            )
     if shortest is not None and shortest.duration + TOLERANCE < seconds:
         raise InputError(f"{shortest.where}: the trial lasts {shortest.duration:g} s, less than --seconds {seconds}")
     if seconds < MIN_SECONDS:
@@ -183,10 +203,14 @@ def check(who, trials, plan, recordings, rest):
             end, previous = onset + (trial.duration or plan.seconds), trial
 
 
-def breaks_in(plan, recordings, rest):
-    """(trial, seconds of a break) of every trial that goes over a pause of its recording."""
+def flaws_in(plan, recordings, rest):
+    """(trial, what is wrong in it) of every trial that goes over a pause of its recording, or a part marked as bad."""
     for own in plan.people.values():
         for trial, onset in own:
+            first, last = onset - rest + TOLERANCE, onset + plan.seconds - TOLERANCE
             for seconds in recordings[trial.file].breaks:
-                if onset - rest + TOLERANCE < seconds < onset + plan.seconds - TOLERANCE:
-                    yield trial, seconds
+                if first < seconds < last:
+                    yield trial, f"the recording was paused or cut at {seconds:.4g} s"
+            for name, start, end in recordings[trial.file].spoiled:
+                if start < last and end > first:
+                    yield trial, f"{name} marks {start:.4g} to {end:.4g} s, and nothing is left out because of it,"

@@ -14,6 +14,7 @@ import difflib
 import io
 import math
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,10 @@ OTHER_WORDS = {  # what people call these columns
     "duration": "length length_s duration_s seconds dur",
 }
 MISSING = ("", "n/a")  # what an empty cell may hold; BIDS writes the second
+NO_VALUE = (
+    *MISSING,
+    *"na nan null missing #n/a #value! #div/0! #ref! #name? . - -- ?".split(),
+)  # of numbers and classes
 
 
 @dataclass
@@ -79,14 +84,15 @@ def read_table(path, rating_names=(), rated=True):
     for number, row in rows:
         where = f"{path.name}, row {number}"
         for name in (*COLUMNS[:4], *names):
-            if row[name] in MISSING:
+            if row[name] in MISSING or (name in names and is_missing(row[name])):
                 raise InputError(f"{where}: {name} is {row[name] or 'empty'}; fill it in, or leave the row out")
-        file = path.parent / row["file"]
-        if not file.exists():
-            file = path.parent / row["file"].replace("\\", "/")  # written on Windows
-        if not file.exists():
+        spellings = [row["file"], row["file"].replace("\\", "/")]  # the second: written on Windows
+        spellings += [unicodedata.normalize("NFD", name) for name in spellings]  # the name of a file on a Mac
+        file = next((path.parent / name for name in spellings if (path.parent / name).exists()), None)
+        if file is None:
+            file = path.parent / spellings[0]
             raise InputError(f"{where}: {file} does not exist; a file is relative to the table's folder")
-        onset = _number(row["onset"])
+        onset = read_number(row["onset"])
         ratings = {name: row[name] for name in names}
         trials.append(
             Trial(
@@ -110,6 +116,11 @@ def is_recording(path):
     return Path(path).name.lower().endswith((*FORMATS, ".fif.gz"))
 
 
+def is_missing(text):
+    """Whether a cell that ought to hold a rating or a duration holds none."""
+    return text.lower() in NO_VALUE
+
+
 def refuse_missing(path, header):
     """Refuse a table that lacks one of `COLUMNS`; say which of its own may be meant."""
     missing = [name for name in COLUMNS if name not in header]
@@ -121,7 +132,11 @@ def refuse_missing(path, header):
     meant = {
         name: word or "".join(difflib.get_close_matches(name, others, n=1, cutoff=0.75)) for name, word in meant.items()
     }
-    remedy = ", ".join(f"rename {word} to {name}" if word else f"add {name}" for name, word in meant.items())
+    other_unit = re.compile(r"(^|[^a-z])(ms|msec|min)([^a-z]|$)|milli|minute|sample|frame|hh|clock")
+    how = {
+        name: "write {} in seconds as {}" if other_unit.search(w) else "rename {} to {}" for name, w in meant.items()
+    }
+    remedy = ", ".join(how[name].format(word, name) if word else f"add {name}" for name, word in meant.items())
     raise InputError(f"{path} has no column {', '.join(missing)}; it has {shorten(header, 90)}; {remedy}")
 
 
@@ -147,7 +162,9 @@ def read_rows(path):
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise InputError(f"{path} is no table ({error})") from None
-    filled = [(n, [cell.strip() for cell in cells]) for n, cells in enumerate(lines, start=1) if "".join(cells).strip()]
+    filled = [
+        (n, [as_text(cell) for cell in cells]) for n, cells in enumerate(lines, start=1) if as_text("".join(cells))
+    ]
     if not filled:
         raise InputError(f"{path} is empty; it needs a header and one row per trial")
     header = [name.lower() for name in filled[0][1]]
@@ -164,10 +181,34 @@ def read_rows(path):
                 f"{path}, row {number} has {len(cells) + len(rest)} cells, the header {len(header)}; "
                 "text that has the separator in it needs quotes"
             )
-        if delimiter != ",":  # a decimal comma, as spreadsheets of some countries write
-            cells = [re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", cell) for cell in cells]
         rows.append((number, dict(zip(header, cells, strict=True))))
+    for name in header:
+        read_decimal_commas(path, rows, name, r"[+-]?\d+,\d{1,2}" if delimiter == "," else r"[+-]?\d+,\d+")
     return header, rows
+
+
+def read_decimal_commas(path, rows, name, pattern):
+    """Write numbers of a column with a decimal point, where a spreadsheet wrote a comma, as in some countries.
+
+    Raises
+    ------
+    InputError
+        If others have a point: then 1,234 may be a thousand, or a little more than one.
+    """
+    commas = [(number, row) for number, row in rows if re.fullmatch(pattern, row[name])]
+    points = [number for number, row in rows if re.fullmatch(r"[+-]?\d+\.\d+", row[name])]
+    for number, row in commas:
+        if points and re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", row[name]):
+            raise InputError(
+                f"{path}, row {number}: {name} is {row[name]}, and row {points[0]} has a decimal point; write all "
+                "numbers in one way, without separators of thousands"
+            )
+        row[name] = row[name].replace(",", ".")
+
+
+def as_text(cell):
+    """A cell without blanks around it and what nobody sees; accents in the one way that all programs know."""
+    return unicodedata.normalize("NFC", "".join(c for c in cell if unicodedata.category(c) != "Cf")).strip()
 
 
 def find_ratings(path, header, others, chosen=()):
@@ -190,55 +231,20 @@ def find_ratings(path, header, others, chosen=()):
 
 def read_duration(text, where):
     """Seconds, or None for an empty cell."""
-    if text in MISSING:
+    if is_missing(text):
         return None
-    duration = _number(text)
+    duration = read_number(text)
     if duration is None or duration <= 0:
         raise InputError(f"{where}: the duration must be seconds, more than 0, or empty; not {text!r}")
     return duration
 
 
-def parse_ratings(trials):
-    """Numbers of all ratings, and the names of classes.
-
-    Parameters
-    ----------
-    trials : list of Trial
-        With the same ratings each.
-
-    Returns
-    -------
-    names : list of str
-    classes : dict of str to list of str
-        Of every rating whose cells hold names: these, sorted; the rating is the index among them.
-    values : list of list of float
-        Of every trial, in the order of ``names``.
-
-    Raises
-    ------
-    InputError
-        If a rating has numbers and names.
-    """
-    names, classes, columns = list(trials[0].ratings), {}, []
-    for name in names:
-        cells = [trial.ratings[name] for trial in trials]
-        numbers = [_number(cell) for cell in cells]
-        wrong = [i for i, number in enumerate(numbers) if number is None]
-        if len(wrong) == len(cells):
-            classes[name] = sorted(set(cells))
-            numbers = [float(classes[name].index(cell)) for cell in cells]
-        elif wrong:
-            raise InputError(
-                f"{trials[wrong[0]].where}: {name} is {cells[wrong[0]]!r}, no number as elsewhere in that column"
-            )
-        columns.append(numbers)
-    return names, classes, [[column[row] for column in columns] for row in range(len(trials))]
-
-
-def _number(text):
+def read_number(text):
     """The number that a cell holds, or None."""
     try:
         number = float(text)
     except ValueError:
+        return None
+    if "_" in text:  # a name such as 1_2, which Python reads as 12
         return None
     return number if math.isfinite(number) else None
