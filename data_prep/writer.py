@@ -1,6 +1,7 @@
 """Writes the prepared folder, subject by subject; `from_arrays` does it from a user's own arrays."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +17,8 @@ from data_prep.quality_page import PAGE, write_page
 from data_prep.transforms import MIN_ELECTRODES
 from utils.errors import InputError
 from utils.files import atomic_folder, only_writer, sha256, write_json
+
+FEW_VALUES = 50  # two trials that hold no more of them may be alike by chance: a slow sensor that moves in steps
 
 
 class PreparedWriter:
@@ -60,7 +63,8 @@ class PreparedWriter:
     """
 
     def __init__(self, folder, *, preparation, rated=True, simulated=False, **description):
-        self.folder, self.least = Path(folder), 2 if rated else 1
+        self.folder, self.least, self.rated = Path(folder), 2 if rated else 1, rated
+        self._seen = {}  # trials by the checksum of their signals
         self.quality = Quality()
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
@@ -96,7 +100,8 @@ class PreparedWriter:
         Raises
         ------
         InputError
-            If shapes differ from the first subject's, or a value is not finite or off the rating scale.
+            If shapes differ from the first subject's, a value is not finite or off the rating scale, or a trial is a
+            copy of another one.
         """
         info, subject = self.info, check_text(subject, "a subject's id")
         where = f"subject {subject}"
@@ -125,6 +130,8 @@ class PreparedWriter:
             if not np.isfinite(arrays[name]).all():
                 raise InputError(f"{where} has NaN or infinite {name} values; repair or leave out its file")
         self.check_ratings(subject, ratings)
+        if self.rated:
+            self._refuse_copies(subject, arrays["eeg"], arrays["pps"])
         for name, array in arrays.items():
             if not info["subjects"]:
                 self._write_header(name)
@@ -147,6 +154,20 @@ class PreparedWriter:
                 raise InputError(
                     f"subject {subject} has {name} {wrong:g}, not one of 0 to {len(classes) - 1}, the numbers of its "
                     "classes"
+                )
+
+    def _refuse_copies(self, subject, eeg, pps):
+        """Refuse a trial whose signals are there already: it would be tested by who has seen it in training."""
+        for number, signals in enumerate(zip(eeg, pps, strict=True), start=1):
+            checksum = hashlib.blake2b(digest_size=16)
+            for part in signals:
+                checksum.update(part.data if part.size else b"")
+            other, first = self._seen.setdefault(checksum.digest(), (subject, number))
+            if (other, first) != (subject, number) and max(len(np.unique(part)) for part in signals) > FEW_VALUES:
+                where = f"trial {first}" if other == subject else f"trial {first} of subject {other}"
+                raise InputError(
+                    f"subject {subject}, trial {number}, has the same signals as {where}, to the last digit: one is a "
+                    "copy, which would be tested after it was trained on; keep one of the two"
                 )
 
     def scratch(self):
