@@ -13,7 +13,7 @@ from utils.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
 from utils.results.overview import mean_std, permutation_in_words, who
-from utils.results.stored import read_result
+from utils.results.stored import read_result, task
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
 
@@ -141,6 +141,8 @@ def report(folder, description, results, data, extra=None, show=True):
     summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
     if summary["transductive"]:
         summary["audit_in_words"].append(audit.TRANSDUCTIVE)
+    if summary.get("encoders_differ"):
+        summary["audit_in_words"].append(summary["encoders_differ"])
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
     if not show:
@@ -153,7 +155,8 @@ def report(folder, description, results, data, extra=None, show=True):
         except InputError as error:  # which is no reason to keep quiet about this result
             warn(str(error))
             continue
-        same = all(other[key] == summary[key] for key in ("manifest_hash", "label"))
+        permuted = [bool(one["settings"].get("PERMUTE_LABELS")) for one in (other, summary)]
+        same = task(other) == task(summary) and permuted[0] == permuted[1]
         if (
             path.parent != folder
             and same
