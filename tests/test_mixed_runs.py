@@ -69,14 +69,14 @@ def test_encoders_that_were_trained_otherwise_are_told(tmp_path, prepared):
     done(FINETUNE, *flags, *FAST, "--folds", 0)
     alike = metrics(tmp_path / "finetune_arousal")
     assert not any("alike" in line for line in alike["audit_in_words"])
-    assert alike["encoder_seeds"] == [0]
+    assert alike["provenance"]["encoder_seeds"] == [0]
     done(PRETRAIN["1s"], *flags, *TINY, "--folds", 1, "--epochs", 2)
     done(PRETRAIN["5s"], *flags, *TINY, *FAST, "--folds", 1, "--seed", 7)
     out = done(FINETUNE, *flags, *FAST, "--folds", "0,1")
     line = "the encoders were not all pre-trained alike: SEED 0 and 7, EPOCHS 1 and 2"
     assert f"- {line}\n" in out
     assert line in metrics(tmp_path / "finetune_arousal")["audit_in_words"]
-    assert metrics(tmp_path / "finetune_arousal")["encoder_seeds"] == [0, 7]
+    assert metrics(tmp_path / "finetune_arousal")["provenance"]["encoder_seeds"] == [0, 7]
     assert f"- {line}\n" in done(REPORT, "--run-dir", tmp_path, "--no-feature-maps")
 
 

@@ -101,7 +101,7 @@ def _seed(run):
 
 def _pretrained(run):
     """Seeds of the pre-trained encoders; none for what has no such encoders, or is from before they were kept."""
-    return set(run.get("encoder_seeds", []))
+    return set(run.get("provenance", {}).get("encoder_seeds", []))
 
 
 def _truth(run):

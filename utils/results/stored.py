@@ -22,6 +22,7 @@ _RESULT = {  # entries that it must have; it may have others
     ],
 }
 _NETWORK = {"settings": {"INIT": ("pretrained", "random"), "FREEZE": bool, "PERMUTE_LABELS": bool, "DATA_DIR": str}}
+_PROVENANCE = {"provenance": {"encoder_seeds": [int]}}
 _PERMUTATION = {
     "permutation": {
         "method": ("finetune", "probe"),
@@ -52,8 +53,8 @@ def read_result(path):
     wrong = find_wrong(result, _RESULT)
     if not wrong and "model" not in result:
         wrong = find_wrong(result, _NETWORK)
-    if not wrong and "encoder_seeds" in result:
-        wrong = find_wrong(result, {"encoder_seeds": [int]})
+    if not wrong and "provenance" in result:
+        wrong = find_wrong({"provenance": {"encoder_seeds": []} | result["provenance"]}, _PROVENANCE)
     if not wrong and "permutation" in result:
         wrong = find_wrong(result, _PERMUTATION)
     if not wrong:

@@ -112,8 +112,9 @@ class FineTuning:
         missing = sorted(chosen - complete)
         extra = {"permutation": self._permutation_test(results)} if self.permutation_method and not missing else {}
         description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
-        description |= self.first.description([self.manifest.folds[result.fold] for result in results])
-        report(self.folder, description, results, self.data, extra, show=not missing)
+        seeds, remarks = self.first.description([self.manifest.folds[result.fold] for result in results])
+        description["provenance"]["encoder_seeds"] = seeds
+        report(self.folder, description, results, self.data, extra, not missing, remarks)
         if missing:
             print(f"folds {', '.join(map(str, missing))} are not complete; who ends last prints the result")
         else:

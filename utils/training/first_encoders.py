@@ -153,9 +153,9 @@ class FirstEncoders:
         return FusionModel(encoders, n_classes, self.settings.GATE, bf16)
 
     def description(self, folds):
-        """What ``metrics.json`` says of the pre-trained encoders of these folds: their seeds, and how they differ."""
+        """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""
         if self.settings.INIT != "pretrained":
-            return {}
+            return [], []
         made = [checkpoint for fold in folds for checkpoint in self.checkpoints(fold).values()]
         differ = []
         for name in (*SAME_ON_RESUME[1:], "EPOCHS"):  # WINDOW tells them apart
@@ -165,8 +165,8 @@ class FirstEncoders:
                 values.setdefault(one["window"] if name == "EMBED_DIM" else "", set()).add(value)
             if any(len(some) > 1 for some in values.values()):
                 differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
-        words = f"the encoders were not all pre-trained alike: {shorten(differ)}" if differ else ""
-        return {"encoder_seeds": sorted({one["settings"]["SEED"] for one in made}), "encoders_differ": words}
+        remarks = [f"the encoders were not all pre-trained alike: {shorten(differ)}"] if differ else []
+        return sorted({one["settings"]["SEED"] for one in made}), remarks
 
     def identity(self, checkpoints):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
