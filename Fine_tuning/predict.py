@@ -41,7 +41,7 @@ from utils.results import drawing, figures
 from utils.settings import read_settings
 from utils.structure import find_wrong
 from utils.training.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
-from utils.training.front_end import block_features, standardise
+from utils.training.front_end import block_features, block_width, standardise
 from utils.training.subject_scales import SubjectScales, standardise_person
 
 # what to predict, and with what
@@ -103,6 +103,10 @@ def main():
             if not len(next(iter(windows.values()))):
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
             probability = predict(model, windows, device, settings.BATCH_SIZE)
+            if not np.isfinite(probability).all():
+                raise InputError(
+                    f"--model {settings.MODEL} answers with NaN to trial {number} of {subject}; train it anew"
+                )
             for window, values in enumerate(probability):
                 which = [subject, number, stimuli[number] if stimuli else number + 1, window * N_SECONDS]
                 rows.append([*which, *(f"{value:.7g}" for value in values)])
@@ -160,12 +164,28 @@ def load_model(path):
     wrong = find_wrong(made, model_parts)
     if not wrong:
         parts = (made["encoders"], len(made["class_names"]), made["settings"]["GATE"])
-        if set(made["encoders"]) <= set(made["channels"]) and fits(_network, {"parts": parts}, made["weights"]):
+        if _sizes(made) == _sizes_of_data(made) and fits(_network, {"parts": parts}, made["weights"]):
             model = _network(parts)
             model.load_state_dict(made["weights"])
             return model.eval(), made
         wrong = "its weights or channels do not go with its encoders"
     raise InputError(f"{path} lacks parts of a model: {wrong}; {remedy}")
+
+
+def _sizes(made):
+    """Channels and samples of every encoder."""
+    encoders = {(name, window): own for name, some in made["encoders"].items() for window, own in some.items()}
+    return {key: (arguments["n_channels"], arguments["n_samples"]) for key, arguments in encoders.items()}
+
+
+def _sizes_of_data(made):
+    """The same as the names of the channels and the rate say; no entry for what is not known."""
+    sizes, front_end = {}, made["settings"]["FRONT_END"]
+    for name, window in _sizes(made):
+        if name in made["channels"] and window in splits.RESOLUTIONS:
+            block = block_width(front_end, made["sampling_rate"], name)
+            sizes[name, window] = len(made["channels"][name]), splits.RESOLUTIONS[window] * block
+    return sizes
 
 
 def _network(parts):

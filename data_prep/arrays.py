@@ -17,6 +17,7 @@ from utils.errors import InputError
 
 SIGNALS = ("eeg", "pps")
 PERSON = ("id", "eeg", "pps", "eeg_baseline", "pps_baseline", "ratings", "stimuli")
+OTHER_UNIT = 300  # times the other's largest values: EEG and its rest are in two units
 LARGEST = 1e12  # of a signal; its square must fit into float32
 NAME_CHARACTERS = 200
 RATE_TOLERANCE = 1e-7  # of a rate in float32, or one that is 1 / a difference of times
@@ -213,6 +214,8 @@ def check_signals(person, channels, rate, where):
                 f"{where}: {name}_baseline has shape {rest.shape}, not {array.shape[:2]} like {name} and at least 1 s "
                 f"({rate} samples)"
             )
+        if name == "eeg":
+            _check_unit(array, rest, where)
     found = [name for name in SIGNALS if name in checked]
     if not found:
         raise InputError(f"{where} has neither eeg nor pps")
@@ -228,6 +231,16 @@ def check_signals(person, channels, rate, where):
     if samples < rate:
         raise InputError(f"{where} has trials of {samples} samples, which is less than 1 s at {rate} Hz")
     return checked
+
+
+def _check_unit(eeg, rest, where):
+    """Refuse a rest (trials, channels, samples) that is in another unit than the EEG it is subtracted from."""
+    edges = [(part.min(axis=(0, 2)), part.max(axis=(0, 2))) for part in (eeg, rest)]
+    largest = [np.abs(np.array(pair, np.float64)).max(axis=0) for pair in edges]
+    there = np.minimum(*largest) > 0
+    times = float(np.median(largest[1][there] / largest[0][there])) if there.any() else 1.0
+    if max(times, 1 / times) > OTHER_UNIT:
+        raise InputError(f"{where}: eeg_baseline is {times:.2g} times as large as eeg; give both in one unit")
 
 
 def n_trials_of(person):

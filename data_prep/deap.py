@@ -38,6 +38,7 @@ BEFORE = {"filters": "4-45 Hz", "reference": "average", "resampling": "512 to 12
 MAX_MATLAB_BYTES = 1 << 30  # unpacked; 10 times a DEAP file
 FOLDERS = ("data_preprocessed_python", "data_preprocessed_matlab")  # of the archive
 VARIABLES = ("data", "labels")
+OTHER_RATES = (64, 100, 200, 250, 256, 500, 512, 1000, 1024)  # Hz, to which people resample
 
 
 def find_files(folder):
@@ -193,12 +194,24 @@ def rest_seconds(path, data, asked=None):
             f"{path} has trials of {TRIAL_SECONDS} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before "
             f"them; use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
         )
+    rate = other_rate(data)
+    if asked is None and rate:
+        raise InputError(
+            f"{path} has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz, not {RATE}; resample them to "
+            f"{RATE} Hz, or give --rest-seconds if they are {length:g} s at {RATE} Hz"
+        )
     rest = BASELINE_SECONDS if asked is None else asked
     if 0 < rest < 1:
         raise InputError(f"--rest-seconds {rest:g}: at least 1 s of rest is needed to subtract its mean second, or 0")
     if length - rest < MIN_SECONDS:
         raise InputError(f"{path} has trials of {length:g} s; {rest:g} s of rest and {MIN_SECONDS} s are needed")
     return rest
+
+
+def other_rate(data):
+    """The rate at which trials (trials, 40, samples) are as long as DEAP's, with or without rest; None for 128 Hz."""
+    lengths = (BASELINE_SECONDS + TRIAL_SECONDS, TRIAL_SECONDS)
+    return next((rate for rate in OTHER_RATES if data.shape[2] in [rate * length for length in lengths]), None)
 
 
 def is_unusual(data):

@@ -32,6 +32,7 @@ RATINGS = ["valence", "arousal", "dominance"]
 RATING_RANGE = (1, 5)
 THRESHOLD = 3
 MIN_SECONDS = 5  # one 5 s window
+LONGER = 1.2  # times; EEG and ECG of a clip that differ more have not the rates that they should have
 SIGNALS = {"EEG": (EEG_RATE, len(EEG_CHANNELS)), "ECG": (ECG_RATE, len(PPS_CHANNELS))}
 VARIABLE = "DREAMER"
 BEFORE = {"filters": None, "reference": "M1", "resampling": "ECG 256 to 128 Hz"}  # by the headset; by `signals`
@@ -111,6 +112,10 @@ def read_file(path):
         found = fields.get(name)
         if not matlab.is_real(found) or found.size != 1 or found.item() != number:
             raise InputError(f"{path} has {name} = {_show(found)}, not {number}; {REMEDY}")
+    rests = [len(clip["EEG"][1]) / EEG_RATE for person in people for clip in person.clips]
+    least, most = min(rests), max(rests)
+    if max(most - BASELINE_SECONDS, BASELINE_SECONDS - least) > 1:
+        warn(f"{path} has {least:.3g} to {most:.3g} s of rest before its clips, not DREAMER's {BASELINE_SECONDS} s")
     return people
 
 
@@ -237,6 +242,15 @@ def _person(where, value, order):
         counts = ", ".join(f"{len(clips)} {name}.{kind}" for (name, kind), clips in parts.items())
         raise InputError(f"{where} has different numbers of clips ({counts}); {REMEDY}")
     n_clips = len(parts["EEG", "stimuli"])
+    for kind in ("stimuli", "baseline"):
+        for clip in range(n_clips):
+            lengths = [len(parts[name, kind][clip]) / rate for name, (rate, _) in SIGNALS.items()]
+            if max(lengths) > 1 + LONGER * min(lengths):
+                eeg, ecg = lengths
+                raise InputError(
+                    f"{where}: {kind} of clip {clip + 1} lasts {eeg:.0f} s by the EEG and {ecg:.0f} s by the ECG: one "
+                    f"has not the {EEG_RATE} and {ECG_RATE} Hz that the file says; {REMEDY}"
+                )
     ratings = []
     for name in RATINGS:
         scores = value.get(f"Score{name.capitalize()}")

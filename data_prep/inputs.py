@@ -145,6 +145,11 @@ def _deap(path, how):
             "rest was removed from the model's data; give the files of 63 s"
         )
     rest, remarks = deap.BASELINE_SECONDS, []
+    if rate := deap.other_rate(data):
+        raise InputError(
+            f"--input {path} has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz; resample them to "
+            f"{deap.RATE} Hz, or give them as .npz if they are {length:g} s at {deap.RATE} Hz"
+        )
     if deap.is_unusual(data):
         rest = 0 if without else rest
         if not path.with_name(MARK).exists():  # simulated trials have it, whatever their length

@@ -62,6 +62,7 @@ _FIELDS = {
     "classes": _are_classes,
     "rating_range": _is_range,
     "threshold": lambda value: value is None or _is_number(value),
+    "copies": _are_names,
     "subjects": _are_names,
     "trials": _is_count,
     "stimuli": _are_names,
@@ -71,7 +72,7 @@ _FIELDS = {
     "checksum": lambda value: type(value) is str,
     "simulated": lambda value: type(value) is bool,
 }
-_OPTIONAL = {"classes": {}, "simulated": False}  # what is not there means this
+_OPTIONAL = {"classes": {}, "copies": [], "simulated": False}  # what is not there means this
 
 
 @dataclass
@@ -243,7 +244,7 @@ def open_prepared(folder, rated=True):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
     if rated and not info["ratings"]:
         raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
-    info = {"classes": {}} | info  # folders of before there were any
+    info = {"classes": {}, "copies": []} | info  # folders of before there were any
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {
         "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),

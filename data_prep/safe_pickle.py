@@ -1,11 +1,12 @@
 """Reads DEAP's pickles without running them.
 
 A pickle is a program, and ``pickle.load`` lets it call any function. Here the standard library only splits the stream
-into opcodes (`pickletools.genops` executes nothing), and the few that a dictionary of numeric arrays needs are carried
+into opcodes (`pickletools` executes nothing), and the few that a dictionary of numeric arrays needs are carried
 out below on stand-ins that record sizes and bytes. NumPy sees a buffer only after its size has been checked. Streams
 of Python 2 (DEAP's own files) and of Python 3 are read alike.
 """
 
+import codecs
 import io
 import math
 import pickletools
@@ -14,7 +15,7 @@ import numpy as np
 
 MAX_OPCODES = 10_000  # a DEAP file has about 100; more is a stream that only wants memory or time
 MAX_DIMENSIONS = 8
-NUMERIC = {"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
+NUMERIC = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
 
 _ALLOWED = {  # what a stream may name, in the modules of NumPy 1 and 2
     "numpy.core.multiarray _reconstruct": "reconstruct",
@@ -88,7 +89,7 @@ def load_arrays(data):
     Parameters
     ----------
     data : bytes
-        The whole stream, of pickle protocol 1 to 5.
+        The whole stream, of pickle protocol 0 to 5.
 
     Returns
     -------
@@ -120,8 +121,7 @@ def _to_numpy(key, item):
 def _execute(data):
     """Run the stream's opcodes on a stack of plain values and stand-ins; the value on top at STOP."""
     stack, memo = [], {}
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(io.BytesIO(data))):
-        name = opcode.name
+    for count, (name, argument) in enumerate(_opcodes(io.BytesIO(data))):
         if count >= MAX_OPCODES:
             raise UnsafePickleError("it has far more parts than a dictionary of a few arrays")
         if name == "STOP":
@@ -171,6 +171,16 @@ def _execute(data):
         else:
             raise UnsafePickleError(f"it holds something ({name}) that no dictionary of numeric arrays has")
     raise UnsafePickleError("it is cut short")
+
+
+def _opcodes(stream):
+    """Name and argument of every opcode; unlike in `pickletools.genops`, a text of Python 2 may hold any bytes."""
+    while code := stream.read(1):
+        opcode = pickletools.code2op[code.decode("latin-1")]
+        if opcode.name == "STRING":  # of protocol 0, Python 2's own: quoted, its bytes as escapes
+            yield opcode.name, codecs.escape_decode(stream.readline().strip()[1:-1])[0].decode("latin-1")
+        else:
+            yield opcode.name, opcode.arg and opcode.arg.reader(stream)
 
 
 def _allowed(name):

@@ -1,6 +1,7 @@
 """Writes the prepared folder, subject by subject; `from_arrays` does it from a user's own arrays."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from data_prep import preparation as preparations
 from data_prep.arrays import check_text
+from data_prep.channels import shorten
 from data_prep.descriptions import describe
 from data_prep.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
 from data_prep.quality import Quality
@@ -16,6 +18,9 @@ from data_prep.quality_page import PAGE, write_page
 from data_prep.transforms import MIN_ELECTRODES
 from utils.errors import InputError
 from utils.files import atomic_folder, only_writer, sha256, write_json
+from utils.progress import warn
+
+FEW_VALUES = 50  # two trials that hold no more of them may be alike by chance: a slow sensor that moves in steps
 
 
 class PreparedWriter:
@@ -60,7 +65,8 @@ class PreparedWriter:
     """
 
     def __init__(self, folder, *, preparation, rated=True, simulated=False, **description):
-        self.folder, self.least = Path(folder), 2 if rated else 1
+        self.folder, self.least, self.rated = Path(folder), 2 if rated else 1, rated
+        self._seen = {}  # trials by the checksum of their signals
         self.quality = Quality()
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
@@ -71,7 +77,9 @@ class PreparedWriter:
             )
         counted = {"seconds": 0, "subjects": [], "trials": 0}
         self.info = {"format_version": FORMAT_VERSION} | description | counted
-        self.info |= {"preparation": preparation, "sources": {}} | ({"simulated": True} if simulated else {})
+        self.info |= {"copies": [], "preparation": preparation, "sources": {}} | (
+            {"simulated": True} if simulated else {}
+        )
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -125,6 +133,8 @@ class PreparedWriter:
             if not np.isfinite(arrays[name]).all():
                 raise InputError(f"{where} has NaN or infinite {name} values; repair or leave out its file")
         self.check_ratings(subject, ratings)
+        if self.rated:
+            self._find_copies(subject, arrays["eeg"], arrays["pps"])
         for name, array in arrays.items():
             if not info["subjects"]:
                 self._write_header(name)
@@ -149,6 +159,16 @@ class PreparedWriter:
                     "classes"
                 )
 
+    def _find_copies(self, subject, eeg, pps):
+        """Note a trial whose signals are there already: it would be tested by who has seen it in training."""
+        for number, signals in enumerate(zip(eeg, pps, strict=True), start=1):
+            checksum = hashlib.blake2b(digest_size=16)
+            for part in signals:
+                checksum.update(part.data if part.size else b"")
+            first = self._seen.setdefault(checksum.digest(), f"{subject} trial {number}")
+            if first != f"{subject} trial {number}" and max(len(np.unique(part)) for part in signals) > FEW_VALUES:
+                self.info["copies"].append(f"{subject} trial {number} is {first}")
+
     def scratch(self):
         """A folder for what waits; it goes with the unfinished one, or by `remove_scratch`."""
         folder = self._partial / "waiting"
@@ -167,6 +187,11 @@ class PreparedWriter:
             f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels, {info['sampling_rate']} Hz"
             + ("" if info["ratings"] else "; no ratings: to predict")
         )
+        if info["copies"]:
+            warn(
+                f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
+                "trained on one may be tested on the other: leave copies out (every result will tell of them)"
+            )
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
 

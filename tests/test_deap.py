@@ -56,7 +56,7 @@ def write(folder, **files):
 def test_labels_and_ratings(tmp_path):
     """A rating at the threshold is high; four agrees with arousal and valence, unlike the authors' program."""
     data, labels = raw_deap(GOLDEN["raw_seed"], int(GOLDEN["trials"]))
-    folder = write(tmp_path / "raw", s01=(data, labels), s02=(data, labels))
+    folder = write(tmp_path / "raw", s01=(data, labels), s02=(data[..., ::-1], labels))
     done(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out")
     prepared = open_prepared(tmp_path / "out")
     for name, golden in (("arousal", "A"), ("valence", "V")):
@@ -203,6 +203,19 @@ def test_rest_of_another_length_is_said_or_given(tmp_path):
     assert open_prepared(tmp_path / "b").eeg.shape[2] == 11
     assert_refused(call(SCRIPT, *flags, tmp_path / "c", "--rest-seconds", 0.5), "at least 1 s of rest")
     assert_refused(call(SCRIPT, *flags, tmp_path / "c", "--rest-seconds", 9), "9 s of rest and 5 s are needed")
+
+
+@pytest.mark.parametrize("seconds", [31.5, 126, 120])
+def test_deap_at_another_rate_is_refused(tmp_path, seconds):
+    """63 s at 64 Hz, 63 and 60 s at 256 Hz: samples at 128 Hz they are not, unless somebody says so."""
+    data, labels = recording(0, trials=2, seconds=1)
+    data = np.tile(data, (1, 1, 126))[:, :, : round(seconds * 128)]
+    folder = write(tmp_path / "raw", s01=(data, labels), s02=(data[:, :, ::-1], labels))
+    flags = ["--raw-dir", folder, "--out-dir", tmp_path / "out"]
+    rate = 64 if seconds < 60 else 256
+    assert_refused(call(SCRIPT, *flags), "s01.dat", f"DEAP's trials at {rate} Hz, not 128", "--rest-seconds")
+    assert not (tmp_path / "out").exists()
+    done(SCRIPT, *flags, "--rest-seconds", 3)
 
 
 def test_eeg_over_each_trial(tmp_path):

@@ -232,6 +232,14 @@ BAD = {
     ),
     "complex scores": (small(Data__0__ScoreArousal=np.array([[1j], [2]])), "no ScoreArousal for each"),
     "complex rate": (small(EEG_SamplingRate=128 + 0j), "EEG_SamplingRate"),
+    "ECG at the EEG's rate": (
+        small(Data__1__ECG__stimuli=lambda s: cells([c[::2] for c in s.ravel()], (2, 1))),
+        "subject 2: stimuli of clip 1 lasts 6 s by the EEG and 3 s by the ECG",
+    ),
+    "EEG at the ECG's rate": (
+        small(Data__0__EEG__stimuli=lambda s: cells([c.repeat(2, axis=0) for c in s.ravel()], (2, 1))),
+        "lasts 12 s by the EEG and 6 s by the ECG",
+    ),
     "hardly any baseline": (small(Data__0__ECG__baseline=lambda b: cells([c[:9] for c in b.ravel()], (2, 1))), "1 s"),
 }
 
@@ -247,7 +255,10 @@ def test_bad_structure(tmp_path, name):
 
 def test_the_small_structure_is_fine_but_for_its_faults(tmp_path):
     save(tmp_path / "DREAMER.mat", small())
-    done(SCRIPT, "--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "out", "--segment-seconds", 5)
+    flags = ["--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "out", "--segment-seconds", 5]
+    outcome = call(SCRIPT, *flags)
+    assert outcome.status == 0
+    assert outcome.err.splitlines()[0].endswith("has 1 to 1 s of rest before its clips, not DREAMER's 61 s")
 
 
 # --- what is read: other ways of saving the same

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import scipy.io
+import torch
 
 from data_prep import deap
 from tests.support import assert_refused, call, done
@@ -174,3 +175,37 @@ def test_memory_that_is_short_is_not_a_damaged_file(run_dir, raw, tmp_path, monk
     monkeypatch.setattr("torch.load", full)
     outcome = call(PREDICT, "--model", model, "--input", raw / "s01.dat", "--out-file", tmp_path / "x.csv")
     assert_refused(outcome, "out of memory", "--batch-size")
+
+
+MODELS = {
+    "weights that are no numbers": (
+        lambda made: next(iter(made["weights"].values())).fill_(np.nan),
+        "answers with NaN",
+    ),
+    "a channel less": (lambda made: made["channels"]["eeg"].pop(), "channels do not go with its encoders"),
+    "another rate": (lambda made: made.update(sampling_rate=256), "channels do not go with its encoders"),
+    "a later version": (lambda made: made.update(format_version=2), "whole, but of format 2"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_that_cannot_answer_are_refused(run_dir, raw, tmp_path, name):
+    made = torch.load(run_dir / "finetune_arousal" / "fold_00" / "model.pt", weights_only=True)
+    change, part = MODELS[name]
+    change(made)
+    torch.save(made, tmp_path / "model.pt")
+    flags = ["--model", tmp_path / "model.pt", "--input", raw / "s02.dat", "--out-file", tmp_path / "out.csv"]
+    outcome = call(PREDICT, *flags)
+    assert outcome.status == 2
+    assert part in outcome.err.splitlines()[-1]
+    assert "Traceback" not in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_deap_at_another_rate_is_refused(run_dir, raw, tmp_path):
+    with open(raw / "s01.dat", "rb") as file:
+        person = pickle.load(file, encoding="latin1")  # our own file
+    (tmp_path / "s09.dat").write_bytes(pickle.dumps(person | {"data": np.tile(person["data"], (1, 1, 9))[..., :16128]}))
+    model = run_dir / "finetune_arousal" / "fold_00" / "model.pt"
+    flags = ["--model", model, "--input", tmp_path / "s09.dat", "--out-file", tmp_path / "out.csv"]
+    assert_refused(call(PREDICT, *flags), "s09.dat", "DEAP's trials at 256 Hz")

@@ -562,7 +562,9 @@ def test_without_mne_one_line_says_what_to_install(tmp_path, files):
 
 
 def test_nothing_is_written_into_the_home_folder_and_mne_is_silent(tmp_path, files):
-    recorded.write_table(files / "t.csv", {}, rows=GOOD)
+    films = (("film_a", 3), ("film_b", 13.27))  # whole seconds apart, these signals would be the same
+    rows = [row(person, f"p{person}_raw.fif", *film) for person in (1, 2) for film in films]
+    recorded.write_table(files / "t.csv", {}, rows=rows)
     flags = ["--trials", files / "t.csv", "--out-dir", tmp_path / "out", "--quiet"]
     outcome = run(SCRIPT, *flags, env={"HOME": str(tmp_path / "home")})
     assert outcome == (0, "", "")

@@ -23,6 +23,24 @@ def test_streams_of_a_real_python_2(protocol):
     np.testing.assert_array_equal(arrays["data"], rng.randn(2, 3, 5))
 
 
+def test_python_2s_own_protocol():
+    """Protocol 0, which Python 2 takes if nobody says another: bytes as escapes in a quoted text."""
+    numbers = np.random.default_rng(0).standard_normal((2, 3)).astype("<f8")
+    text = repr(numbers.tobytes())[1:]  # as Python 2 shows its 8-bit strings
+    made = "cnumpy.core.multiarray|_reconstruct|(cnumpy|ndarray|(I0|tS'b'|tR"
+    kind = "cnumpy|dtype|(S'f8'|I0|I1|tR(I3|S'<'|NNNI-1|I-1|I0|tb"
+    head, state = f"(dS'data'|{made}".replace("|", "\n"), f"(I1|(I2|I3|t{kind}I00|".replace("|", "\n")
+    stream = f"{head}{state}S{text}\ntbs.".encode("latin-1")
+    assert b"\\x" in stream
+    np.testing.assert_array_equal(pickle.loads(stream, encoding="latin1")["data"], numbers)
+    np.testing.assert_array_equal(load_arrays(stream)["data"], numbers)
+
+
+def test_half_precision():
+    numbers = np.arange(6, dtype="f2").reshape(2, 3)
+    np.testing.assert_array_equal(load_arrays(pickle.dumps({"data": numbers}, 2))["data"], numbers)
+
+
 def test_our_python_2_stream():
     arrays = {"labels": np.arange(8.0).reshape(2, 4), "data": np.arange(60.0).reshape(3, 4, 5)}
     stream = python2_pickle(arrays)

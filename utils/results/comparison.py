@@ -83,6 +83,11 @@ def check_seeds(seeds):
                 raise InputError(
                     f"{run['path'].parent} and {other['path'].parent} are one seed: same data, split and SEED"
                 )
+            if run["manifest_hash"] == other["manifest_hash"] and _pretrained(run) & _pretrained(other):
+                raise InputError(
+                    f"{run['path'].parent} and {other['path'].parent} start from one pre-training: give every seed one "
+                    "of its own (--seed in all scripts)"
+                )
             if run["dataset_checksum"] != other["dataset_checksum"] and _truth(run) == _truth(other):
                 raise InputError(
                     f"{run['path'].parent} and {other['path'].parent}: the same people, prepared otherwise, are no seed"
@@ -92,6 +97,11 @@ def check_seeds(seeds):
 
 def _seed(run):
     return run["manifest_hash"], run["settings"].get("SEED")
+
+
+def _pretrained(run):
+    """Seeds of the pre-trained encoders; none for what has no such encoders, or is from before they were kept."""
+    return set(run.get("provenance", {}).get("encoder_seeds", []))
 
 
 def _truth(run):

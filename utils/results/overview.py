@@ -1,5 +1,7 @@
 """All results of a run directory side by side, in words."""
 
+from utils.results.stored import task
+
 
 def print_overview(results):
     """One line per result: accuracy per window and per trial beside the majority class, then protocol and audit.
@@ -9,15 +11,13 @@ def print_overview(results):
     results : dict of str to dict
         Contents of ``metrics.json`` by the name of the folder.
     """
-    groups = {}
-    for name, result in in_order(results).items():
-        dataset = result["dataset"] + (", simulated" if result.get("simulated") else "")
-        protocol = (dataset, result["label"], result["protocol"], result["split"])
-        groups.setdefault(protocol, {})[name] = result
     shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
     width = max(len(name) for name in (*shown.values(), "always the majority class"))
-    for (dataset, label, protocol, split), group in groups.items():
-        print(f"\n{dataset}, {label}: {protocol}, {split} split; accuracy as mean ± std over folds, 95 % interval")
+    for other, group in by_task(results):
+        first = next(iter(group.values()))
+        dataset = first["dataset"] + (", simulated" if first.get("simulated") else "")
+        words = f"{dataset}, {first['label']}: {first['protocol']}, {first['split']} split{other}"
+        print(f"\n{words}; accuracy as mean ± std over folds, 95 % interval")
         print(f"{'':{width}}  {'per window of 5 s':31} per trial")
         for name, result in group.items():
             cells = []
@@ -30,6 +30,36 @@ def print_overview(results):
         print(f"{'always the majority class':{width}}  {majority:.3f}")
         for line in dict.fromkeys(line for result in group.values() for line in result["audit_in_words"]):
             print(f"- {line}")
+
+
+def by_task(results):
+    """Groups of results that may be compared: of one split, label and threshold.
+
+    Parameters
+    ----------
+    results : dict of str to dict
+        Contents of ``metrics.json`` by the name of the folder.
+
+    Returns
+    -------
+    list of (str, dict)
+        What is to be said of a group besides its label, protocol and split, where several have these in common; and
+        its results by name, in order.
+    """
+    groups, shared = {}, {}
+    for name, result in in_order(results).items():
+        groups.setdefault(task(result), {})[name] = result
+    for own, group in groups.items():
+        first = next(iter(group.values()))
+        shared.setdefault((first["label"], first["protocol"], first["split"]), {})[own] = group
+    found = []
+    for alike in shared.values():
+        manifests, _, ratings = (set(values) for values in zip(*alike, strict=True))
+        for (manifest, _, rating), group in alike.items():
+            words = f", split.json {manifest[:8]}" if len(manifests) > 1 else ""
+            words += f", high from {rating:g} on" if len(ratings) > 1 and rating is not None else ""
+            found.append((words, group))
+    return found
 
 
 def mean_std(result, score):

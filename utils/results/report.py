@@ -5,7 +5,7 @@ from pathlib import Path
 
 from utils.progress import warn
 from utils.results import figures, published
-from utils.results.overview import in_order, mean_std, missing_folds, most_complete, permutation_in_words, who
+from utils.results.overview import by_task, in_order, mean_std, missing_folds, most_complete, permutation_in_words, who
 from utils.results.page import Page
 from utils.structure import find_wrong
 
@@ -62,18 +62,18 @@ def write(run_dir, results, maps=None):
         Number of figures.
     """
     page, results = Page(run_dir), in_order(results)
-    first = next(iter(results.values()))
     simulated = any(result.get("simulated") for result in results.values())
-    title = f"{first['dataset']}{', simulated' if simulated else ''}: {first['protocol']}, {first['split']} split"
+    protocols = dict.fromkeys(f"{result['protocol']}, {result['split']} split" for result in results.values())
+    dataset = " and ".join(dict.fromkeys(result["dataset"] for result in results.values()))
+    title = f"{dataset}{', simulated' if simulated else ''}: {'; '.join(protocols)}"
     page.heading(f"PhysioSync on {title}", 1)
     page.text(str(run_dir), "code")
     if simulated:
         page.text("These recordings are simulated. The numbers say nothing about people.", "warn")
-    groups = {}
-    for name, result in results.items():
-        groups.setdefault(result["label"], {})[name] = result
-    for label, group in groups.items():
-        _headline(page, label, group)
+    for task, group in by_task(results):
+        first = next(iter(group.values()))
+        protocol = f": {first['protocol']}, {first['split']} split" if len(protocols) > 1 else ""
+        _headline(page, first["label"], protocol + task, group)
     _audit(page, results)
     for name, result in results.items():
         if "model" not in result:
@@ -88,10 +88,10 @@ def write(run_dir, results, maps=None):
     return len(page.names)
 
 
-def _headline(page, label, group):
-    """The numbers, beside what they have to beat."""
+def _headline(page, label, task, group):
+    """The numbers, beside what they have to beat; ``task`` tells them from others of the label."""
     first = most_complete(group.values())
-    page.heading(label.capitalize())
+    page.heading(label.capitalize() + task)
     rows = []
     for name, result in group.items():
         cells = ["\n".join(filter(None, [name, who(result), missing_folds(result)]))]
@@ -133,7 +133,7 @@ def _headline(page, label, group):
         if "permutation" in result:
             text = permutation_in_words(result["permutation"])
             page.text(f"{name}: {text}")
-    page.figure(figures.accuracies(group), f"accuracy_{label}", f"{label}: accuracy of every result")
+    page.figure(figures.accuracies(group), f"accuracy_{label}", f"{label}{task}: accuracy of every result")
 
 
 def _audit(page, results):

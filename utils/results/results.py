@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.channels import shorten
 from utils.devices import provenance
 from utils.errors import InputError
 from utils.files import write_json, write_text
@@ -13,7 +14,7 @@ from utils.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
 from utils.results.overview import mean_std, permutation_in_words, who
-from utils.results.stored import read_result
+from utils.results.stored import read_result, task
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
 
@@ -123,7 +124,7 @@ def is_standardised(settings, data):
     return getattr(settings, "FRONT_END", "raw") == "bandpower" or getattr(settings, "STANDARDISE", "none") == "subject"
 
 
-def report(folder, description, results, data, extra=None, show=True):
+def report(folder, description, results, data, extra=None, show=True, remarks=()):
     """Write ``metrics.json`` and ``predictions.csv`` of a result and print it.
 
     Parameters
@@ -137,10 +138,15 @@ def report(folder, description, results, data, extra=None, show=True):
         More entries for ``metrics.json``.
     show : bool
         False where other processes are still at work on the same result.
+    remarks : iterable of str
+        More sentences for the audit.
     """
     summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
     if summary["transductive"]:
         summary["audit_in_words"].append(audit.TRANSDUCTIVE)
+    if copies := data.info["copies"]:
+        remarks = [*remarks, f"trials are there twice, so that test data may be training data: {shorten(copies)}"]
+    summary["audit_in_words"] += remarks
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
     if not show:
@@ -153,7 +159,8 @@ def report(folder, description, results, data, extra=None, show=True):
         except InputError as error:  # which is no reason to keep quiet about this result
             warn(str(error))
             continue
-        same = all(other[key] == summary[key] for key in ("manifest_hash", "label"))
+        permuted = [bool(one["settings"].get("PERMUTE_LABELS")) for one in (other, summary)]
+        same = task(other) == task(summary) and permuted[0] == permuted[1]
         if (
             path.parent != folder
             and same

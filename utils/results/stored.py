@@ -22,6 +22,7 @@ _RESULT = {  # entries that it must have; it may have others
     ],
 }
 _NETWORK = {"settings": {"INIT": ("pretrained", "random"), "FREEZE": bool, "PERMUTE_LABELS": bool, "DATA_DIR": str}}
+_PROVENANCE = {"provenance": {"encoder_seeds": [int]}}
 _PERMUTATION = {
     "permutation": {
         "method": ("finetune", "probe"),
@@ -52,6 +53,8 @@ def read_result(path):
     wrong = find_wrong(result, _RESULT)
     if not wrong and "model" not in result:
         wrong = find_wrong(result, _NETWORK)
+    if not wrong and "provenance" in result:
+        wrong = find_wrong({"provenance": {"encoder_seeds": []} | result["provenance"]}, _PROVENANCE)
     if not wrong and "permutation" in result:
         wrong = find_wrong(result, _PERMUTATION)
     if not wrong:
@@ -61,6 +64,16 @@ def read_result(path):
     if wrong:
         raise InputError(f"{path} is damaged or no result of this project: {wrong}; {REMEDY}")
     return result
+
+
+def task(result):
+    """What a result answers: split, label, and the rating from which it is high. Others are not to be compared."""
+    return result["manifest_hash"], result["label"], threshold(result)
+
+
+def threshold(result):
+    """The rating from which on a label is high; None for classes."""
+    return result.get("high_from", result["settings"].get("THRESHOLD"))
 
 
 def _confusions(result):

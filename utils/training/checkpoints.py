@@ -1,5 +1,6 @@
 """Checkpoints: nests of plain values and tensors, written whole, read without running code."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the setti
 )
 
 DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
+LATER = "use the version of this project that wrote it, or a later one"
 OF_ANOTHER = "give the --run-dir that it belongs to, or a new one"
 ENCODER = {"arguments": {"n_channels": int, "n_samples": int, "embed_dim": int}, "weights": {str: torch.Tensor}}
 _CHECKPOINT = {
@@ -58,7 +60,7 @@ def load_tensors(path, remedy, mmap=False):
         If the file is missing, damaged, or holds anything but plain values and tensors.
     """
     try:
-        with open(path, "rb"):  # whatever else the system says then is not about the file's contents
+        with open(path, "rb"), warnings.catch_warnings(action="ignore"):  # else it is not about the file's contents
             value = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; {remedy}") from None
@@ -72,6 +74,9 @@ def load_tensors(path, remedy, mmap=False):
         value = None
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged or not a checkpoint of this project (no code in it was run); {remedy}")
+    version = value.get("format_version", FORMAT_VERSION)
+    if type(version) is int and version > FORMAT_VERSION:
+        raise InputError(f"{path} is whole, but of format {version}, later than {FORMAT_VERSION}; {LATER}")
     return value
 
 
@@ -85,7 +90,7 @@ def pretrain_path(run_dir, window, variant, fold):
     return pretrain_folder(run_dir, window, variant) / f"fold_{fold:02d}" / "checkpoint.pt"
 
 
-def load_pretrained(path, window, manifest, remedy, mmap=False):
+def load_pretrained(path, window, fold, manifest, remedy, mmap=False):
     """A pre-training checkpoint, after checking that it is whole and belongs to this run directory's manifest.
 
     Parameters
@@ -93,6 +98,8 @@ def load_pretrained(path, window, manifest, remedy, mmap=False):
     path : path
     window : str
         ``"1s"`` or ``"5s"``.
+    fold : int
+        Its number.
     manifest : splits.Manifest
     remedy : str
         What to do if it does not; ends the message.
@@ -107,14 +114,22 @@ def load_pretrained(path, window, manifest, remedy, mmap=False):
     Raises
     ------
     InputError
-        If it is missing, damaged, or of another window size, data set or split.
+        If it is missing, damaged, or of another window size, fold, data set or split.
     """
     checkpoint = load_encoders(path, remedy, mmap)
     if checkpoint["window"] != window:
         raise InputError(f"{path} holds encoders of {checkpoint['window']} windows, not {window}; {OF_ANOTHER}")
     if checkpoint.get("manifest_hash") != manifest.hash:
         raise InputError(f"{path} was trained on another split or data set than split.json says; {OF_ANOTHER}")
+    refuse_other_fold(path, checkpoint, fold)
     return checkpoint
+
+
+def refuse_other_fold(path, made, fold):
+    """Refuse what another fold has made, which knows this one's test data: a copy, or a folder that was renamed."""
+    if made.get("fold", fold) != fold:
+        remedy = f"put back the file of fold {fold}, or delete this one and give the command that wrote it once more"
+        raise InputError(f"{path} is of fold {made.get('fold')}, not of fold {fold}; {remedy}")
 
 
 def load_encoders(path, remedy, mmap=False):

@@ -19,7 +19,7 @@ from utils.results.results import FoldResult, describe, is_transductive, report
 from utils.structure import find_wrong
 from utils.training import fitting, recipes
 from utils.training.batches import FusionWindows, Recordings
-from utils.training.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, save_tensors
+from utils.training.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, refuse_other_fold, save_tensors
 from utils.training.first_encoders import FirstEncoders, check_begun
 from utils.training.labels import read_labels
 from utils.training.variants import finetune_folder, write_begun
@@ -103,10 +103,8 @@ class FineTuning:
         """Put together what is complete by now. The process that comes here last finds all of it, and prints it."""
         there = set(self.folder.glob("fold_*/*.pt"))  # listed, as a network file system remembers what was not there
         chosen = {fold.index for fold in self.folds}
-        results = []
-        for fold in self.manifest.folds:
-            if self._path(fold) in there:
-                results.append(self._result(fold, strict=self.settings.RESUME and fold.index in chosen))
+        folds = [fold for fold in self.manifest.folds if self._path(fold) in there]
+        results = [self._result(fold, strict=self.settings.RESUME and fold.index in chosen) for fold in folds]
         results = [result for result in results if result]
         complete = {result.fold for result in results}
         if self.permutation_method == "finetune":
@@ -114,7 +112,9 @@ class FineTuning:
         missing = sorted(chosen - complete)
         extra = {"permutation": self._permutation_test(results)} if self.permutation_method and not missing else {}
         description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
-        report(self.folder, description, results, self.data, extra, show=not missing)
+        seeds, remarks = self.first.description([self.manifest.folds[result.fold] for result in results])
+        description["provenance"]["encoder_seeds"] = seeds
+        report(self.folder, description, results, self.data, extra, not missing, remarks)
         if missing:
             print(f"folds {', '.join(map(str, missing))} are not complete; who ends last prints the result")
         else:
@@ -214,6 +214,7 @@ class FineTuning:
         if not path.exists():
             return None
         result = load_tensors(path, DELETE_IT)
+        refuse_other_fold(path, result, fold.index)
         identity = self.first.identity(self.first.checkpoints(fold))
         for name, value in identity.items():
             before = result.get("identity", {}).get(name)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from data_prep.channels import shorten
 from models import Encoder, FusionModel
 from models.encoder import paper_arguments, paper_width
 from utils.errors import InputError
 from utils.protocol import splits
+from utils.settings import show
 from utils.training.checkpoints import DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
 from utils.training.front_end import block_width
 
@@ -22,6 +24,17 @@ def check_begun(settings):
         raise InputError(
             f"--run-dir {settings.RUN_DIR}: nothing was pre-trained there; run {' and '.join(scripts)} with this "
             "--run-dir first, or use --init random"
+        )
+
+
+def refuse_unfinished(path, checkpoint):
+    """Refuse encoders whose pre-training was interrupted: a result of theirs would not be that of its settings."""
+    epoch, epochs = checkpoint["epoch"], checkpoint["settings"].get("EPOCHS")
+    if type(epochs) is int and epoch < epochs:
+        script = f"main_pretrain_{checkpoint['window']}.py"
+        raise InputError(
+            f"{path} is at epoch {epoch} of {epochs}, its pre-training has not ended: give the command of {script} "
+            f"once more, or with --epochs {epoch} to take it as it is"
         )
 
 
@@ -69,8 +82,10 @@ class FirstEncoders:
                 others = self._variants(resolution, fold)
                 remedy = f"use --pretrain-variant {' or '.join(others)}, or --init random" if others else remedy
             checkpoint = load_pretrained(
-                path, resolution, self.manifest, DELETE_IT if path.exists() else remedy, mmap=True
+                path, resolution, fold.index, self.manifest, DELETE_IT if path.exists() else remedy, mmap=True
             )
+            if self.settings.INIT == "pretrained":
+                refuse_unfinished(path, checkpoint)
             channels = checkpoint["settings"]["PPS_CHANNELS"]
             if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
                 raise InputError(
@@ -79,8 +94,10 @@ class FirstEncoders:
                 )
             front_end = checkpoint["settings"]["FRONT_END"]
             if self.settings.FRONT_END not in (None, front_end):
-                asked = self.settings.FRONT_END
-                raise InputError(f"--front-end {asked}: {path} was trained with {front_end}; leave the flag out")
+                raise InputError(
+                    f"{path} was trained with --front-end {front_end}, not {self.settings.FRONT_END}: leave the flag "
+                    "out, and pre-train 1 s and 5 s with the same --recipe"
+                )
             asked = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
             for modality in self.modalities:
                 if modality not in checkpoint["encoders"]:
@@ -134,6 +151,22 @@ class FirstEncoders:
                 encoders[modality][resolution] = encoder
         bf16 = self.settings.PRECISION == "bf16"
         return FusionModel(encoders, n_classes, self.settings.GATE, bf16)
+
+    def description(self, folds):
+        """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""
+        if self.settings.INIT != "pretrained":
+            return [], []
+        made = [checkpoint for fold in folds for checkpoint in self.checkpoints(fold).values()]
+        differ = []
+        for name in (*SAME_ON_RESUME[1:], "EPOCHS"):  # WINDOW tells them apart
+            values = {}  # by window size, which has an EMBED_DIM of its own
+            for one in made:
+                value = show((one["settings"] | {"EPOCHS": one["epoch"]})[name])
+                values.setdefault(one["window"] if name == "EMBED_DIM" else "", set()).add(value)
+            if any(len(some) > 1 for some in values.values()):
+                differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
+        remarks = [f"the encoders were not all pre-trained alike: {shorten(differ)}"] if differ else []
+        return sorted({one["settings"]["SEED"] for one in made}), remarks
 
     def identity(self, checkpoints):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""

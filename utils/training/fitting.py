@@ -62,7 +62,8 @@ def fit(model, windows, truth, settings, where, progress=None):
         scheduler.step()
         entry = {"epoch": epoch, "loss": loss_sum.item() / n, "accuracy": hits.item() / n}
         entry |= {"lr": rate, "seconds": time.perf_counter() - start}
-        if not math.isfinite(entry["loss"]):
+        last = epoch == settings.EPOCHS  # whose last step no loss tells of
+        if not math.isfinite(entry["loss"]) or (last and not all(x.isfinite().all() for x in trained.parameters())):
             remedy = "lower --lr, or look for strange values in the recordings"
             raise InputError(f"{where}: the loss is not finite at epoch {epoch}; {remedy}")
         history.append(entry)

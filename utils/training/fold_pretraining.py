@@ -80,16 +80,14 @@ class FoldPretraining:
     def run(self):
         """Train the epochs that are missing."""
         settings = self.settings
-        if settings.RESUME and self.path.exists():
-            self._resume()
+        asked = self._resume() if settings.RESUME and self.path.exists() else None
         if self.together:
             self.forward = processes.over_processes(self.model, self.epoch, self.device)
         self._write_log()
-        if self.epoch == settings.EPOCHS and (self.epoch or self.path.exists()):
+        if self.epoch == settings.EPOCHS:
+            if asked != self.epoch:  # no epochs at all, or not as many any more
+                self._save()
             print(f"fold {self.fold.index}: complete, {self.epoch} epochs")
-            return
-        if settings.EPOCHS == 0:
-            self._save()
             return
         n_steps = self.batches.n_steps
         print(
@@ -281,9 +279,9 @@ class FoldPretraining:
         write_text(self.path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in self.history))
 
     def _resume(self):
-        """Take up the checkpoint's state."""
+        """Take up the checkpoint's state; the number of epochs that it was begun for."""
         settings, path = self.settings, self.path
-        checkpoint = load_pretrained(path, settings.WINDOW, self.manifest, DELETE_IT)
+        checkpoint = load_pretrained(path, settings.WINDOW, self.fold.index, self.manifest, DELETE_IT)
         refuse_other_training(path, checkpoint, settings)
         training = checkpoint["training"]
         wrong = find_wrong(training, {"model": {str: torch.Tensor}, "optimizer": {}, "best": (None, {})})
@@ -298,3 +296,4 @@ class FoldPretraining:
         if wrong:
             raise InputError(f"{path} does not hold the state of this training ({wrong}); {DELETE_IT}")
         self.best, self.epoch, self.history = training["best"], checkpoint["epoch"], checkpoint["history"]
+        return checkpoint["settings"].get("EPOCHS")

@@ -33,6 +33,11 @@ def read_labels(settings, data):
         settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
         if settings.LABEL in data.info["ratings"] and ranks.rank() == 0:
             _warn_of_classes(data, settings.LABEL, settings.THRESHOLD)
+    if len(np.unique(labels)) == 1 and labels.shape[1] > 1 and ranks.rank() == 0:  # a single trial is refused
+        warn(
+            f"--label {settings.LABEL}: every trial is {class_names[labels.flat[0]]!r}, so nothing can be learned; "
+            + ("choose another label" if settings.THRESHOLD is None else f"the threshold is {settings.THRESHOLD:g}")
+        )
     if settings.PERMUTE_LABELS:
         labels = permuted_labels(labels, settings.SEED)
     return labels, class_names

@@ -41,6 +41,7 @@ class Stage:
     begun: dict
     settings: dict
     given: dict
+    other: bool = False  # of another split.json: nobody has to complete it here
 
     @property
     def missing(self):
@@ -59,6 +60,8 @@ class Stage:
 
     def in_words(self):
         """One line."""
+        if self.other:
+            return "made with another split.json: not of this run"
         of = f" of {self.n_folds}" if len(self.asked) < self.n_folds else ""
         if not self.missing:
             return f"complete: {_folds(sorted(self.complete), self.n_folds)}{of}"
@@ -111,11 +114,10 @@ def look(run_dir):
     except (KeyError, TypeError):
         raise InputError(f"{run_dir / 'split.json'} does not describe folds; {REMEDY}") from None
     folders = [path for path in sorted(run_dir.iterdir()) if path.is_dir()]
-    pretrained = [
-        _pretraining(path, n_folds) for path in folders if path.name.startswith(("pretrain_1s", "pretrain_5s"))
-    ]
-    tuned = [_results(path, n_folds) for path in folders if path.name.startswith(("finetune_", "baseline_"))]
-    return State(title, pretrained + tuned, _following(run_dir, f"data/{split['dataset']}", pretrained, tuned))
+    pretrained = [_pretraining(path, split) for path in folders if path.name.startswith(("pretrain_1s", "pretrain_5s"))]
+    tuned = [_results(path, split) for path in folders if path.name.startswith(("finetune_", "baseline_"))]
+    own = [[stage for stage in stages if not stage.other] for stages in (pretrained, tuned)]
+    return State(title, pretrained + tuned, _following(run_dir, f"data/{split['dataset']}", *own))
 
 
 def show(state):
@@ -177,7 +179,7 @@ def _again(stage, run_dir, data_dir, names=None):
     return *where, *itertools.chain(*others)
 
 
-def _pretraining(folder, n_folds):
+def _pretraining(folder, split):
     complete, begun, made = set(), {}, []
     for path in sorted(folder.glob("fold_*/checkpoint.pt")):
         checkpoint = _load(path, {"fold": int, "epoch": int, "settings": {"EPOCHS": int, "FOLDS": [int]}})
@@ -187,10 +189,10 @@ def _pretraining(folder, n_folds):
             begun[checkpoint["fold"]] = f"epoch {done} of {of}"
         else:
             complete.add(checkpoint["fold"])
-    return _stage(folder, complete, n_folds, begun, made)
+    return _stage(folder, complete, split, begun, made)
 
 
-def _results(folder, n_folds):
+def _results(folder, split):
     metrics = read_result(folder / "metrics.json") if (folder / "metrics.json").exists() else None
     complete = {fold["fold"] for fold in metrics["folds"]} if metrics else set()
     made = [metrics] if metrics else []
@@ -199,11 +201,13 @@ def _results(folder, n_folds):
         made.append(model)
         if path.with_name("result.pt").exists():
             complete.add(model["fold"])
-    return _stage(folder, complete, n_folds, {}, made)
+    return _stage(folder, complete, split, {}, made)
 
 
-def _stage(folder, complete, n_folds, begun, made):
+def _stage(folder, complete, split, begun, made):
     """A stage from what its files say; ``made`` are those, the last one knows best how it was begun."""
+    n_folds = len(split["folds"])
+    other = any(one.get("manifest_hash", split.get("hash")) != split.get("hash") for one in made)
     path = folder / "begun.json"
     if not made and path.exists():  # interrupted before its first fold
         made = [read_json(path, DELETE_IT)]
@@ -213,7 +217,7 @@ def _stage(folder, complete, n_folds, begun, made):
     everything = set(range(n_folds))
     asked = set().union(*(set(one["FOLDS"]) or everything for one in settings)) if settings else everything
     given = made[-1].get("given", {}) if made else {}
-    return Stage(folder.name, complete, asked, n_folds, begun, settings[-1] if settings else {}, given)
+    return Stage(folder.name, complete, asked, n_folds, begun, settings[-1] if settings else {}, given, other)
 
 
 def _load(path, parts):
