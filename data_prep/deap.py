@@ -38,7 +38,7 @@ BEFORE = {"filters": "4-45 Hz", "reference": "average", "resampling": "512 to 12
 MAX_MATLAB_BYTES = 1 << 30  # unpacked; 10 times a DEAP file
 FOLDERS = ("data_preprocessed_python", "data_preprocessed_matlab")  # of the archive
 VARIABLES = ("data", "labels")
-OTHER_RATES = (64, 100, 200, 250, 256, 500, 512, 1000, 1024)  # Hz, to which people resample
+OTHER_RATES = (100, 200, 250, 256, 500, 512, 1000, 1024)  # Hz, to which people resample
 
 
 def find_files(folder):
