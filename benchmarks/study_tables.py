@@ -48,7 +48,8 @@ results |= {
 for _name, _result in (("pre-trained", ""), ("random weights", "_random")):
     results[f"{_name}, {TRIALS}"] = ("robust_trial", f"finetune_arousal{_result}")
     results[f"{_name}, {TRIALS}, {FEW}"] = ("robust_trial", f"finetune_arousal{_result}_labels-{QUARTER:g}")
-results[f"LDA, standardised, {TRIALS}"] = ("robust_trial", "baseline_arousal_lda_standardised")
+for _more, _result in (("", ""), (f", {FEW}", f"_labels-{QUARTER:g}")):
+    results[f"LDA, standardised, {TRIALS}{_more}"] = ("robust_trial", f"baseline_arousal_lda_standardised{_result}")
 questions = [  # what pre-training is to be better than, and whether EEG is better standardised over trials
     *("random weights", f"random weights, {FEW}", "shared filters alone, not trained", f"pre-trained, {TRIALS}"),
     *(f"random weights, {TRIALS}", f"random weights, {TRIALS}, {FEW}"),
@@ -60,7 +61,7 @@ def reference(row):
     what, _, how = row.partition(", ")
     if what == "pre-trained":
         return None if row == what or "of labels" in how else what
-    same = [f"pre-trained, {how}", f"pre-trained, {how.rpartition(', ')[2]}"]
+    same = [f"pre-trained, {how}", f"pre-trained, {how.removeprefix('standardised, ')}"]
     return next((name for name in same if name in results), "pre-trained")
 
 
