@@ -25,6 +25,7 @@ OUT_DIR = "runs/study_variants"  # recordings, run directories, the table
 RAW_DIR = "Stress-Predict-Dataset/Raw_data"  # folder with S01, S02, ..., for the data set real
 RECORDINGS = ["deap-100", "deap-101", "dreamer-100", "dreamer-101", "real-100"]  # data set and seed; no report's seed
 VARIANTS = []  # which changes, by their names below; empty: all
+FOLDS = []  # which folds to run; empty: all
 SUBJECTS = 8  # simulated people
 TRIALS = 12  # stimuli
 SECONDS = 60  # length of a stimulus
@@ -81,6 +82,7 @@ def run(settings, name, kind, seed):
         data = prepare(settings, name, kind, seed, preparation)
         run_dir = settings.OUT_DIR / f"{kind}_{seed}_{name}"
         where = ("--data-dir", data, "--run-dir", run_dir, "--seed", seed)
+        where += ("--folds", ",".join(map(str, settings.FOLDS))) if settings.FOLDS else ()
         folds = ("--split", "subject" if kind == "real" else "trial", "--n-folds", n_folds[kind])
         for window in study.paper_epochs:
             script(f"main_pretrain_{window}.py", *where, *folds, "--recipe", "robust", *pretraining)

@@ -81,10 +81,12 @@ def test_the_question_alone(tmp_path):
     part = ["--seeds", "1,2", "--formats", "deap", "--splits", "subject"]
     out = done("benchmarks/study.py", "--out-dir", tmp_path, "--quick", *part, *sizes)
     found = json.loads((tmp_path / "question.json").read_text())["comparisons"]["deap subject"]
-    assert {(entry["against"], entry["n_seeds"]) for entry in found} == {
-        ("random weights", 2),
-        ("LDA, standardised", 2),
-    }
+    asked = {"LDA, standardised", "LDA, standardised, 25% of labels", "LDA, standardised, EEG over trials"}
+    asked |= {"LDA, standardised, EEG over trials, 25% of labels", *study_tables.questions}
+    assert {(entry["against"], entry["n_seeds"]) for entry in found} == {(name, 2) for name in asked}
+    assert all(f"| {name} | deap subject | 2 |" in out for name in study_tables.questions)
+    prepared = [json.loads((tmp_path / name / "dataset.json").read_text()) for name in ("deap_1", "deap_1_trial")]
+    assert [made["preparation"]["eeg"] for made in prepared] == ["channels", "trial"]
     assert (tmp_path / "question.md").read_text() in out
     assert not (tmp_path / "table.md").exists()
 
@@ -99,6 +101,9 @@ def test_the_question_alone(tmp_path):
         ("random weights, EEG only, 25% of labels", "pre-trained, EEG only, 25% of labels"),
         ("LDA, standardised, 25% of labels", "pre-trained, 25% of labels"),
         ("LDA, standardised", "pre-trained"),
+        ("LDA, standardised, EEG over trials, 25% of labels", "pre-trained, EEG over trials, 25% of labels"),
+        ("random weights, EEG over trials", "pre-trained, EEG over trials"),
+        ("pre-trained, EEG over trials, 25% of labels", None),
         ("pre-trained, EEG only", "pre-trained"),
     ],
 )
