@@ -49,6 +49,15 @@ def outcome(process):
     return SimpleNamespace(status=process.returncode, out=out, err=err)
 
 
+def computed_together(*command):
+    """Outcome of two processes on one batch. Where PyTorch aborts one (docs/scaling.md), it is done again."""
+    first = outcome(torchrun(2, *command))
+    if first.status == 0 or "terminate called without an active exception" not in first.err:
+        return first
+    again = outcome(torchrun(2, *command))
+    return SimpleNamespace(status=again.status, out=first.out + again.out, err=again.err)
+
+
 @pytest.fixture
 def turn(monkeypatch):
     """Run a script as one of several processes, in this one: the others come before or after it."""
@@ -314,7 +323,7 @@ def test_torchrun_restarts_what_was_killed(tmp_path, prepared, undisturbed):
 
 def test_batches_computed_together(tmp_path, prepared, pretrained):
     command = pretraining(prepared, tmp_path, "--folds", 0, "--epochs", 1, "--parallel", "batch", "--stream")
-    several = outcome(torchrun(2, *command))
+    several = computed_together(*command)
     assert several.status == 0, several.err
     assert several.out.count("epoch 1 of 1, loss") == 1  # rank 0 speaks for all
     ours, alone = (checkpoints(folder)["fold_00"] for folder in (tmp_path, pretrained))
@@ -322,7 +331,7 @@ def test_batches_computed_together(tmp_path, prepared, pretrained):
     loss, expected = (entry["history"][0]["loss"] for entry in (ours, alone))
     assert loss == pytest.approx(expected, rel=0.1)  # the same batches, other noise
     assert "Warning" not in several.err
-    more = outcome(torchrun(2, *command, "--epochs", 2))
+    more = computed_together(*command, "--epochs", 2)
     assert more.status == 0, more.err
     assert "epoch 2 of 2" in more.out
     done(*command[:-3], "--epochs", 3)  # one process goes on
