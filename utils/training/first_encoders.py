@@ -16,6 +16,8 @@ RESULT_DEPENDS_ON = (
     *("PPS_CHANNELS", "FRONT_END", "SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
 )
 
+OF_WINDOW = ("EMBED_DIM", "EPOCHS")  # what 1 s and 5 s encoders need not have in common
+
 
 def check_begun(settings):
     """Refuse to fine-tune where nothing was pre-trained, before a split is written that pre-training would find."""
@@ -159,10 +161,10 @@ class FirstEncoders:
         made = [checkpoint for fold in folds for checkpoint in self.checkpoints(fold).values()]
         differ = []
         for name in (*SAME_ON_RESUME[1:], "EPOCHS"):  # WINDOW tells them apart
-            values = {}  # by window size, which has an EMBED_DIM of its own
+            values = {}  # by window size, where each may have its own
             for one in made:
                 value = show((one["settings"] | {"EPOCHS": one["epoch"]})[name])
-                values.setdefault(one["window"] if name == "EMBED_DIM" else "", set()).add(value)
+                values.setdefault(one["window"] if name in OF_WINDOW else "", set()).add(value)
             if any(len(some) > 1 for some in values.values()):
                 differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
         remarks = [f"the encoders were not all pre-trained alike: {shorten(differ)}"] if differ else []
