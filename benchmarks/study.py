@@ -2,7 +2,7 @@
 
     python benchmarks/study.py
     python benchmarks/study.py --seeds 1 --formats deap --splits trial    (a part; the whole command then takes it up)
-    python benchmarks/study.py --quick --seeds 7,8,9,10,11,12,13,14    (the question alone, with more seeds)
+    python benchmarks/study.py --quick --seeds 10,11,12,13,14,15,16,17    (the questions alone, with more seeds)
 
 Runs the real scripts on simulated recordings (make_synthetic.py with a weak EFFECT and skin conductance that drifts)
 under honest splits; what is complete is not run again. Writes table.md, held_out.md, study.json and two figures to
@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import utils.errors
 from benchmarks import other_networks, study_held_out, study_tables
 from benchmarks.common import script
+from utils.errors import InputError
 from utils.files import atomic, read_json, write_json, write_text
 from utils.results import drawing
 from utils.settings import read_settings
@@ -37,6 +38,7 @@ HELD_OUT_EPOCHS = 8  # epochs of pre-training that are followed on held-out data
 OTHER_EPOCHS = 6  # of EEGNet and ShallowFBCSPNet
 QUICK = False  # True: only what the questions of study_tables.py ask, for more seeds
 
+simulated = ("SUBJECTS", "TRIALS", "SECONDS", "EFFECT", "GSR_DRIFT")  # what recordings are made with
 ablations = {  # pre-trainings beside the whole method: name of the variant, flags
     "no-cmca": ["--no-cmca"],
     "no-group-loss-eeg_no-group-loss-pps": ["--no-group-loss-eeg", "--no-group-loss-pps"],
@@ -79,6 +81,7 @@ def main():
 
 def prepare(settings, data_format, seed, *flags, variant="", preparation=()):
     """A prepared folder of simulated recordings; ``variant`` names those that are prepared with flags of their own."""
+    refuse_others(settings)
     name = "_".join([data_format, *(flag.strip("-") for flag in flags), str(seed)])
     raw, data = settings.OUT_DIR / f"{name}_raw", settings.OUT_DIR / "_".join(filter(None, [name, variant]))
     if not data.exists():
@@ -90,6 +93,17 @@ def prepare(settings, data_format, seed, *flags, variant="", preparation=()):
         source = ("--raw-dir", raw) if data_format == "deap" else ("--raw-file", raw / "DREAMER.mat")
         script(f"data_prep/prepare_{data_format}.py", *source, "--out-dir", data, *preparation)
     return data
+
+
+def refuse_others(settings):
+    """Refuse an OUT_DIR whose recordings were made with other sizes: what is there is not made again."""
+    path, own = settings.OUT_DIR / "recordings.json", {name: getattr(settings, name) for name in simulated}
+    before = read_json(path, "delete it") if path.exists() else own
+    others = [f"{name} {before.get(name)}, not {value}" for name, value in own.items() if before.get(name) != value]
+    if others:
+        raise InputError(f"--out-dir {settings.OUT_DIR} has recordings of {', '.join(others)}; give another one")
+    if not path.exists():
+        write_json(path, own)
 
 
 def run_noise(settings, split, seed):

@@ -31,7 +31,7 @@ def follow(data, cell, seed, recipes, n_epochs):
     """
     results = {}
     for recipe, extra in recipes.items():
-        where = ["--data-dir", data, "--run-dir", cell / recipe, "--seed", seed, "--folds", 0]
+        where = ["--data-dir", data, "--run-dir", cell / recipe, "--seed", seed, "--folds", 0, "--device", "cpu"]
         flags = [*where, "--recipe", recipe, *extra, "--epochs", n_epochs]
         constants = runpy.run_path(str(ROOT / "main_pretrain_5s.py"))
         with contextlib.redirect_stdout(io.StringIO()):

@@ -8,6 +8,7 @@ every trial has of its own, and on a real set. What is complete is not run again
 
 import contextlib
 import copy
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import utils.errors
 from benchmarks import changes, study, study_held_out, study_tables
 from benchmarks.common import script
+from utils.errors import InputError
 from utils.files import read_json, write_json, write_text
 from utils.settings import read_settings
 
@@ -35,6 +37,9 @@ held_out = {"trial": ("--split", "trial", "--n-folds", 4), "subject": ("--split"
 def main():
     """Follow what is missing, then make the table."""
     settings = read_settings(globals())
+    for size in settings.SIZES:
+        if not re.fullmatch(r"\d+x\d+", size):
+            raise InputError(f"--sizes {size}: give people x stimuli, such as 8x12")
     found = {}
     for seed in settings.SEEDS:
         for data_format in settings.FORMATS:

@@ -8,6 +8,7 @@ and study.json to OUT_DIR. A minute or two for each change and data set, on one 
 """
 
 import contextlib
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import utils.errors
 from benchmarks import changes, study
 from benchmarks.common import script
+from utils.errors import InputError
 from utils.files import read_json, write_json, write_text
 from utils.settings import read_settings
 
@@ -61,6 +63,7 @@ not_for = {  # what a data set does not have, or does already
 def main():
     """Run what is missing, then make the table of it."""
     settings = read_settings(globals())
+    check(settings)
     found = {}
     for name in settings.VARIANTS or variants:
         for recordings in settings.RECORDINGS:
@@ -74,6 +77,16 @@ def main():
     print(f"{table}wrote {settings.OUT_DIR}: table.md and study.json")
 
 
+def check(settings):
+    """Refuse names of changes and of data sets that there are not."""
+    for name in settings.VARIANTS:
+        if name not in variants:
+            raise InputError(f"--variants {name}: there are {','.join(variants)}")
+    for name in settings.RECORDINGS:
+        if not re.fullmatch(rf"({'|'.join(n_folds)})-\d+", name):
+            raise InputError(f"--recordings {name}: give {', '.join(n_folds)} with a seed, such as deap-100")
+
+
 def run(settings, name, kind, seed):
     """One change on one data set; for each kind of first weights accuracy per window and per trial."""
     preparation, pretraining, tuning, change, also_random = variants[name]
@@ -81,7 +94,7 @@ def run(settings, name, kind, seed):
     with change(kind) if change else contextlib.nullcontext():
         data = prepare(settings, name, kind, seed, preparation)
         run_dir = settings.OUT_DIR / f"{kind}_{seed}_{name}"
-        where = ("--data-dir", data, "--run-dir", run_dir, "--seed", seed)
+        where = ("--data-dir", data, "--run-dir", run_dir, "--seed", seed, "--device", "cpu")  # changes.py is for it
         where += ("--folds", ",".join(map(str, settings.FOLDS))) if settings.FOLDS else ()
         folds = ("--split", "subject" if kind == "real" else "trial", "--n-folds", n_folds[kind])
         for window in study.paper_epochs:

@@ -115,7 +115,8 @@ def read_file(path):
     rests = [len(clip["EEG"][1]) / EEG_RATE for person in people for clip in person.clips]
     least, most = min(rests), max(rests)
     if max(most - BASELINE_SECONDS, BASELINE_SECONDS - least) > 1:
-        warn(f"{path} has {least:.3g} to {most:.3g} s of rest before its clips, not DREAMER's {BASELINE_SECONDS} s")
+        found = f"{least:.3g} s" if least == most else f"{least:.3g} to {most:.3g} s"
+        warn(f"{path} has {found} of rest before its clips, not DREAMER's {BASELINE_SECONDS} s")
     return people
 
 

@@ -258,7 +258,7 @@ def test_the_small_structure_is_fine_but_for_its_faults(tmp_path):
     flags = ["--raw-file", tmp_path / "DREAMER.mat", "--out-dir", tmp_path / "out", "--segment-seconds", 5]
     outcome = call(SCRIPT, *flags)
     assert outcome.status == 0
-    assert outcome.err.splitlines()[0].endswith("has 1 to 1 s of rest before its clips, not DREAMER's 61 s")
+    assert outcome.err.splitlines()[0].endswith("DREAMER.mat has 1 s of rest before its clips, not DREAMER's 61 s")
 
 
 # --- what is read: other ways of saving the same

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import changes
 from models import contrastive
-from tests.support import done
+from tests.support import assert_refused, call, done
 
 TINY = ["--subjects", 4, "--trials", 4, "--seconds", 20]
 VARIANTS = ["as-it-is", "eeg-as-recorded", "pps-both-levels", "learned", "evoked", "no-delta", "same-people"]
@@ -74,3 +74,20 @@ def test_held_out_moments(tmp_path):
         for size in ("4x4", "4x4_unmarked")
     )
     assert marked["robust"][1]["training"] != plain["robust"][1]["training"]
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "part"),
+    [
+        ("study_variants", ["--variants", "lerned"], "--variants lerned: there are as-it-is,"),
+        ("study_variants", ["--recordings", "deap"], "--recordings deap: give deap, dreamer, real with a seed"),
+        ("study_moments", ["--sizes", "8"], "--sizes 8: give people x stimuli"),
+    ],
+)
+def test_names_that_there_are_not(tmp_path, script, flags, part):
+    assert_refused(call(f"benchmarks/{script}.py", "--out-dir", tmp_path, *flags), part)
+
+
+def test_recordings_of_another_size_are_not_taken_for_these(study):
+    flags = ["--recordings", "deap-1", "--out-dir", study / "again", "--variants", "as-it-is", *TINY, "--trials", 6]
+    assert_refused(call("benchmarks/study_variants.py", *flags), "--out-dir", "has recordings of TRIALS 4, not 6")
