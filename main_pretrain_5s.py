@@ -6,9 +6,9 @@ Edit the constants below, or give them as flags. Relative paths in constants sta
 The same command goes on where an earlier one stopped. Next: Fine_tuning/fine_tuning.py.
 """
 
-from utils import errors
-from utils.settings import read_settings
-from utils.training.pretraining import pretrain
+from utils.base import errors
+from utils.base.settings import read_settings
+from utils.pretraining.pretraining import pretrain
 
 # Where
 DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
@@ -46,7 +46,7 @@ AUGMENTATION = True  # False: all six passes of an epoch show the windows as the
 TAG = ""  # added to the folder's name, to keep apart what the name does not tell, such as other channels
 
 # Training; None: the recipe's value
-RECIPE = "paper"  # hyper-parameters of utils/training/recipes.py: paper | robust
+RECIPE = "paper"  # hyper-parameters of utils/pretraining/recipes.py: paper | robust
 EPOCHS = None  # passes over all windows in all six augmentations (paper: 500); 0 saves random weights
 BATCH_SIZE = None  # positive pairs per batch (paper: 8; across subjects its 128 windows are 32 pairs of groups of 2)
 SUBJECTS_PER_GROUP = None  # people whose windows are pooled, at most half of them (paper: 2)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import errors
-from utils.settings import read_settings
-from utils.training.baselines import run_baselines
+from utils.base import errors
+from utils.base.settings import read_settings
+from utils.finetuning.baselines import run_baselines
 
 # Where
 DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/

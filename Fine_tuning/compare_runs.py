@@ -27,16 +27,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors  # before all packages, to say in one line which are not installed
+import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
 
 import numpy as np
 
-from utils.errors import InputError
-from utils.files import write_json, write_text
+from utils.base.errors import InputError
+from utils.base.files import write_json, write_text
+from utils.base.settings import read_settings
 from utils.results import comparison
-from utils.settings import read_settings
 
 RUNS = []  # folders with a metrics.json each, the one to compare with first; without a flag also seeds: "s0/x,s1/x"
 SCORE = "accuracy"  # accuracy | f1 | balanced_accuracy, of windows; with trial_ in front, of trials
@@ -169,4 +169,4 @@ def print_table(result):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -11,23 +11,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors  # before all packages, to say in one line which are not installed
+import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
 
 import numpy as np
 
 from data_prep import open_prepared
-from data_prep.preparation import compare, of_model, record
-from utils.devices import choose_device, use_threads
-from utils.errors import InputError
-from utils.files import atomic, check_new_file
-from utils.progress import warn
+from data_prep.folder.preparation import compare, of_model, record
+from utils.base.devices import choose_device, use_threads
+from utils.base.errors import InputError
+from utils.base.files import atomic, check_new_file
+from utils.base.progress import warn
+from utils.base.settings import read_settings
+from utils.pretraining.checkpoints import load_encoders
+from utils.pretraining.encoding import build, encode, open_recordings
+from utils.pretraining.front_end import block_width
 from utils.protocol import splits
-from utils.settings import read_settings
-from utils.training.checkpoints import load_encoders
-from utils.training.encoding import build, encode, open_recordings
-from utils.training.front_end import block_width
 
 # what to read and write
 CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1s.py or main_pretrain_5s.py
@@ -92,4 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

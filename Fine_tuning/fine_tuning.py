@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import errors
-from utils.settings import read_settings
-from utils.training.finetuning import finetune
+from utils.base import errors
+from utils.base.settings import read_settings
+from utils.finetuning.finetuning import finetune
 
 # Where
 DATA_DIR = "data/DEAP"  # prepared folder, from data_prep/
@@ -53,7 +53,7 @@ EMBED_DIM_1S = None  # width of a token of the 1 s encoders (None: as pre-traine
 EMBED_DIM_5S = None  # likewise of the 5 s encoders
 
 # Training; None: the recipe's value
-RECIPE = None  # hyper-parameters of utils/training/recipes.py: paper | robust (None: that of pre-training, else paper)
+RECIPE = None  # hyper-parameters of utils/pretraining/recipes.py: paper | robust (None: of pre-training, else paper)
 EPOCHS = None  # passes over the training windows (paper: 6 DEAP, 15 DREAMER; across subjects 10)
 BATCH_SIZE = None  # 5 s windows per batch (paper: 256)
 LR = None  # learning rate of Adam at each restart of the cosine schedule (paper: 1e-3)

@@ -21,28 +21,28 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors  # before all packages, to say in one line which are not installed
+import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
 
 import numpy as np
 import torch
 
-from data_prep.inputs import open_input
-from data_prep.preparation import compare, in_words, of_model
+from data_prep.folder.preparation import compare, in_words, of_model
+from data_prep.formats.inputs import open_input
 from models import Encoder
 from models.fusion import N_SECONDS, FusionModel
-from utils.devices import choose_device, use_threads
-from utils.errors import InputError
-from utils.files import atomic, check_new_file, sha256, write_text
-from utils.progress import warn
+from utils.base.devices import choose_device, use_threads
+from utils.base.errors import InputError
+from utils.base.files import atomic, check_new_file, sha256, write_text
+from utils.base.progress import warn
+from utils.base.settings import read_settings
+from utils.base.structure import find_wrong
+from utils.pretraining.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
+from utils.pretraining.front_end import block_features, block_width, standardise
+from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import splits
 from utils.results import drawing, figures
-from utils.settings import read_settings
-from utils.structure import find_wrong
-from utils.training.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
-from utils.training.front_end import block_features, block_width, standardise
-from utils.training.subject_scales import SubjectScales, standardise_person
 
 # what to predict, and with what
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
@@ -250,4 +250,4 @@ def predict(model, windows, device, batch_size):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

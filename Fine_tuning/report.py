@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors  # before all packages, to say in one line which are not installed
+import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
 
@@ -19,14 +19,14 @@ import numpy as np
 import torch
 
 from data_prep import open_prepared
+from utils.base.settings import read_settings
+from utils.finetuning import status
+from utils.pretraining.checkpoints import DELETE_IT, load_encoders
+from utils.pretraining.encoding import build, encode, open_recordings
 from utils.protocol import splits
 from utils.results import figures, report
 from utils.results.overview import print_overview
 from utils.results.stored import read_result
-from utils.settings import read_settings
-from utils.training import status
-from utils.training.checkpoints import DELETE_IT, load_encoders
-from utils.training.encoding import build, encode, open_recordings
 
 RUN_DIR = "runs/deap"  # folder with the results
 FEATURE_MAPS = True  # draw maps of the test windows' features, which takes a minute and the prepared data
@@ -93,4 +93,4 @@ def feature_maps(page, results):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -3,7 +3,7 @@
     python benchmarks/bench_finetune.py
 
 Both forms take turns of a few steps in one run, each in a process of its own: ours with
-utils/training/fitting.py as the script runs it, the reference with benchmarks/reference.py (batch from the host,
+utils/finetuning/fitting.py as the script runs it, the reference with benchmarks/reference.py (batch from the host,
 each 1 s window by itself, Adam with its defaults). Last line: JSON.
 """
 
@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-import utils.errors
+import utils.base.errors
 from benchmarks import common, reference
 from data_prep import open_prepared
 from models import Encoder
 from models.encoder import paper_arguments
 from models.fusion import FusionModel
-from utils.devices import adam, choose_device, set_precision
+from utils.base.devices import adam, choose_device, set_precision
+from utils.base.settings import read_settings
+from utils.finetuning import fitting
+from utils.pretraining.batches import FusionWindows, Recordings
 from utils.protocol import splits
-from utils.settings import read_settings
-from utils.training import fitting
-from utils.training.batches import FusionWindows, Recordings
 
 DEVICE = "auto"  # auto | cpu | cuda
 PRECISION = "fp32"  # of ours: fp32 | tf32 | bf16; the reference stays at fp32
@@ -86,7 +86,7 @@ def make_windows(data):
 
 
 def make_ours(data_dir, device, batch_size, precision):
-    """The step of utils/training/fitting.py."""
+    """The step of utils/finetuning/fitting.py."""
     data = open_prepared(data_dir)
     set_precision(precision, device)
     model = make_model(data, precision == "bf16").to(device).train()
@@ -119,4 +119,4 @@ def make_reference(data_dir, device, batch_size):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-import utils.errors
+import utils.base.errors
 from benchmarks import common
-from data_prep import deap
-from utils.settings import ROOT, read_settings
+from data_prep.formats import deap
+from utils.base.settings import ROOT, read_settings
 
 FORMAT = "deap"  # deap | dreamer (without reference)
 SUBJECTS = 32  # people; DREAMER has 23
@@ -85,4 +85,4 @@ def straightforward(path):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

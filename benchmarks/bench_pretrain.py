@@ -4,7 +4,7 @@
     python benchmarks/bench_pretrain.py --quick
 
 Both forms take turns of a few steps in one run, on batches that they put together themselves: ours with
-utils/training/pretraining.py as the scripts run it, the reference with benchmarks/reference.py. Beside the time
+utils/pretraining/pretraining.py as the scripts run it, the reference with benchmarks/reference.py. Beside the time
 stands its floor. Last line: JSON.
 """
 
@@ -18,15 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-import utils.errors
+import utils.base.errors
 from benchmarks import common, reference
 from data_prep import open_prepared
 from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments
-from utils.devices import choose_device
+from utils.base.devices import choose_device
+from utils.base.settings import ROOT, read_settings
+from utils.pretraining.pretraining import trainings
 from utils.protocol import splits
-from utils.settings import ROOT, read_settings
-from utils.training.pretraining import trainings
 
 DEVICE = "auto"  # auto | cpu | cuda
 PRECISION = "fp32"  # of ours: fp32 | tf32 | bf16; the reference stays at fp32
@@ -122,4 +122,4 @@ def make_training(settings, window, data_dir):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import distributed
 
-import utils.errors
+import utils.base.errors
 from benchmarks import common
 from data_prep import open_prepared
-from utils.errors import InputError
-from utils.settings import ROOT, read_settings
-from utils.training.pretraining import trainings
+from utils.base.errors import InputError
+from utils.base.settings import ROOT, read_settings
+from utils.pretraining.pretraining import trainings
 
 SUBJECTS = 32  # people in the recordings
 TRIALS = 10  # stimuli of 60 s
@@ -88,6 +88,6 @@ def be_a_rank():
 
 if __name__ == "__main__":
     if of_a_rank in os.environ:
-        utils.errors.run(be_a_rank)
+        utils.base.errors.run(be_a_rank)
     else:
-        utils.errors.run(main)
+        utils.base.errors.run(main)

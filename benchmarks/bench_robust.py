@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors
+import utils.base.errors
 from benchmarks import common
-from utils.devices import choose_device
-from utils.settings import ROOT, read_settings
+from utils.base.devices import choose_device
+from utils.base.settings import ROOT, read_settings
 
 FOLDS = [0]  # which of them to run
 DEVICE = "auto"  # auto | cpu | cuda | mps
@@ -79,4 +79,4 @@ def _processor_seconds():
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

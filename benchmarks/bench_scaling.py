@@ -11,10 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors
+import utils.base.errors
 from benchmarks import bench_finetune, bench_pretrain, common
-from utils.devices import choose_device
-from utils.settings import read_settings
+from utils.base.devices import choose_device
+from utils.base.settings import read_settings
 
 DEVICE = "auto"  # auto | cpu | cuda
 PRECISION = "fp32"  # fp32 | tf32 | bf16
@@ -89,4 +89,4 @@ def measure(settings, home, device, window, channels, batch_size, people):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-import utils.errors
+import utils.base.errors
 from benchmarks import common
-from utils.settings import ROOT, read_settings
+from utils.base.settings import ROOT, read_settings
 
 ROUNDS = 3  # folds with each number of threads, in turns
 threads = (1, 2)
@@ -69,4 +69,4 @@ def run(script, *flags):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

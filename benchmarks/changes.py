@@ -12,11 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from data_prep import synthetic, transforms
+from data_prep.formats import synthetic
+from data_prep.signals import transforms
 from models import contrastive, encoder
-from utils.training import checkpoints, first_encoders, front_end, networks, recipes
-from utils.training.batches import ContrastiveBatches
-from utils.training.fold_pretraining import FoldPretraining
+from utils.finetuning import first_encoders
+from utils.pretraining import checkpoints, front_end, networks, recipes
+from utils.pretraining.batches import ContrastiveBatches
+from utils.pretraining.fold_pretraining import FoldPretraining
 
 LEARNED_FILTERS = 16  # spatial and temporal filters of the learned front end
 LEARNED_SECONDS = 0.5  # length of the temporal ones

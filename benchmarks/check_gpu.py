@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-import utils.errors
+import utils.base.errors
 from benchmarks import bench_finetune, bench_pretrain, common
 from models import ContrastiveModel, Encoder
-from utils.devices import CapturedStep, adam, choose_device, set_precision
-from utils.settings import ROOT, read_settings
-from utils.training.checkpoints import load_tensors
+from utils.base.devices import CapturedStep, adam, choose_device, set_precision
+from utils.base.settings import ROOT, read_settings
+from utils.pretraining.checkpoints import load_tensors
 
 DEVICE = "cuda"  # cuda | cpu: what a CPU can do of it | auto
 SEED = 0  # of the weights and the batches that are compared
@@ -251,4 +251,4 @@ def markdown(machine, checks, rows, verdict):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

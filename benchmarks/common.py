@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from data_prep import write_prepared
-from utils.devices import provenance
-from utils.files import write_text
-from utils.settings import ROOT
+from utils.base.devices import provenance
+from utils.base.files import write_text
+from utils.base.settings import ROOT
 
 REST = 0.05  # s between two turns, until the threads of the form that had its turn no longer look out for work
 TURN = 3  # calls in a row; the first finds the caches as the other form has left them, and is not counted

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from matplotlib.figure import Figure
 
-import utils.errors
-from utils.files import atomic, write_text
-from utils.settings import ROOT, read_settings
+import utils.base.errors
+from utils.base.files import atomic, write_text
+from utils.base.settings import ROOT, read_settings
 
 OUT_DIR = "runs/curve"  # recordings, run directories, the table and the figure
 SEEDS = [1, 2, 3]  # of recordings, splits and weights; the demo's settings, used here, were chosen on seed 0
@@ -130,4 +130,4 @@ def run(script, *flags):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

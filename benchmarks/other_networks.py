@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional as F
 
 from data_prep import open_prepared
-from utils.devices import derive_seed
-from utils.progress import Progress
+from utils.base.devices import derive_seed
+from utils.base.progress import Progress
+from utils.base.settings import Settings
 from utils.protocol import audit, splits
 from utils.results.results import FoldResult, describe, report
-from utils.settings import Settings
 
 try:
     from braindecode.models import EEGNetv4, ShallowFBCSPNet

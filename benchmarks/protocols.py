@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-import utils.errors
-from utils.files import write_text
+import utils.base.errors
+from utils.base.files import write_text
+from utils.base.settings import ROOT, read_settings
 from utils.results import comparison
-from utils.settings import ROOT, read_settings
 
 OUT_DIR = "runs/protocols"  # recordings, run directories and the table
 SEEDS = [1, 2, 3]  # of recordings, splits and weights; the demo's settings, used here, were chosen on seed 0
@@ -99,4 +99,4 @@ def result(runs, name):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

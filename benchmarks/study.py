@@ -15,13 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors
+import utils.base.errors
 from benchmarks import other_networks, study_held_out, study_tables
 from benchmarks.common import script
-from utils.errors import InputError
-from utils.files import atomic, read_json, write_json, write_text
+from utils.base.errors import InputError
+from utils.base.files import atomic, read_json, write_json, write_text
+from utils.base.settings import read_settings
 from utils.results import drawing
-from utils.settings import read_settings
 
 OUT_DIR = "runs/study"  # recordings, run directories, tables and figures
 SEEDS = [7, 8, 9]  # of recordings, splits and weights; the recipe was chosen on others (benchmarks/RESULTS.md)
@@ -174,4 +174,4 @@ def run_cell(settings, data_format, split, seed):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from utils.errors import InputError
-from utils.training.front_end import block_features, shared_filters, standardise
+from utils.base.errors import InputError
+from utils.pretraining.front_end import block_features, shared_filters, standardise
 
 RATE = 128  # Hz, after resampling
 N_SECONDS = 20  # of the film

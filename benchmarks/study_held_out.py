@@ -7,9 +7,9 @@ import runpy
 import torch
 from torch.nn import functional as F
 
-from utils.settings import ROOT, read_settings
-from utils.training.batches import ContrastiveBatches
-from utils.training.pretraining import trainings
+from utils.base.settings import ROOT, read_settings
+from utils.pretraining.batches import ContrastiveBatches
+from utils.pretraining.pretraining import trainings
 
 
 def follow(data, cell, seed, recipes, n_epochs):

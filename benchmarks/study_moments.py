@@ -14,12 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors
+import utils.base.errors
 from benchmarks import changes, study, study_held_out, study_tables
 from benchmarks.common import script
-from utils.errors import InputError
-from utils.files import read_json, write_json, write_text
-from utils.settings import read_settings
+from utils.base.errors import InputError
+from utils.base.files import read_json, write_json, write_text
+from utils.base.settings import read_settings
 
 OUT_DIR = "runs/study_moments"  # recordings, run directories, the table
 RAW_DIR = None  # folder with S01, S02, ... of Stress-Predict (None: without a real set)
@@ -78,4 +78,4 @@ def follow(settings, data, split, seed):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors
+import utils.base.errors
 from benchmarks import study_fractal, study_real_tables
 from benchmarks.common import script
-from utils.files import write_json, write_text
-from utils.settings import read_settings
+from utils.base.files import write_json, write_text
+from utils.base.settings import read_settings
 
 RAW_DIR = "Stress-Predict-Dataset/Raw_data"  # folder with S01, S02, ...
 FRACTAL_DIR = None  # folder of .set files of one film for all people (None: not looked at)
@@ -100,4 +100,4 @@ def tune(where, *flags):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.files import read_json
+from utils.base.files import read_json
 from utils.results import comparison, drawing
 
 QUARTER = 0.25  # of the labelled trials

@@ -16,12 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-import utils.errors
+import utils.base.errors
 from benchmarks import changes, study
 from benchmarks.common import script
-from utils.errors import InputError
-from utils.files import read_json, write_json, write_text
-from utils.settings import read_settings
+from utils.base.errors import InputError
+from utils.base.files import read_json, write_json, write_text
+from utils.base.settings import read_settings
 
 OUT_DIR = "runs/study_variants"  # recordings, run directories, the table
 RAW_DIR = "Stress-Predict-Dataset/Raw_data"  # folder with S01, S02, ..., for the data set real
@@ -136,4 +136,4 @@ def make_table(found, recordings):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -2,7 +2,7 @@
 
     python data_prep/make_synthetic.py --format deap --out-dir data/raw --subjects 8 --trials 10 --seconds 60 --seed 0
 
-What is planted: data_prep/synthetic.py. The same settings always write the same bytes.
+What is planted: data_prep/formats/synthetic.py. The same settings always write the same bytes.
 """
 
 import struct
@@ -11,18 +11,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors  # before all packages, to say in one line which are not installed
+import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
 
 import numpy as np
 import scipy.io
 
-from data_prep import deap, dreamer, synthetic
-from data_prep.prepared import MARK
-from utils.files import atomic_folder
-from utils.progress import Progress, say_next
-from utils.settings import read_settings
+from data_prep.folder.prepared import MARK
+from data_prep.formats import deap, dreamer, synthetic
+from utils.base.files import atomic_folder
+from utils.base.progress import Progress, say_next
+from utils.base.settings import read_settings
 
 FORMAT = "deap"  # deap: s01.dat, s02.dat, ... | dreamer: one DREAMER.mat
 OUT_DIR = "data/synthetic_raw"  # folder to write; must not exist
@@ -169,4 +169,4 @@ def cells(items, shape):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors
-from data_prep import deap, preparation
-from data_prep.prepared import MARK
-from data_prep.writer import PreparedWriter, is_prepared
-from utils.errors import InputError
-from utils.progress import Progress, say_pretraining, warn
-from utils.settings import read_settings
+import utils.base.errors
+from data_prep.folder import preparation
+from data_prep.folder.prepared import MARK
+from data_prep.folder.writer import PreparedWriter, is_prepared
+from data_prep.formats import deap
+from utils.base.errors import InputError
+from utils.base.progress import Progress, say_pretraining, warn
+from utils.base.settings import read_settings
 
 RAW_DIR = "data_preprocessed_python"  # folder with s01.dat, s02.dat, ... or s01.mat, s02.mat, ...
 OUT_DIR = "data/DEAP"  # prepared folder to write
@@ -73,4 +74,4 @@ def main():
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

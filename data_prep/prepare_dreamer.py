@@ -10,19 +10,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors  # before all packages, to say in one line which are not installed
+import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
 
 import numpy as np
 
-from data_prep import dreamer, preparation
-from data_prep.prepared import MARK
-from data_prep.writer import PreparedWriter, is_prepared
-from utils.errors import InputError
-from utils.files import sha256
-from utils.progress import Progress, say_pretraining
-from utils.settings import read_settings
+from data_prep.folder import preparation
+from data_prep.folder.prepared import MARK
+from data_prep.folder.writer import PreparedWriter, is_prepared
+from data_prep.formats import dreamer
+from utils.base.errors import InputError
+from utils.base.files import sha256
+from utils.base.progress import Progress, say_pretraining
+from utils.base.settings import read_settings
 
 RAW_FILE = "DREAMER.mat"  # the data set's one file
 OUT_DIR = "data/DREAMER"  # prepared folder to write
@@ -107,4 +108,4 @@ def find_clips(people, settings):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

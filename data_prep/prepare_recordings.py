@@ -16,23 +16,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors  # before all packages, to say in one line which are not installed
+import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
 
 import numpy as np
 
-from data_prep import bids, channel_kinds, preparation, ratings, recordings, trial_plan, trials_table
-from data_prep.channels import shorten
-from data_prep.from_arrays import prepare_person
-from data_prep.parts import Parts
-from data_prep.quality import Quality, Row, kind_of
-from data_prep.recording_signals import AS_RECORDED, Steps, read_trials
-from data_prep.writer import PreparedWriter, is_prepared
-from utils.errors import InputError
-from utils.files import sha256
-from utils.progress import Progress, say_next, say_pretraining, warn
-from utils.settings import read_settings
+from data_prep.amplifiers import bids, recordings, trial_plan, trials_table
+from data_prep.amplifiers.parts import Parts
+from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, read_trials
+from data_prep.folder import preparation, ratings
+from data_prep.folder.from_arrays import prepare_person
+from data_prep.folder.quality import Quality, Row, kind_of
+from data_prep.folder.writer import PreparedWriter, is_prepared
+from data_prep.signals import channel_kinds
+from data_prep.signals.channels import shorten
+from utils.base.errors import InputError
+from utils.base.files import sha256
+from utils.base.progress import Progress, say_next, say_pretraining, warn
+from utils.base.settings import read_settings
 
 # what to read
 TRIALS = "trials.csv"  # table of trials, CSV or TSV
@@ -266,4 +268,4 @@ def prepare(subject, own, files, eeg, pps, steps, made, said):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

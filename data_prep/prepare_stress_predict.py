@@ -12,19 +12,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils.errors  # before all packages, to say in one line which are not installed
+import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
 
 import numpy as np
 
-from data_prep import preparation, stress_predict
-from data_prep.from_arrays import prepare_person
-from data_prep.writer import PreparedWriter, is_prepared
-from utils.errors import InputError
-from utils.files import sha256
-from utils.progress import Progress, say_pretraining, warn
-from utils.settings import read_settings
+from data_prep.folder import preparation
+from data_prep.folder.from_arrays import prepare_person
+from data_prep.folder.writer import PreparedWriter, is_prepared
+from data_prep.formats import stress_predict
+from utils.base.errors import InputError
+from utils.base.files import sha256
+from utils.base.progress import Progress, say_pretraining, warn
+from utils.base.settings import read_settings
 
 RAW_DIR = "Stress-Predict-Dataset/Raw_data"  # folder with S01, S02, ...
 OUT_DIR = "data/STRESS"  # prepared folder to write
@@ -107,4 +108,4 @@ def note(writer, text):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-import utils.errors
-from utils.files import atomic
+import utils.base.errors
+from utils.base.files import atomic
+from utils.base.settings import read_settings
+from utils.base.surroundings import Silence
 from utils.protocol import splits
 from utils.results.drawing import COLOURS, image, matplotlib, styled, subplots
-from utils.settings import read_settings
-from utils.surroundings import Silence
 
 OUT_DIR = "docs"  # folder for method.svg and splits.svg
 QUIET = False  # True: say nothing but warnings and errors
@@ -199,4 +199,4 @@ def roles(split):
 
 
 if __name__ == "__main__":
-    utils.errors.run(main)
+    utils.base.errors.run(main)

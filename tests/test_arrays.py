@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.arrays import check_keys, check_names, check_numbers, check_rate, check_text
-from utils.errors import InputError
+from data_prep.folder.arrays import check_keys, check_names, check_numbers, check_rate, check_text
+from utils.base.errors import InputError
 
 RATE, SECONDS, TRIALS = 16, 6, 3
 DESCRIPTION = dict(

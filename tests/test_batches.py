@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from data_prep import open_prepared
-from utils.training.batches import ContrastiveBatches, FusionWindows, Recordings, augment
-from utils.training.streaming import CHUNK
+from utils.pretraining.batches import ContrastiveBatches, FusionWindows, Recordings, augment
+from utils.pretraining.streaming import CHUNK
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_last_batch_that_is_not_full_is_left_out(numbered):
 
 @pytest.mark.parametrize("n_subjects", [4, 3])
 def test_people_of_the_two_groups_are_disjoint_and_equally_often_drawn(numbered, n_subjects, monkeypatch):
-    monkeypatch.setattr("utils.training.batches.DRAWS_AT_ONCE", 50)  # in parts
+    monkeypatch.setattr("utils.pretraining.batches.DRAWS_AT_ONCE", 50)  # in parts
     recordings, _ = numbered
     batches = make_batches(recordings, n_subjects, batch_size=7, n=n_subjects // 2)
     counts = torch.zeros(2, n_subjects)

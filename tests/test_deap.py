@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import deap, open_prepared
+from data_prep import open_prepared
+from data_prep.formats import deap
 from data_prep.make_synthetic import python2_pickle
 from tests.golden.weights import raw_deap
 from tests.support import assert_refused, call, done

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tests.support import ROOT, run
-from utils import devices
+from utils.base import devices
 
 CODE = """
 import sys, torch
 sys.path.insert(0, {root!r})
-from utils.devices import use_threads
+from utils.base.devices import use_threads
 for asked, width in ((None, 8), (None, 4000), (1, 4000), (3, 8), (50, 8)):
     use_threads(asked, torch.nn.Linear(width, width))
     print(torch.get_num_threads())

@@ -9,7 +9,8 @@ import pytest
 import scipy.io
 import scipy.signal
 
-from data_prep import dreamer, open_prepared
+from data_prep import open_prepared
+from data_prep.formats import dreamer
 from data_prep.make_synthetic import cells
 from tests.support import assert_refused, call, done
 

@@ -13,7 +13,7 @@ import pytest
 
 from data_prep import write_prepared
 from tests.support import ROOT, TINY, assert_refused, call, done, run
-from utils.errors import InputError, command
+from utils.base.errors import InputError, command
 
 NO_NETWORK = """
 import socket

@@ -9,10 +9,10 @@ import pytest
 
 from data_prep import open_prepared, write_prepared
 from tests.support import ROOT, TINY, assert_refused, call, done
-from utils.errors import InputError
+from utils.base.errors import InputError
+from utils.base.settings import Settings
+from utils.pretraining.checkpoints import load_tensors
 from utils.protocol import held_out, splits
-from utils.settings import Settings
-from utils.training.checkpoints import load_tensors
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
 FINETUNE = "Fine_tuning/fine_tuning.py"
@@ -345,8 +345,13 @@ def test_the_recipe_is_said_and_can_be_overridden(tmp_path, datasets):
 
 def test_sizes_are_said_in_the_readers_only():
     """No 32, 14, 128 or 60 outside the readers of the two data sets, the simulation and the classifier's widths."""
-    allowed = {"data_prep/deap.py", "data_prep/dreamer.py", "data_prep/synthetic.py", "data_prep/matlab_limits.py"}
-    allowed |= {"data_prep/edf_header.py"}  # widths of a file's fields
+    allowed = {
+        "data_prep/formats/deap.py",
+        "data_prep/formats/dreamer.py",
+        "data_prep/formats/synthetic.py",
+        "data_prep/formats/matlab_limits.py",
+    }
+    allowed |= {"data_prep/amplifiers/edf_header.py"}  # widths of a file's fields
     found = []
     for path in ROOT.rglob("*.py"):
         name = path.relative_to(ROOT).as_posix()

@@ -10,10 +10,10 @@ import torch
 from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
+from utils.pretraining import recipes
+from utils.pretraining.front_end import BANDS, block_features, block_width, log_band_power, shared_filters, standardise
+from utils.pretraining.recordings import Recordings
 from utils.protocol import splits
-from utils.training import recipes
-from utils.training.front_end import BANDS, block_features, block_width, log_band_power, shared_filters, standardise
-from utils.training.recordings import Recordings
 
 RATE = 128
 

@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import deap, dreamer, inputs, open_prepared
-from data_prep import preparation as preparations
-from data_prep.prepared import checksum_of
+from data_prep import open_prepared
+from data_prep.folder import preparation as preparations
+from data_prep.folder.prepared import checksum_of
+from data_prep.formats import deap, dreamer, inputs
 from tests.test_deap import GOOD, recording
 from tests.test_dreamer import good_bytes, small, to_hdf5
-from utils.errors import InputError
+from utils.base.errors import InputError
 from utils.protocol import splits
 
 N = int(os.environ.get("FUZZ", 2000))

@@ -1,19 +1,39 @@
 """Where things live, and that imports go one way: scripts, then stations, then what they stand on, then the ground."""
 
 import ast
+import importlib
 
 import pytest
 
 from tests.support import ROOT
 
-GROUND = ["utils"]  # its files, not its folders
+GROUND = ["utils", "utils/base"]
+DATA = ["data_prep", "data_prep/folder", "data_prep/formats", "data_prep/signals"]
 MAY_IMPORT = {  # each room, and what else of ours it may import
-    "utils": [],
+    "utils": ["utils/base"],
+    "utils/base": GROUND,
     "models": ["models"],
-    "data_prep": [*GROUND, "data_prep"],
-    "utils/protocol": [*GROUND, "data_prep", "models", "utils/protocol"],
-    "utils/results": [*GROUND, "data_prep", "models", "utils/protocol", "utils/results"],
-    "utils/training": [*GROUND, "data_prep", "models", "utils/protocol", "utils/results", "utils/training"],
+    "data_prep": [*GROUND, "data_prep/folder", "data_prep/formats", "data_prep/amplifiers", "data_prep/signals"],
+    "data_prep/signals": [*GROUND, "data_prep/signals"],
+    "data_prep/folder": [*GROUND, "data_prep/signals", "data_prep/folder"],
+    "data_prep/formats": [
+        *GROUND,
+        "data_prep/signals",
+        "data_prep/folder",
+        "data_prep/amplifiers",
+        "data_prep/formats",
+    ],
+    "data_prep/amplifiers": [
+        *GROUND,
+        "data_prep/signals",
+        "data_prep/formats",
+        "data_prep/folder",
+        "data_prep/amplifiers",
+    ],
+    "utils/protocol": [*GROUND, *DATA, "models", "utils/protocol"],
+    "utils/results": [*GROUND, *DATA, "models", "utils/protocol", "utils/results"],
+    "utils/pretraining": [*GROUND, *DATA, "models", "utils/protocol", "utils/results", "utils/pretraining"],
+    "utils/finetuning": [*GROUND, *DATA, "models", "utils/protocol", "utils/results", "utils/pretraining"],
 }
 ROOMS = sorted(path for room in MAY_IMPORT for path in (ROOT / room).glob("*.py"))
 
@@ -47,6 +67,17 @@ def test_rooms_hold_nothing_to_run_but_preparations(path):
 
 def test_every_import_was_seen():
     """The test can fail: files that are known to import each other."""
-    files = set(imported(ROOT / "utils" / "training" / "finetuning.py"))
-    assert {ROOT / "data_prep" / "__init__.py", ROOT / "utils" / "files.py"} <= files
+    files = set(imported(ROOT / "utils" / "finetuning" / "finetuning.py"))
+    assert {ROOT / "data_prep" / "__init__.py", ROOT / "utils" / "base" / "files.py"} <= files
     assert {ROOT / "utils" / "protocol" / "splits.py", ROOT / "utils" / "results" / "results.py"} <= files
+
+
+def test_former_names_of_modules_are_the_modules_of_today():
+    from utils.errors import InputError
+
+    from utils.base import errors, former_names
+
+    assert InputError is errors.InputError
+    for former, today in former_names.FORMER.items():
+        assert importlib.import_module(former) is importlib.import_module(today)
+        assert importlib.import_module(today).__spec__.name == today

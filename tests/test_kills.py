@@ -35,7 +35,7 @@ def start():
     """Start a script in a process of its own that has the libraries loaded already."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["tests.support", "utils.training.pretraining", "utils.training.finetuning", "data_prep.prepare_deap"]
+        ["tests.support", "utils.pretraining.pretraining", "utils.finetuning.finetuning", "data_prep.prepare_deap"]
     )
 
     def start(script, flags):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import matlab
+from data_prep.formats import matlab
 from data_prep.make_synthetic import cells
 from tests.support import assert_refused, call
 from tests.test_dreamer import SCRIPT, good_bytes
-from utils.errors import InputError
+from utils.base.errors import InputError
 
 
 @pytest.mark.parametrize("compressed", [False, True])

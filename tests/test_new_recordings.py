@@ -9,7 +9,7 @@ import pytest
 from data_prep import open_prepared
 from tests import recorded
 from tests.support import TINY, assert_refused, call, done
-from utils.errors import InputError
+from utils.base.errors import InputError
 
 SCRIPT, PREDICT, FEATURES = (
     "data_prep/prepare_recordings.py",

@@ -6,11 +6,12 @@ import edfio
 import numpy as np
 import pytest
 
-from data_prep import open_prepared, trial_plan, trials_table
+from data_prep import open_prepared
+from data_prep.amplifiers import trial_plan, trials_table
 from tests import recorded
 from tests.recorded import ELECTRODES, LENGTH, RATE
 from tests.support import assert_refused, call, done
-from utils.errors import InputError
+from utils.base.errors import InputError
 
 SCRIPT = "data_prep/prepare_recordings.py"
 HEADER = ["subject", "file", "stimulus", "onset", "duration", "arousal", "valence"]

@@ -7,16 +7,17 @@ import warnings
 import numpy as np
 import pytest
 
-from data_prep import open_prepared, trial_plan
-from data_prep.channel_kinds import clean, key, kind
-from data_prep.recording_signals import Steps, read_trials
-from data_prep.recordings import Sidecar, find_spoiled, marker_seconds, need_mne, open_recording
-from data_prep.trials_table import read_table
-from data_prep.units import read_unit
+from data_prep import open_prepared
+from data_prep.amplifiers import trial_plan
+from data_prep.amplifiers.recording_signals import Steps, read_trials
+from data_prep.amplifiers.recordings import Sidecar, find_spoiled, marker_seconds, need_mne, open_recording
+from data_prep.amplifiers.trials_table import read_table
+from data_prep.signals.channel_kinds import clean, key, kind
+from data_prep.signals.units import read_unit
 from tests import recorded
 from tests.recorded import ELECTRODES, FILMS, LENGTH, ONSETS, RATE, SECONDS
 from tests.support import assert_refused, call, done
-from utils.errors import InputError
+from utils.base.errors import InputError
 
 SCRIPT = "data_prep/prepare_recordings.py"
 CUT = (RATE, SECONDS, 0)

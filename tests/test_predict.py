@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 import torch
 
-from data_prep import deap
+from data_prep.formats import deap
 from tests.support import assert_refused, call, done
 
 PREDICT = "Fine_tuning/predict.py"

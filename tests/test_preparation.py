@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep import channels, deap, preparation, write_prepared
-from data_prep.prepared import checksum_of
+from data_prep import write_prepared
+from data_prep.folder import preparation
+from data_prep.folder.prepared import checksum_of
+from data_prep.formats import deap
+from data_prep.signals import channels
 from tests.support import assert_refused, call, done
 from tests.test_predict import read, recording, run_dir, table  # noqa: F401 (a fixture)
-from utils.errors import InputError
+from utils.base.errors import InputError
 
 PREDICT, EXTRACT = "Fine_tuning/predict.py", "Fine_tuning/extract_features.py"
 EEG, PPS = ["Fp1", "T7", "P8", "Cz"], ["GSR", "ECG1"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from data_prep import PreparedWriter, open_prepared
-from data_prep.transforms import to_blocks, zscore_channels, zscore_trial
-from utils.errors import InputError
+from data_prep.signals.transforms import to_blocks, zscore_channels, zscore_trial
+from utils.base.errors import InputError
 
 
 def writer(folder):

@@ -13,11 +13,11 @@ import termios
 import numpy as np
 import pytest
 
-from data_prep import deap
+from data_prep.formats import deap
 from data_prep.make_synthetic import python2_pickle
 from tests.support import ROOT, TINY, assert_refused, call, done, run
-from utils.progress import duration
-from utils.training.checkpoints import load_tensors
+from utils.base.progress import duration
+from utils.pretraining.checkpoints import load_tensors
 
 SCRIPTS = [p for f in (".", "Fine_tuning", "data_prep", "utils", "docs") for p in (ROOT / f).glob("*.py")]
 SCRIPTS = [p for p in SCRIPTS if "read_settings(globals()" in p.read_text()]

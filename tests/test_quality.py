@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.deap import EEG_CHANNELS, PPS_CHANNELS, RATE
+from data_prep.folder.quality import Quality, kind_of
+from data_prep.folder.quality_page import write_page
+from data_prep.formats.deap import EEG_CHANNELS, PPS_CHANNELS, RATE
 from data_prep.make_synthetic import python2_pickle
-from data_prep.quality import Quality, kind_of
-from data_prep.quality_page import write_page
 from tests.support import call, done
 
 SECONDS = 20

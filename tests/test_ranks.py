@@ -17,10 +17,10 @@ from torch import distributed
 from models import ContrastiveModel, Encoder
 from tests.support import ROOT, TINY, assert_refused, call, done
 from tests.test_kills import weights
-from utils import ranks
-from utils.devices import adam
-from utils.errors import InputError
-from utils.training.together import over_processes, own_part
+from utils.base import ranks
+from utils.base.devices import adam
+from utils.base.errors import InputError
+from utils.pretraining.together import over_processes, own_part
 
 CPU = torch.device("cpu")
 FINETUNE = "Fine_tuning/fine_tuning.py"

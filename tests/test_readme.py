@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support import ROOT, done
-from utils.settings import _comments
+from utils.base.settings import _comments
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "data_prep/README.md")]
 PAGES += [*sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "RESULTS.md"]

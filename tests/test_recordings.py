@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data_prep import open_prepared, trial_plan, trials_table, write_prepared
+from data_prep import open_prepared, write_prepared
+from data_prep.amplifiers import trial_plan, trials_table
 from tests import recorded
 from tests.recorded import ELECTRODES, FILMS, LENGTH, ONSETS, RATE, REST, SECONDS
 from tests.support import ROOT, TINY, assert_refused, call, done, run
@@ -134,8 +135,8 @@ def write_channels(path, channels):
 
 @pytest.mark.parametrize("unit", ["mV", "V", ""])
 def test_all_units_end_in_microvolts(tmp_path, unit):
-    from data_prep.recording_signals import Steps, read_trials
-    from data_prep.recordings import open_recording
+    from data_prep.amplifiers.recording_signals import Steps, read_trials
+    from data_prep.amplifiers.recordings import open_recording
 
     recorded.write_edf(tmp_path / "p1.edf", 1, unit=unit)
     recording = open_recording(tmp_path / "p1.edf")
@@ -164,7 +165,7 @@ def test_a_wrong_unit_is_warned_of(tmp_path):
 
 
 def test_bids_says_the_unit_that_the_file_does_not(tmp_path, capsys):
-    from data_prep.recordings import Sidecar, open_recording
+    from data_prep.amplifiers.recordings import Sidecar, open_recording
 
     recorded.write_edf(tmp_path / "p1.edf", 1, unit="")
     said = {c.name: c.factor for c in open_recording(tmp_path / "p1.edf", Sidecar(units={"Fp1": "V"})).channels}
@@ -256,8 +257,8 @@ def test_a_wristband_without_eeg(tmp_path):
 
 
 def test_filters_see_the_whole_recording(tmp_path):
-    from data_prep.recording_signals import Steps, read_trials
-    from data_prep.recordings import open_recording
+    from data_prep.amplifiers.recording_signals import Steps, read_trials
+    from data_prep.amplifiers.recordings import open_recording
 
     names = ["Fp1", "Cz", "Pz", "Oz"]
     write_channels(tmp_path / "p.edf", [(name, f, "uV") for name, f in zip(names, (0.1, 5, 23.94, 29), strict=True)])
@@ -307,14 +308,14 @@ def test_a_spreadsheets_table(plain, tmp_path):
 
 
 def test_the_same_command_goes_on_after_an_interruption(plain, tmp_path, monkeypatch):
-    import data_prep.writer
+    import data_prep.folder.writer
 
     folder = tmp_path / "files"
     folder.mkdir()
     files = {p: recorded.write(folder, "fif", p) for p in PEOPLE}
     flags = ["--trials", recorded.write_table(folder / "t.csv", files), "--out-dir", folder / "out", *PLAIN]
     flags += ["--rest-seconds", REST]
-    add = data_prep.writer.PreparedWriter.add
+    add = data_prep.folder.writer.PreparedWriter.add
 
     def stop(self, subject, *rest, **more):
         if subject == "p3":
@@ -322,7 +323,7 @@ def test_the_same_command_goes_on_after_an_interruption(plain, tmp_path, monkeyp
         return add(self, subject, *rest, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(data_prep.writer.PreparedWriter, "add", stop)
+        patch.setattr(data_prep.folder.writer.PreparedWriter, "add", stop)
         assert call(SCRIPT, *flags).status == 130
     assert not (folder / "out").exists()
     kept = sorted((folder / ".out.parts.partial").glob("*.npz"))
@@ -330,7 +331,7 @@ def test_the_same_command_goes_on_after_an_interruption(plain, tmp_path, monkeyp
     times = [path.stat().st_mtime_ns for path in kept]
     kept[0].write_bytes(b"damaged")
     with monkeypatch.context() as patch:
-        patch.setattr(data_prep.writer.PreparedWriter, "add", stop)
+        patch.setattr(data_prep.folder.writer.PreparedWriter, "add", stop)
         assert call(SCRIPT, *flags).status == 130
     assert [path.stat().st_mtime_ns for path in kept][1:] == times[1:]
     done(SCRIPT, *flags)
@@ -444,8 +445,8 @@ def test_tables_that_are_none(files, text, parts):
 def test_markers_that_come_again_are_numbered(tmp_path):
     import mne
 
-    from data_prep.recordings import marker_seconds, open_recording
-    from utils.errors import InputError
+    from data_prep.amplifiers.recordings import marker_seconds, open_recording
+    from utils.base.errors import InputError
 
     raw = recorded.raw(1, markers=False)
     raw.set_annotations(mne.Annotations([1.0, 2.0, 5.0], [0, 0, 0], ["film", "film", "Stimulus/S  1"]))
@@ -468,7 +469,7 @@ def test_markers_that_come_again_are_numbered(tmp_path):
 def test_triggers_of_a_status_channel_are_markers(tmp_path):
     import mne
 
-    from data_prep.recordings import open_recording
+    from data_prep.amplifiers.recordings import open_recording
 
     raw = recorded.raw(1, markers=False)
     trigger = np.zeros((1, raw.n_times))
@@ -515,8 +516,8 @@ def test_from_bids_to_a_report_in_four_commands(tmp_path):
 
 
 def test_damage_that_would_hang_or_crash_the_readers_is_refused(tmp_path):
-    from data_prep.recordings import open_recording
-    from utils.errors import InputError
+    from data_prep.amplifiers.recordings import open_recording
+    from utils.base.errors import InputError
 
     fif = recorded.write(tmp_path, "fif", 1)
     content = bytearray(fif.read_bytes())
@@ -538,8 +539,8 @@ def test_damage_that_would_hang_or_crash_the_readers_is_refused(tmp_path):
 
 @pytest.mark.parametrize("extension", ["fif", "bdf", "edf", "vhdr", "set"])
 def test_damaged_recordings_are_read_or_refused(tmp_path, extension):
-    from data_prep.recordings import open_recording
-    from utils.errors import InputError
+    from data_prep.amplifiers.recordings import open_recording
+    from utils.base.errors import InputError
 
     path, rng = recorded.write(tmp_path, extension, 1), np.random.default_rng(0)
     content, refused = path.read_bytes(), []

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.resampling import resample
-from utils.errors import InputError
+from data_prep.signals.resampling import resample
+from utils.base.errors import InputError
 
 
 @pytest.mark.parametrize("rate", [64, 100, 256, 512, 1000, 511.9997, 2048 / 3])

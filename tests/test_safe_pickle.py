@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep.formats.safe_pickle import UnsafePickleError, load_arrays
 from data_prep.make_synthetic import python2_pickle
-from data_prep.safe_pickle import UnsafePickleError, load_arrays
 
 DATA = Path(__file__).parent / "data"
 

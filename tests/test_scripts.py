@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from data_prep import write_prepared
-from data_prep.prepared import checksum_of
+from data_prep.folder.prepared import checksum_of
 from tests.support import ROOT, TINY, assert_refused, call, done, run
-from utils.files import sha256
-from utils.training.checkpoints import load_tensors, save_tensors
+from utils.base.files import sha256
+from utils.pretraining.checkpoints import load_tensors, save_tensors
 
 PRETRAIN = {"1s": "main_pretrain_1s.py", "5s": "main_pretrain_5s.py"}
 FINETUNE = "Fine_tuning/fine_tuning.py"

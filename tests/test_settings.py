@@ -7,9 +7,9 @@ import shlex
 import pytest
 
 from tests.support import ROOT
-from utils.errors import InputError
-from utils.rules import rules_of
-from utils.settings import _comments, read_settings
+from utils.base.errors import InputError
+from utils.base.rules import rules_of
+from utils.base.settings import _comments, read_settings
 
 SOURCE = '''"""A script."""
 DATA_DIR = "data/here"  # the data

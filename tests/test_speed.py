@@ -14,10 +14,10 @@ from benchmarks import reference
 from models import ContrastiveModel, Encoder
 from models.fusion import FusionModel
 from tests.support import ROOT, TINY, run
-from utils.devices import CapturedStep, adam
-from utils.settings import read_settings
-from utils.training import fitting
-from utils.training.pretraining import trainings
+from utils.base.devices import CapturedStep, adam
+from utils.base.settings import read_settings
+from utils.finetuning import fitting
+from utils.pretraining.pretraining import trainings
 
 SETTINGS = SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3)
 CPU = torch.device("cpu")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared
-from utils.errors import InputError
+from utils.base.errors import InputError
+from utils.base.settings import Settings
 from utils.protocol import audit, splits
-from utils.settings import Settings
 
 
 def settings(run_dir, **changes):

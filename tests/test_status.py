@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT, TINY, assert_refused, call, done
-from utils.training.checkpoints import load_tensors, save_tensors
+from utils.pretraining.checkpoints import load_tensors, save_tensors
 
 REPORT = "Fine_tuning/report.py"
 

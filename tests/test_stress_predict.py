@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from data_prep import open_prepared, stress_predict
+from data_prep import open_prepared
+from data_prep.formats import stress_predict
 from tests.support import ROOT, TINY, assert_refused, call, done
 
 SCRIPT = "data_prep/prepare_stress_predict.py"

@@ -9,7 +9,7 @@ from scipy import stats
 from benchmarks import study_fractal, study_real_tables
 from tests.support import done
 from tests.test_stress_predict import write_person
-from utils.errors import InputError
+from utils.base.errors import InputError
 
 N_PEOPLE = 6
 MARKS = np.array([30, 43, 56, 69, 82, 93, 106])  # s after the start

@@ -9,9 +9,9 @@ import torch
 from data_prep import open_prepared, write_prepared
 from tests.support import TINY, call, done
 from tests.test_predict import table
-from utils.training.baselines import features_by_fold, statistics
-from utils.training.recordings import Recordings
-from utils.training.subject_scales import SubjectScales
+from utils.finetuning.baselines import features_by_fold, statistics
+from utils.pretraining.recordings import Recordings
+from utils.pretraining.subject_scales import SubjectScales
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data_prep import deap, dreamer, synthetic
+from data_prep.formats import deap, dreamer, synthetic
 from tests.support import assert_refused, call, done
 
 SCRIPT = "data_prep/make_synthetic.py"

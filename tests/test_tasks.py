@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.prepared import checksum_of
+from data_prep.folder.prepared import checksum_of
 from tests.support import TINY, assert_refused, call, done
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.transforms import prepare, zscore_channels, zscore_trial
-from utils.errors import InputError
+from data_prep.signals.transforms import prepare, zscore_channels, zscore_trial
+from utils.base.errors import InputError
 
 CONSTANTS = (0.1, 0.3, 33.21, 36.6, 4.7e-6, 1234.567, 3.3)
 RNG = np.random.default_rng(0)

@@ -11,9 +11,9 @@ from sklearn import metrics as sk
 
 from data_prep import open_prepared
 from tests.support import ROOT, TINY, assert_refused, call, done
+from utils.finetuning import baselines
 from utils.protocol import permutation, splits
 from utils.results.results import FoldResult, _threshold, summarise
-from utils.training import baselines
 
 PRETRAIN = ("main_pretrain_1s.py", "main_pretrain_5s.py")
 FINETUNE, BASELINE = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py"

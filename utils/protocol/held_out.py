@@ -4,8 +4,8 @@ import random
 
 import numpy as np
 
-from utils.devices import derive_seed
-from utils.errors import InputError
+from utils.base.devices import derive_seed
+from utils.base.errors import InputError
 
 WINDOW_SECONDS = 5
 RESOLUTIONS = {"1s": 1, "5s": WINDOW_SECONDS}  # seconds per window

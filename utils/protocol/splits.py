@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.errors import InputError
-from utils.files import only_writer, read_json, write_text
+from utils.base.errors import InputError
+from utils.base.files import only_writer, read_json, write_text
 from utils.protocol.held_out import (
     RESOLUTIONS,
     WINDOW_SECONDS,

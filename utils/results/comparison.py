@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from utils.errors import InputError
+from utils.base.errors import InputError
 from utils.results.stored import read_result
 
 MAY_DIFFER = {  # settings in which the seeds of one result may differ

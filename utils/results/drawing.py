@@ -29,7 +29,7 @@ with _whatever_backend():
     from cycler import cycler
     from matplotlib.figure import Figure  # not pyplot, which would choose a backend
 
-from utils.errors import shorten
+from utils.base.errors import shorten
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
 LINES = ("-", "--", "-.", ":")

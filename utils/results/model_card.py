@@ -2,7 +2,7 @@
 
 import re
 
-from data_prep.channels import shorten
+from data_prep.signals.channels import shorten
 from utils.protocol import audit
 
 NAME = "model_card.md"
@@ -133,7 +133,9 @@ def _loading(made, data, settings, classes):
         name: f'"{name}": torch.zeros(1, 5, {len(made["channels"][name])}, {_block(made, name)})'
         for name in made["encoders"]
     }
-    features = " and then become features (`utils/training/front_end.py`)" if settings.FRONT_END == "bandpower" else ""
+    features = (
+        " and then become features (`utils/pretraining/front_end.py`)" if settings.FRONT_END == "bandpower" else ""
+    )
     inputs, names = ", ".join(shapes.values()), ", ".join(classes)
     return LOADING.format(inputs=inputs, classes=names, features=features)
 

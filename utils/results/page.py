@@ -4,7 +4,7 @@ import base64
 import html
 from pathlib import Path
 
-from utils.files import atomic, safe_name, write_text
+from utils.base.files import atomic, safe_name, write_text
 from utils.results import drawing
 
 STYLE = """

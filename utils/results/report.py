@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from utils.progress import warn
+from utils.base.progress import warn
+from utils.base.structure import find_wrong
 from utils.results import figures, published
 from utils.results.overview import by_task, in_order, mean_std, missing_folds, most_complete, permutation_in_words, who
 from utils.results.page import Page
-from utils.structure import find_wrong
 
 SCORES = {
     "accuracy": "accuracy per window",

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.channels import shorten
-from utils.devices import provenance
-from utils.errors import InputError
-from utils.files import write_json, write_text
-from utils.progress import warn
+from data_prep.signals.channels import shorten
+from utils.base.devices import provenance
+from utils.base.errors import InputError
+from utils.base.files import write_json, write_text
+from utils.base.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
 from utils.results.overview import mean_std, permutation_in_words, who

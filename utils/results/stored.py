@@ -1,8 +1,8 @@
 """``metrics.json`` as it lies on the disk: read, and its structure checked before anybody relies on it."""
 
-from utils.errors import InputError
-from utils.files import read_json
-from utils.structure import find_wrong
+from utils.base.errors import InputError
+from utils.base.files import read_json
+from utils.base.structure import find_wrong
 
 REMEDY = "delete it and give the command that wrote it once more, which keeps the folds that are complete"
 

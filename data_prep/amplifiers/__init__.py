@@ -1,0 +1,1 @@
+"""Recordings as amplifiers write them."""

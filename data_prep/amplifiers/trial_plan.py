@@ -1,0 +1,216 @@
+"""Which trials of whom are cut where: one order of stimuli for everybody, and nothing that cannot be cut."""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from data_prep.amplifiers.recordings import marker_seconds
+from data_prep.folder.stimuli import common, natural
+from data_prep.signals.channels import shorten
+from utils.base.errors import InputError
+
+MIN_SECONDS = 5  # a window
+TOLERANCE = 0.02  # s by which a trial may be short, or meet the one before: rounding of onsets and durations
+EDGE = 0.001  # s by which it may leave its recording
+
+
+@dataclass
+class Plan:
+    """What is cut: ``people`` has for every person, in the order of ``stimuli``, (trial, onset in seconds)."""
+
+    stimuli: list
+    people: dict
+    seconds: int
+
+
+def by_person(trials, least=2):
+    """Trials by subject and stimulus; people and their trials in the table's order.
+
+    Parameters
+    ----------
+    trials : list of Trial
+    least : int
+        So many people are needed.
+
+    Raises
+    ------
+    InputError
+        If somebody has a stimulus twice, two people share a file, or there are fewer people.
+    """
+    people, owners, spellings = {}, {}, {}
+    for trial in trials:
+        other = spellings.setdefault(plain_id(trial.subject), trial)
+        if other.subject != trial.subject:
+            raise InputError(
+                f"{trial.where}: {trial.subject!r} and {other.subject!r} ({other.where}) look like one person; write "
+                "one person in one way, and two with names that differ in more than capitals, blanks and zeros"
+            )
+        owner = owners.setdefault(trial.file.resolve(), trial)
+        if owner.subject != trial.subject:
+            raise InputError(
+                f"{trial.where}: {trial.file.name} is {trial.subject}'s, but in {owner.where} it is {owner.subject}'s; "
+                "every file belongs to one person"
+            )
+        own = people.setdefault(trial.subject, {})
+        if trial.stimulus in own:
+            raise InputError(
+                f"{trial.where}: {trial.subject} has {trial.stimulus!r} already in {own[trial.stimulus].where}; a "
+                "stimulus comes once per person: give the second another name, or leave one out (BIDS: --sessions)"
+            )
+        own[trial.stimulus] = trial
+    if len(people) < least:
+        raise InputError(
+            f"all trials are of {shorten(people)}; at least {least} people are needed (to predict, with a model that "
+            "is there: --no-rated)"
+        )
+    return people
+
+
+def plain_id(name):
+    """A person's name without what tables change by accident: 01, 1 and 1.0 are the same, and so are P1 and p1."""
+    text = "".join(name.casefold().split())
+    text = re.sub(r"^(\d+)\.0+$", r"\1", text)
+    return re.sub(r"0*(\d+)", r"\1", text)
+
+
+def find_stimuli(people, missing, least=2):
+    """Stimuli of the prepared folder, in the order of their names.
+
+    Parameters
+    ----------
+    people : dict
+        As `by_person` gives.
+    missing : str
+        What of a stimulus that somebody did not see: ``error`` or ``drop`` (for all).
+    least : int
+        So many stimuli are needed.
+
+    Raises
+    ------
+    InputError
+        If somebody lacks one and ``missing`` is ``error``, or fewer than ``least`` are left.
+    """
+    everything = sorted({name for own in people.values() for name in own}, key=natural)
+    unseen = {name: [who for who, own in people.items() if name not in own] for name in everything}
+    lacking = sorted((name for name in everything if unseen[name]), key=lambda name: len(unseen[name]))
+    if lacking and missing == "error":
+        name, who = lacking[0], unseen[lacking[0]]
+        meant = [] if len(people) == 1 else alone(people, who[0])
+        meant = sorted(meant, key=lambda other: difflib.SequenceMatcher(None, other.lower(), name.lower()).ratio())
+        asked = f"; {who[0]} alone has {meant[-1]!r}: is it the same, written otherwise?" if meant else ""
+        n = len(set(lacking) - {name, *meant[-1:]})
+        others = f" ({n} more {'is' if n == 1 else 'are'} not everybody's)" if n else ""
+        raise InputError(
+            f"{name!r} was not seen by {shorten(who)}{others}{asked}; --missing drop leaves out for all what not all "
+            "have seen; or leave out these people"
+        )
+    return common({who: list(own) for who, own in people.items()}, least=least)
+
+
+def alone(people, who):
+    """Stimuli of this person that nobody else has."""
+    return [name for name in people[who] if all(name not in own for other, own in people.items() if other != who)]
+
+
+def make_plan(people, stimuli, recordings, seconds, rest):
+    """Where every trial is cut.
+
+    Parameters
+    ----------
+    people : dict
+        As `by_person` gives.
+    stimuli : list of str
+    recordings : dict of pathlib.Path to Recording
+    seconds : int or None
+        Of every trial; None: of the shortest.
+    rest : int
+        Seconds before every trial.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        If a marker does not exist, or trials or rest overlap, leave the recording or are too short.
+    """
+    chosen = {who: [own[name] for name in stimuli] for who, own in people.items()}
+    trials = [trial for own in chosen.values() for trial in own]
+    shortest = min((trial for trial in trials if trial.duration is not None), key=lambda t: t.duration, default=None)
+    if seconds is None:
+        empty = [trial for trial in trials if trial.duration is None]
+        if empty:
+            raise InputError(f"{empty[0].where}: without a duration --seconds must say how much of each trial to take")
+        seconds = int(shortest.duration + TOLERANCE)
+        longest = max(trial.duration for trial in trials)
+        if longest >= seconds + 1:
+            print(
+                f"trials last {shortest.duration:g} to {longest:g} s: of each the first {seconds} s are taken, as "
+                f"{shortest.where} is the shortest (--seconds)"
+            )
+    if shortest is not None and shortest.duration + TOLERANCE < seconds:
+        raise InputError(f"{shortest.where}: the trial lasts {shortest.duration:g} s, less than --seconds {seconds}")
+    if seconds < MIN_SECONDS:
+        where = f"{shortest.where}: the shortest trial lasts {shortest.duration:g} s" if shortest else "--seconds"
+        raise InputError(f"{where}; at least {MIN_SECONDS} s are needed")
+    onsets = {who: [onset_of(trial, recordings[trial.file]) for trial in own] for who, own in chosen.items()}
+    plan = Plan(stimuli, {who: list(zip(chosen[who], onsets[who], strict=True)) for who in chosen}, seconds)
+    for who, own in people.items():
+        every = [(trial, onset_of(trial, recordings[trial.file])) for trial in own.values()]  # also those not cut
+        check(who, every, plan, recordings, rest)
+    return plan
+
+
+def onset_of(trial, recording):
+    """Seconds from the first sample to a trial's onset."""
+    text = trial.onset_text
+    if isinstance(trial.onset, float) and text in {name for name, _ in recording.markers}:
+        raise InputError(
+            f"{trial.where}: onset {text} may be seconds or the marker of this name in {recording.path.name}; write "
+            f"{trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {text}#1 for the first"
+        )
+    return trial.onset if isinstance(trial.onset, float) else marker_seconds(recording, trial.onset, trial.where)
+
+
+def check(who, trials, plan, recordings, rest):
+    """Refuse trials and rests that leave their recording or overlap."""
+    for path in dict.fromkeys(trial.file for trial, _ in trials):
+        end, previous = 0.0, None
+        for trial, onset in sorted((pair for pair in trials if pair[0].file == path), key=lambda pair: pair[1]):
+            used = trial.stimulus in plan.stimuli
+            stops, length = onset + plan.seconds, recordings[path].seconds
+            first = onset - rest if used else onset
+            if used and first < -EDGE:
+                what = f"{rest} s of rest (--rest-seconds) begin" if onset >= 0 else "the trial begins"
+                raise InputError(f"{trial.where}: {what} {-first:.4g} s before {path.name} does; onset {onset:.4g} s")
+            if used and stops > length + EDGE:
+                raise InputError(
+                    f"{trial.where}: {trial.stimulus!r} ends at {stops:.6g} s, {path.name} at {length:.6g} s; leave it "
+                    "out or take fewer --seconds"
+                )
+            if used and trial.duration is not None and onset + trial.duration > length + TOLERANCE:
+                raise InputError(
+                    f"{trial.where}: {trial.stimulus!r} lasts {trial.duration:.6g} s from {onset:.6g} s on, "
+                    f"{path.name} ends at {length:.6g} s; correct the duration, or leave it out"
+                )
+            if previous is not None and first < end - TOLERANCE:
+                what = "the rest before it begins" if onset >= end - TOLERANCE else "it begins"
+                raise InputError(
+                    f"{trial.where}: {trial.stimulus!r} of {who} overlaps with {previous.where}: {what} at {first:.6g} "
+                    f"s, the other lasts to {end:.6g} s"
+                )
+            end, previous = onset + (trial.duration or plan.seconds), trial
+
+
+def flaws_in(plan, recordings, rest):
+    """(trial, what is wrong in it) of every trial that goes over a pause of its recording, or a part marked as bad."""
+    for own in plan.people.values():
+        for trial, onset in own:
+            first, last = onset - rest + TOLERANCE, onset + plan.seconds - TOLERANCE
+            for seconds in recordings[trial.file].breaks:
+                if first < seconds < last:
+                    yield trial, f"the recording was paused or cut at {seconds:.4g} s"
+            for name, start, end in recordings[trial.file].spoiled:
+                if start < last and end > first:
+                    yield trial, f"{name} marks {start:.4g} to {end:.4g} s, and nothing is left out because of it,"

@@ -1,0 +1,239 @@
+"""The table of trials: who saw what, in which file, from when to when, and how it was rated.
+
+`trials.csv`, one row per trial, the columns in any order:
+
+    subject,file,stimulus,onset,duration,arousal,valence
+    anna,anna.bdf,film_a,12.5,60,7,3
+    anna,anna.bdf,film_b,Stimulus/S  2,60,2,8
+
+All other columns are ratings: numbers, or names of classes. Comma, semicolon or tab; UTF-8.
+"""
+
+import csv
+import difflib
+import io
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep.folder.ratings import read_number
+from data_prep.signals.channels import shorten
+from utils.base.errors import InputError
+
+FORMATS = (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt")  # of recordings, that MNE-Python reads
+COLUMNS = ("subject", "file", "stimulus", "onset", "duration")
+OTHER_WORDS = {  # what people call these columns
+    "subject": "participant participant_id subject_id person proband vp id",
+    "file": "filename file_name path recording eeg_file",
+    "stimulus": "film video clip movie song music picture trial_type stim stim_file",
+    "onset": "start start_s onset_s begin begin_s start_time time",
+    "duration": "length length_s duration_s seconds dur",
+}
+MISSING = ("", "n/a")  # what an empty cell may hold; BIDS writes the second
+NO_VALUE = (
+    *MISSING,
+    *"na nan null missing #n/a #value! #div/0! #ref! #name? . - -- ?".split(),
+)  # of numbers and classes
+
+
+@dataclass
+class Trial:
+    """One trial as the table has it. ``onset``: seconds, or a marker's name; ``duration``: seconds, or None."""
+
+    where: str  # the table's name and row, for messages
+    subject: str
+    file: Path
+    stimulus: str
+    onset: float | str
+    duration: float | None
+    ratings: dict = field(default_factory=dict)  # name -> text
+    onset_text: str = ""  # as the table has it
+
+
+def read_table(path, rating_names=(), rated=True):
+    """Read a table of trials.
+
+    Parameters
+    ----------
+    path : path
+    rating_names : list of str
+        Columns that are ratings; empty: all that are not `COLUMNS`.
+    rated : bool
+        False: no column is a rating, whatever else there is.
+
+    Returns
+    -------
+    list of Trial
+        Blank rows are left out. A file is relative to the table's folder.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a cell is empty or no number where one is needed, or there is no trial.
+    """
+    path = Path(path)
+    if is_recording(path):
+        raise InputError(f"--trials {path} is a recording; give a table that names it (docs/recordings.md shows one)")
+    header, rows = read_rows(path)
+    refuse_missing(path, header)
+    names = find_ratings(path, header, COLUMNS, rating_names) if rated else []
+    if not rated and len(header) > len(COLUMNS):
+        print(f"not read (--no-rated): {shorten([name for name in header if name not in COLUMNS])}")
+    trials = []
+    for number, row in rows:
+        where = f"{path.name}, row {number}"
+        for name in (*COLUMNS[:4], *names):
+            if row[name] in MISSING or (name in names and is_missing(row[name])):
+                raise InputError(f"{where}: {name} is {row[name] or 'empty'}; fill it in, or leave the row out")
+        spellings = [row["file"], row["file"].replace("\\", "/")]  # the second: written on Windows
+        spellings += [unicodedata.normalize("NFD", name) for name in spellings]  # the name of a file on a Mac
+        file = next((path.parent / name for name in spellings if (path.parent / name).exists()), None)
+        if file is None:
+            file = path.parent / spellings[0]
+            raise InputError(f"{where}: {file} does not exist; a file is relative to the table's folder")
+        onset = read_number(row["onset"])
+        ratings = {name: row[name] for name in names}
+        trials.append(
+            Trial(
+                where=where,
+                subject=row["subject"],
+                file=file,
+                stimulus=row["stimulus"],
+                onset=row["onset"] if onset is None else onset,
+                duration=read_duration(row["duration"], where),
+                ratings=ratings,
+                onset_text=row["onset"],
+            )
+        )
+    if not trials:
+        raise InputError(f"{path} has no trials; one row per trial under {','.join(header)}"[:250])
+    return trials
+
+
+def is_recording(path):
+    """Whether a file is called like a recording."""
+    return Path(path).name.lower().endswith((*FORMATS, ".fif.gz"))
+
+
+def is_missing(text):
+    """Whether a cell that ought to hold a rating or a duration holds none."""
+    return text.lower() in NO_VALUE
+
+
+def refuse_missing(path, header):
+    """Refuse a table that lacks one of `COLUMNS`; say which of its own may be meant."""
+    missing = [name for name in COLUMNS if name not in header]
+    if not missing:
+        return
+    others = [name for name in header if name not in COLUMNS]
+    meant = {name: next((w for w in OTHER_WORDS[name].split() if w in others), None) for name in missing}
+    others = [name for name in others if name not in meant.values()]
+    meant = {
+        name: word or "".join(difflib.get_close_matches(name, others, n=1, cutoff=0.75)) for name, word in meant.items()
+    }
+    other_unit = re.compile(r"(^|[^a-z])(ms|msec|min)([^a-z]|$)|milli|minute|sample|frame|hh|clock")
+    how = {
+        name: "write {} in seconds as {}" if other_unit.search(w) else "rename {} to {}" for name, w in meant.items()
+    }
+    remedy = ", ".join(how[name].format(word, name) if word else f"add {name}" for name, word in meant.items())
+    raise InputError(f"{path} has no column {', '.join(missing)}; it has {shorten(header, 90)}; {remedy}")
+
+
+def read_rows(path):
+    """Header and rows of a table: names in lower case, and (number in the file, dict of name to text) of every row.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no text, or a row has other numbers of cells than the header.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} does not exist; give a table of trials (docs/recordings.md says what it holds)"
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no UTF-8 text; save the table as 'CSV UTF-8' (Excel) or as TSV") from None
+    first = text.lstrip().split("\n", 1)[0]
+    delimiter = max("\t;,", key=first.count)
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise InputError(f"{path} is no table ({error})") from None
+    filled = [
+        (n, [as_text(cell) for cell in cells]) for n, cells in enumerate(lines, start=1) if as_text("".join(cells))
+    ]
+    if not filled:
+        raise InputError(f"{path} is empty; it needs a header and one row per trial")
+    header = [name.lower() for name in filled[0][1]]
+    while header and not header[-1]:  # columns that a spreadsheet added
+        header.pop()
+    twice = [name or "without a name" for name in dict.fromkeys(header) if header.count(name) > 1 or not name]
+    if twice:
+        raise InputError(f"{path} has the column {twice[0]} twice, or without a name; give every column its own")
+    rows = []
+    for number, cells in filled[1:]:
+        cells, rest = cells[: len(header)], cells[len(header) :]
+        if len(cells) < len(header) or "".join(rest):
+            raise InputError(
+                f"{path}, row {number} has {len(cells) + len(rest)} cells, the header {len(header)}; "
+                "text that has the separator in it needs quotes"
+            )
+        rows.append((number, dict(zip(header, cells, strict=True))))
+    for name in header:
+        read_decimal_commas(path, rows, name, r"[+-]?\d+,\d{1,2}" if delimiter == "," else r"[+-]?\d+,\d+")
+    return header, rows
+
+
+def read_decimal_commas(path, rows, name, pattern):
+    """Write numbers of a column with a decimal point, where a spreadsheet wrote a comma, as in some countries.
+
+    Raises
+    ------
+    InputError
+        If others have a point: then 1,234 may be a thousand, or a little more than one.
+    """
+    commas = [(number, row) for number, row in rows if re.fullmatch(pattern, row[name])]
+    points = [number for number, row in rows if re.fullmatch(r"[+-]?\d+\.\d+", row[name])]
+    for number, row in commas:
+        if points and re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", row[name]):
+            raise InputError(
+                f"{path}, row {number}: {name} is {row[name]}, and row {points[0]} has a decimal point; write all "
+                "numbers in one way, without separators of thousands"
+            )
+        row[name] = row[name].replace(",", ".")
+
+
+def as_text(cell):
+    """A cell without blanks around it and what nobody sees; accents in the one way that all programs know."""
+    return unicodedata.normalize("NFC", "".join(c for c in cell if unicodedata.category(c) != "Cf")).strip()
+
+
+def find_ratings(path, header, others, chosen=()):
+    """Names of the rating columns: the chosen ones, or all but ``others``."""
+    if chosen:
+        names = [name.lower() for name in chosen]
+        missing = [name for name in names if name not in header or name in others]
+        if missing:
+            there = ", ".join(name for name in header if name not in others) or "none"
+            raise InputError(f"--ratings {', '.join(missing)}: no such column in {path}; there are {there}"[:290])
+        return names
+    names = [name for name in header if name not in others]
+    if not names:
+        raise InputError(
+            f"{path} has no rating; add a column with its name, and a number or a class in every row (recordings to "
+            "predict, which nobody has rated: --no-rated)"
+        )
+    return names
+
+
+def read_duration(text, where):
+    """Seconds, or None for an empty cell."""
+    if is_missing(text):
+        return None
+    duration = read_number(text)
+    if duration is None or duration <= 0:
+        raise InputError(f"{where}: the duration must be seconds, more than 0, or empty; not {text!r}")
+    return duration

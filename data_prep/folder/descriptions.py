@@ -1,0 +1,110 @@
+"""The description of a data set, checked before anything is written: what is written can be opened."""
+
+from data_prep.folder.arrays import check_keys, check_names, check_number, check_rate, check_text
+from data_prep.folder.prepared import QUADRANTS
+from data_prep.signals.channels import distinct
+from utils.base.errors import InputError
+
+MOST_CLASSES = 100
+KEYS = (
+    *("name", "sampling_rate", "eeg_channels", "pps_channels", "ratings", "rating_range", "threshold", "classes"),
+    "stimuli",
+)
+
+
+def describe(where, rated=True, **description):
+    """The entries of ``dataset.json`` that describe a data set, in plain types.
+
+    Parameters
+    ----------
+    where : str
+        Begins the message about an entry that is not known.
+    rated : bool
+        Whether there are ratings.
+    **description
+        As for `PreparedWriter`.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        If an entry is missing, unknown, of another type, or contradicts the others.
+    """
+    check_keys(description, KEYS, where)
+    given = {key: value for key, value in description.items() if value is not None}
+    for key in ("name", "sampling_rate", "ratings"):
+        if key not in given:
+            raise InputError(f"{where} needs {key}")
+    info = {
+        "name": check_text(given["name"], "name"),
+        "sampling_rate": check_rate(given["sampling_rate"]),
+        "eeg_channels": check_names(given.get("eeg_channels", []), "eeg_channels"),
+        "pps_channels": check_names(given.get("pps_channels", []), "pps_channels"),
+        "ratings": check_names(given["ratings"], "ratings"),
+    }
+    for name in ("eeg", "pps"):
+        distinct(info[f"{name}_channels"], name, "the data set")
+    if not info["eeg_channels"] and not info["pps_channels"]:
+        raise InputError("eeg_channels and pps_channels are empty; name the channels of at least one of them")
+    if rated and not info["ratings"]:
+        raise InputError("ratings is empty; name at least one")
+    _check_rating_names(info["ratings"])
+    info["classes"] = _classes(given.get("classes", {}), info["ratings"])
+    return (
+        info
+        | _scale(given, info)
+        | {"stimuli": check_names(given["stimuli"], "stimuli") if "stimuli" in given else None}
+    )
+
+
+def _check_rating_names(ratings):
+    """Refuse names that scripts and file systems could not tell apart."""
+    seen = {}
+    for name in ratings:
+        if name == QUADRANTS:
+            raise InputError(f"ratings has {name!r}, which means the quadrants of arousal and valence; rename it")
+        same = seen.setdefault("".join(name.casefold().split()), name)
+        if same != name:
+            raise InputError(
+                f"ratings has {same!r} and {name!r}, which are the same but for case and blanks; rename one"
+            )
+
+
+def _classes(classes, ratings):
+    """Names of the classes of every categorical rating."""
+    if not isinstance(classes, dict):
+        raise InputError("classes must be a dictionary of rating to names of its classes")
+    found = {}
+    for rating, values in classes.items():
+        rating = check_text(rating, "a rating in classes")
+        if rating not in ratings:
+            raise InputError(f"classes has {rating!r}, which is not one of the ratings ({', '.join(ratings)[:100]})")
+        found[rating] = check_names(values, f"classes of {rating!r}")
+        if not 2 <= len(found[rating]) <= MOST_CLASSES:
+            raise InputError(f"classes of {rating!r} are {len(found[rating])}; 2 to {MOST_CLASSES} are possible")
+    return found
+
+
+def _scale(given, info):
+    """Range and threshold of the numeric ratings; None where all ratings are categorical."""
+    numeric = [name for name in info["ratings"] if name not in info["classes"]]
+    if not numeric and "rating_range" not in given and "threshold" not in given:
+        return {"rating_range": None, "threshold": None}
+    for key in ("rating_range", "threshold"):
+        if key not in given:
+            raise InputError(
+                f"the rating {numeric[0]!r} needs {key}, or classes if it is categorical" if numeric else key
+            )
+    values = given["rating_range"]
+    if isinstance(values, str | dict | set) or not hasattr(values, "__len__") or len(values) != 2:
+        raise InputError(f"rating_range must be two numbers, the lowest and the highest rating, not {str(values)[:60]}")
+    low, high = (check_number(value, "rating_range") for value in values)
+    threshold = check_number(given["threshold"], "threshold")
+    if low >= high:
+        raise InputError(f"rating_range must begin with the lower end, not {low}, {high}")
+    if not low <= threshold <= high:
+        raise InputError(f"threshold {threshold} lies outside rating_range {low} to {high}: all trials would be alike")
+    return {"rating_range": [low, high], "threshold": threshold}

@@ -1,0 +1,290 @@
+"""The prepared folder from a user's own arrays: check, one order of trials, baseline removal, normalisation."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_prep.folder import preparation as preparations
+from data_prep.folder import stimuli
+from data_prep.folder.arrays import (
+    PERSON,
+    SIGNALS,
+    check_keys,
+    check_names,
+    check_number,
+    check_rate,
+    check_ratings,
+    check_signal,
+    check_signals,
+    check_text,
+    n_trials_of,
+)
+from data_prep.folder.descriptions import KEYS
+from data_prep.folder.prepared import ARRAYS
+from data_prep.folder.writer import PreparedWriter
+from data_prep.signals.resampling import at_one_rate
+from data_prep.signals.transforms import prepare
+from utils.base.errors import InputError
+
+
+def write_prepared(
+    folder,
+    subjects,
+    *,
+    eeg_normalise="channels",
+    pps_normalise="trial",
+    filters=None,
+    reference=None,
+    resampling=None,
+    sampling_rates=None,
+    missing="error",
+    **description,
+):
+    """Turn arrays into a prepared folder: 1 s blocks, baseline removal, normalisation as for DEAP.
+
+    Parameters
+    ----------
+    folder : path
+        Must not exist, or be empty.
+    subjects : iterable of dict
+        One per person, at least 2: ``id`` (str), ``eeg`` and ``pps`` (trials, channels, samples) or one of them, and
+        ``ratings`` (trials, ratings). ``eeg_baseline`` and ``pps_baseline``, of any length from 1 s on, are the rest
+        before each trial; without them no baseline is removed. ``stimuli``, the names of a person's trials, puts
+        everybody's trials into one order; without them trial t must be the same for all. All trials have one length.
+        A generator will do: one person is in memory at a time.
+    eeg_normalise : str
+        ``"channels"``: standardised across channels at each sample (the paper); ``"trial"``: each over its trial.
+    pps_normalise : str
+        ``"trial"``: each PPS channel standardised over its trial; ``"subject"``: over a person's training seconds, in
+        training; ``"none"``: as it is.
+    filters, reference, resampling : str, optional
+        What was done to the signals before, such as ``"1-45 Hz"``, ``"average"``, ``"500 to 128 Hz"``; None: not
+        recorded. What meets a model of these data is compared with it.
+    sampling_rates : dict of str to float, optional
+        Hz, of what does not have the ``sampling_rate`` of the folder: ``{"eeg": 512, "GSR": 4, "temperature": 4}``. It
+        is resampled (`data_prep.signals.resampling`). Then ``pps`` and ``pps_baseline`` are dicts: name of a channel to
+        (trials, samples).
+    missing : str
+        What of a stimulus that somebody has not seen: ``"error"``, or ``"drop"``, for all.
+    **description
+        As for `PreparedWriter`: ``name``, ``sampling_rate`` (Hz), ``eeg_channels``, ``pps_channels``, ``ratings``
+        (names), ``rating_range``, ``threshold``, ``classes``, and ``stimuli`` for the order of the trials.
+
+    Raises
+    ------
+    InputError
+        If shapes do not agree with the names or with each other, values are impossible, a key or an option is not
+        known, or the rest or the stimuli are there for some people only. Nothing is written then.
+    """
+    options = ("eeg_normalise", "pps_normalise", "filters", "reference", "resampling", "sampling_rates", "missing")
+    check_keys(description, (*KEYS, *options), "write_prepared")
+    if missing not in ("error", "drop"):
+        raise InputError(f"missing must be error or drop, not {missing!r}")
+    if isinstance(subjects, str | bytes | Mapping) or not hasattr(subjects, "__iter__"):
+        raise InputError("subjects must be a list or a generator of dictionaries, one per person")
+    rates = _rates(sampling_rates)
+    if rates and resampling is None:
+        shown = ", ".join(f"{value:g}" for value in sorted(set(rates.values())))
+        resampling = f"{shown} to {check_rate(description.get('sampling_rate', 0))} Hz"
+    before = {"filters": filters, "reference": reference, "resampling": resampling}
+    before = {key: value for key, value in before.items() if value is not None}
+    made = preparations.make(eeg_normalise, pps_normalise, segment=None, **before)
+    with PreparedWriter(folder, preparation=made, **description) as writer:
+        rate, rests, trials = writer.info["sampling_rate"], [], Trials(writer, missing)
+        for place, recorded in enumerate(subjects, 1):
+            recorded, person = check_person(recorded, place, writer, rates)
+            trials.add(person, made)
+            rests.append(rest_of(person, rate))
+            look(writer, recorded, rate, rates)
+        trials.finish()
+        made["baseline_seconds"] = preparations.rest_of_all(rests)
+    writer.report()
+
+
+def _rates(sampling_rates):
+    """Rates of their own in Hz, by channel."""
+    if not isinstance(sampling_rates or {}, Mapping):
+        raise InputError('sampling_rates must be a dictionary such as {"eeg": 512, "GSR": 4}')
+    rates = {name: check_number(value, f"sampling_rates of {name!r}") for name, value in (sampling_rates or {}).items()}
+    for name, rate in rates.items():
+        if rate <= 0:
+            raise InputError(f"sampling_rates of {name!r} must be greater than 0 Hz, not {rate:g}")
+    return rates
+
+
+def check_person(person, place, writer, rates):
+    """A person of `write_prepared`, checked: as recorded, and at one rate.
+
+    Parameters
+    ----------
+    person : dict
+    place : int
+        Which one it is, counted from 1, for messages about one without a name.
+    writer : PreparedWriter
+        Its description says what there must be.
+    rates : dict of str to float
+
+    Returns
+    -------
+    recorded, person : dict
+
+    Raises
+    ------
+    InputError
+        If it is none, or something in it is unknown, missing, twice, or does not fit the rest.
+    """
+    info = writer.info
+    if not isinstance(person, Mapping):
+        raise InputError(f"person number {place} is a {type(person).__name__}, not a dictionary with id, eeg, ...")
+    person = {key: value for key, value in person.items() if value is not None and not str(key).startswith("__")}
+    for key in ("id", "ratings"):
+        if key not in person:
+            raise InputError(f"person number {place} has no {key!r}")
+    subject = check_text(person["id"], f"the id of person number {place}")
+    where = f"subject {subject}"
+    check_keys(person, PERSON, where)
+    recorded = person | {"id": subject}
+    for key in recorded.keys() & {"pps", "pps_baseline"}:
+        if isinstance(recorded[key], Mapping):
+            recorded[key] = {name: check_signal(value, where, f"{key} {name}") for name, value in recorded[key].items()}
+    if "eeg" in rates and "eeg" in recorded:
+        recorded["eeg"] = check_signal(recorded["eeg"], where, "eeg")
+    channels = {name: info[f"{name}_channels"] for name in SIGNALS}
+    at_one = at_one_rate(recorded, channels["pps"], info["sampling_rate"], rates)
+    person = check_signals(at_one, channels, info["sampling_rate"], where)
+    n_trials = n_trials_of(person)
+    person["ratings"] = check_ratings(person["ratings"], info["ratings"], n_trials, where)
+    if "stimuli" in person:
+        person["stimuli"] = check_names(person["stimuli"], f"{where}, stimuli,")
+        if len(person["stimuli"]) != n_trials:
+            raise InputError(f"{where} has {len(person['stimuli'])} stimuli for {n_trials} trials")
+    at_own_rate = {"eeg"} & set(rates) | {key for key, value in recorded.items() if isinstance(value, Mapping)}
+    return person | {key: recorded[key] for key in at_own_rate}, person
+
+
+class Trials:
+    """Puts everybody's trials into one order, by the stimuli that people bring.
+
+    With ``missing="drop"`` it is known at the end only what all have seen: until then the prepared arrays of everybody
+    wait in the unfinished folder, so that one person is in memory at a time.
+    """
+
+    def __init__(self, writer, missing):
+        self.writer, self.missing = writer, missing
+        self.own = {}  # stimuli by person; None for one who brings none
+        self.whose = "the data set's stimuli" if writer.info["stimuli"] else None
+
+    def add(self, person, made):
+        """Prepare a person and write it, or keep it until `finish`."""
+        subject, own, info = person["id"], person.get("stimuli"), self.writer.info
+        if subject in self.own:
+            raise InputError(f"subject {subject} comes twice; keep one of its files")
+        if self.own and (own is None) != (next(iter(self.own.values())) is None):
+            who = [subject, next(iter(self.own))]
+            raise InputError(
+                "subject {} has stimuli and subject {} has none; name them for all or for nobody".format(
+                    *(who if own is not None else reversed(who))
+                )
+            )
+        if own is not None and self.missing == "error":
+            if info["stimuli"] is None:
+                info["stimuli"], self.whose = sorted(own, key=stimuli.natural), f"subject {subject}"
+            person = select(person, stimuli.positions(f"subject {subject}", own, info["stimuli"], self.whose))
+        self.own[subject] = own
+        self.writer.check_ratings(subject, person["ratings"])
+        eeg, pps = prepare_person(person, info["sampling_rate"], made)
+        if own is None or self.missing == "error":
+            self.writer.add(subject, eeg, pps, person["ratings"], sources={})
+            return
+        for name, array in zip(ARRAYS, (eeg, pps, person["ratings"]), strict=True):
+            with np.errstate(over="ignore"):  # what is too large for float32 is refused when it is written
+                np.save(self._path(subject, name), array if name == "ratings" else array.astype(np.float32))
+
+    def finish(self):
+        """Write what waits: of everybody what all have seen."""
+        waiting = {subject: own for subject, own in self.own.items() if own is not None}
+        if self.missing == "error" or not waiting:
+            return
+        kept = self.writer.info["stimuli"] = stimuli.common(waiting, self.writer.info["stimuli"])
+        for subject, own in waiting.items():
+            places = [own.index(name) for name in kept]
+            arrays = (np.load(self._path(subject, name), mmap_mode="r")[places] for name in ARRAYS)
+            self.writer.add(subject, *arrays, sources={})
+        self.writer.remove_scratch()
+
+    def _path(self, subject, name):
+        return self.writer.scratch() / f"{list(self.own).index(subject)}_{name}.npy"
+
+
+def select(person, places):
+    """A person's arrays at these trials."""
+    if places == list(range(len(places))):
+        return person
+    chosen = dict(person)
+    for key in person.keys() & {"eeg", "pps", "eeg_baseline", "pps_baseline", "ratings"}:
+        chosen[key] = person[key][places]
+    return chosen
+
+
+def look(writer, person, rate, rates):
+    """Show the arrays of a person, each at its own rate, to the page about the signals."""
+    subject, pps = person["id"], person.get("pps", ())
+    writer.quality.look(subject, writer.info["eeg_channels"], rates.get("eeg", rate), person.get("eeg", ()))
+    if not isinstance(pps, dict):
+        writer.quality.look(subject, writer.info["pps_channels"], rate, pps)
+        return
+    for name in writer.info["pps_channels"]:
+        writer.quality.look(subject, [name], rates.get(name, rate), np.asarray(pps[name])[:, None])
+
+
+def prepare_person(person, rate, made):
+    """1 s blocks of one person's arrays, normalised.
+
+    Parameters
+    ----------
+    person : dict
+        As `check_signals` leaves it: ``eeg``, ``pps`` and the rests that there are.
+    rate : int
+        Of all its signals, in Hz.
+    made : dict
+        The preparation; see `data_prep.folder.preparation`.
+
+    Returns
+    -------
+    eeg, pps : numpy.ndarray, float64, shape (trials, seconds, channels, rate)
+
+    Raises
+    ------
+    InputError
+        If across-channel standardisation finds too few channels that record.
+    """
+    blocks = {"eeg": [], "pps": []}
+    for trial in signals(person):
+        for name, (signal, rest) in trial.items():
+            try:
+                prepared = prepare(signal, rest, rate, made[name], made.get("segment"))
+            except InputError as error:
+                raise InputError(f"subject {person['id']}: {error}") from None
+            blocks[name].append(prepared.swapaxes(0, 1))
+    return np.stack(blocks["eeg"]), np.stack(blocks["pps"])
+
+
+def signals(person):
+    """Trial and rest of every trial by modality, each (channels, samples); None for the rest where there is none."""
+    there = next(person[name] for name in SIGNALS if name in person)  # (trials, channels, samples)
+    for index in range(len(there)):
+        trial = {}
+        for name in SIGNALS:
+            recorded, rest = person.get(name, there[:, :0]), person.get(f"{name}_baseline")
+            trial[name] = recorded[index], None if rest is None else rest[index]
+        yield trial
+
+
+def rest_of(person, rate):
+    """Seconds of rest of a person's arrays by modality; None for one without rest, no entry for one without signals."""
+    rest = {}
+    for name in SIGNALS:
+        if np.size(person.get(name, ())):
+            baseline = person.get(f"{name}_baseline")
+            rest[name] = None if baseline is None else np.shape(baseline)[-1] // rate
+    return rest

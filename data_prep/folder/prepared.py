@@ -1,0 +1,290 @@
+"""The prepared folder: what every reader writes and every later script opens.
+
+``eeg.npy`` and ``pps.npy``  float32 (subjects, trials, seconds, channels, rate): 1 s blocks
+``ratings.npy``              float32 (subjects, trials, ratings)
+``dataset.json``             names, scales, subject ids, how it was made, checksums
+
+Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by construction.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.signals.channels import plain, shorten
+from utils.base.errors import InputError
+from utils.base.files import read_json, sha256
+from utils.base.progress import next_command
+
+FORMAT_VERSION = 1
+ARRAYS = ("eeg", "pps", "ratings")
+MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
+QUADRANTS = "four"  # the label that arousal and valence make together
+REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
+
+
+def _is_count(value):
+    return type(value) is int and 0 < value < 2**31
+
+
+def _is_number(value):
+    return type(value) in (int, float) and abs(value) < 1e9  # neither NaN nor infinite
+
+
+def _are_names(values):
+    return type(values) is list and all(type(value) is str for value in values) and len(set(values)) == len(values)
+
+
+def _is_dict(value):
+    return type(value) is dict
+
+
+def _are_classes(value):
+    return _is_dict(value) and all(_are_names(names) and len(names) > 1 for names in value.values())
+
+
+def _is_range(value):
+    return value is None or (type(value) is list and len(value) == 2 and all(map(_is_number, value)))
+
+
+_FIELDS = {
+    "name": lambda value: type(value) is str,
+    "sampling_rate": _is_count,
+    "seconds": _is_count,
+    "eeg_channels": _are_names,
+    "pps_channels": _are_names,
+    "ratings": _are_names,
+    "classes": _are_classes,
+    "rating_range": _is_range,
+    "threshold": lambda value: value is None or _is_number(value),
+    "copies": _are_names,
+    "subjects": _are_names,
+    "trials": _is_count,
+    "stimuli": _are_names,
+    "preparation": _is_dict,
+    "sources": _is_dict,
+    "arrays": _is_dict,
+    "checksum": lambda value: type(value) is str,
+    "simulated": lambda value: type(value) is bool,
+}
+_OPTIONAL = {"classes": {}, "copies": [], "simulated": False}  # what is not there means this
+
+
+@dataclass
+class Prepared:
+    """An open prepared folder.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    name : str
+        Of the data set, such as ``"DEAP"``.
+    rate : int
+        Sampling rate of EEG and PPS in Hz.
+    eeg, pps : numpy.memmap, float32, shape (subjects, trials, seconds, channels, rate)
+        EEG standardised across channels; PPS as ``info["preparation"]`` says.
+    ratings : numpy.ndarray, float32, shape (subjects, trials, ratings)
+    info : dict
+        The contents of ``dataset.json``.
+    """
+
+    folder: Path
+    info: dict
+    eeg: np.ndarray
+    pps: np.ndarray
+    ratings: np.ndarray
+
+    @property
+    def name(self):
+        """Name of the data set, such as ``"DEAP"``."""
+        return self.info["name"]
+
+    @property
+    def rate(self):
+        """Sampling rate of EEG and PPS in Hz."""
+        return self.info["sampling_rate"]
+
+    @property
+    def subjects(self):
+        """Ids of all subjects, in the order of the arrays."""
+        return self.info["subjects"]
+
+    @property
+    def checksum(self):
+        """SHA-256 of everything that makes the data set, as results and checkpoints carry it."""
+        return self.info["checksum"]
+
+    def labels(self, label, threshold=None):
+        """Class of every trial.
+
+        Parameters
+        ----------
+        label : str
+            One of the ratings by name: 0 = low, 1 = high, or the number of its class where it is categorical; or
+            ``"four"``: 0 both high, 1 arousal high and valence low, 2 arousal low and valence high, 3 both low.
+        threshold : float, optional
+            High is a rating of at least this. By default the data set's own: 5 for DEAP, 3 for DREAMER.
+
+        Returns
+        -------
+        labels : numpy.ndarray, int64, shape (subjects, trials)
+        class_names : list of str
+
+        Raises
+        ------
+        InputError
+            If the data set has no such rating, or a threshold is given for one that is categorical.
+        """
+        names, label = self.info["ratings"], unicodedata.normalize("NFC", label)
+        needed = ["arousal", "valence"] if label == QUADRANTS else [label]
+        if not set(needed) <= set(names):
+            raise InputError(f"--label {label[:60]}: {self.folder} has the labels {shorten(self.label_names)}")
+        categorical = [name for name in needed if name in self.info["classes"]]
+        if categorical and label == QUADRANTS:
+            raise InputError(f"--label {label}: {categorical[0]} of {self.folder} is categorical, without high and low")
+        values = [self.ratings[:, :, names.index(name)] for name in needed]
+        if categorical:
+            classes = self.info["classes"][label]
+            if threshold is not None:
+                raise InputError(f"--threshold: {label} has the classes {shorten(classes)}; leave the flag out")
+            if not np.isin(values[0], np.arange(len(classes))).all():
+                raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
+            return values[0].astype(np.int64), list(classes)
+        threshold = self.info["threshold"] if threshold is None else threshold
+        if threshold is None:
+            raise InputError(f"--label {label}: {self.folder} has no threshold for it; give --threshold")
+        high = [value >= threshold for value in values]
+        if label == QUADRANTS:
+            classes = ["high arousal, high valence", "high arousal, low valence"]
+            classes += ["low arousal, high valence", "low arousal, low valence"]
+            return (2 * ~high[0] + ~high[1]).astype(np.int64), classes
+        return high[0].astype(np.int64), [f"low {label}", f"high {label}"]
+
+    @property
+    def label_names(self):
+        """All labels that there are: the ratings, and the quadrants of arousal and valence that are numbers."""
+        numeric = [name for name in self.info["ratings"] if name not in self.info["classes"]]
+        return self.info["ratings"] + ([QUADRANTS] if {"arousal", "valence"} <= set(numeric) else [])
+
+    def folder_name(self, label):
+        """What a label is called in the names of folders: itself, or where a file system or another label could take
+        it for something else, its letters and digits and a checksum."""
+        plain = re.sub(r"[^A-Za-z0-9_+.-]+", "-", label)[:40].strip("-.")
+        if plain == label and not any(label.startswith(f"{other}_") for other in self.label_names):
+            return label
+        return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+
+    @property
+    def modalities(self):
+        """``"eeg"`` and ``"pps"``, those that were recorded."""
+        return [name for name in ("eeg", "pps") if self.info[f"{name}_channels"]]
+
+    def pps_names(self, names):
+        """Full names of PPS channels.
+
+        Parameters
+        ----------
+        names : list of str
+            A name, or what several names have in front of a number (``"ECG"`` for ECG1 and ECG2), whatever their case
+            and blanks; empty for all.
+
+        Raises
+        ------
+        InputError
+            For a name that the data set does not have.
+        """
+        known, found = self.info["pps_channels"], []
+        for name in names:
+            pattern = re.escape(plain(name, "pps")) + r"\d*"
+            matches = [full for full in known if re.fullmatch(pattern, plain(full, "pps"))]
+            if not matches:
+                raise InputError(f"--pps-channels {name}: {self.folder} has {', '.join(known) or 'no PPS channels'}")
+            found += [full for full in matches if full not in found]
+        return found or list(known)
+
+
+def open_prepared(folder, rated=True):
+    """Open a prepared folder, after checking every file against its checksum.
+
+    Parameters
+    ----------
+    folder : path
+    rated : bool
+        False: recordings that nobody has rated will do.
+
+    Returns
+    -------
+    Prepared
+        Signals are memory-mapped; the files cannot be changed through them.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, edited or of another version, or there are no ratings where they are needed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"--data-dir {folder} is not a folder; {_how_to_begin(folder)}")
+    path = folder / "dataset.json"
+    if not path.exists() and not (folder / "eeg.npy").exists():
+        raise InputError(f"{path} does not exist, so this is no prepared folder; {_how_to_begin(folder)}")
+    info = read_json(path, REMEDY)
+    if info.get("format_version") != FORMAT_VERSION:
+        version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
+        raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {remedy}")
+    for field, is_valid in _FIELDS.items():
+        if field not in info | _OPTIONAL or not is_valid(info.get(field, _OPTIONAL.get(field))):
+            raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
+    if info["checksum"] != checksum_of(info):
+        raise InputError(f"{path} was edited or damaged; {REMEDY}")
+    if rated and not info["ratings"]:
+        raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
+    info = {"classes": {}, "copies": []} | info  # folders of before there were any
+    people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
+    shapes = {
+        "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),
+        "pps": (people, trials, seconds, len(info["pps_channels"]), rate),
+        "ratings": (people, trials, len(info["ratings"])),
+    }
+    return Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
+
+
+def _how_to_begin(folder):
+    """What prepares the data set that somebody has asked for, or what to do without one."""
+    name, out = folder.name.lower(), folder if len(str(folder)) < 60 else "..."  # a message is short
+    if folder.exists():  # most likely raw files
+        out = "data/DREAMER" if "dreamer" in name else "data/DEAP"
+    if "dreamer" in name:
+        flags = ["data_prep/prepare_dreamer.py", "--raw-file", "DREAMER.mat"]
+    elif "deap" in name:
+        flags = ["data_prep/prepare_deap.py", "--raw-dir", "data_preprocessed_python"]
+    else:
+        return "data_prep/README.md says how to make one; ./demo.sh needs no data"
+    return f"make it, or give its new place: {next_command(*flags, '--out-dir', out)} (without the data set: ./demo.sh)"
+
+
+def _open_array(folder, name, arrays, shape):
+    """One array; ``arrays`` has the checksums."""
+    path = folder / f"{name}.npy"
+    try:
+        if sha256(path) != arrays.get(name):
+            raise InputError(f"{path} is not the file that was prepared (its checksum differs); {REMEDY}")
+        array = np.load(path, mmap_mode="c", allow_pickle=False)  # nothing that is written to it reaches the file
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; {REMEDY}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); {REMEDY}") from None
+    if array.dtype != np.float32 or array.shape != shape:
+        raise InputError(f"{path} has shape {array.shape}, not {shape} as dataset.json says; {REMEDY}")
+    return array
+
+
+def checksum_of(info):
+    """Checksum of the contents of ``dataset.json``, which has those of the arrays."""
+    rest = {key: value for key, value in info.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""Stimuli by name: trial t is the same one for everybody."""
+
+import re
+
+from data_prep.signals.channels import shorten
+from utils.base.errors import InputError
+
+
+def natural(name):
+    """Sorts film2 before film10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)], name
+
+
+def positions(where, own, wanted, whose):
+    """Places of the wanted stimuli among a person's own.
+
+    Parameters
+    ----------
+    where : str
+        The person, for messages.
+    own, wanted : list of str
+        Names, each once.
+    whose : str
+        Where ``wanted`` comes from, for messages.
+
+    Raises
+    ------
+    InputError
+        If the person has others.
+    """
+    lacking = [name for name in wanted if name not in own]
+    others = [name for name in own if name not in wanted]
+    remedy = 'missing="drop" leaves out for all what not all have seen'
+    if lacking:
+        raise InputError(f"{where} has not seen {shorten(lacking)}, which {whose} has; {remedy}")
+    if others:
+        raise InputError(f"{where} has seen {shorten(others)}, which {whose} has not; {remedy}")
+    return [own.index(name) for name in wanted]
+
+
+def common(people, wanted=None, least=2):
+    """What all people have seen, in the order of ``wanted`` or of the names; what is dropped is said.
+
+    Parameters
+    ----------
+    people : dict of str to list of str
+        Stimuli of everybody.
+    wanted : list of str, optional
+    least : int
+        So many must be left.
+
+    Raises
+    ------
+    InputError
+        If fewer are.
+    """
+    everything = sorted({name for own in people.values() for name in own} | set(wanted or ()), key=natural)
+    for name in everything:
+        unseen = [who for who, own in people.items() if name not in own]
+        if wanted and name not in wanted:
+            print(f"{name} is dropped for all: not among the data set's stimuli")
+        elif unseen:
+            print(f"{name} is dropped for all: not seen by {shorten(unseen)}")
+    kept = [name for name in wanted or everything if all(name in own for own in people.values())]
+    if len(kept) < least:
+        raise InputError(
+            f"{len(kept)} stimuli were seen by all {len(people)} people; at least {least} are needed: leave out who "
+            "saw few"
+        )
+    return kept

@@ -1,0 +1,254 @@
+"""Writes the prepared folder, subject by subject; `from_arrays` does it from a user's own arrays."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.folder import preparation as preparations
+from data_prep.folder.arrays import check_text
+from data_prep.folder.descriptions import describe
+from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
+from data_prep.folder.quality import Quality
+from data_prep.folder.quality_page import PAGE, write_page
+from data_prep.signals.channels import shorten
+from data_prep.signals.transforms import MIN_ELECTRODES
+from utils.base.errors import InputError
+from utils.base.files import atomic_folder, only_writer, sha256, write_json
+from utils.base.progress import warn
+
+SOME_VALUES = 4096  # of a trial that are looked at
+FEW_VALUES = 50  # two trials that hold no more of them may be alike by chance: a slow sensor that moves in steps
+
+
+class PreparedWriter:
+    """Writes a prepared folder subject by subject; it appears under its name when it is complete.
+
+    Parameters
+    ----------
+    folder : path
+        Must not exist, or be empty.
+    preparation : dict
+        The settings that made the arrays, in the words of `data_prep.folder.preparation`.
+    rated : bool
+        False: recordings that nobody has rated, to predict; one person is enough, and ``ratings`` is empty.
+    simulated : bool
+        Whether the raw files are marked as simulated, for results to say so.
+    **description
+        ``name`` : str
+            Of the data set.
+        ``sampling_rate`` : int
+            Of EEG and PPS, in Hz.
+        ``eeg_channels``, ``pps_channels``, ``ratings`` : list of str
+            Names, in the order of the arrays; no channels for what was not recorded.
+        ``classes`` : dict of str to list of str, optional
+            Names of the classes of each rating that is categorical; its values are 0, 1, ...
+        ``rating_range`` : tuple of float
+            Lowest and highest possible rating of those that are numbers.
+        ``threshold`` : float
+            A rating of at least this counts as high.
+        ``stimuli`` : list of str, optional
+            Names of the trials' stimuli; by default their numbers from 1 on.
+
+    Attributes
+    ----------
+    quality : Quality
+        Whoever adds a person shows it the signals before they were changed; its page is written into the folder.
+
+    Raises
+    ------
+    InputError
+        If the folder exists already and is not empty, the description is not as it must be, two channels are the same,
+        or the EEG has too few electrodes for its standardisation.
+    """
+
+    def __init__(self, folder, *, preparation, rated=True, simulated=False, **description):
+        self.folder, self.least, self.rated = Path(folder), 2 if rated else 1, rated
+        self._seen = {}  # trials by the checksum of their signals
+        self.quality = Quality()
+        description = describe("the data set", rated, **description)
+        n_eeg = len(description["eeg_channels"])
+        if preparation.get("eeg") == "channels" and 0 < n_eeg < MIN_ELECTRODES:
+            raise InputError(
+                f"{n_eeg} EEG channels cannot be standardised across channels: one becomes 0, two become "
+                'the sign of their difference; use eeg_normalise="trial" (--eeg-normalise trial)'
+            )
+        counted = {"seconds": 0, "subjects": [], "trials": 0}
+        self.info = {"format_version": FORMAT_VERSION} | description | counted
+        self.info |= {"copies": [], "preparation": preparation, "sources": {}} | (
+            {"simulated": True} if simulated else {}
+        )
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self._partial = stack.enter_context(atomic_folder(self.folder, "--out-dir"))
+            self._files = {n: stack.enter_context(open(self._partial / f"{n}.npy", "wb")) for n in ARRAYS}
+            self._shapes = {}
+            self._context = stack.pop_all()
+        return self
+
+    def add(self, subject, eeg, pps, ratings, sources):
+        """Append one subject.
+
+        Parameters
+        ----------
+        subject : str
+            Its id.
+        eeg, pps : numpy.ndarray, shape (trials, seconds, channels, rate)
+        ratings : numpy.ndarray, shape (trials, ratings)
+        sources : dict of str to str
+            Checksum of every raw file that went in.
+
+        Raises
+        ------
+        InputError
+            If shapes differ from the first subject's, or a value is not finite or off the rating scale.
+        """
+        info, subject = self.info, check_text(subject, "a subject's id")
+        where = f"subject {subject}"
+        if subject in info["subjects"]:
+            raise InputError(f"{where} comes twice; keep one of its files")
+        rate, n_ratings = info["sampling_rate"], len(info["ratings"])
+        named = {name: (len(info[f"{name}_channels"]), rate) for name in ("eeg", "pps")} | {"ratings": (n_ratings,)}
+        arrays = {}
+        for name, array in zip(ARRAYS, (eeg, pps, ratings), strict=True):
+            if array.shape[-len(named[name]) :] != named[name] or array.shape[: array.ndim - len(named[name])] != (
+                eeg.shape[:2] if name != "ratings" else eeg.shape[:1]
+            ):
+                raise InputError(
+                    f"{where} has {name} of shape {array.shape}, which does not end in {named[name]} as the "
+                    f"names and the sampling rate say, or has another number of trials or seconds than its EEG "
+                    f"{eeg.shape[:2]}"
+                )
+            first = self._shapes.setdefault(name, array.shape)
+            if array.shape != first:
+                raise InputError(
+                    f"{where} has {name} of shape {array.shape} (trials first), but subject "
+                    f"{info['subjects'][0]} has {first}; all subjects need the same trials"
+                )
+            with np.errstate(over="ignore"):  # what does not fit into float32 is looked for
+                arrays[name] = np.ascontiguousarray(array, dtype="<f4")
+            if not np.isfinite(arrays[name]).all():
+                raise InputError(f"{where} has NaN or infinite {name} values; repair or leave out its file")
+        self.check_ratings(subject, ratings)
+        if self.rated:
+            self._find_copies(subject, arrays["eeg"], arrays["pps"])
+        for name, array in arrays.items():
+            if not info["subjects"]:
+                self._write_header(name)
+            self._files[name].write(array.data)
+        info["subjects"].append(subject)
+        info["sources"] |= sources
+
+    def check_ratings(self, subject, ratings):
+        """Refuse ratings (trials, ratings) that are off the scale, or not the number of a class."""
+        for column, name in enumerate(self.info["ratings"]):
+            own, classes = ratings[:, column], self.info["classes"].get(name)
+            if classes is None:
+                low, high = self.info["rating_range"]
+                if own.min() < low or own.max() > high:
+                    raise InputError(
+                        f"subject {subject} has {name} ratings outside {low} to {high}; repair or leave out its file"
+                    )
+            elif not np.isin(own, np.arange(len(classes))).all():
+                wrong = own[~np.isin(own, np.arange(len(classes)))][0]
+                raise InputError(
+                    f"subject {subject} has {name} {wrong:g}, not one of 0 to {len(classes) - 1}, the numbers of its "
+                    "classes"
+                )
+
+    def _find_copies(self, subject, eeg, pps):
+        """Note a trial whose signals are there already: it would be tested by who has seen it in training."""
+        for number, signals in enumerate(zip(eeg, pps, strict=True), start=1):
+            checksum = hashlib.blake2b(digest_size=16)
+            for part in signals:
+                checksum.update(part.data if part.size else b"")
+            first = self._seen.setdefault(checksum.digest(), f"{subject} trial {number}")
+            some = [part.ravel()[:: 1 + part.size // SOME_VALUES] for part in signals]
+            if first != f"{subject} trial {number}" and max(len(np.unique(part)) for part in some) > FEW_VALUES:
+                self.info["copies"].append(f"{subject} trial {number} is {first}")
+
+    def scratch(self):
+        """A folder for what waits; it goes with the unfinished one, or by `remove_scratch`."""
+        folder = self._partial / "waiting"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def remove_scratch(self):
+        """Remove what has waited."""
+        shutil.rmtree(self._partial / "waiting")
+
+    def report(self):
+        """Print what was written."""
+        info = self.info
+        print(
+            f"wrote {self.folder}: {len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s, "
+            f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels, {info['sampling_rate']} Hz"
+            + ("" if info["ratings"] else "; no ratings: to predict")
+        )
+        if info["copies"]:
+            warn(
+                f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
+                "trained on one may be tested on the other: leave copies out (every result will tell of them)"
+            )
+        if self.quality.people:
+            print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
+
+    def __exit__(self, *error):
+        if error[0] is None:
+            with self._context:  # renames the folder if all goes well
+                self._finish()
+        else:
+            self._context.__exit__(*error)
+
+    def _finish(self):
+        info = self.info
+        if len(info["subjects"]) < self.least:
+            n = len(info["subjects"])
+            raise InputError(f"{self.folder} would have {n} subjects; at least {self.least} are needed")
+        for name, file in self._files.items():
+            self._write_header(name)
+            file.flush()
+            os.fsync(file.fileno())
+        info["trials"], info["seconds"] = self._shapes["eeg"][:2]
+        if info["stimuli"] is not None and len(info["stimuli"]) != info["trials"]:
+            raise InputError(f"stimuli has {len(info['stimuli'])} names for {info['trials']} trials")
+        info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
+        info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
+        info["checksum"] = checksum_of(info)
+        if self.quality.people:
+            write_page(self._partial / PAGE, info["name"], self.quality)
+        write_json(self._partial / "dataset.json", info)
+
+    def _write_header(self, name):
+        """Header of an array for the subjects so far; NumPy leaves room in it for the first axis to grow."""
+        shape = (len(self.info["subjects"]), *self._shapes[name])
+        self._files[name].seek(0)
+        np.lib.format.write_array_header_1_0(
+            self._files[name], {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )
+
+
+def is_prepared(folder, preparation, files, **description):
+    """Whether a folder holds what these settings make of these raw files, so that nothing is left to do.
+
+    Parameters
+    ----------
+    folder : path
+    preparation : dict
+        As for `PreparedWriter`.
+    files : dict of str to path
+        By the name that the folder's sources have for each.
+    **description
+        What else must be the same, as for `PreparedWriter`.
+    """
+    if not (Path(folder) / "dataset.json").exists():
+        return False
+    with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
+        made = open_prepared(folder, rated=False).info
+    same = preparations.agree(made["preparation"], preparation)
+    same = same and all(made.get(name) == value for name, value in description.items())
+    return same and made["sources"] == {name: sha256(path) for name, path in files.items()}

@@ -1,0 +1,269 @@
+"""DEAP's raw format: where its files are, what they hold, and how they become 1 s blocks.
+
+Authors   Koelstra, Muehl, Soleymani, Lee, Yazdani, Ebrahimi, Pun, Nijholt, Patras
+Source    "DEAP: A Database for Emotion Analysis using Physiological Signals", IEEE Trans. Affective Computing, 2012
+Link      https://www.eecs.qmul.ac.uk/mmv/datasets/deap/ (an agreement is to be signed; the data may not be passed on)
+People    32, each with 40 one-minute music videos; ratings from 1 to 9
+Signals   128 Hz, band-passed and cleaned by DEAP's authors: 32 EEG (uV) and 8 peripheral channels
+Files     data_preprocessed_python/s01.dat ... s32.dat, pickles of Python 2, or the same numbers for MATLAB in
+          data_preprocessed_matlab/s01.mat ... s32.mat:
+          data (40 trials, 40 channels, 8064 samples: 3 s before the video, then 60 s), labels (40 trials, 4 ratings)
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.formats import matlab
+from data_prep.formats.safe_pickle import UnsafePickleError, load_arrays
+from data_prep.signals.channels import shorten
+from data_prep.signals.transforms import prepare
+from utils.base.errors import InputError
+from utils.base.files import sha256
+
+RATE = 128  # Hz
+BASELINE_SECONDS = 3  # of rest at the start of each trial
+TRIAL_SECONDS = 60  # behind them
+MIN_SECONDS = 5  # one 5 s window
+EEG_CHANNELS = (
+    "Fp1 AF3 F3 F7 FC5 FC1 C3 T7 CP5 CP1 P3 P7 PO3 O1 Oz Pz Fp2 AF4 Fz F4 F8 FC6 FC2 Cz C4 T8 CP6 CP2 P4 P8 PO4 O2"
+).split()
+PPS_CHANNELS = "hEOG vEOG zEMG tEMG GSR respiration plethysmograph temperature".split()
+RATINGS = "valence arousal dominance liking".split()
+RATING_RANGE = (1, 9)
+THRESHOLD = 5
+MAX_FILE_BYTES = 4 << 30  # 40 times a DEAP file
+BEFORE = {"filters": "4-45 Hz", "reference": "average", "resampling": "512 to 128 Hz"}  # by DEAP's authors
+MAX_MATLAB_BYTES = 1 << 30  # unpacked; 10 times a DEAP file
+FOLDERS = ("data_preprocessed_python", "data_preprocessed_matlab")  # of the archive
+VARIABLES = ("data", "labels")
+OTHER_RATES = (100, 200, 250, 256, 500, 512, 1000, 1024)  # Hz, to which people resample
+
+
+def find_files(folder):
+    """Files of all subjects.
+
+    Parameters
+    ----------
+    folder : path
+        With ``s01.dat``, ``s02.dat``, ... or ``s01.mat``, ``s02.mat``, ..., or with the archive's folder that has them:
+        ``data_preprocessed_python`` before ``data_preprocessed_matlab``. Capitals do not matter.
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        By subject id (``"s01"``), in order.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or there are fewer than two subjects, strange names, or two files for a subject.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        without = "without DEAP, data_prep/make_synthetic.py simulates recordings"
+        raise InputError(
+            f"--raw-dir {folder} is not a folder; give the one that holds s01.dat, s02.dat, ...; {without}"
+        )
+    parts = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    archives = [parts[name] for name in FOLDERS if name in parts]
+    folder = archives[0] if archives else folder
+    if len(archives) == 2:
+        print(f"{folder} is used; {archives[1]} has the same recordings for MATLAB")
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() not in (".dat", ".mat"):
+            continue
+        match = re.fullmatch(r"s0*(\d+)\.(dat|mat)", path.name, re.IGNORECASE)
+        if not match:
+            raise InputError(
+                f"{path} is not named like a subject of DEAP (s01.dat, s01.mat); rename it, or move it elsewhere"
+            )
+        subject = f"s{int(match[1]):02d}"
+        if subject in files:
+            raise InputError(f"{files[subject]} and {path} are the same subject; keep one of them")
+        files[subject] = path
+    if len(files) < 2:
+        raise InputError(
+            f"--raw-dir {folder} has {len(files)} files s01.dat or s01.mat, s02, ...; at least 2 are needed (it has "
+            f"{shorten(sorted(path.name for path in folder.iterdir())) or 'nothing'})"
+        )
+    return dict(sorted(files.items(), key=lambda item: int(item[0][1:])))
+
+
+def read_file(path):
+    """One subject's raw file, checked.
+
+    Parameters
+    ----------
+    path : path
+        ``.dat``, or ``.mat`` for MATLAB; what else that one holds does not matter.
+
+    Returns
+    -------
+    data : numpy.ndarray, shape (trials, 40, samples)
+        128 Hz, the first 3 s before the video.
+    ratings : numpy.ndarray, shape (trials, 4)
+        Valence, arousal, dominance, liking.
+    checksum : str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is not such a file, or its arrays have another shape, or values that are not finite.
+    """
+    path = Path(path)
+    data, ratings = _read_matlab(path) if path.suffix.lower() == ".mat" else _read_pickle(path)
+    n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
+    if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:
+        raise InputError(
+            f"{path} has data of shape {data.shape}, not (at least 2 trials, {n_channels} channels, at least {least} "
+            "samples); use the files of data_preprocessed_python"
+        )
+    if ratings.shape != (len(data), len(RATINGS)):
+        raise InputError(
+            f"{path} has labels of shape {ratings.shape}, not {(len(data), len(RATINGS))}; use DEAP's own files"
+        )
+    for name, array in (("data", data), ("labels", ratings)):
+        if not np.isfinite(array).all():
+            raise InputError(f"{path} has NaN or infinite values in {name}; repair it or leave it out")
+    if ratings.min() < RATING_RANGE[0] or ratings.max() > RATING_RANGE[1]:
+        raise InputError(
+            f"{path} has ratings outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; repair it or leave it out"
+        )
+    return data, ratings, sha256(path)
+
+
+def _read_pickle(path):
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(f"{path} is larger than any DEAP file; use the files of {FOLDERS[0]}")
+    try:
+        arrays = load_arrays(path.read_bytes())
+    except UnsafePickleError as error:
+        raise InputError(f"{path} is not a DEAP file: {error}; use DEAP's own files") from None
+    return _both(path, arrays, arrays)
+
+
+def _read_matlab(path):
+    arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
+    for name, array in arrays.items():
+        if not matlab.is_real(array):
+            what = "is no array of real numbers"
+            raise InputError(f"{path} is not a DEAP file: its {name} {what}; use the files of {FOLDERS[1]}")
+    return _both(path, arrays, arrays if len(arrays) == 2 else matlab.variable_names(path))
+
+
+def _both(path, arrays, names):
+    """The two arrays, if they are there; ``names``: what else a message is to name."""
+    if not set(VARIABLES) <= set(arrays):
+        found = shorten(sorted(names))
+        raise InputError(
+            f"{path} is not a DEAP file: it has {found}, not data and labels; use DEAP's preprocessed files"
+        )
+    return [arrays[name] for name in VARIABLES]
+
+
+def constant_channels(data):
+    """Names of the channels that do not change at all in at least one trial of ``data`` (trials, 40, samples)."""
+    still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)
+    return [name for name, constant in zip(EEG_CHANNELS + PPS_CHANNELS, still, strict=True) if constant]
+
+
+def rest_seconds(path, data, asked=None):
+    """Seconds of rest that each trial of a file begins with.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    data : numpy.ndarray, shape (trials, 40, samples)
+    asked : float, optional
+        What the user says, in s; 0: the files have none. None: DEAP's 3 s, unless the trials are exactly as long as
+        DEAP's are without them.
+
+    Raises
+    ------
+    InputError
+        If the rest seems to be gone, or too little is left of the trials.
+    """
+    length = data.shape[2] / RATE
+    if asked is None and length == TRIAL_SECONDS:
+        raise InputError(
+            f"{path} has trials of {TRIAL_SECONDS} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before "
+            f"them; use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
+        )
+    rate = other_rate(data)
+    if asked is None and rate:
+        raise InputError(
+            f"{path} has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz, not {RATE}; resample them to "
+            f"{RATE} Hz, or give --rest-seconds if they are {length:g} s at {RATE} Hz"
+        )
+    rest = BASELINE_SECONDS if asked is None else asked
+    if 0 < rest < 1:
+        raise InputError(f"--rest-seconds {rest:g}: at least 1 s of rest is needed to subtract its mean second, or 0")
+    if length - rest < MIN_SECONDS:
+        raise InputError(f"{path} has trials of {length:g} s; {rest:g} s of rest and {MIN_SECONDS} s are needed")
+    return rest
+
+
+def other_rate(data):
+    """The rate at which trials (trials, 40, samples) are as long as DEAP's, with or without rest; None for 128 Hz."""
+    lengths = (BASELINE_SECONDS + TRIAL_SECONDS, TRIAL_SECONDS)
+    return next((rate for rate in OTHER_RATES if data.shape[2] in [rate * length for length in lengths]), None)
+
+
+def is_unusual(data):
+    """Whether trials (trials, 40, samples) are not as long as DEAP's, so that nobody knows how much of them is rest."""
+    return data.shape[2] != (BASELINE_SECONDS + TRIAL_SECONDS) * RATE
+
+
+def signals(data, rest=BASELINE_SECONDS):
+    """Trial and rest of every trial, by modality.
+
+    Parameters
+    ----------
+    data : numpy.ndarray, shape (trials, 40, samples)
+        As `read_file` returns it.
+    rest : float
+        Seconds of rest at the start of each trial.
+
+    Yields
+    ------
+    dict of str to tuple of numpy.ndarray, shape (channels, samples)
+        ``"eeg"``, ``"pps"``: the trial, and the rest before it or None.
+    """
+    start, n_eeg = round(rest * RATE), len(EEG_CHANNELS)
+    for trial in data:
+        parts = {"eeg": trial[:n_eeg], "pps": trial[n_eeg:]}
+        yield {name: (part[:, start:], part[:, :start] if start else None) for name, part in parts.items()}
+
+
+def to_prepared(data, eeg_normalise="channels", pps_normalise="trial", rest=BASELINE_SECONDS):
+    """Baseline removal and normalisation (PhysioSync, preprocessing).
+
+    Parameters
+    ----------
+    data : numpy.ndarray, shape (trials, 40, samples)
+        As `read_file` returns it.
+    eeg_normalise, pps_normalise : str
+        As in `data_prep.folder.preparation`.
+    rest : float
+        Seconds of rest at the start of each trial; 0: nothing is subtracted.
+
+    Returns
+    -------
+    eeg : numpy.ndarray, float32, shape (trials, seconds, 32, 128)
+    pps : numpy.ndarray, float32, shape (trials, seconds, 8, 128)
+
+    Raises
+    ------
+    InputError
+        If the normalisation would leave nothing of the EEG.
+    """
+    how, blocks = {"eeg": eeg_normalise, "pps": pps_normalise}, {"eeg": [], "pps": []}
+    for trial in signals(data, rest):  # one trial at a time stays in the processor's cache
+        for name, (signal, before) in trial.items():
+            blocks[name].append(prepare(signal, before, RATE, how[name]).astype(np.float32).swapaxes(0, 1))
+    return np.stack(blocks["eeg"]), np.stack(blocks["pps"])

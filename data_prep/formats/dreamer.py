@@ -1,0 +1,266 @@
+"""DREAMER's raw format: what its one file holds, and how it becomes 1 s blocks.
+
+Authors   Katsigiannis, Ramzan
+Source    "DREAMER: A Database for Emotion Recognition through EEG and ECG Signals from Wireless Low-cost Off-the-Shelf
+          Devices", IEEE Journal of Biomedical and Health Informatics 22(1), 2018
+Link      https://zenodo.org/records/546113 (on request)
+People    23, each with 18 film clips of 65 to 393 s; scores from 1 to 5
+Signals   EEG of 14 channels at 128 Hz (uV), ECG of 2 channels at 256 Hz; 61 s of rest before each clip
+File      DREAMER.mat, one MATLAB structure: Data (1, 23) of Age, Gender, EEG, ECG {stimuli, baseline (18, 1) cells of
+          (samples, channels)}, ScoreValence, ScoreArousal, ScoreDominance (18, 1); rates, electrodes, numbers
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import signal
+
+from data_prep.formats import matlab
+from data_prep.signals.channels import distinct, plain, shorten
+from data_prep.signals.transforms import prepare
+from utils.base.errors import InputError
+from utils.base.progress import warn
+
+EEG_RATE = 128  # Hz
+ECG_RATE = 256  # Hz
+BASELINE_SECONDS = 61
+EEG_CHANNELS = "AF3 F7 F3 FC5 T7 P7 O1 O2 P8 T8 FC6 F4 F8 AF4".split()
+PPS_CHANNELS = ["ECG1", "ECG2"]
+RATINGS = ["valence", "arousal", "dominance"]
+RATING_RANGE = (1, 5)
+THRESHOLD = 3
+MIN_SECONDS = 5  # one 5 s window
+LONGER = 1.2  # times; EEG and ECG of a clip that differ more have not the rates that they should have
+SIGNALS = {"EEG": (EEG_RATE, len(EEG_CHANNELS)), "ECG": (ECG_RATE, len(PPS_CHANNELS))}
+VARIABLE = "DREAMER"
+BEFORE = {"filters": None, "reference": "M1", "resampling": "ECG 256 to 128 Hz"}  # by the headset; by `signals`
+REMEDY = "use the file as it was published"
+
+
+@dataclass
+class Person:
+    """One subject's recordings.
+
+    Attributes
+    ----------
+    clips : list of dict of str to tuple of numpy.ndarray
+        For each clip ``{"EEG": (stimulus, baseline), "ECG": ...}``, each (samples, channels).
+    ratings : numpy.ndarray, shape (clips, 3)
+        Valence, arousal, dominance.
+    """
+
+    clips: list
+    ratings: np.ndarray
+
+
+def read_file(path):
+    """The subjects of DREAMER.mat; the file as a whole is in memory.
+
+    Parameters
+    ----------
+    path : path
+        Of MATLAB version 5 to 7; of version 7.3 too, where h5py is installed. Other variables beside DREAMER do not
+        matter, nor whether its numbers are stored as doubles.
+
+    Returns
+    -------
+    list of Person
+        EEG in the order of `EEG_CHANNELS`, found by the names in the file.
+
+    Raises
+    ------
+    InputError
+        If the file is not DREAMER's, or its values are impossible.
+    """
+    path = Path(path)
+    if not path.is_file():
+        remedy = "give DREAMER.mat; data_prep/make_synthetic.py --format dreamer simulates one"
+        raise InputError(f"--raw-file {path} is not a file; {remedy}")
+    fields = matlab.load(path, [VARIABLE]).get(VARIABLE)
+    if fields is None:
+        found = shorten(matlab.variable_names(path)) or "nothing"
+        raise InputError(f"{path} has {found}, but no variable {VARIABLE}; {REMEDY}")
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: its variable {VARIABLE} is not one structure; {REMEDY}")
+    people = fields.get("Data")
+    if isinstance(people, dict) and {type(values) for values in people.values()} == {list}:  # of version 7.3
+        n_people = min(map(len, people.values()))
+        people = [{name: values[i] for name, values in people.items()} for i in range(n_people)]
+    if people is None:
+        raise InputError(f"{path}: its structure {VARIABLE} has {shorten(fields)}, but no Data; {REMEDY}")
+    if not isinstance(people, list):
+        raise InputError(f"{path}: {VARIABLE}.Data is {_show(people)}, not cells, one per subject; {REMEDY}")
+    if len(people) < 2:
+        raise InputError(f"{path} has {len(people)} subjects; at least 2 are needed")
+    order = _electrode_order(path, fields.get("EEG_Electrodes"))
+    n_clips = None
+    for index, value in enumerate(people):
+        where = f"{path}, subject {index + 1}"
+        person = people[index] = _person(where, value, order)  # in place: what was read is let go
+        n_clips = n_clips or len(person.clips)
+        if len(person.clips) != n_clips:
+            raise InputError(f"{where} has {len(person.clips)} clips, not {n_clips} as the first; {REMEDY}")
+    expected = {
+        "EEG_SamplingRate": EEG_RATE,
+        "ECG_SamplingRate": ECG_RATE,
+        "noOfSubjects": len(people),
+        "noOfVideoSequences": n_clips,
+    }
+    for name, number in expected.items():
+        found = fields.get(name)
+        if not matlab.is_real(found) or found.size != 1 or found.item() != number:
+            raise InputError(f"{path} has {name} = {_show(found)}, not {number}; {REMEDY}")
+    rests = [len(clip["EEG"][1]) / EEG_RATE for person in people for clip in person.clips]
+    least, most = min(rests), max(rests)
+    if max(most - BASELINE_SECONDS, BASELINE_SECONDS - least) > 1:
+        found = f"{least:.3g} s" if least == most else f"{least:.3g} to {most:.3g} s"
+        warn(f"{path} has {found} of rest before its clips, not DREAMER's {BASELINE_SECONDS} s")
+    return people
+
+
+def clip_seconds(clip):
+    """Whole seconds that all signals of a clip have."""
+    return min(len(clip[name][0]) // rate for name, (rate, _) in SIGNALS.items())
+
+
+def signals(clip):
+    """Clip and rest by modality, at the rate of the EEG and equally long.
+
+    Parameters
+    ----------
+    clip : dict
+        An element of ``Person.clips``.
+
+    Returns
+    -------
+    dict of str to tuple of numpy.ndarray, shape (channels, samples)
+        ``"eeg"``, ``"pps"``: the clip, and the rest before it. The ECG is resampled.
+    """
+    parts = {}
+    for (name, (rate, _)), modality in zip(SIGNALS.items(), ("eeg", "pps"), strict=True):
+        stimulus, baseline = (np.asarray(part).T for part in clip[name])
+        if rate != EEG_RATE:
+            shared = math.gcd(rate, EEG_RATE)
+            up, down = EEG_RATE // shared, rate // shared
+            stimulus, baseline = (
+                signal.resample_poly(np.asarray(part, np.float64), up, down, axis=1, padtype="line")
+                for part in (stimulus, baseline)
+            )
+        parts[modality] = stimulus[:, : clip_seconds(clip) * EEG_RATE], baseline
+    return parts
+
+
+def to_prepared(clip, segment, eeg_normalise="channels", pps_normalise="trial"):
+    """Baseline removal, resampling and normalisation of one clip (PhysioSync, preprocessing; with the real ECG).
+
+    Parameters
+    ----------
+    clip : dict
+        An element of ``Person.clips``.
+    segment : str
+        ``"first 60 s"`` or ``"last 60 s"``, of any length that is no longer than `clip_seconds`.
+    eeg_normalise, pps_normalise : str
+        As in `data_prep.folder.preparation`.
+
+    Returns
+    -------
+    eeg : numpy.ndarray, float32, shape (seconds, 14, 128)
+    pps : numpy.ndarray, float32, shape (seconds, 2, 128)
+        ECG, resampled to the rate of the EEG.
+
+    Raises
+    ------
+    InputError
+        If the normalisation would leave nothing of the EEG.
+    """
+    how = {"eeg": eeg_normalise, "pps": pps_normalise}
+    return tuple(
+        prepare(stimulus, baseline, EEG_RATE, how[name], segment).astype(np.float32).swapaxes(0, 1)
+        for name, (stimulus, baseline) in signals(clip).items()
+    )
+
+
+def _electrode_order(path, names):
+    """Where the file has each of `EEG_CHANNELS`; its names are cells, or the rows of a matrix of characters."""
+    if isinstance(names, str):
+        names = names.replace(",", " ").split()
+    found = [str(name).strip() for name in names] if isinstance(names, list) else []
+    places = distinct(found, "eeg", f"{path}, EEG_Electrodes,")
+    order = [places.get(plain(name, "eeg")) for name in EEG_CHANNELS]
+    if len(found) != len(EEG_CHANNELS) or None in order:
+        shown = shorten(found) if found else _show(names)
+        raise InputError(f"{path} has EEG_Electrodes = {shown}, not {', '.join(EEG_CHANNELS)}; {REMEDY}")
+    if order != sorted(order):
+        warn(f"{path} has its electrodes in the order {', '.join(found)}; its columns are taken by these names")
+    return order
+
+
+def _show(value):
+    """A value in a message."""
+    if isinstance(value, np.ndarray) and value.size != 1:
+        return f"{'an array' if matlab.is_real(value) else 'no array of numbers, but one'} of shape {value.shape}"
+    if isinstance(value, dict | list):
+        return f"a structure of {shorten(value)}" if isinstance(value, dict) else f"{len(value)} cells"
+    return "nothing" if value is None else " ".join(str(value.item() if hasattr(value, "item") else value).split())[:60]
+
+
+def _clips(where, value, rate, channels):
+    """Arrays (samples, channels) of all clips, from cells or, where all have one length, one array of them."""
+    if matlab.is_real(value) and value.ndim == 3 and value.shape[2] == channels and value.shape[1] >= rate:
+        value = [np.asfortranarray(clip) for clip in value]
+    if not isinstance(value, list):
+        raise InputError(
+            f"{where} is {_show(value)}, not cells of (samples, {channels}) or an array (clips, samples, {channels}); "
+            f"{REMEDY}"
+        )
+    for clip, array in enumerate(value, start=1):
+        here = f"{where} of clip {clip}"
+        if not matlab.is_real(array) or array.ndim != 2 or array.shape[1] != channels:
+            raise InputError(f"{here} is {_show(array)}, not (samples, {channels}); {REMEDY}")
+        if len(array) < rate:
+            raise InputError(f"{here} is shorter than 1 s; {REMEDY}")
+        if not np.isfinite(array).all():
+            raise InputError(f"{here} has NaN or infinite values; repair it")
+    return value
+
+
+def _person(where, value, order):
+    """One subject of the file, checked; ``where`` begins the message."""
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is {_show(value)}, not a structure; {REMEDY}")
+    parts = {}
+    for name, (rate, channels) in SIGNALS.items():
+        part = value.get(name)
+        for kind in ("stimuli", "baseline"):
+            if not isinstance(part, dict) or kind not in part:
+                raise InputError(f"{where} has no {name}.{kind}; {REMEDY}")
+            parts[name, kind] = _clips(f"{where}, {name}.{kind}", part[kind], rate, channels)
+            if name == "EEG" and order != sorted(order):
+                parts[name, kind] = [np.asfortranarray(array[:, order]) for array in parts[name, kind]]
+    if len({len(clips) for clips in parts.values()}) != 1 or not parts["EEG", "stimuli"]:
+        counts = ", ".join(f"{len(clips)} {name}.{kind}" for (name, kind), clips in parts.items())
+        raise InputError(f"{where} has different numbers of clips ({counts}); {REMEDY}")
+    n_clips = len(parts["EEG", "stimuli"])
+    for kind in ("stimuli", "baseline"):
+        for clip in range(n_clips):
+            lengths = [len(parts[name, kind][clip]) / rate for name, (rate, _) in SIGNALS.items()]
+            if max(lengths) > 1 + LONGER * min(lengths):
+                eeg, ecg = lengths
+                raise InputError(
+                    f"{where}: {kind} of clip {clip + 1} lasts {eeg:.0f} s by the EEG and {ecg:.0f} s by the ECG: one "
+                    f"has not the {EEG_RATE} and {ECG_RATE} Hz that the file says; {REMEDY}"
+                )
+    ratings = []
+    for name in RATINGS:
+        scores = value.get(f"Score{name.capitalize()}")
+        if not matlab.is_real(scores) or scores.size != n_clips:
+            raise InputError(f"{where} has no Score{name.capitalize()} for each of its {n_clips} clips; {REMEDY}")
+        if not ((scores >= RATING_RANGE[0]) & (scores <= RATING_RANGE[1])).all():
+            raise InputError(f"{where} has scores outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; {REMEDY}")
+        ratings.append(scores.ravel())
+    clips = [
+        {name: (parts[name, "stimuli"][i], parts[name, "baseline"][i]) for name in SIGNALS} for i in range(n_clips)
+    ]
+    return Person(clips, np.stack(ratings, axis=1))

@@ -1,0 +1,255 @@
+"""Recordings of whatever kind that a model meets, prepared as the model's own data were."""
+
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.amplifiers.trials_table import is_recording
+from data_prep.folder.arrays import (
+    PERSON,
+    SIGNALS,
+    check_keys,
+    check_names,
+    check_number,
+    check_rate,
+    check_signals,
+    check_text,
+    one_value,
+)
+from data_prep.folder.from_arrays import rest_of, signals
+from data_prep.folder.preparation import TEXTS, record, rest_by_modality
+from data_prep.folder.prepared import MARK, open_prepared
+from data_prep.formats import deap, dreamer, matlab
+from data_prep.signals.channels import shorten
+from data_prep.signals.transforms import prepare
+from utils.base.errors import InputError
+from utils.base.progress import Progress, warn
+
+NEEDED = "eeg, sampling_rate and eeg_channels, and for some models pps and pps_channels"
+PREPARE_RECORDINGS = "prepare it first: data_prep/prepare_recordings.py --no-rated (docs/recordings.md)"
+MOST_DEFLATED = 1100  # times; zip files do not become smaller than that
+NPZ = (*PERSON, "sampling_rate", "eeg_channels", "pps_channels", "baseline_seconds", *TEXTS)
+
+
+def open_input(path, wanted):
+    """Recordings of whatever kind, one person after the other.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz.
+    wanted : dict
+        Record of the model's data (`data_prep.folder.preparation.of_model`). Raw recordings are prepared as it says.
+
+    Returns
+    -------
+    record : dict
+        Of these recordings, as they will be prepared; of a prepared folder also ``stimuli``, their names.
+    people : iterator of (str, iterator)
+        Of every person the name and the trials: dictionaries by modality, for a prepared folder of 1 s blocks
+        (seconds, channels, rate), else of (signal, rest).
+    prepare_trial : callable or None
+        For raw recordings: from a trial and the positions of the channels to 1 s blocks.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it cannot be read, or lacks what this preparation needs.
+    """
+    readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
+    if path.is_dir():
+        refuse_raw_folder(path, readers)
+        data = open_prepared(path, rated=False)
+        return record(data) | {"stimuli": data.info["stimuli"]}, _folder(data), None
+    if not path.is_file():
+        raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
+    if is_recording(path):
+        raise InputError(f"--input {path} is a recording; {PREPARE_RECORDINGS}")
+    if path.suffix.lower() not in readers:
+        raise InputError(f"--input {path} is none of: prepared folder, .dat, .mat, .npz")
+    made, people = readers[path.suffix.lower()](path, wanted["preparation"])
+
+    def prepare_trial(trial, positions):
+        blocks = {}
+        for name, picked in positions.items():
+            signal, rest = trial[name]
+            kept = None if rest is None or rest_by_modality(made["preparation"], name) is None else rest[picked]
+            how = made["preparation"]
+            try:
+                prepared = prepare(signal[picked], kept, made["sampling_rate"], how[name], how["segment"])
+            except InputError as error:
+                raise InputError(f"--input {path}: {error}") from None
+            blocks[name] = prepared.swapaxes(0, 1).astype(np.float32)
+        return blocks
+
+    return made, people, prepare_trial
+
+
+def refuse_raw_folder(path, extensions):
+    """Refuse a folder that is not a prepared one, and say what may be meant."""
+    if (path / "dataset.json").exists() or (path / "eeg.npy").exists():
+        return
+    files = sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
+    single = [file for file in files if file.suffix.lower() in extensions]
+    if single:
+        name, ending = single[0].relative_to(path), single[0].suffix
+        remedy = f"give one {ending} file, such as {name}, or prepare the folder (data_prep/README.md)"
+    elif any(map(is_recording, files)):
+        remedy = PREPARE_RECORDINGS
+    else:
+        remedy = "give one, or a .dat, a .mat or an .npz file"
+    raise InputError(f"--input {path} is no prepared folder; {remedy}")
+
+
+def _folder(data):
+    for number, subject in enumerate(Progress(data.subjects, desc="predicting", unit="subject")):
+        trials = zip(data.eeg[number], data.pps[number], strict=True)
+        yield subject, ({"eeg": np.asarray(eeg), "pps": np.asarray(pps)} for eeg, pps in trials)
+
+
+def _raw_record(how, rate, channels, rest, before, seconds):
+    """Record of raw recordings once they are prepared as the model's data; ``rest``: seconds that there are."""
+    own = {"eeg": "channels", "pps": "trial", "segment": None} | how
+    removed = {}
+    for name in ("eeg", "pps"):
+        asked = "baseline_seconds" not in how or rest_by_modality(how, name) is not None
+        removed[name] = rest.get(name) if asked else None
+    made = {key: own[key] for key in ("eeg", "pps", "segment")} | {"baseline_seconds": removed} | before
+    if seconds is not None and made["segment"] is not None:
+        seconds = min(seconds, int(made["segment"].split()[1]))
+    made_of = {"sampling_rate": rate, "channels": channels, "preparation": made}
+    return made_of if seconds is None else made_of | {"seconds": seconds}
+
+
+def _matlab(path, how):
+    """A .mat file, whose variables tell whose it is."""
+    names = matlab.variable_names(path)
+    if dreamer.VARIABLE in names:
+        return _dreamer(path, how)
+    if set(deap.VARIABLES) <= set(names):
+        return _deap(path, how)
+    known = "neither DREAMER, as DREAMER.mat, nor data and labels, as DEAP's s01.mat"
+    raise InputError(f"--input {path} has the variables {shorten(names) or 'nothing'}: {known}")
+
+
+def _deap(path, how):
+    """DEAP's .dat or .mat. Where a model's data kept no rest, it is cut off and not subtracted."""
+    data, *_ = deap.read_file(path)
+    without = "baseline_seconds" in how and rest_by_modality(how, "eeg") is None
+    length = data.shape[2] / deap.RATE
+    if length == deap.TRIAL_SECONDS and not without:
+        raise InputError(
+            f"--input {path} has trials of {deap.TRIAL_SECONDS} s, as DEAP's are without the rest before them, and the "
+            "rest was removed from the model's data; give the files of 63 s"
+        )
+    rest, remarks = deap.BASELINE_SECONDS, []
+    if rate := deap.other_rate(data):
+        raise InputError(
+            f"--input {path} has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz; resample them to "
+            f"{deap.RATE} Hz, or give them as .npz if they are {length:g} s at {deap.RATE} Hz"
+        )
+    if deap.is_unusual(data):
+        rest = 0 if without else rest
+        if not path.with_name(MARK).exists():  # simulated trials have it, whatever their length
+            said = f"trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest"
+            remarks.append(f"--input {path} has {said}")
+    channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
+    rests = dict.fromkeys(channels, rest or None)
+    made = _raw_record(how, deap.RATE, channels, rests, deap.BEFORE, int(length - rest))
+    return made | {"remarks": remarks}, iter([(path.stem, deap.signals(data, rest))])
+
+
+def _dreamer(path, how):
+    """DREAMER.mat, whose clips differ in length."""
+    people = dreamer.read_file(path)
+    channels = {"eeg": dreamer.EEG_CHANNELS, "pps": dreamer.PPS_CHANNELS}
+    rests = dict.fromkeys(channels, dreamer.BASELINE_SECONDS)
+    made = _raw_record(how, dreamer.EEG_RATE, channels, rests, dreamer.BEFORE, None)
+    seconds = 0 if made["preparation"]["segment"] is None else int(made["preparation"]["segment"].split()[1])
+
+    def everybody():
+        for number, person in enumerate(Progress(people, desc="predicting", unit="subject"), 1):
+            shortest = min(dreamer.clip_seconds(clip) for clip in person.clips)
+            if shortest < seconds:
+                warn(
+                    f"--input {path}: a clip of s{number:02d} lasts {shortest} s, those of the model's data {seconds} s"
+                )
+            yield f"s{number:02d}", map(dreamer.signals, person.clips)
+
+    return made, everybody()
+
+
+def _npz(path, how):
+    """An .npz file: arrays as for `write_prepared`, and what its user says of them."""
+    where, arrays = f"--input {path}", read_npz(path, NPZ)
+    rate = check_rate(arrays["sampling_rate"], f"{where}: sampling_rate")
+    channels = {}
+    for name in SIGNALS:
+        channels[name] = check_names(arrays.pop(f"{name}_channels", np.zeros(0, str)), f"{where}: {name}_channels")
+    person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
+    subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem
+    rests = rest_of(person, rate)
+    if "baseline_seconds" in arrays:  # of a rest that somebody has removed already
+        rests = dict.fromkeys(rests, check_number(arrays["baseline_seconds"], f"{where}: baseline_seconds") or None)
+    before = {key: _text(arrays[key], f"{where}: {key}") for key in TEXTS if key in arrays}
+    seconds = next(person[name].shape[2] for name in SIGNALS if name in person) // rate
+    made = _raw_record(how, rate, channels, rests, before, seconds)
+    return made, iter([(subject, signals(person))])
+
+
+def read_npz(path, known):
+    """Arrays of an .npz file by name; nothing in it is run, and no more is read than the file says it holds.
+
+    Parameters
+    ----------
+    path : path
+    known : tuple of str
+        Names that there may be.
+
+    Raises
+    ------
+    InputError
+        If it is none, damaged, holds Python objects, or an array that is not known.
+    """
+    where, arrays, size = f"--input {path}", {}, path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as file:
+            members = {Path(member.filename).stem: member for member in file.infolist()}
+            check_keys(members, known, where)
+            for name, member in members.items():
+                if member.file_size > MOST_DEFLATED * (member.compress_size + 1) or member.compress_size > size:
+                    raise ValueError("a size that cannot be")
+                with file.open(member) as part:
+                    arrays[name] = _read_array(part, member.file_size)
+    except (InputError, MemoryError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # a damaged zip file raises nearly anything
+        cause = "it holds Python objects, not numbers" if "Object arrays" in str(error) else "it is damaged or no .npz"
+        raise InputError(f"{where} cannot be read: {cause}; save arrays with numpy.savez ({NEEDED})") from None
+    missing = [name for name in ("sampling_rate",) if name not in arrays]
+    missing += [] if {"eeg", "pps"} & set(arrays) else ["eeg (or pps)"]
+    if missing:
+        raise InputError(f"{where} has no {missing[0]}; it needs the arrays {NEEDED}")
+    return arrays
+
+
+def _read_array(file, size):
+    """One array of at most ``size`` bytes, header included."""
+    version = np.lib.format.read_magic(file)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
+    shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded")
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError("an array is larger than its file")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _text(array, what):
+    """What was done, from an .npz; an empty text or ``none`` is nothing."""
+    value = one_value(array)
+    nothing = isinstance(value, str) and value.strip().lower() in ("", "none")
+    return None if nothing else check_text(value, what)[:100]

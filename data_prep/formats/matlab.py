@@ -1,0 +1,190 @@
+"""Variables of a MATLAB file as plain values: SciPy reads versions 5 to 7, h5py version 7.3; `matlab_limits` first."""
+
+import math
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from scipy.io.matlab import MatReadError, matfile_version
+
+from data_prep.formats.matlab_limits import (
+    DAMAGED,
+    MAX_BYTES,
+    MAX_DEPTH,
+    OTHER_KIND,
+    TEXT_BYTES,
+    Budget,
+    RefusedError,
+    variables,
+)
+from utils.base.errors import InputError
+
+HDF5_START = b"\x89HDF\r\n\x1a\n"
+
+
+def variable_names(path):
+    """Names of the variables of a MATLAB file, in order.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    InputError
+        If it is none, or is damaged.
+    """
+    return _read(path, (), 0)[1]
+
+
+def load(path, names, max_bytes=MAX_BYTES):
+    """Variables of a MATLAB file, as far as it has them.
+
+    Parameters
+    ----------
+    path : path
+    names : iterable of str
+    max_bytes : int
+        What they may have unpacked.
+
+    Returns
+    -------
+    dict of str to dict, list, numpy.ndarray or str
+        A structure is a dict; cells, an array of structures and the rows of a matrix of characters are a list, in
+        MATLAB's order (first index fastest).
+
+    Raises
+    ------
+    InputError
+        If the file is none of MATLAB 5 to 7.3, is damaged, larger or deeper than any recording, or a variable asked
+        for holds objects or what else recordings do not have.
+    """
+    return _read(path, tuple(names), max_bytes)[0]
+
+
+def is_real(value):
+    """Whether a value is an array of real numbers."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
+
+
+def _read(path, names, max_bytes):
+    """(values by name, names of all variables)."""
+    path = Path(path)
+    budget = Budget(max_bytes)
+    try:
+        with open(path, "rb") as file:
+            return (_read_hdf5 if _is_hdf5(file) else _read_level_5)(file, names, budget)
+    except RefusedError as error:
+        raise InputError(f"{path} {error}") from None
+
+
+def _is_hdf5(file):
+    start = file.read(520)
+    if start.startswith(b"MATLAB 7.3") or HDF5_START in (start[:8], start[512:]):
+        return True
+    try:
+        version = matfile_version(file)[0]
+    except (MatReadError, ValueError, IndexError):
+        raise RefusedError("is not a MATLAB file") from None
+    if version == 0:
+        raise RefusedError(
+            "is not a MATLAB file, or one of version 4, which holds no recordings; save it with MATLAB's -v7"
+        )
+    return version == 2
+
+
+# --- versions 5 to 7
+
+
+def _read_level_5(file, names, budget):
+    file.seek(126)
+    order = "<" if file.read(2) == b"IM" else ">"
+    found = []
+    try:
+        for variable in variables(file, order):
+            if variable.name in names and variable.name not in found:
+                variable.measure(budget)
+            found += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
+    except (struct.error, zlib.error):
+        raise RefusedError(DAMAGED) from None
+    wanted = [name for name in names if name in found]
+    if not wanted:
+        return {}, found
+    file.seek(0)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            codec = {"<": "utf-16-le", ">": "utf-16-be"}[order]
+            values = scipy.io.loadmat(file, variable_names=wanted, uint16_codec=codec)
+    except MemoryError:
+        raise
+    except Exception as error:  # SciPy raises nearly anything for a damaged file
+        raise RefusedError(f"{DAMAGED} ({type(error).__name__})") from None
+    return {name: _plain(values[name]) for name in wanted}, found
+
+
+def _plain(value):
+    """What SciPy makes of a variable, without its habit of two axes for everything."""
+    if value.dtype.names:
+        items = [{name: _plain(item[name]) for name in value.dtype.names} for item in value.ravel(order="F")]
+        return items[0] if len(items) == 1 else items
+    if value.dtype == object:
+        return [_plain(item) for item in value.ravel(order="F") if item is not None]
+    if value.dtype.kind == "U":
+        rows = [str(row) for row in value.ravel(order="F")]
+        return rows if len(rows) > 1 else "".join(rows)
+    return value
+
+
+# --- version 7.3
+
+
+def _read_hdf5(file, names, budget):
+    """The same from a file of MATLAB 7.3, which is HDF5 with all axes reversed."""
+    try:
+        import h5py
+    except ImportError:
+        remedy = "install h5py (pip install h5py), or save it with MATLAB's save(..., '-v7')"
+        raise RefusedError(f"is a MATLAB 7.3 (HDF5) file; {remedy}") from None
+
+    def member(group, name):
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise RefusedError(f"has a link to something else in place of {name}")
+        return group[name]
+
+    def value(item, depth=1):
+        if depth > MAX_DEPTH:
+            raise RefusedError("is nested deeper than any recording")
+        if isinstance(item, h5py.Group):
+            budget.spend(n_items=len(item))
+            return {name: value(member(item, name), depth + 1) for name in item}
+        if "MATLAB_empty" in item.attrs:
+            return np.zeros((0, 0))
+        is_cell = h5py.check_ref_dtype(item.dtype) is h5py.Reference
+        is_text = item.attrs.get("MATLAB_class") in (b"char", "char")
+        is_plain = is_cell or item.dtype.kind in "iufbc" or item.dtype.names == ("real", "imag")
+        if not is_plain or item.is_virtual or item.external or "MATLAB_object_decode" in item.attrs:
+            raise RefusedError(f"has objects or links in {item.name}, {OTHER_KIND}")
+        chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize  # which may be larger than the data
+        budget.spend(max(item.nbytes, chunk) * (TEXT_BYTES if is_text else 1))
+        array = item[()].T
+        if array.dtype.names:
+            array = array["real"] + 1j * array["imag"]
+        if is_cell:
+            budget.spend(n_items=array.size)
+            return [value(file[reference], depth + 1) for reference in array.ravel(order="F")]
+        if is_text:
+            rows = ["".join(map(chr, row)) for row in array.reshape(len(array), -1)]
+            return rows if len(rows) > 1 else "".join(rows)
+        return array
+
+    try:
+        with h5py.File(file.name, "r") as file:
+            found = [name for name in file if not name.startswith("#")]
+            return {name: value(member(file, name)) for name in names if name in found}, found
+    except (MemoryError, RefusedError):
+        raise
+    except Exception as error:  # HDF5 raises nearly anything for a damaged file
+        raise RefusedError(f"{DAMAGED} ({type(error).__name__})") from None

@@ -1,0 +1,298 @@
+"""Stress-Predict's raw format: what a wristband writes for each person, and where the experiment's stages lie in it.
+
+Authors   Iqbal, Simpkin, Roshan, Glynn, Killilea, Walsh, Molloy, Ganly, Ryman, Coen, Elahi, Wijns, Shahzad
+Source    "Stress Monitoring Using Wearable Sensors: A Pilot Study and Stress-Predict Dataset", Sensors 22(21), 2022
+Link      https://github.com/italha-d/Stress-Predict-Dataset (MIT licence, no agreement needed)
+People    35, an hour each: baseline, Stroop test, rest, interview, rest, hyperventilation, rest
+Signals   Empatica E4 wristband: pulse wave (BVP) 64 Hz, skin conductance (EDA, uS) and temperature (TEMP, degrees C)
+          4 Hz, heart rate (HR, beats/min) 1 Hz, acceleration (ACC, three axes, 1/64 g) 32 Hz
+Files     Raw_data/S01 ... S35, each with BVP.csv, EDA.csv, TEMP.csv, HR.csv, ACC.csv: first row the start (s since
+          1970, UTC), second row the rate (Hz), then samples; tags_S01.csv: when tasks began and ended (s, UTC)
+Quirks    Found in the files: S01's first mark comes after 79 s, with no baseline before it; S06 lacks a mark; S17, S18
+          and S30 have marks that are 12 hours off; hyperventilation lasts from 89 s on; three people have more marks
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.signals.resampling import resample
+from utils.base.errors import InputError
+
+RATE = 64  # Hz, of the fastest signal; all are brought to it
+MIN_SECONDS = 5  # one 5 s window
+SIGNALS = {  # of each file: its rate in Hz, and the names of its columns
+    "BVP": (64, ["BVP"]),
+    "EDA": (4, ["EDA"]),
+    "TEMP": (4, ["TEMP"]),
+    "HR": (1, ["HR"]),
+    "ACC": (32, ["ACC1", "ACC2", "ACC3"]),
+}
+CHANNELS = [name for _, names in SIGNALS.values() for name in names]
+CLASSES = ["no stress", "stress"]
+STAGES = {  # in their order, and the class of each
+    "baseline": 0,
+    "Stroop test": 1,
+    "rest after Stroop test": 0,
+    "interview": 1,
+    "rest after interview": 0,
+    "hyperventilation": 1,
+    "rest after hyperventilation": 0,
+}
+SHORTEST = 5  # the stage that is shorter than all others but the baseline, which has no mark: hyperventilation
+HALF_DAY = 12 * 3600  # s by which some marks are off
+MAX_FILE_BYTES = 256 << 20  # 150 times a file of an hour
+REMEDY = "use the file as it was published"
+
+
+class LeftOutError(Exception):
+    """A person whose recording is whole but does not follow the plan; the message says why."""
+
+
+@dataclass
+class Recording:
+    """One person's files.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    signals : dict of str to tuple
+        For each file of `SIGNALS` the time of its first sample (s) and its samples (channels, n_samples).
+    marks : list of float
+        Times (s) at which tasks began and ended, those that were 12 hours off mended.
+    mended : list of int
+        Numbers of those marks, from 1 on.
+    """
+
+    folder: Path
+    signals: dict
+    marks: list
+    mended: list
+
+    @property
+    def begin(self):
+        """Time from which on there are all signals."""
+        return max(start for start, _ in self.signals.values())
+
+    @property
+    def end(self):
+        """Time up to which there are all signals."""
+        return min(start + x.shape[1] / SIGNALS[name][0] for name, (start, x) in self.signals.items())
+
+
+def find_people(folder):
+    """Folders of all people.
+
+    Parameters
+    ----------
+    folder : path
+        ``Raw_data``, with a folder for each person.
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        By the folder's name, in the order of their numbers.
+
+    Raises
+    ------
+    InputError
+        If it is no such folder, or has fewer than two people, or a file is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "does not exist" if not folder.exists() else "is not a folder"
+        raise InputError(f"--raw-dir {folder} {what}; unpack the data set and give its folder Raw_data")
+    if (folder / "Raw_data").is_dir():
+        raise InputError(f"--raw-dir {folder} has the recordings one folder deeper; give {folder / 'Raw_data'}")
+    people = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
+    if len(people) < 2:
+        raise InputError(
+            f"--raw-dir {folder} has {len(people)} folders of people (S01, S02, ...); at least 2 are needed"
+        )
+    people.sort(key=lambda path: [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+    for path in people:
+        files_of(path)
+    return {path.name: path for path in people}
+
+
+def files_of(folder):
+    """Files of one person by name: those of `SIGNALS`, and ``"tags"``."""
+    files = {name: folder / f"{name}.csv" for name in SIGNALS} | {"tags": folder / f"tags_{folder.name}.csv"}
+    if not files["tags"].exists() and (folder / "tags.csv").exists():  # as the wristband itself calls it
+        files["tags"] = folder / "tags.csv"
+    for path in files.values():
+        if not path.is_file():
+            raise InputError(
+                f"{folder} has no file {path.name}; give Raw_data of Stress-Predict with --raw-dir, and download the "
+                "person again or take the folder out if it is no person's"
+            )
+    return files
+
+
+def read_person(folder):
+    """One person's files, checked.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    InputError
+        If a file is missing, empty or damaged, has another rate or NaN, or marks are out of order or of another day.
+    """
+    files = files_of(Path(folder))
+    signals = {name: _read_signal(files[name], rate, len(names)) for name, (rate, names) in SIGNALS.items()}
+    recording = Recording(Path(folder), signals, [], [])
+    begin = min(start for start, _ in signals.values())
+    end = max(start + samples.shape[1] / SIGNALS[name][0] for name, (start, samples) in signals.items())
+    if recording.end <= recording.begin:
+        raise InputError(f"{folder} has signals that do not overlap in time; {REMEDY}")
+    marks = _numbers(files["tags"], _lines(files["tags"]), 1)[0]
+    for number, mark in enumerate(marks.tolist(), start=1):
+        if not begin <= mark <= end:
+            shifted = [mark + shift for shift in (-HALF_DAY, HALF_DAY) if begin <= mark + shift <= end]
+            if not shifted:
+                raise InputError(
+                    f"{files['tags']}, mark {number}, {mark:.0f}, is not in the recording ({begin:.0f} to {end:.0f}) "
+                    "or 12 hours off it; repair it or take the person's folder out"
+                )
+            recording.mended.append(number)
+            mark = shifted[0]
+        if recording.marks and mark <= recording.marks[-1]:
+            raise InputError(
+                f"{files['tags']}, mark {number} ({mark:.0f}) is not later than the one before it "
+                f"({recording.marks[-1]:.0f}); repair it or take the person's folder out"
+            )
+        recording.marks.append(mark)
+    return recording
+
+
+def stage_starts(recording, seconds, delay, baseline_before):
+    """When the part of each stage that is kept begins.
+
+    Parameters
+    ----------
+    recording : Recording
+    seconds : int
+        Length of the part.
+    delay : int
+        Seconds from the mark that begins a stage to the part.
+    baseline_before : int
+        Seconds from the beginning of the baseline's part to the mark that ends it.
+
+    Returns
+    -------
+    list of float
+        For each of `STAGES`, in s.
+
+    Raises
+    ------
+    LeftOutError
+        If the recording lacks the baseline, a mark, or the end.
+    InputError
+        If a stage is too short for the settings.
+    """
+    marks, n_stages = recording.marks, len(STAGES)
+    if len(marks) < n_stages:
+        raise LeftOutError(f"it has {len(marks)} marks of the {n_stages} that begin and end the stages")
+    if marks[0] - baseline_before < recording.begin:
+        raise LeftOutError(
+            f"its first mark comes {marks[0] - recording.begin:.0f} s after the beginning, so there is no baseline of "
+            f"{baseline_before} s before the Stroop test"
+        )
+    lengths = np.diff(marks[:n_stages])  # of all stages but the baseline
+    if np.argmin(lengths) != SHORTEST - 1:
+        raise LeftOutError(
+            f"its stages last {', '.join(f'{length:.0f}' for length in lengths)} s, but hyperventilation, number "
+            f"{SHORTEST}, is the shortest in all others: a mark is missing, or one too many"
+        )
+    for name, length in zip(list(STAGES)[1:], lengths, strict=True):
+        if length < delay + seconds:
+            raise InputError(
+                f"{recording.folder}: {name} lasts {length:.0f} s, less than --delay {delay} + --seconds {seconds}; "
+                "use a smaller --seconds"
+            )
+    starts = [marks[0] - baseline_before, *(mark + delay for mark in marks[: n_stages - 1])]
+    if starts[-1] + seconds > recording.end:
+        raise LeftOutError("a signal ends before the last stage does")
+    return starts
+
+
+def cut(recording, starts, seconds):
+    """The same part of every stage, of each file at its own rate.
+
+    Returns
+    -------
+    dict of str to list of numpy.ndarray, shape (channels, samples)
+        By file; one array per stage, with a sample more than ``seconds`` have where there is one.
+    """
+    parts = {}
+    for name, (first, samples) in recording.signals.items():
+        rate = SIGNALS[name][0]
+        indices = [round((start - first) * rate) for start in starts]
+        parts[name] = [samples[:, index : index + seconds * rate + 1] for index in indices]
+    return parts
+
+
+def join(parts, seconds):
+    """All channels at `RATE`: (stages, channels, samples), of what `cut` returns."""
+    joined = [
+        np.concatenate(
+            [resample(part, SIGNALS[name][0], RATE, seconds) for name, part in zip(parts, stage, strict=True)]
+        )
+        for stage in zip(*parts.values(), strict=True)
+    ]
+    return np.stack(joined)
+
+
+def _lines(path):
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(f"{path} is larger than any file of Stress-Predict; {REMEDY}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file; {REMEDY}") from None
+    lines = [line for line in lines if line.strip(" ,\t")]
+    if not lines:
+        raise InputError(f"{path} is empty; {REMEDY}")
+    return lines
+
+
+def _numbers(path, lines, n_columns, first_row=1):
+    """Numbers (columns, rows) of lines of comma-separated text."""
+    try:
+        values = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None)
+    except ValueError as error:
+        raise InputError(f"{path} holds what is no table of numbers ({str(error)[:100]}); {REMEDY}") from None
+    if values.shape[1] != n_columns:
+        raise InputError(f"{path} has {values.shape[1]} columns, not {n_columns}; {REMEDY}")
+    if not np.isfinite(values).all():
+        row = first_row + np.flatnonzero(~np.isfinite(values).all(axis=1))[0]
+        raise InputError(f"{path} has NaN or infinite values, first in row {row}; repair it or take the person out")
+    return values.T
+
+
+def _read_signal(path, rate, n_columns):
+    """Time of the first sample and the samples (columns, n_samples) of a file."""
+    lines = _lines(path)
+    if len(lines) < 3:
+        raise InputError(f"{path} has no samples below its two rows of start and rate; {REMEDY}")
+    header = []
+    for line, what in zip(lines, ("start (s since 1970)", "rate (Hz)")):  # noqa: B905 (the first two)
+        try:
+            values = {float(value) for value in line.split(",")}
+        except ValueError:
+            values = set()
+        if len(values) != 1 or not np.isfinite(values.copy().pop()):
+            raise InputError(f"{path} begins with {line[:40]!r} where its {what} should be; {REMEDY}")
+        header.append(values.pop())
+    if header[1] != rate:
+        raise InputError(f"{path} has a rate of {header[1]:g} Hz, not {rate} as an E4's {path.stem}; {REMEDY}")
+    return header[0], _numbers(path, lines[2:], n_columns, first_row=3)

@@ -1,0 +1,1 @@
+"""What a signal is: channels, units, rates, normalisation."""

@@ -1,0 +1,205 @@
+"""Which channels of a recording are EEG, which are peripheral, and which are the same in another person's file.
+
+Amplifiers' files call nearly everything EEG, and spell one electrode in several ways. Names decide where types do not.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.signals.channels import plain, shorten
+from utils.base.errors import InputError
+
+EXTENDED_10_20 = re.compile(  # the 10-20, 10-10 and 10-5 systems (Oostenveld and Praamstra, Clin. Neurophysiol. 2001)
+    r"fp[12z]|n[z12]|(af|f|ft|fc|t|c|tp|cp|p|po|o|i)(z|\d|10)h?|"
+    r"(afp|aff|fft|ffc|ftt|fcc|ttp|ccp|tpp|cpp|ppo|poo|oi)(z|\d|10)h?"
+)
+KINDS = {  # what a name says; the first that fits
+    "stim": r"sti\d*|stim.*|status|trig.*|marker.*|events?|.*annotations|sync.*|counter|photo.*|battery|"
+    r"responses?|button.*|keyboard",
+    "ground": r"gnd|ground|ref|reference|cms|drl|[am][12]",  # electrodes that record no brain of their own
+    "eog": r".*eog.*|[hv]eo[a-z]?|[ls]o[12]|io[12]?|[lr]oc",
+    "ecg": r".*(ecg|ekg).*|cardiac",
+    "emg": r".*emg.*|zyg.*|corrugator.*|masseter.*|trapez.*",
+    "gsr": r".*(gsr|eda).*|sc[lr]?\d?|.*galvanic.*|.*conductance.*|.*electrodermal.*",
+    "resp": r".*resp.*|breath.*|rsp.*|thora.*|abdom.*|.*airflow.*",
+    "temperature": r".*temp.*|skt",
+    "ppg": r".*(ppg|bvp|plet).*|pulse\d?|pulsewave",
+}
+PERIPHERAL = ("eog", "ecg", "emg", "gsr", "resp", "temperature", "ppg")
+COMMON = ["common"]  # in the place of names: those that everybody has
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel of a recording, or of a file of physiology beside it."""
+
+    name: str  # in the file
+    kind: str  # MNE's types, and ppg
+    rate: float  # Hz
+    factor: float = 1.0  # from MNE's unit to the one that is kept: volts to microvolts
+    physio: int | None = None  # which of the files of physiology it is in
+
+    @property
+    def is_electrode(self):
+        """Whether this is EEG from a named place of the head."""
+        return self.kind == "eeg" and EXTENDED_10_20.fullmatch(key(self.name)) is not None
+
+
+def key(name):
+    """What channels of one name have in common, however a file spells it: ``EEG T3-LE`` is ``t7``."""
+    return plain(clean(name), "eeg")
+
+
+def clean(name):
+    """A channel's name without what EDF files put around it: ``EEG Fp1-Ref`` is ``Fp1``, but ``EOG left`` stays."""
+    name = re.sub(r"^(eeg\s+(?=\S)|(ecg|eog|emg)\s+(?=\S*\2))", "", name.strip(), flags=re.IGNORECASE)
+    return re.sub(r"[-_ ](ref|le|av|avg|ar)$", "", name, flags=re.IGNORECASE)
+
+
+def kind(name, declared, names=()):
+    """Kind of a channel: what its file says, unless files say that of everything; ``names``: of all its channels."""
+    if declared not in ("eeg", "misc", "bio"):
+        return declared
+    letters = re.sub(r"[\W_]", "", key(name))
+    if letters in ("a1", "a2") and "A3" in names:  # a cap whose electrodes are numbered: A1 is not the ear
+        return declared
+    return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, letters)), declared)
+
+
+def find_eeg(channels):
+    """EEG channels of one file: its named electrodes; where few have such names (numbered caps), all it calls EEG."""
+    eeg = [channel for channel in channels if channel.kind == "eeg"]
+    named = [channel for channel in eeg if channel.is_electrode]
+    return named if 2 * len(named) >= len(eeg) else eeg
+
+
+def find_pps(channels):
+    """Peripheral channels of one file."""
+    return [channel for channel in channels if channel.kind in PERIPHERAL]
+
+
+def common(people, find, flag):
+    """Names of the channels that ``find`` gives for everybody; which are left out, and whose file lacks them, is said.
+
+    Raises
+    ------
+    InputError
+        If there are such channels, and none is everybody's.
+    """
+    shown = file_names(people)
+    found = {who: {key(channel.name): channel.name for channel in find(own)} for who, own in people.items()}
+    first, own = next(iter(found.items()))
+    kept = [name for plain_name, name in own.items() if all(plain_name in names for names in found.values())]
+    if any(found.values()) and not kept:
+        other = min(found, key=lambda who: len(found[who].keys() & own.keys()))
+        there = {who: shorten([clean(name) for name in found[who].values()], 50) or "none" for who in (first, other)}
+        parts = [f"{shown[who]} has {names}" for who, names in there.items()]
+        raise InputError(
+            f"{flag} common: no channel is everybody's: {'; '.join(parts)}; leave a file out, or {flag} none"
+        )
+    lacking = {}
+    for plain_name, name in {k: name for names in found.values() for k, name in names.items()}.items():
+        files = tuple(shown[who] for who, names in found.items() if plain_name not in names)
+        if files:
+            lacking.setdefault(files, []).append(clean(name))
+    if lacking:
+        parts = [f"{shorten(names)} (not in {shorten(files)})" for files, names in lacking.items()]
+        print(f"{flag} common leaves out: {'; '.join(parts[:3])}" + ("; and more" if parts[3:] else ""))
+    return kept
+
+
+def file_names(paths):
+    """What each file is called in a message: its name, with its folder's where several have it."""
+    names = [Path(path).name for path in paths]
+    return {p: n if names.count(n) == 1 else f"{Path(p).parent.name}/{n}" for p, n in zip(paths, names, strict=True)}
+
+
+def choose(wanted, people, find, flag):
+    """The channels that all people have, in one order.
+
+    Parameters
+    ----------
+    wanted : list of str or None
+        Names, or kinds such as ``ecg``; ``["common"]``: those that ``find`` gives for everybody; empty: those that it
+        gives for the first person, and everybody must have them; None: none at all.
+    people : dict of str to list of Channel
+        Channels of every file, by a name for messages.
+    find : callable
+        `find_eeg` or `find_pps`.
+    flag : str
+        For messages.
+
+    Returns
+    -------
+    list of str
+        Names as the first file has them, or as they are wanted.
+
+    Raises
+    ------
+    InputError
+        If somebody lacks one, or has two of it.
+    """
+    if wanted is None:
+        return []
+    first = next(iter(people.values()))
+    if not wanted:
+        chosen = [channel.name for channel in find(first)]
+    elif wanted == COMMON:
+        chosen = common(people, find, flag)
+    else:
+        chosen = []
+        for name in wanted:
+            of_kind = [] if has(first, name) else [c.name for c in first if c.kind == name.lower()]
+            chosen += of_kind or [name]
+    lacking = {who: [name for name in chosen if not has(channels, name)] for who, channels in people.items()}
+    for who, names in lacking.items():
+        if names:
+            others = sum(bool(names) for names in lacking.values()) - 1
+            there = shorten([channel.name for channel in people[who]])
+            remedy = f"{flag} common, or names that all have" if not wanted else f"choose others with {flag}"
+            more = f" and {others} more files lack some" if others else ""
+            raise InputError(f"{who} has no {shorten(names, 60)}{more}; it has {there}; {remedy}")
+    for who, channels in people.items():
+        extra = [channel.name for channel in find(channels) if key(channel.name) not in set(map(key, chosen))]
+        if not wanted and extra:
+            raise InputError(
+                f"{who} has {shorten(extra)}, which {next(iter(people))} lacks; {flag} common, or names that all have"
+            )
+    if len(set(map(key, chosen))) < len(chosen):
+        raise InputError(f"{flag}: {shorten(chosen)} names a channel twice")
+    return [clean(name) for name in chosen]
+
+
+def has(channels, name):
+    """Whether one of these is the channel of this name."""
+    return any(key(channel.name) == key(name) for channel in channels)
+
+
+def pick(channels, name, where):
+    """The channel of this name."""
+    found = [channel for channel in channels if key(channel.name) == key(name)]
+    exact = [channel for channel in found if channel.name == name]
+    if len(found) > 1 and len(exact) != 1:
+        raise InputError(f"{where} has {name} more than once: {shorten([channel.name for channel in found])}")
+    return (exact or found)[0]
+
+
+def left_out(channels, eeg, pps):
+    """Channels of a file that are taken neither as EEG nor as peripheral, with their kinds."""
+    taken = {key(name) for name in [*eeg, *pps]}
+    return [f"{c.name} ({c.kind})" for c in channels if key(c.name) not in taken and c.kind != "stim"]
+
+
+def say_rates(people, names, rate):
+    """Say it if a channel has several rates in the files: what is brought to one, in Hz."""
+    shown = file_names(people)
+    rates = {who: {key(channel.name): channel.rate for channel in own} for who, own in people.items()}
+    for name in map(key, names):
+        found = {}
+        for who, own in rates.items():
+            found.setdefault(own[name], []).append(shown[who])
+        if len(found) > 1:
+            parts = [f"{own:g} Hz ({shorten(files)})" for own, files in sorted(found.items())]
+            print(f"sampling rates differ: {', '.join(parts)}; all are brought to {rate} Hz (--sampling-rate)")
+            return

@@ -1,0 +1,82 @@
+"""Channels by name: the same electrodes in another order, spelled otherwise, or by their older names."""
+
+import re
+
+from utils.base.errors import InputError
+
+OLD_NAMES = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}  # 10-20 system to 10-10
+LIST_CHARACTERS = 60  # of names in a message
+
+
+def match_channels(wanted, available, modality, where):
+    """Positions of channels by name, without regard to case and blanks, and to older names of electrodes (T3 is T7).
+
+    Parameters
+    ----------
+    wanted, available : list of str
+        Names of the model's channels, and of the recording's.
+    modality : str
+        ``"eeg"`` or ``"pps"``.
+    where : str
+        What is being read, for messages.
+
+    Returns
+    -------
+    list of int
+        Of each of ``wanted``. What is not the same to the letter is printed.
+
+    Raises
+    ------
+    InputError
+        If a channel is missing, or two names mean the same one.
+    """
+    places = distinct(available, modality, where)
+    keys = distinct(wanted, modality, "the model")
+    missing = [name for key, name in zip(keys, wanted, strict=True) if key not in places]
+    if missing:
+        raise InputError(
+            f"{where} lacks the {modality} channels {shorten(missing)}, which the model was trained on; it has "
+            f"{shorten(available) or 'none'}"
+        )
+    positions = [places[key] for key in keys]
+    pairs = zip(wanted, (available[position] for position in positions), strict=True)
+    other = [f"{there} is {name}" for name, there in pairs if name != there]
+    if other:
+        print(f"{where}: {modality} channels by name: {shorten(other)}")
+    return positions
+
+
+def distinct(names, modality, where):
+    """Position of each channel by what its name means; two that mean the same are an `InputError`."""
+    places = {}
+    for position, name in enumerate(names):
+        key = plain(name, modality)
+        if key in places:
+            raise InputError(
+                f"{where} has the {modality} channels {names[places[key]]!r} and {name!r}, which are the same; keep one"
+            )
+        places[key] = position
+    return places
+
+
+def plain(name, modality):
+    """What the name of a channel means: without case and blanks; of an electrode its newer name, without ``EEG``."""
+    text = " ".join(name.split()).lower()
+    if modality == "eeg":
+        text = re.sub(r"^eeg[ _-]+|[ _-]+ref$|\.+$", "", text)
+    text = "".join(text.split())
+    return OLD_NAMES.get(text, text) if modality == "eeg" else text
+
+
+def text_of(name):
+    """A channel's name as text; some files have bytes."""
+    return name.decode("utf-8", "replace").strip() if isinstance(name, bytes) else str(name).strip()
+
+
+def shorten(names, most=LIST_CHARACTERS):
+    """Names as a list of at most about so many characters."""
+    text = ", ".join(names)
+    if len(text) <= most:
+        return text
+    kept = text[:most].rsplit(", ", 1)[0]
+    return f"{kept}, ... ({len(names)} in all)"

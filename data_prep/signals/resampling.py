@@ -1,0 +1,132 @@
+"""Signals that come at rates of their own (a wristband's 64, 32, 4 and 1 Hz), brought to one rate."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from utils.base.errors import InputError
+
+SLOW = 16  # Hz; a sensor below it is drawn with straight lines between its samples
+MARGIN = 1  # s before and after a part that the filter sees
+
+
+def resample(signal, rate, new_rate, seconds, start=0.0):
+    """Cut whole seconds out of a signal and bring them to a whole rate.
+
+    Polyphase filtering (`scipy.signal.resample_poly`) keeps what lies below both Nyquist frequencies and lets nothing
+    fold back; a line from the first to the last sample is taken out before and put back after it, so that an offset
+    (a temperature of 33 degrees) does not ring at the ends. Skin conductance, temperature and heart rate at a few Hz
+    move in steps, at which that filter would swing over: below 16 Hz they are interpolated linearly when their rate
+    is raised, and never leave the range of the samples; the last one is held to the end.
+
+    Parameters
+    ----------
+    signal : numpy.ndarray, shape (..., n_samples)
+        What lies within a second before and after the part lets the filter run in and out.
+    rate : float
+        Its sampling rate in Hz, whole or not.
+    new_rate : int
+        Sampling rate of the result in Hz.
+    seconds : int
+        Length of the result.
+    start : float
+        Where it begins, in seconds from the first sample; fast signals are cut at the nearest sample.
+
+    Returns
+    -------
+    numpy.ndarray, shape (..., seconds * new_rate)
+        Float64.
+
+    Raises
+    ------
+    InputError
+        If the signal does not reach from start to end, or a rate is no positive number.
+    """
+    if not (math.isfinite(rate) and rate > 0):
+        raise InputError(f"a sampling rate must be a number greater than 0, not {rate}")
+    signal = np.asarray(signal, dtype=float)
+    n_samples, n_new = signal.shape[-1], seconds * new_rate
+    first, needed = round(start * rate), math.ceil(seconds * rate - 1e-6)
+    if first == -1 or first + needed == n_samples + 1:  # a start between two samples, at one of the ends
+        first = min(max(first, 0), n_samples - needed)
+    if first < 0 or needed > n_samples - first:
+        wanted = f"{seconds} s" if start == 0 else f"{start:.4g} to {start + seconds:.4g} s"
+        raise InputError(f"{n_samples} samples at {rate:g} Hz are {n_samples / rate:.4g} s; {wanted} are needed")
+    if rate < min(SLOW, new_rate):
+        position = start * rate + np.arange(n_new) * (rate / new_rate)  # in samples
+        position = np.clip(position, 0, n_samples - 1)
+        before = np.minimum(position.astype(int), max(n_samples - 2, 0))
+        after = np.minimum(before + 1, n_samples - 1)
+        share = position - before
+        return signal[..., before] * (1 - share) + signal[..., after] * share
+    ratio = (Fraction(new_rate) / Fraction(rate)).limit_denominator(1000)  # 511.9997 Hz is 512 Hz
+    if ratio == 1:
+        return signal[..., first : first + n_new]
+    lead = min(MARGIN, int(first / rate))  # whole seconds, so that they are whole samples of the result
+    signal = signal[..., first - round(lead * rate) : first + needed + round(MARGIN * rate)]
+    n_samples = signal.shape[-1]
+    offset, slope = signal[..., :1], (signal[..., -1:] - signal[..., :1]) / max(n_samples - 1, 1)
+    level = signal - offset - slope * np.arange(n_samples)
+    part = slice(lead * new_rate, lead * new_rate + n_new)
+    filtered = resample_poly(level, ratio.numerator, ratio.denominator, axis=-1)[..., part]
+    return filtered + offset + slope * ((lead * new_rate + np.arange(n_new)) * (rate / new_rate))
+
+
+def at_one_rate(person, pps_channels, rate, rates):
+    """A person's arrays at one rate.
+
+    Parameters
+    ----------
+    person : dict
+        As for `data_prep.write_prepared`; ``pps`` and ``pps_baseline`` may be dicts of channel to (trials, samples).
+    pps_channels : list of str
+        Their order in the result.
+    rate : int
+        Of the result, in Hz.
+    rates : dict of str to float
+        Of ``eeg`` and of peripheral channels, in Hz, where it is another.
+
+    Returns
+    -------
+    dict
+        With arrays (trials, channels, samples), cut to the whole seconds that all of them have.
+
+    Raises
+    ------
+    InputError
+        If names or shapes do not agree.
+    """
+    where, result = f"subject {person.get('id')}", dict(person)
+    unknown = [name for name in rates if name not in ("eeg", *pps_channels)]
+    if unknown:
+        raise InputError(f"sampling_rates has {unknown[0]!r}, which is neither eeg nor one of the pps_channels")
+    for suffix in ("", "_baseline"):
+        signals = {}  # name -> (trials, channels, samples)
+        eeg, pps = person.get(f"eeg{suffix}"), person.get(f"pps{suffix}")
+        if eeg is not None and ("eeg" in rates or isinstance(pps, dict)):
+            signals["eeg"] = np.asarray(eeg)
+        if isinstance(pps, dict):
+            if set(pps) != set(pps_channels):
+                raise InputError(
+                    f"{where}: pps{suffix} has the channels {', '.join(map(str, pps))}, not {', '.join(pps_channels)}"
+                )
+            signals |= {name: np.asarray(pps[name])[:, None] for name in pps_channels}
+        elif pps is not None and set(rates) - {"eeg"}:
+            raise InputError(
+                f"{where}: with sampling_rates, pps{suffix} must be a dict of channel to (trials, samples)"
+            )
+        for name, array in signals.items():
+            if array.ndim != 3:
+                raise InputError(
+                    f"{where}: {name}{suffix} has {array.ndim - (name != 'eeg')} axes, not those of trials"
+                )
+        lengths = [array.shape[-1] / rates.get(name, rate) for name, array in signals.items()]
+        seconds = int(min(lengths, default=0) + 1e-6)
+        made = {name: resample(array, rates.get(name, rate), rate, seconds) for name, array in signals.items()}
+        if "eeg" in made:
+            result[f"eeg{suffix}"] = made.pop("eeg")
+        if made:
+            result[f"pps{suffix}"] = np.concatenate(list(made.values()), axis=1)
+    return result

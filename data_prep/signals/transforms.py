@@ -1,0 +1,169 @@
+"""From one trial's signals to the 1 s blocks of the prepared folder.
+
+What is left of a constant by rounding is no signal: deviations are compared with the size of the numbers that they come
+from. A channel is missing where it is 0 throughout a second; there it stays 0 and does not count. Single zeros are
+values like any other.
+"""
+
+import numpy as np
+
+from utils.base.errors import InputError
+
+MIN_ELECTRODES = 3  # standardised across channels, one electrode is 0 and two are the sign of their difference
+COMPUTED = 256 * np.finfo(np.float64).eps  # rounding of sums and differences, as a share of the numbers
+RECORDED = 2  # rounding of the recording itself, in units of its last place
+
+
+def prepare(signal, rest, rate, normalise, segment=None):
+    """Baseline removal and normalisation of one trial (PhysioSync, preprocessing).
+
+    Parameters
+    ----------
+    signal : numpy.ndarray, shape (n_channels, n_samples)
+    rest : numpy.ndarray or None, shape (n_channels, n_samples)
+        Before the trial, at least 1 s; its mean 1 s block is subtracted from every second. None: nothing is.
+    rate : int
+        Sampling rate in Hz.
+    normalise : str
+        A key of ``NORMALISE``.
+    segment : str, optional
+        ``"first 60 s"`` or ``"last 60 s"``: the part to keep; all of a trial that is no longer than that.
+
+    Returns
+    -------
+    numpy.ndarray, float64, shape (n_channels, seconds, rate)
+
+    Raises
+    ------
+    InputError
+        If across-channel standardisation finds fewer than three channels that record.
+    """
+    raw = cut(to_blocks(np.asarray(signal, np.float64), rate), segment)
+    blocks, size, missing = raw, np.abs(raw), (raw == 0).all(axis=2)
+    share = precision(signal)
+    if rest is not None:
+        rest_blocks = to_blocks(np.asarray(rest, np.float64), rate)
+        blocks = remove_baseline(raw, rest_blocks)
+        size = np.maximum(size, np.abs(rest_blocks).max(axis=1, keepdims=True))
+        share = max(share, precision(rest))
+    rounding = share * size
+    missing |= (np.abs(blocks) <= rounding).all(axis=2)
+    blocks = np.where(missing[:, :, None], 0, blocks)
+    if normalise == "channels":
+        present = (~missing).sum(axis=0)
+        if ((present > 0) & (present < MIN_ELECTRODES)).any():
+            raise InputError(
+                f"in some second fewer than {MIN_ELECTRODES} of {len(raw)} EEG channels record (the others are 0), and "
+                'standardisation across channels leaves nothing but signs; leave it out, or use eeg_normalise="trial" '
+                "(--eeg-normalise trial)"
+            )
+    return NORMALISE[normalise](blocks, rounding)
+
+
+def to_blocks(signal, rate):
+    """Cut a signal into 1 s blocks.
+
+    Parameters
+    ----------
+    signal : numpy.ndarray, shape (n_channels, n_samples)
+        A last second that is not complete is left out.
+    rate : int
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_channels, seconds, rate)
+    """
+    seconds = signal.shape[1] // rate
+    return signal[:, : seconds * rate].reshape(len(signal), seconds, rate)
+
+
+def cut(blocks, segment):
+    """Part of a trial (n_channels, seconds, rate): ``"first 60 s"``, ``"last 60 s"``, or None for all of it."""
+    if segment is None:
+        return blocks
+    part, seconds, _ = segment.split()
+    return blocks[:, : int(seconds)] if part == "first" else blocks[:, -int(seconds) :]
+
+
+def remove_baseline(blocks, baseline):
+    """Subtract the mean block of the rest before the trial from every second of it (PhysioSync, preprocessing).
+
+    Parameters
+    ----------
+    blocks, baseline : numpy.ndarray, shape (n_channels, seconds, rate)
+        Of the trial and of the rest; their numbers of seconds differ.
+    """
+    return blocks - baseline.mean(axis=1, keepdims=True)
+
+
+def precision(x):
+    """Differences up to this share of the numbers are rounding, in the type that ``x`` was recorded in."""
+    x = np.asarray(x)
+    return COMPUTED + (RECORDED * float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 0)
+
+
+def zscore_channels(blocks, rounding=None):
+    """Standardise across channels at each sample in time.
+
+    Parameters
+    ----------
+    blocks : numpy.ndarray, shape (n_channels, ..., rate)
+    rounding : numpy.ndarray, optional, of the same shape
+        What may be rounding in each sample; by default a share of the sample itself.
+
+    Returns
+    -------
+    numpy.ndarray, float64
+        A sample at which all channels agree becomes 0.
+    """
+    blocks, rounding = _floats(blocks, rounding)
+    present = blocks.any(axis=-1, keepdims=True)
+    n = np.maximum(present.sum(axis=0), 1)
+    centred = np.where(present, blocks - blocks.sum(axis=0) / n, 0)
+    deviation = np.sqrt(np.square(centred).sum(axis=0) / n)
+    return _divide(centred, deviation, rounding.max(axis=0, initial=0))
+
+
+def zscore_trial(blocks, rounding=None):
+    """Standardise each channel over the whole trial; a constant channel becomes 0.
+
+    Parameters
+    ----------
+    blocks : numpy.ndarray, shape (n_channels, seconds, rate)
+    rounding : numpy.ndarray, optional, of the same shape
+        What may be rounding in each sample; by default a share of the sample itself.
+
+    Returns
+    -------
+    numpy.ndarray, float64
+    """
+    blocks, rounding = _floats(blocks, rounding)
+    present = blocks.any(axis=-1, keepdims=True)
+    n = np.maximum(present.sum(axis=1, keepdims=True) * blocks.shape[2], 1)
+    centred = np.where(present, blocks - blocks.sum(axis=(1, 2), keepdims=True) / n, 0)
+    deviation = np.sqrt(np.square(centred).sum(axis=(1, 2), keepdims=True) / n)
+    return _divide(centred, deviation, rounding.max(axis=(1, 2), keepdims=True, initial=0))
+
+
+def _floats(blocks, rounding):
+    values = np.asarray(blocks, np.float64)
+    return values, precision(blocks) * np.abs(values) if rounding is None else rounding
+
+
+def _divide(centred, deviation, rounding):
+    """Centred samples in units of their deviation; 0 where that is no more than rounding."""
+    varies = deviation > rounding
+    return np.where(varies, centred, 0) / np.where(varies, deviation, 1)
+
+
+def _as_it_is(blocks, rounding):
+    return blocks
+
+
+NORMALISE = {
+    "channels": zscore_channels,  # EEG, the paper's
+    "trial": zscore_trial,  # EEG or PPS
+    "none": _as_it_is,  # PPS, what the paper's program does to skin conductance
+    "subject": _as_it_is,  # PPS: standardised in training, over the training seconds of each person
+}

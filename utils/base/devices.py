@@ -1,0 +1,160 @@
+"""Where the computation runs, and random numbers that depend on nothing but the settings."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from joblib import cpu_count
+
+from utils.base import ranks
+from utils.base.errors import InputError
+from utils.base.surroundings import at_end
+
+START_THREADS = torch.get_num_threads()  # of this process: the cores, or OMP_NUM_THREADS
+LARGE = 10_000_000  # parameters; smaller networks' threads wait for each other longer than they compute
+
+
+def choose_device(name):
+    """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU.
+
+    Of several processes on a machine, each takes the GPU of its number there; if they are more than GPUs, they share.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise InputError(f"--device {name}: this PyTorch sees no such device; use --device cpu or auto")
+    if name == "cpu":
+        _keep_freed_memory()
+    if name == "cuda" and ranks.size() > 1:
+        device = torch.device("cuda", ranks.local_rank() % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+        return device
+    return torch.device(name)
+
+
+def _keep_freed_memory():
+    """Let Linux' C library keep what is freed: else every step takes its gradients from the system anew, page by page,
+    which is a quarter to a half of a step (benchmarks/RESULTS.md)."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
+        libc.mallopt(ctypes.c_int(-1), ctypes.c_int(-1))  # M_TRIM_THRESHOLD: a heap that does not shrink
+        at_end(_give_memory_back, libc)
+
+
+def _give_memory_back(libc):
+    """The library's own settings, for a notebook that goes on; what is free goes back to the system."""
+    libc.mallopt(ctypes.c_int(-4), ctypes.c_int(65536))
+    libc.mallopt(ctypes.c_int(-1), ctypes.c_int(128 * 1024))
+    libc.malloc_trim(ctypes.c_size_t(0))
+
+
+def use_threads(asked, model):
+    """Set how many threads compute on a CPU.
+
+    Parameters
+    ----------
+    asked : int or None
+        The constant THREADS; None takes as many as pay for the size of the networks: one for small ones, whose threads
+        would wait for each other, and long beside other processes (benchmarks/RESULTS.md).
+    model : torch.nn.Module
+
+    Notes
+    -----
+    Never more than this process may use: OMP_NUM_THREADS, its affinity and its control group's limit go before.
+    """
+    allowed = max(1, min(START_THREADS, cpu_count()))
+    pay = allowed if sum(p.numel() for p in model.parameters()) >= LARGE else 1
+    torch.set_num_threads(min(asked or pay, allowed))
+
+
+def set_precision(name, device):
+    """Arithmetic of matrix products: ``fp32`` or ``tf32`` (CUDA); with ``bf16`` it is up to the models."""
+    if name == "tf32" and device.type != "cuda":
+        raise InputError(f"--precision tf32 needs a CUDA device, and this is {device.type}; use fp32 or bf16")
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+
+
+def adam(model, settings, device):
+    """Adam over a model's parameters, in one kernel where there is one, able to be captured on CUDA."""
+    return torch.optim.Adam(
+        model.parameters(),
+        settings.LR,
+        weight_decay=settings.WEIGHT_DECAY,
+        fused=device.type != "mps",
+        capturable=device.type == "cuda",
+    )
+
+
+class CapturedStep:
+    """A step of training that is captured as a CUDA graph and replayed: one launch in place of a thousand.
+
+    Parameters
+    ----------
+    step : callable
+        Takes and returns nothing, reads and writes tensors of fixed size and place, asks for no value of the device.
+
+    Notes
+    -----
+    The first calls run the step as it is (libraries set themselves up in them), the next one captures. Random numbers
+    are those of the step run as it is.
+    """
+
+    WARM_UP = 3
+
+    def __init__(self, step):
+        self.step, self.n_calls, self.graph = step, 0, None
+
+    def __call__(self):
+        self.n_calls += 1
+        if self.n_calls <= self.WARM_UP:
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self.step()
+            torch.cuda.current_stream().wait_stream(stream)
+            return
+        if self.graph is None:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.step()
+        self.graph.replay()
+
+
+def derive_seed(*parts):
+    """A seed from the run's seed, stage, fold, epoch, ...: the same parts give the same seed on every machine."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=7).digest(), "big")
+
+
+def provenance(device):
+    """Versions, hardware and commit, for every file with a number in it."""
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "scikit_learn": version("scikit-learn"),
+        "device": f"{device.type} {hardware}",
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit():
+    """Commit of this repository, with "+" behind it if files differ from it; None outside a repository."""
+    root = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    env = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}  # not of a repository around this one
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=env)
+        return done.stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None

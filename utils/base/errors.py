@@ -1,0 +1,159 @@
+"""One clear line instead of a traceback."""
+
+import contextlib
+import errno
+import importlib.util
+import os
+import re
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from utils.base.surroundings import ROOT, left_as_found
+
+NEEDED = ("torch", "numpy", "scipy", "sklearn", "tqdm", "matplotlib")  # of requirements.txt
+LONGEST = 290  # characters of a message
+LONGEST_WORD = 120  # of a path or a value in it, where the message is too long
+SIGPIPE = 13  # its number where there is one; Windows has none
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+class InputError(Exception):
+    """Something the user gave is wrong; the message names the file or flag, the cause and the remedy.
+
+    It is one line of at most ``LONGEST`` characters, whatever it quotes: what is too long is shortened in the middle.
+    """
+
+    def __init__(self, message):
+        super().__init__(one_line(message))
+
+
+def one_line(message):
+    """A message as one line, first its longest words and then the whole shortened in the middle if need be."""
+    message = " ".join(message.split())
+    if len(message) > LONGEST:
+        message = re.sub(r"\S+", lambda word: shorten(word[0], LONGEST_WORD), message)
+    return shorten(message, LONGEST)
+
+
+def shorten(text, longest):
+    """A text of at most so many characters; of a longer one the beginning and the end, where the file's name is."""
+    if len(text) <= longest:
+        return text
+    n = longest - 5
+    return f"{text[: n // 2]} ... {text[len(text) - (n - n // 2) :]}"
+
+
+def run(main):
+    """Call a script's ``main()``; on a user's error print one line and exit with status 2.
+
+    Parameters
+    ----------
+    main : callable
+        The script. SIGTERM ends it like Ctrl-C: the write in progress is not left half done, status 130. What it
+        changes in the process is put back at its end (`utils.base.surroundings`).
+    """
+    if signal.getsignal(signal.SIGINT) is _ended_early:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with left_as_found(main):
+        _run(main)
+
+
+def _run(main):
+    try:
+        main()
+        sys.stdout.flush()
+    except InputError as error:
+        _fail(error, 2)
+    except MemoryError:
+        _fail(_out_of_memory(main), 2)
+    except BrokenPipeError:  # who read the output has ended, as in: python ... | head -1
+        _forget_output()
+        sys.exit(128 + SIGPIPE)
+    except OSError as error:
+        _fail(_cannot(error, main), 2)
+    except KeyboardInterrupt:
+        launcher = "torchrun ..." if "TORCHELASTIC_RUN_ID" in os.environ else "python"
+        again = os.environ.get("PHYSIOSYNC_DEMO") or f"{launcher} {command(sys.argv)}"
+        _fail(f"interrupted; to go on from what is complete: {again}", 130)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        _fail(_out_of_memory(main), 2)
+
+
+def is_out_of_memory(error):
+    """Whether an exception of PyTorch says that there is no memory left, on a GPU or off it."""
+    return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+
+
+def _out_of_memory(main):
+    """What to do depends on what the script has; its constants are beside its ``main``."""
+    if "BATCH_SIZE" not in main.__globals__:
+        return "out of memory; end other programs, or use a machine with more"
+    gpu = ", or on a GPU --precision bf16" if "PRECISION" in main.__globals__ else ""
+    return f"out of memory; use a smaller --batch-size or fewer channels{gpu}"
+
+
+def _cannot(error, main):
+    """An error of the system in words, with what to do about that one."""
+    name = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOMEM:
+        return name + _out_of_memory(main)
+    if error.errno in FULL:
+        remedy = "free some space; the same command goes on from what is complete"
+    elif isinstance(error, FileExistsError | NotADirectoryError):
+        remedy = "a file is in the way of a folder; give another path"
+    elif isinstance(error, IsADirectoryError):
+        remedy = "give a file, not a folder"
+    elif isinstance(error, FileNotFoundError):
+        remedy = "check the path"
+    elif isinstance(error, PermissionError):
+        remedy = "check its permissions, or give another path"
+    else:
+        remedy = "check the path, its permissions and the free disk space"
+    return f"{name}{error.strerror or error}; {remedy}"
+
+
+def command(words):
+    """A command line for a POSIX shell; what cannot be printed, such as a line break, is written as its bytes."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _quote_bytes(word) for word in map(str, words))
+
+
+def _quote_bytes(word):
+    plain = {byte: chr(byte) for byte in range(32, 127)} | {ord("'"): "\\'", ord("\\"): "\\\\"}
+    return "$'" + "".join(plain.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(word)) + "'"
+
+
+def _fail(message, status):
+    with contextlib.suppress(BrokenPipeError):
+        print(f"error: {message}" if status == 130 else f"error: {one_line(str(message))}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _forget_output():
+    """Let Python not try to write the rest of standard output at its end."""
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _look_at_packages():
+    """The first command of somebody who forgot the environment: one line, as this module comes before all packages."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        remedy = "source .venv/bin/activate in the project's folder first, or python -m pip install -r requirements.txt"
+        _fail(f"this Python ({sys.executable}) has no {', '.join(missing)}; {remedy}", 2)
+
+
+def _ended_early(number, frame):
+    """Ctrl-C while a script's libraries are loaded, before it has begun: one line."""
+    print("error: interrupted before it began; nothing was written", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
+_look_at_packages()
+_script = Path(sys.argv[0] if sys.argv else os.sep).resolve()
+if ROOT in (_script.parent, _script.parent.parent):  # one of ours, and not a test runner or a notebook
+    with contextlib.suppress(ValueError):  # not in the main thread, which alone may do this
+        signal.signal(signal.SIGINT, _ended_early)

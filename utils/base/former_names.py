@@ -1,0 +1,38 @@
+"""Modules under the names that they had before they moved, for scripts and notebooks that import them."""
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+
+_MOVED = {  # package of before, and of today: its modules
+    ("utils", "utils.base"): "devices errors files progress ranks rules settings structure surroundings",
+    ("utils.training", "utils.pretraining"): "pretraining fold_pretraining batches recordings networks streaming "
+    "together front_end subject_scales recipes checkpoints encoding variants",
+    ("utils.training", "utils.finetuning"): "finetuning fitting first_encoders labels baselines status",
+    ("data_prep", "data_prep.signals"): "transforms resampling channels channel_kinds units",
+    ("data_prep", "data_prep.formats"): "deap dreamer stress_predict matlab matlab_limits safe_pickle synthetic inputs",
+    ("data_prep", "data_prep.amplifiers"): "recordings recording_signals trial_plan trials_table bids edf_header parts",
+    ("data_prep", "data_prep.folder"): "prepared writer descriptions quality quality_page preparation ratings stimuli "
+    "arrays from_arrays",
+}
+FORMER = {f"{old}.{name}": f"{new}.{name}" for (old, new), names in _MOVED.items() for name in names.split()}
+FORMER["utils.training"] = "utils.pretraining"
+
+
+class _Former(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives the module of today for a former name."""
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, self) if name in FORMER else None
+
+    def create_module(self, spec):
+        module = importlib.import_module(FORMER[spec.name])
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        module.__spec__ = module.__spec__.loader_state  # not the former name's
+
+
+sys.meta_path.insert(0, _Former())  # before PathFinder, which would load such a file a second time

@@ -1,0 +1,81 @@
+"""What a script says while it works: one progress bar on a terminal, plain lines in a log, nothing with --quiet."""
+
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from utils.base import ranks
+from utils.base.errors import command
+from utils.base.surroundings import ROOT, Silence
+
+
+class Progress(tqdm):
+    """A tqdm bar with time left and rate, drawn only on a terminal; elsewhere `note` prints lines."""
+
+    FORMAT = "{l_bar}{bar}| {remaining} left, {rate_fmt}{postfix}"  # leaves room for the note in 80 columns
+
+    def __init__(self, *args, **kwargs):
+        silent = ranks.size() > 1 or Silence in (type(sys.stdout), type(sys.stderr))  # one terminal has one bar
+        disable = True if silent else None  # None: unless standard error is a terminal
+        super().__init__(*args, disable=disable, bar_format=self.FORMAT, dynamic_ncols=True, **kwargs)
+
+    def note(self, line, beside=None):
+        """Show ``beside`` (or ``line``) beside the bar, and print ``line`` where standard output is no terminal."""
+        if not self.disable:
+            self.set_postfix_str(beside or line)
+        if self.disable or not is_terminal(sys.stdout):
+            print(line, flush=True)
+
+
+def warn(text):
+    """Print a warning on standard error, above the bar if there is one."""
+    Progress.write(f"warning: {text}", file=sys.stderr)
+
+
+def is_terminal(stream):
+    """Whether somebody watches a stream; a notebook's may not even know the question."""
+    return hasattr(stream, "isatty") and stream.isatty()
+
+
+def duration(seconds):
+    """A time in words, as precise as an estimate can be."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def say_next(script, *arguments):
+    """The last line of a script: the command that follows, ready to copy; not in a demo, which goes on by itself."""
+    if "PHYSIOSYNC_DEMO" not in os.environ:
+        print(f"next: {next_command(script, *arguments)}")
+
+
+def say_pretraining(data_dir, *flags):
+    """The command that follows a preparation: the run directory is called after the data, so that none are mixed."""
+    where = ("--data-dir", data_dir, "--run-dir", f"runs/{Path(data_dir).name.lower()}")
+    say_next("main_pretrain_1s.py", *where, "--recipe", "robust", *flags)
+
+
+def next_command(script, *arguments):
+    """A command, ready to copy.
+
+    Parameters
+    ----------
+    script : str
+        Its path in this repository.
+    *arguments
+        Flags and their values; a path inside the working directory is shown relative to it.
+    """
+    here = Path.cwd()
+    words = [script if here == ROOT else str(ROOT / script)]
+    for argument in arguments:
+        word = os.fspath(argument) if isinstance(argument, Path) else str(argument)
+        if isinstance(argument, Path) and argument.is_absolute() and argument.is_relative_to(here):
+            word = os.fspath(argument.relative_to(here))
+        if isinstance(argument, Path) and word.startswith("-"):
+            word = os.path.join(os.curdir, word)  # else it looks like a flag
+        words.append(word)
+    return f"python {command(words)}"

@@ -1,0 +1,223 @@
+"""The constants at the top of a script are its settings, and each is a flag: RUN_DIR <-> --run-dir."""
+
+import argparse
+import ast
+import difflib
+import io
+import math
+import re
+import sys
+import tokenize
+from pathlib import Path
+from types import SimpleNamespace
+
+from utils.base.errors import InputError
+from utils.base.rules import RULES, Rule, rules_of
+from utils.base.surroundings import ROOT, Silence
+
+
+class Settings(SimpleNamespace):
+    """The settings of one run, as attributes with the constants' names; ``given``: the words of each flag."""
+
+    def as_dict(self):
+        """All settings as plain values, for JSON."""
+        settings = {name: value for name, value in vars(self).items() if name.isupper()}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+
+
+def read_settings(constants, argv=None, positional=None):
+    """Settings of a script: its constants, overridden by flags.
+
+    Parameters
+    ----------
+    constants : dict
+        The script's ``globals()``: every name of ``RULES`` is a setting. A relative path in a constant is relative to
+        the repository, one in a flag to the working directory.
+    argv : list of str, optional
+        Flags; those of the process by default.
+    positional : str, optional
+        A list setting that may also be given without a flag.
+
+    Returns
+    -------
+    Settings
+        Without QUIET, which changes nothing of a result: it is obeyed here, by silencing standard output until
+        the script ends.
+
+    Raises
+    ------
+    InputError
+        For an unknown flag, a wrong type, or a value out of range, in a flag or in a constant.
+    """
+    rules = rules_of(constants["__file__"])
+    defaults = {name: value for name, value in constants.items() if name in rules}
+    comments = _comments(constants["__file__"])
+    description, example = _example(constants["__doc__"])
+    parser = _Parser(
+        description=description,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    for name, value in defaults.items():
+        action = {"action": argparse.BooleanOptionalAction} if rules[name].kind == "bool" else {"metavar": "X"}
+        help_text = f"{comments.get(name, '')} (now: {show(value) or 'empty'})".replace("%", "%%")
+        parser.add_argument(_flag(name), dest=name, help=help_text, **action)
+    if positional:
+        parser.add_argument("positional", nargs="*", metavar=positional.lower())
+    given = vars(parser.parse_args(argv))
+    if given.get("positional"):
+        given[positional] = given["positional"]
+    if _check(rules["QUIET"], given.pop("QUIET", defaults.pop("QUIET", False)), "QUIET"):
+        sys.stdout = Silence()
+
+    settings = {}
+    for name, value in defaults.items():
+        settings[name] = _check(rules[name], given.get(name, value), _flag(name) if name in given else name)
+        if rules[name].kind == "path" and settings[name] is not None:
+            try:
+                settings[name] = (Path() if name in given else ROOT) / settings[name].expanduser()
+            except RuntimeError:
+                raise InputError(f"{_flag(name)} {settings[name]}: there is no such user; begin with ./") from None
+    _say_given(constants["__file__"], {name: settings[name] for name in settings if name in given})
+    return Settings(**settings, given={name: _words(name, given[name]) for name in settings if name in given})
+
+
+def _say_given(file, given):
+    """Print what flags have set, in the groups of the script's constants."""
+    if not given:
+        return
+    groups = _groups(file)
+    lines = {}
+    for name, value in given.items():
+        lines.setdefault(groups.get(name, ""), []).append(f"{name} = {show(value)}")
+    print(f"your settings; all others are the constants at the top of {Path(file).name}:")
+    for group, parts in lines.items():
+        print(f"  {group}: {', '.join(parts)}" if group else f"  {', '.join(parts)}")
+
+
+def _groups(file):
+    """The group of every constant: the first words of the comment line above its block."""
+    group, groups = "", {}
+    for line in Path(file).read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ") and not line.startswith("# isort"):
+            group = re.split("[;:.]", line[2:])[0].lower()
+        elif match := re.match(r"([A-Z][A-Z0-9_]*) = ", line):
+            groups[match[1]] = group
+    return groups
+
+
+def _example(text):
+    """A script's description without its first commands, and these, for the end of --help."""
+    match = re.search(r"(?:^ {4}\S.*\n)(?:^ {4}.*\n)*\n?", text, re.MULTILINE)
+    if match is None:
+        return text, None
+    return text[: match.start()] + text[match.end() :], "example:\n" + match[0].rstrip()
+
+
+def _words(name, value):
+    """A flag as it stands on the command line."""
+    if RULES[name].kind == "bool":
+        return [_flag(name) if value else _flag(name).replace("--", "--no-", 1)]
+    shown = show(value)
+    return [f"{_flag(name)}={shown}"] if shown.startswith("-") else [_flag(name), shown]
+
+
+def _flag(name):
+    return "--" + name.lower().replace("_", "-")
+
+
+def show(value):
+    """A value as it stands on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _check(rule, value, where):
+    """The value in its type; ``where`` is how to call it in a message: the flag or the constant."""
+    if value is None or (value == "none" and "none" not in rule.choices):
+        if rule.optional:
+            return None
+        raise InputError(f"{where} needs a value")
+    if rule.kind in ("ints", "names"):
+        items = value.split(",") if isinstance(value, str) else value
+        items = [value] if type(value) is int and rule.kind == "ints" else items
+        if not isinstance(items, list | tuple):
+            raise InputError(f"{where} must be a list, not {value!r}")
+        items = [item.strip() if isinstance(item, str) else item for item in items]
+        items = [item for item in items if item != ""]
+        single = Rule("int" if rule.kind == "ints" else "text", rule.choices, rule.least, rule.most)
+        items = [_check_one(single, item, where) for item in items]
+        if len(set(items)) < len(items) and rule.length is None:
+            raise InputError(f"{where} names something twice: {show(items)}")
+        if rule.length not in (None, len(items)):
+            raise InputError(f"{where} needs {rule.length} values, not {len(items)}")
+        return items
+    return _check_one(rule, value, where)
+
+
+def _check_one(rule, value, where):
+    if rule.kind in ("int", "float"):
+        convert = int if rule.kind == "int" else float
+        try:
+            if isinstance(value, bool) or (rule.kind == "int" and isinstance(value, float)):
+                raise ValueError
+            value = convert(value)
+        except (TypeError, ValueError):
+            kind = "a whole number" if rule.kind == "int" else "a number"
+            raise InputError(f"{where} must be {kind}, not {value!r}") from None
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise InputError(f"{where} must be a smaller number")
+        if not math.isfinite(value):
+            raise InputError(f"{where} must be finite, not {value}")
+        if rule.positive and value <= 0:
+            raise InputError(f"{where} must be greater than 0, not {value}")
+        if value < rule.least:
+            raise InputError(f"{where} must be at least {rule.least}, not {value}")
+        if value > rule.most:
+            raise InputError(f"{where} must be at most {rule.most}, not {value}")
+        if rule.kind == "int" and value % rule.multiple:
+            raise InputError(f"{where} must be a multiple of {rule.multiple}, not {value}")
+        return value
+    if rule.kind == "bool":
+        if not isinstance(value, bool):
+            raise InputError(f"{where} must be True or False, not {value!r}")
+        return value
+    if rule.kind == "tag":
+        if not isinstance(value, str) or not re.fullmatch(r"[\w+.-]{0,100}", value):
+            raise InputError(f"{where} may have letters, digits, '_', '+', '-' and '.' only, not {value!r}")
+        return value
+    if not isinstance(value, str | Path) or not str(value):
+        raise InputError(f"{where} must be a text, not {value!r}")
+    if rule.choices and value not in rule.choices:
+        raise InputError(f"{where} must be one of {', '.join(rule.choices)}; not {value!r}")
+    return Path(value) if rule.kind == "path" else str(value)
+
+
+def _comments(file):
+    """The comment behind each constant of a script, its text for --help."""
+    source = Path(file).read_text(encoding="utf-8")
+    by_line = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    return {
+        node.targets[0].id: by_line.get(node.end_lineno, "")
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        if "unrecognized" in message:
+            flags = [option for action in self._actions for option in action.option_strings if option != "-h"]
+            wrong = message.split("arguments: ", 1)[-1].split()[0].partition("=")[0]
+            if not wrong.startswith("-"):
+                raise InputError(
+                    f"what is {wrong!r}? several values of one flag need commas between, quotes if one has a blank"
+                )
+            near = difflib.get_close_matches(wrong, flags, n=3)
+            message += f"; did you mean {' or '.join(near)}?" if near else f"; --help lists the {len(flags)} flags"
+        raise InputError(message)

@@ -1,0 +1,108 @@
+"""A script may be a guest in somebody's notebook: whatever it changes in the process is put back when it ends."""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_running = []  # an ExitStack for each script that runs in this process, the innermost last
+
+
+class Silence(io.TextIOBase):
+    """What --quiet puts in the place of standard output: everything printed is dropped."""
+
+    def write(self, text):
+        """Drop ``text``."""
+        return len(text)
+
+
+@contextlib.contextmanager
+def left_as_found(main):
+    """Put back what a script changes: streams, signals, environment, warnings, PyTorch's settings, the import path.
+
+    Matplotlib's backend and style are not touched in the first place (`utils.results.figures`).
+
+    Parameters
+    ----------
+    main : callable
+        The script's.
+    """
+    with contextlib.ExitStack() as stack:
+        _running.append(stack)
+        stack.callback(_running.remove, stack)
+        if main.__globals__.get("__spec__") is None:  # of a script that runs, not of a module that was imported
+            stack.callback(_forget_path, main.__globals__.get("__file__"))
+        stack.callback(_restore_environment, dict(os.environ))
+        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(_streams())
+        stack.enter_context(_interruptible())
+        if "torch" in sys.modules:
+            _keep_torch(stack, sys.modules["torch"])
+        yield
+
+
+def at_end(function, *arguments):
+    """Call a function when the script that runs now has ended; where none runs, it is not called."""
+    if _running:
+        _running[-1].callback(function, *arguments)
+
+
+def _forget_path(script):
+    """Take back a script's own ``sys.path.insert``; those in the root need none."""
+    if script and Path(script).resolve().parent != ROOT and str(ROOT) in sys.path:
+        sys.path.remove(str(ROOT))
+
+
+def _restore_environment(before):
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _streams():
+    """Standard output and error that take every character, and are there (Windows' pythonw has none)."""
+    before = sys.stdout, sys.stderr
+    strict = [(stream, stream.errors) for stream in before if hasattr(stream, "reconfigure")]
+    for stream, _ in strict:
+        stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks, such as the sign of ±
+    sys.stdout, sys.stderr = (stream or Silence() for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for stream, errors in strict:
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or it was closed
+                stream.reconfigure(errors=errors)
+
+
+@contextlib.contextmanager
+def _interruptible():
+    """Ctrl-C and SIGTERM end a script; a shell starts what runs in the background without them."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            signal.signal(number, signal.default_int_handler)
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None: set by something else than Python, and out of reach
+                signal.signal(number, handler)
+
+
+def _keep_torch(stack, torch):
+    """Threads, precision and random numbers of PyTorch, as they are now."""
+    stack.callback(torch.set_num_threads, torch.get_num_threads())
+    stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    stack.callback(torch.set_rng_state, torch.get_rng_state())
+    if torch.cuda.is_initialized():
+        stack.callback(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+        stack.callback(torch.cuda.set_device, torch.cuda.current_device())

@@ -1,0 +1,1 @@
+"""Fine-tuning: first encoders, labels, the engine, baselines."""

@@ -1,0 +1,266 @@
+"""Classical baselines on the same folds: band power and linear models, which any network has to beat."""
+
+import copy
+import functools
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from data_prep import open_prepared
+from utils.base import ranks
+from utils.base.errors import InputError
+from utils.base.files import only_writer
+from utils.base.progress import Progress, say_next
+from utils.finetuning.labels import read_labels
+from utils.pretraining import recipes
+from utils.pretraining.front_end import bins_of, log_band_power, standardise
+from utils.pretraining.subject_scales import SubjectScales, standardise_person
+from utils.protocol import audit, splits
+from utils.results.results import FoldResult, describe, report
+from utils.results.stored import refuse_other
+
+BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
+PPS_STATISTICS = ("mean", "standard deviation", "lowest", "highest", "slope", "mean step")
+MODELS = {
+    "logistic": lambda: LogisticRegression(C=0.1, max_iter=1000),
+    "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
+    "nearest": lambda: KNeighborsClassifier(1),
+}
+STIMULUS = "stimulus"  # a model without signals: what the training people rated this stimulus
+
+
+RESULT_DEPENDS_ON = (
+    "LABEL",
+    "THRESHOLD",
+    "LABEL_FRACTION",
+    "STANDARDISE",
+    "PERMUTE_LABELS",
+    "MODALITIES",
+    "PPS_CHANNELS",
+)
+
+
+def run_baselines(settings):
+    """Train and test every chosen classical model on every chosen fold; writes and prints like fine-tuning.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of ``Fine_tuning/baseline.py``.
+
+    Notes
+    -----
+    Writes ``<run-dir>/baseline_<label>_<model>/metrics.json`` and ``predictions.csv``.
+    """
+    if ranks.rank() > 0:
+        print(f"rank {ranks.rank()} of {ranks.size()}: nothing to do; baselines take seconds, and rank 0 computes them")
+        return
+    data = open_prepared(settings.DATA_DIR)
+    modalities = recipes.choose_modalities(settings, data)
+    labels, class_names = read_labels(settings, data)
+    check_bands(data, modalities)
+    manifest = splits.load_or_create(settings, data)
+    folds = splits.choose_folds(manifest, settings.FOLDS)
+    settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    settings.MODELS = _with_known_stimuli(settings.MODELS, manifest)
+    chosen = list(_variants(settings, data))
+    drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
+    for _, own, folder in chosen:
+        refuse_other(folder, own, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds)
+    features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
+    for name, own, folder in chosen:
+        with only_writer(folder):
+            results = _evaluate(name, folds, features, labels, own, len(class_names))
+            description = describe(own, data, manifest, class_names, torch.device("cpu"))
+            description["transductive"] &= name != STIMULUS  # which no signal enters
+            report(folder, description, results, data, {"model": name})
+    say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
+
+
+def _with_known_stimuli(models, manifest):
+    """The models without ``stimulus``, where nobody in training has seen what is tested."""
+    if STIMULUS not in models or manifest.split not in ("trial", "subject+trial"):
+        return models
+    if models == [STIMULUS]:
+        raise InputError(f"--models {STIMULUS}: in a {manifest.split} split no test stimulus is in training")
+    return [name for name in models if name != STIMULUS]
+
+
+def _variants(settings, data):
+    """Model, settings and folder of every baseline: with both kinds of features, unless STANDARDISE chooses one."""
+    kinds = ("none", "subject") if settings.STANDARDISE is None else (settings.STANDARDISE,)
+    for kind in kinds:
+        for name in settings.MODELS:
+            if name != STIMULUS or kind == kinds[0]:
+                own = copy.copy(settings)
+                own.STANDARDISE = "none" if name == STIMULUS else kind
+                yield name, own, _folder(own, data, name)
+
+
+def _folder(settings, data, name):
+    """Folder of a model's results: its name has the label and every option that is not the default."""
+    parts = ["baseline", data.folder_name(settings.LABEL), name]
+    parts += recipes.modalities_in_name(settings)
+    parts += ["standardised"] if settings.STANDARDISE == "subject" else []
+    parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
+    parts += ["permuted"] if settings.PERMUTE_LABELS else []
+    parts += [settings.TAG] if settings.TAG else []
+    return Path(settings.RUN_DIR) / "_".join(parts)
+
+
+def _evaluate(name, folds, features, labels, settings, n_classes):
+    """Results of one model on all folds."""
+    results = []
+    with Progress(desc=name, total=len(folds), unit="fold") as progress:
+        for fold in folds:
+            results.append(evaluate_fold(name, fold, features(fold), labels, settings, n_classes))
+            hits = results[-1].probability.argmax(axis=1) == results[-1].truth
+            accuracy = f"test accuracy {hits.mean():.2f}"
+            progress.update()
+            progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
+    return results
+
+
+def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
+    """One model on one fold.
+
+    Parameters
+    ----------
+    name : str
+        Key of ``MODELS``.
+    fold : splits.Fold
+    features : numpy.ndarray, shape (subjects, trials, windows, width)
+        Of this fold.
+    labels : numpy.ndarray, int, shape (subjects, trials)
+    settings : Settings
+        ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
+    n_classes : int
+
+    Returns
+    -------
+    FoldResult
+    """
+    start = time.perf_counter()
+    parts = [splits.windows_of(part.subjects, part.rows["5s"], features.shape[2]) for part in (fold.train, fold.test)]
+    if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
+        windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
+        features = standardise(features, windows[:, :, :: splits.WINDOW_SECONDS])
+    parts[0] = splits.labelled(parts[0], settings.LABEL_FRACTION, settings.SEED)
+    if name == STIMULUS:  # in place of signals: which stimulus it is
+        features = np.broadcast_to(
+            np.eye(labels.shape[1])[:, None], (*labels.shape, features.shape[2], labels.shape[1])
+        )
+    (x, y), (x_test, truth) = (
+        (features[w[:, 0], w[:, 1], w[:, 2] % features.shape[2]], labels[w[:, 0], w[:, 1]]) for w in parts
+    )
+    probability = np.zeros((len(truth), n_classes))
+    classes = np.unique(y)
+    if len(classes) == 1:
+        probability[:, classes[0]] = 1  # nothing to tell apart in training
+    elif name == STIMULUS:
+        votes = np.eye(n_classes)[y]
+        of_stimulus = x.T @ votes  # (stimuli, classes); of one that is not in training nothing is known but all votes
+        of_stimulus[of_stimulus.sum(axis=1) == 0] = votes.sum(axis=0)
+        probability = x_test @ (of_stimulus / of_stimulus.sum(axis=1, keepdims=True))
+    elif name == "lda" and len(y) <= len(classes):
+        raise InputError(
+            f"fold {fold.index} has {len(y)} training windows with labels, too few for LDA; raise --label-fraction"
+        )
+    else:
+        model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
+        probability[:, model.classes_] = model.predict_proba(x_test)
+    counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
+    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, time.perf_counter() - start)
+
+
+def features_by_fold(data, modalities, pps_channels):
+    """`window_features` as a function of the fold, for data whose PPS are standardised over its training seconds."""
+    if "pps" not in modalities or data.info["preparation"].get("pps") != "subject":
+        features = window_features(data, modalities, pps_channels)
+        return lambda fold: features
+    others = [name for name in modalities if name != "pps"]
+    eeg = [window_features(data, others, [])] if others else []
+    columns = [data.info["pps_channels"].index(name) for name in pps_channels]
+    scales = SubjectScales(np.take(own, columns, axis=2) for own in data.pps)
+
+    @functools.cache
+    def features(fold_index, training):
+        levels = scales.over(np.frombuffer(training, bool).reshape(data.pps.shape[:3]))
+        people = zip(data.pps, *levels, strict=True)
+        blocks = (standardise_person(own[:, :, columns], *of) for own, *of in people)
+        return np.concatenate([*eeg, np.stack([statistics(_windows(own), data.rate) for own in blocks])], axis=-1)
+
+    return lambda fold: features(fold.index, splits.training_seconds(fold, data.pps.shape[:3]).tobytes())
+
+
+def check_bands(data, modalities):
+    """Refuse an EEG of so low a rate that no band of it is left."""
+    if "eeg" in modalities and not bins_of(splits.WINDOW_SECONDS * data.rate, data.rate, BANDS):
+        lowest = min(low for low, _ in BANDS.values())
+        remedy = "use --modalities pps" if "pps" in data.modalities else "they need a faster recording"
+        raise InputError(
+            f"{data.folder} has EEG at {data.rate} Hz, in which none of the baselines' bands (from {lowest} Hz on) can "
+            f"be seen; {remedy}"
+        )
+
+
+def window_features(data, modalities, pps_channels):
+    """Log band power of every EEG channel and statistics of every peripheral channel, of each 5 s window.
+
+    Parameters
+    ----------
+    data : data_prep.Prepared
+    modalities : list of str
+        ``"eeg"``, ``"pps"``.
+    pps_channels : list of str
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (subjects, trials, windows, width)
+        4 bands x EEG channels, then 6 statistics x peripheral channels.
+    """
+    columns = [data.info["pps_channels"].index(name) for name in pps_channels]
+
+    def person(subject):
+        parts = []
+        if "eeg" in modalities:
+            parts.append(band_power(_windows(data.eeg[subject]), data.rate))
+        if "pps" in modalities:
+            parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate))
+        return np.concatenate(parts, axis=-1)
+
+    return np.stack([person(subject) for subject in range(len(data.subjects))])  # one person in memory at a time
+
+
+def _windows(blocks):
+    """5 s windows (trials, windows, channels, samples) of 1 s blocks (trials, seconds, channels, rate)."""
+    trials, seconds, channels, rate = blocks.shape
+    n = seconds // splits.WINDOW_SECONDS
+    blocks = blocks[:, : n * splits.WINDOW_SECONDS].reshape(trials, n, splits.WINDOW_SECONDS, channels, rate)
+    return blocks.swapaxes(2, 3).reshape(trials, n, channels, splits.WINDOW_SECONDS * rate)
+
+
+def band_power(windows, rate):
+    """Logarithm of the mean power in each band of ``BANDS``; (..., channels, samples) -> (..., bands * channels)."""
+    return np.moveaxis(log_band_power(windows, rate, BANDS), -1, -2).reshape(*windows.shape[:-2], -1)
+
+
+def statistics(windows, rate):
+    """``PPS_STATISTICS`` of each channel; (..., channels, samples) -> (..., statistics * channels)."""
+    seconds = (np.arange(windows.shape[-1]) - (windows.shape[-1] - 1) / 2) / rate
+    values = [
+        windows.mean(axis=-1),
+        windows.std(axis=-1),
+        windows.min(axis=-1),
+        windows.max(axis=-1),
+        windows @ seconds / np.square(seconds).sum(),  # least squares, per second
+        np.abs(np.diff(windows)).mean(axis=-1) * rate,
+    ]
+    return np.concatenate(values, axis=-1).astype(np.float32)

@@ -1,0 +1,186 @@
+"""What fine-tuning starts from: the encoders of a fold, pre-trained or random in the same network."""
+
+from pathlib import Path
+
+from data_prep.signals.channels import shorten
+from models import Encoder, FusionModel
+from models.encoder import paper_arguments, paper_width
+from utils.base.errors import InputError
+from utils.base.settings import show
+from utils.pretraining.checkpoints import DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
+from utils.pretraining.front_end import block_width
+from utils.protocol import splits
+
+RESULT_DEPENDS_ON = (
+    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "LABEL_FRACTION", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE"),
+    *("PPS_CHANNELS", "FRONT_END", "SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
+)
+
+OF_WINDOW = ("EMBED_DIM", "EPOCHS")  # what 1 s and 5 s encoders need not have in common
+
+
+def check_begun(settings):
+    """Refuse to fine-tune where nothing was pre-trained, before a split is written that pre-training would find."""
+    if settings.INIT == "pretrained" and not (settings.RUN_DIR / "split.json").exists():
+        scripts = [f"main_pretrain_{window}.py" for window in sorted(settings.RESOLUTIONS.split("+"))]
+        raise InputError(
+            f"--run-dir {settings.RUN_DIR}: nothing was pre-trained there; run {' and '.join(scripts)} with this "
+            "--run-dir first, or use --init random"
+        )
+
+
+def refuse_unfinished(path, checkpoint):
+    """Refuse encoders whose pre-training was interrupted: a result of theirs would not be that of its settings."""
+    epoch, epochs = checkpoint["epoch"], checkpoint["settings"].get("EPOCHS")
+    if type(epochs) is int and epoch < epochs:
+        script = f"main_pretrain_{checkpoint['window']}.py"
+        raise InputError(
+            f"{path} is at epoch {epoch} of {epochs}, its pre-training has not ended: give the command of {script} "
+            f"once more, or with --epochs {epoch} to take it as it is"
+        )
+
+
+class FirstEncoders:
+    """The encoders that fine-tuning starts from, fold by fold.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of ``Fine_tuning/fine_tuning.py``; PPS channels, front end, recipe and sizes that are None or empty are filled
+        in from the checkpoints.
+    data : data_prep.Prepared
+    manifest : splits.Manifest
+    folds : list of splits.Fold
+        Those whose checkpoints must be there.
+
+    Raises
+    ------
+    InputError
+        If a checkpoint is missing, or does not go with the settings.
+    """
+
+    def __init__(self, settings, data, manifest, folds):
+        self.settings, self.data, self.manifest = settings, data, manifest
+        self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
+        for fold in folds:  # a missing checkpoint shows now, not after hours of work
+            for resolution, checkpoint in self.checkpoints(fold).items():
+                settings.PPS_CHANNELS = checkpoint["settings"]["PPS_CHANNELS"]
+                settings.FRONT_END = checkpoint["settings"]["FRONT_END"]
+                settings.RECIPE = settings.RECIPE or checkpoint["settings"]["RECIPE"]
+                embed_dim = checkpoint["encoders"][self.modalities[0]]["arguments"]["embed_dim"]
+                setattr(settings, f"EMBED_DIM_{resolution.upper()}", embed_dim)
+
+    def checkpoints(self, fold):
+        """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
+        checkpoints = {}
+        for resolution in self.resolutions:
+            path = self._pretrained(resolution, fold)
+            if self.settings.INIT == "random" and not path.exists():
+                continue
+            remedy = f"run main_pretrain_{resolution}.py with this --run-dir first, or use --init random"
+            if not path.exists():
+                numbers = [str(f.index) for f in self.manifest.folds if self._pretrained(resolution, f).exists()]
+                remedy += f", or --folds {','.join(numbers)}" if numbers else ""
+                others = self._variants(resolution, fold)
+                remedy = f"use --pretrain-variant {' or '.join(others)}, or --init random" if others else remedy
+            checkpoint = load_pretrained(
+                path, resolution, fold.index, self.manifest, DELETE_IT if path.exists() else remedy, mmap=True
+            )
+            if self.settings.INIT == "pretrained":
+                refuse_unfinished(path, checkpoint)
+            channels = checkpoint["settings"]["PPS_CHANNELS"]
+            if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
+                raise InputError(
+                    f"{path} was trained on the PPS channels {','.join(channels)}, not "
+                    f"{','.join(self.settings.PPS_CHANNELS)}; use the same --pps-channels, or another --run-dir"
+                )
+            front_end = checkpoint["settings"]["FRONT_END"]
+            if self.settings.FRONT_END not in (None, front_end):
+                raise InputError(
+                    f"{path} was trained with --front-end {front_end}, not {self.settings.FRONT_END}: leave the flag "
+                    "out, and pre-train 1 s and 5 s with the same --recipe"
+                )
+            asked = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
+            for modality in self.modalities:
+                if modality not in checkpoint["encoders"]:
+                    raise InputError(f"{path} holds no {modality} encoder; {remedy}")
+                arguments = checkpoint["encoders"][modality]["arguments"]
+                n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else channels)
+                n_samples = splits.RESOLUTIONS[resolution] * block_width(front_end, self.data.rate, modality)
+                if (arguments["n_channels"], arguments["n_samples"]) != (n_channels, n_samples):
+                    size = f"{arguments['n_channels']} channels x {arguments['n_samples']} samples"
+                    raise InputError(
+                        f"{path} has {modality} encoders of {size}, not {n_channels} x {n_samples}; {remedy}"
+                    )
+                embed_dim = arguments["embed_dim"]
+                if asked not in (None, embed_dim):
+                    raise InputError(f"--embed-dim-{resolution} {asked}: {path} has {embed_dim}; leave the flag out")
+            checkpoints[resolution] = checkpoint
+        return checkpoints
+
+    def _pretrained(self, resolution, fold):
+        return pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
+
+    def _variants(self, resolution, fold):
+        """Pre-training variants that have a checkpoint of this fold, at most three."""
+        start = pretrain_path(self.settings.RUN_DIR, resolution, "", fold.index).parents[1].name + "_"
+        paths = Path(self.settings.RUN_DIR).glob(f"{start}*/fold_{fold.index:02d}/checkpoint.pt")
+        return sorted(path.parents[1].name.removeprefix(start) for path in paths)[:3]
+
+    def _arguments(self, checkpoints, resolution, modality):
+        """Sizes of an encoder: the checkpoint's, if there is one, so that random weights sit in the same network."""
+        if resolution in checkpoints:
+            return checkpoints[resolution]["encoders"][modality]["arguments"]
+        n_seconds, front_end = splits.RESOLUTIONS[resolution], self.settings.FRONT_END
+        embed_dim = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
+        embed_dim = embed_dim or paper_width(n_seconds * self.data.rate)
+        block = block_width(front_end, self.data.rate, modality)
+        arguments = paper_arguments(modality, self._n_channels(modality), n_seconds * block, embed_dim)
+        return arguments | ({"block_samples": block} if front_end == "bandpower" else {})
+
+    def _n_channels(self, modality):
+        return len(self.data.info["eeg_channels"] if modality == "eeg" else self.settings.PPS_CHANNELS)
+
+    def build(self, checkpoints, n_classes):
+        """The whole network of a fold, on the CPU."""
+        encoders = {}
+        for modality in self.modalities:
+            encoders[modality] = {}
+            for resolution in self.resolutions:
+                encoder = Encoder(**self._arguments(checkpoints, resolution, modality))
+                if self.settings.INIT == "pretrained":
+                    encoder.load_state_dict(checkpoints[resolution]["encoders"][modality]["weights"])
+                encoders[modality][resolution] = encoder
+        bf16 = self.settings.PRECISION == "bf16"
+        return FusionModel(encoders, n_classes, self.settings.GATE, bf16)
+
+    def description(self, folds):
+        """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""
+        if self.settings.INIT != "pretrained":
+            return [], []
+        made = [checkpoint for fold in folds for checkpoint in self.checkpoints(fold).values()]
+        differ = []
+        for name in (*SAME_ON_RESUME[1:], "EPOCHS"):  # WINDOW tells them apart
+            values = {}  # by window size, where each may have its own
+            for one in made:
+                value = show((one["settings"] | {"EPOCHS": one["epoch"]})[name])
+                values.setdefault(one["window"] if name in OF_WINDOW else "", set()).add(value)
+            if any(len(some) > 1 for some in values.values()):
+                differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
+        remarks = [f"the encoders were not all pre-trained alike: {shorten(differ)}"] if differ else []
+        return sorted({one["settings"]["SEED"] for one in made}), remarks
+
+    def identity(self, checkpoints):
+        """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
+        identity = {name: self.settings.as_dict()[name] for name in RESULT_DEPENDS_ON}
+        identity["manifest"] = self.manifest.hash
+        for resolution in self.resolutions:
+            if self.settings.INIT == "pretrained":
+                made = checkpoints[resolution]
+                encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
+                if not encoders["WARM_UP"]:  # results from before there was one do not say
+                    del encoders["WARM_UP"]
+            else:
+                encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}
+            identity[f"encoders {resolution}"] = encoders
+        return identity

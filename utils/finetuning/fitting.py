@@ -1,0 +1,101 @@
+"""The training loop of fine-tuning, and its predictions."""
+
+import math
+import time
+
+import torch
+from torch.nn import functional as F
+
+from utils.base.devices import adam
+from utils.base.errors import InputError
+from utils.base.progress import duration
+
+
+def fit(model, windows, truth, settings, where, progress=None):
+    """Train a fusion model with cross-entropy, all of it or with FREEZE its head (PhysioSync, fine-tuning).
+
+    Parameters
+    ----------
+    model : FusionModel
+        Trained in place.
+    windows : FusionWindows
+    truth : torch.Tensor, int64, shape (n,)
+        Class of each window, on the same device.
+    settings : Settings
+        ``EPOCHS``, ``BATCH_SIZE``, ``LR``, ``WEIGHT_DECAY``, ``FREEZE``.
+    where : str
+        Which fold this is, for messages.
+    progress : Progress, optional
+        Advanced by one per epoch.
+
+    Returns
+    -------
+    list of dict
+        One entry of the log per epoch: mean loss and accuracy on the training windows, learning rate, seconds.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two windows or the loss is not finite.
+    """
+    n, device = len(truth), truth.device
+    if n < 2:
+        raise InputError(f"{where} has {n} training windows; at least 2 are needed")
+    trained, forward, arrange = model, lambda index: model(windows.take(index)), windows.order
+    if settings.FREEZE:
+        frozen = features(model, windows, settings.BATCH_SIZE)
+        trained, forward = model.head, lambda index: model.head([feature[index] for feature in frozen])
+        arrange = lambda order: order  # noqa: E731 (the features are on the device)
+    optimizer = adam(trained, settings, device)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
+    n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
+    history = []
+    for epoch in range(1, settings.EPOCHS + 1):
+        start, rate = time.perf_counter(), scheduler.get_last_lr()[0]
+        trained.train()
+        loss_sum, hits = torch.zeros((), device=device), torch.zeros((), device=device)
+        order = torch.randperm(n, device=device)
+        for place, index in zip(arrange(order).tensor_split(n_batches), order.tensor_split(n_batches), strict=True):
+            loss, scores = step(forward, optimizer, place, truth[index])
+            loss_sum += loss * len(index)
+            hits += (scores.argmax(1) == truth[index]).sum()
+        scheduler.step()
+        entry = {"epoch": epoch, "loss": loss_sum.item() / n, "accuracy": hits.item() / n}
+        entry |= {"lr": rate, "seconds": time.perf_counter() - start}
+        last = epoch == settings.EPOCHS  # whose last step no loss tells of
+        if not math.isfinite(entry["loss"]) or (last and not all(x.isfinite().all() for x in trained.parameters())):
+            remedy = "lower --lr, or look for strange values in the recordings"
+            raise InputError(f"{where}: the loss is not finite at epoch {epoch}; {remedy}")
+        history.append(entry)
+        if progress is not None:
+            progress.update()
+            words = f"loss {entry['loss']:.3f}, training accuracy {entry['accuracy']:.2f}"
+            left = (settings.EPOCHS - epoch) * sum(entry["seconds"] for entry in history) / epoch
+            left = f", about {duration(left)} left for this fold" if left else ""
+            progress.note(f"{where}, epoch {epoch} of {settings.EPOCHS}: {words}{left}", words)
+    return history
+
+
+def step(forward, optimizer, index, truth):
+    """One step on the windows at these positions; loss and class scores, both detached and on the device."""
+    scores = forward(index)
+    loss = F.cross_entropy(scores, truth)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach(), scores.detach()
+
+
+@torch.no_grad()
+def features(model, windows, batch_size):
+    """Features of all windows, a list of (n, width) by encoder and window; puts the model in evaluation mode."""
+    model.eval()
+    chunks = torch.arange(len(windows), device=windows.subject.device).split(batch_size)
+    parts = [model.features(windows.take(index)) for index in chunks]
+    return [torch.cat(feature) for feature in zip(*parts, strict=True)]
+
+
+@torch.no_grad()
+def predict(model, windows, batch_size):
+    """Class probabilities, float32 (n, n_classes), of all windows, on the CPU; puts the model in evaluation mode."""
+    return model.head(features(model, windows, batch_size)).softmax(1).cpu()

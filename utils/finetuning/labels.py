@@ -1,0 +1,59 @@
+"""The labels of a task: classes of every trial, as the settings ask for them."""
+
+import unicodedata
+
+import numpy as np
+
+from data_prep.signals.channels import shorten
+from utils.base import ranks
+from utils.base.progress import warn
+from utils.protocol.permutation import permuted_labels
+
+FEW, EACH = 4, 3  # so few values, each so often on average, look like the numbers of classes
+MOST_CLASSES = 10  # likewise 0, 1, 2, ... up to so many
+
+
+def read_labels(settings, data):
+    """Classes of every trial; a rating that is cut in two but looks like classes is warned about.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``LABEL``, ``PERMUTE_LABELS``, ``SEED``, and ``THRESHOLD``, where None is filled with the data set's own.
+    data : data_prep.Prepared
+
+    Returns
+    -------
+    labels : numpy.ndarray, int64, shape (subjects, trials)
+    class_names : list of str
+    """
+    settings.LABEL = unicodedata.normalize("NFC", settings.LABEL)
+    labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
+    if settings.LABEL not in data.info["classes"]:
+        settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
+        if settings.LABEL in data.info["ratings"] and ranks.rank() == 0:
+            _warn_of_classes(data, settings.LABEL, settings.THRESHOLD)
+    if len(np.unique(labels)) == 1 and labels.shape[1] > 1 and ranks.rank() == 0:  # a single trial is refused
+        warn(
+            f"--label {settings.LABEL}: every trial is {class_names[labels.flat[0]]!r}, so nothing can be learned; "
+            + ("choose another label" if settings.THRESHOLD is None else f"the threshold is {settings.THRESHOLD:g}")
+        )
+    if settings.PERMUTE_LABELS:
+        labels = permuted_labels(labels, settings.SEED)
+    return labels, class_names
+
+
+def _warn_of_classes(data, label, threshold):
+    """Say it if a rating has few distinct values: -1, 0 and 1 may be three classes, and not a scale."""
+    values = data.ratings[:, :, data.info["ratings"].index(label)]
+    distinct = np.unique(values)
+    few = 2 < len(distinct) <= FEW and values.size >= EACH * len(distinct)
+    numbered = 2 < len(distinct) <= MOST_CLASSES and np.array_equal(distinct, np.arange(len(distinct)))
+    if few or numbered:
+        low, high = (
+            shorten([f"{value:g}" for value in part]) for part in np.split(distinct, [(distinct < threshold).sum()])
+        )
+        warn(
+            f"--label {label} has {len(distinct)} values and is cut in two at {threshold:g}: {low or 'none'} low, "
+            f"{high or 'none'} high; if they are classes, write the data again with classes (data_prep/README.md)"
+        )

@@ -1,0 +1,236 @@
+"""Where a run stands: what is complete, what is missing, and the command that does it."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.base.errors import InputError
+from utils.base.files import read_json
+from utils.base.progress import next_command, say_next
+from utils.base.structure import find_wrong
+from utils.pretraining.checkpoints import DELETE_IT, load_tensors
+from utils.protocol.splits import REMEDY
+from utils.results.stored import read_result
+
+FINE_TUNING = "Fine_tuning/fine_tuning.py"
+OF_A_BASELINE = ("FOLDS", "LABEL", "THRESHOLD", "LABEL_FRACTION", "MODALITIES", "PPS_CHANNELS")
+
+
+@dataclass
+class Stage:
+    """One folder of a run directory.
+
+    Attributes
+    ----------
+    name : str
+        Of the folder.
+    complete, asked : set of int
+        Folds that are there, and that its script was asked for.
+    n_folds : int
+        Of the split.
+    begun : dict of int to str
+        Folds that are under way, and how far, in words.
+    settings, given : dict
+        Of the script that made it; empty if there is nothing yet to say.
+    """
+
+    name: str
+    complete: set
+    asked: set
+    n_folds: int
+    begun: dict
+    settings: dict
+    given: dict
+    other: bool = False  # of another split.json: nobody has to complete it here
+
+    @property
+    def missing(self):
+        """Folds that were asked for and are not complete."""
+        return sorted(self.asked - self.complete)
+
+    @property
+    def window(self):
+        """``"1s"`` or ``"5s"`` of a pre-training."""
+        return self.name.split("_")[1]
+
+    @property
+    def variant(self):
+        """What a pre-training's name has behind its window."""
+        return "_".join(self.name.split("_")[2:])
+
+    def in_words(self):
+        """One line."""
+        if self.other:
+            return "made with another split.json: not of this run"
+        of = f" of {self.n_folds}" if len(self.asked) < self.n_folds else ""
+        if not self.missing:
+            return f"complete: {_folds(sorted(self.complete), self.n_folds)}{of}"
+        line = (
+            f"{len(self.complete)} of {len(self.asked)} folds complete; missing: {_folds(self.missing, self.n_folds)}"
+        )
+        return line + "".join(f"; fold {fold} is at {how}" for fold, how in sorted(self.begun.items())[:3])
+
+
+@dataclass
+class State:
+    """A run directory: one line about it, its stages, and the script and the flags that come next."""
+
+    title: str
+    stages: list
+    following: tuple
+
+    @property
+    def missing(self):
+        """Whether something is left to do before there is nothing but the report."""
+        return self.following is not None
+
+
+def look(run_dir):
+    """The state of a run directory.
+
+    Parameters
+    ----------
+    run_dir : path
+
+    Returns
+    -------
+    State
+
+    Raises
+    ------
+    InputError
+        If nothing was begun there, or something there is damaged.
+    """
+    run_dir = Path(run_dir)
+    if not (run_dir / "split.json").exists():
+        what = "has no split.json and no results" if run_dir.is_dir() else "does not exist"
+        where = run_dir if len(str(run_dir)) < 50 else "..."  # a message is short
+        first = next_command("main_pretrain_1s.py", "--data-dir", "data/DEAP", "--run-dir", where, "--recipe", "robust")
+        raise InputError(f"--run-dir {run_dir} {what}: nothing was begun there; begin with {first}")
+    try:
+        split = read_json(run_dir / "split.json", REMEDY)
+        n_folds = len(split["folds"])
+        title = f"{run_dir}: {split['dataset']}, {split['protocol']}, {split['split']} split, {n_folds} folds"
+    except (KeyError, TypeError):
+        raise InputError(f"{run_dir / 'split.json'} does not describe folds; {REMEDY}") from None
+    folders = [path for path in sorted(run_dir.iterdir()) if path.is_dir()]
+    pretrained = [_pretraining(path, split) for path in folders if path.name.startswith(("pretrain_1s", "pretrain_5s"))]
+    tuned = [_results(path, split) for path in folders if path.name.startswith(("finetune_", "baseline_"))]
+    own = [[stage for stage in stages if not stage.other] for stages in (pretrained, tuned)]
+    return State(title, pretrained + tuned, _following(run_dir, f"data/{split['dataset']}", *own))
+
+
+def show(state):
+    """Print where a run stands, and the next command."""
+    print(state.title)
+    width = max((len(stage.name) for stage in state.stages), default=0)
+    for stage in state.stages:
+        print(f"  {stage.name:{width}}  {stage.in_words()}")
+    if not state.stages:
+        print("  no stage has begun")
+    if state.following:
+        say_next(*state.following)
+
+
+def _following(run_dir, data_dir, pretrained, tuned):
+    """The script that comes next and its flags; None if all is there."""
+    for stage in pretrained:
+        if stage.missing:
+            return f"main_pretrain_{stage.window}.py", *_again(stage, run_dir, data_dir)
+    for stage in tuned:
+        if stage.missing:
+            script = FINE_TUNING if stage.name.startswith("finetune_") else "Fine_tuning/baseline.py"
+            return script, *_again(stage, run_dir, data_dir)
+    if any(stage.name.startswith("finetune_") for stage in tuned):
+        return _comparison(run_dir, data_dir, tuned)
+    for stage in pretrained:
+        windows = {other.window for other in pretrained if other.variant == stage.variant}
+        if len(windows) == 1:
+            other = {"1s": "5s", "5s": "1s"}[stage.window]
+            return f"main_pretrain_{other}.py", *_again(stage, run_dir, data_dir)
+    if not pretrained:
+        return "main_pretrain_1s.py", "--data-dir", Path(data_dir), "--run-dir", run_dir, "--recipe", "robust"
+    stage = pretrained[0]
+    flags = ["--data-dir", Path(stage.settings.get("DATA_DIR", data_dir)), "--run-dir", run_dir]
+    flags += ["--pretrain-variant", stage.variant] if stage.variant else []
+    folds = "" if len(stage.asked) == stage.n_folds else ",".join(map(str, sorted(stage.asked)))
+    flags += ["--folds", folds] if folds else []
+    modalities = stage.settings.get("MODALITIES", "eeg+pps")
+    return FINE_TUNING, *flags, *(["--modalities", modalities] if modalities != "eeg+pps" else [])
+
+
+def _comparison(run_dir, data_dir, tuned):
+    """What a pre-trained result is not compared with yet: classical baselines, then random first weights."""
+    for result in (stage for stage in tuned if stage.settings.get("INIT") == "pretrained"):
+        same = [stage for stage in tuned if stage.settings.get("LABEL") == result.settings["LABEL"]]
+        same = [stage for stage in same if stage.complete >= result.complete]
+        if not any(stage.name.startswith("baseline_") for stage in same):
+            return "Fine_tuning/baseline.py", *_again(result, run_dir, data_dir, OF_A_BASELINE)
+        if not any(stage.settings.get("INIT") == "random" for stage in same):
+            return FINE_TUNING, *_again(result, run_dir, data_dir), "--init", "random"
+    return None
+
+
+def _again(stage, run_dir, data_dir, names=None):
+    """The flags with which a stage was begun: all, or those of these settings."""
+    kept = [name for name in stage.given if name not in ("DATA_DIR", "RUN_DIR") and (not names or name in names)]
+    others = [stage.given[name] for name in kept]
+    where = ["--data-dir", Path(stage.settings.get("DATA_DIR", data_dir)), "--run-dir", run_dir]
+    return *where, *itertools.chain(*others)
+
+
+def _pretraining(folder, split):
+    complete, begun, made = set(), {}, []
+    for path in sorted(folder.glob("fold_*/checkpoint.pt")):
+        checkpoint = _load(path, {"fold": int, "epoch": int, "settings": {"EPOCHS": int, "FOLDS": [int]}})
+        made.append(checkpoint)
+        done, of = checkpoint["epoch"], checkpoint["settings"]["EPOCHS"]
+        if done < of:
+            begun[checkpoint["fold"]] = f"epoch {done} of {of}"
+        else:
+            complete.add(checkpoint["fold"])
+    return _stage(folder, complete, split, begun, made)
+
+
+def _results(folder, split):
+    metrics = read_result(folder / "metrics.json") if (folder / "metrics.json").exists() else None
+    complete = {fold["fold"] for fold in metrics["folds"]} if metrics else set()
+    made = [metrics] if metrics else []
+    for path in sorted(folder.glob("fold_*/model.pt")):
+        model = _load(path, {"fold": int, "settings": {"FOLDS": [int]}})
+        made.append(model)
+        if path.with_name("result.pt").exists():
+            complete.add(model["fold"])
+    return _stage(folder, complete, split, {}, made)
+
+
+def _stage(folder, complete, split, begun, made):
+    """A stage from what its files say; ``made`` are those, the last one knows best how it was begun."""
+    n_folds = len(split["folds"])
+    other = any(one.get("manifest_hash", split.get("hash")) != split.get("hash") for one in made)
+    path = folder / "begun.json"
+    if not made and path.exists():  # interrupted before its first fold
+        made = [read_json(path, DELETE_IT)]
+        if wrong := find_wrong(made[0], {"settings": {"FOLDS": [int]}, "given": {str: [str]}}):
+            raise InputError(f"{path} is damaged: {wrong}; delete it")
+    settings = [one["settings"] for one in made]
+    everything = set(range(n_folds))
+    asked = set().union(*(set(one["FOLDS"]) or everything for one in settings)) if settings else everything
+    given = made[-1].get("given", {}) if made else {}
+    return Stage(folder.name, complete, asked, n_folds, begun, settings[-1] if settings else {}, given, other)
+
+
+def _load(path, parts):
+    made = load_tensors(path, DELETE_IT, mmap=True)
+    if wrong := find_wrong(made, parts):
+        raise InputError(f"{path} lacks parts of a checkpoint: {wrong}; {DELETE_IT}")
+    return made
+
+
+def _folds(numbers, n_folds):
+    """Numbers of folds in words."""
+    if len(numbers) == n_folds:
+        return f"all {n_folds} folds"
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"folds {numbers[0]} to {numbers[-1]}"
+    return f"fold{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"

@@ -1,0 +1,1 @@
+"""Pre-training: batches, networks, the engine, checkpoints."""

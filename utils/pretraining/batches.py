@@ -1,0 +1,181 @@
+"""Batches that are an index, augmentation where the data is."""
+
+import numpy as np
+import torch
+
+from utils.pretraining.recordings import Recordings
+from utils.pretraining.streaming import Stream
+
+__all__ = ["ContrastiveBatches", "FusionWindows", "Recordings", "augment"]
+
+N_VARIANTS = 6  # as is, weaker, stronger; and the same three with noise
+WEAKER, STRONGER, SCALE_RANGE = 0.7, 1.2, 0.1  # factors U(0.7, 0.8) and U(1.2, 1.3)
+NOISE_TO_SIGNAL = 10**-0.5  # variance, at 5 dB signal-to-noise ratio
+DRAWS_AT_ONCE = 2**24  # random numbers, when people are drawn
+
+
+class ContrastiveBatches:
+    """Batches of pre-training: B pairs of groups that must look alike.
+
+    With positives ``"stimulus"`` an item is a stimulus window, and its pair is two disjoint groups of N people who see
+    it. With ``"augmentation"`` an item is one person's window, and its pair is two augmented views of that (N = 1).
+
+    Parameters
+    ----------
+    recordings : Recordings
+    subjects : torch.Tensor, int64
+        Training subjects.
+    first_seconds : torch.Tensor, int64
+        Training stimulus windows, by trial * seconds + first second.
+    n_seconds : int
+        Length of a window: 1 or 5.
+    batch_size, subjects_per_group : int
+        B and N; a batch is never larger than there are items.
+    positives : str
+        ``"stimulus"`` or ``"augmentation"``.
+    augmented : bool
+        Whether the six passes of an epoch differ; with positives ``"augmentation"`` the second view always does.
+    """
+
+    def __init__(
+        self,
+        recordings,
+        subjects,
+        first_seconds,
+        n_seconds,
+        batch_size,
+        subjects_per_group,
+        positives="stimulus",
+        augmented=True,
+    ):
+        self.recordings = recordings
+        self.source = Stream(recordings, n_seconds) if recordings.streamed else recordings
+        self.subjects, self.first_seconds, self.n_seconds = subjects, first_seconds, n_seconds
+        self.subjects_per_group = subjects_per_group if positives == "stimulus" else 1
+        self.positives, self.augmented = positives, augmented
+        self.n_items = len(first_seconds) * (1 if positives == "stimulus" else len(subjects))
+        self.batch_size = min(batch_size, self.n_items)
+        self.n_steps = N_VARIANTS * self.n_items // self.batch_size
+
+    def shuffle(self):
+        """The batches of an epoch: every item once in each variant, in six passes over all items, with people drawn.
+
+        Returns
+        -------
+        first : torch.Tensor, int64, shape (n_steps, 2, B, N)
+            Place in the recordings of each window's first second. What does not fill a last batch is left out.
+        variants : torch.Tensor, int64, shape (n_steps, 2, B)
+        """
+        n, n_windows, device = self.n_items, len(self.first_seconds), self.subjects.device
+        passes = torch.rand(N_VARIANTS, n, device=device).argsort(1)  # (6, n) items
+        turns = torch.rand(N_VARIANTS, n, device=device).argsort(0)  # (6, n) variant of each item in each pass
+        used = self.n_steps * self.batch_size
+        items = passes.flatten()[:used].view(self.n_steps, -1)  # (n_steps, B)
+        variants = turns.gather(1, passes).flatten()[:used].view(self.n_steps, 1, -1).expand(-1, 2, -1) * self.augmented
+        if self.positives == "stimulus":
+            at_once = max(1, DRAWS_AT_ONCE // (self.batch_size * len(self.subjects)))  # steps
+            people = torch.cat([self._groups(part) for part in items.split(at_once)])
+        else:
+            people = self.subjects[items // n_windows][:, None, :, None].expand(-1, 2, -1, -1)  # the same person twice
+            other = torch.randint(1, N_VARIANTS, items.shape, device=device)
+            variants = torch.stack([variants[:, 0], (variants[:, 0] + other) % N_VARIANTS], 1)  # two views that differ
+        first = self.first_seconds[items % n_windows][:, None, :, None]
+        return people * self.recordings.seconds_per_subject + first, variants
+
+    def _groups(self, items):
+        """People of the two groups of each item (n_steps, B): (n_steps, 2, B, N), no one twice."""
+        order = torch.rand(*items.shape, len(self.subjects), device=items.device).argsort(-1)
+        people = self.subjects[order[..., : 2 * self.subjects_per_group]]  # (n_steps, B, 2N)
+        return people.unflatten(-1, (2, -1)).transpose(1, 2)
+
+    def place(self, first):
+        """Where `draw` finds the windows of an epoch (n_steps, 2, B, N): as they are, or in the stream's buffer."""
+        return self.source.begin(first) if self.recordings.streamed else first
+
+    def ready(self, step):
+        """Before each step: its windows can be read."""
+        if self.recordings.streamed:
+            self.source.ready(step)
+
+    def draw(self, first, variants):
+        """One batch: signals gathered and augmented.
+
+        Parameters
+        ----------
+        first : torch.Tensor, int64, shape (2, B, N)
+            A row of what `place` returned.
+        variants : torch.Tensor, int64, shape (2, B)
+            A row of what `shuffle` returned.
+
+        Returns
+        -------
+        dict of str to torch.Tensor, shape (2, B, N, C, L)
+            By modality; both of the same people and in the same variant, with independent draws.
+        """
+        batch = {}
+        for name in self.recordings.blocks:
+            blocks = self.source.at(name, first.flatten(), self.n_seconds)
+            x = blocks.transpose(1, 2).flatten(2).unflatten(0, first.shape)  # (2, B, N, C, L)
+            batch[name] = augment(x, variants[:, :, None].expand_as(first))
+        return batch
+
+
+def augment(x, variants):
+    """Scale windows and add white noise.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (..., C, L)
+    variants : torch.Tensor, int64, shape (...)
+        0 as is; 1 scaled by U(0.7, 0.8); 2 by U(1.2, 1.3); 3, 4, 5 the same with noise at 5 dB SNR: its variance is
+        the signal's over all channels and samples of the scaled window times 10^-0.5.
+
+    Returns
+    -------
+    torch.Tensor, shape (..., C, L)
+    """
+    kind = variants % 3
+    draw = SCALE_RANGE * torch.rand(variants.shape, dtype=x.dtype, device=x.device)
+    scale = 1 + (kind == 1) * (WEAKER - 1 + draw) + (kind == 2) * (STRONGER - 1 + draw)
+    x = x * scale[..., None, None]
+    window = (-2, -1)
+    variance = (x - x.mean(window, keepdim=True)).square_().mean(window, keepdim=True)  # `var` takes ten times as long
+    noisy = (variants >= 3)[..., None, None]
+    return x.add_(torch.randn_like(x).mul_((variance * NOISE_TO_SIGNAL * noisy).sqrt_()))
+
+
+class FusionWindows:
+    """The 5 s windows of fine-tuning on the device, each with the five 1 s windows inside it.
+
+    Parameters
+    ----------
+    recordings : Recordings
+    windows : numpy.ndarray, int, shape (n, 3)
+        Subject, trial and 5 s row (trial * windows per trial + window) of each.
+    seconds : int
+        Length of a trial.
+    n_seconds : int
+        Length of a window.
+    """
+
+    def __init__(self, recordings, windows, seconds, n_seconds=5):
+        self.recordings, self.n_seconds = recordings, n_seconds
+        subject, trial, row = windows.T
+        first_second = trial * seconds + row % (seconds // n_seconds) * n_seconds
+        device = next(iter(recordings.blocks.values())).device  # not where the windows go, if they are streamed
+        self.subject, self.first_second = (
+            torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first_second)
+        )
+
+    def __len__(self):
+        return len(self.subject)
+
+    def order(self, index):
+        """These positions, for `take`: where the recordings are."""
+        return index.to(self.subject.device)
+
+    def take(self, index):
+        """1 s blocks of the windows at these positions, by modality, each (len(index), 5, C, rate) on the device."""
+        subject, first_second = self.subject[index], self.first_second[index]
+        names = self.recordings.blocks
+        return {name: self.recordings.take(name, subject, first_second, self.n_seconds) for name in names}

@@ -1,0 +1,179 @@
+"""Checkpoints: nests of plain values and tensors, written whole, read without running code."""
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from models import Encoder
+from utils.base.errors import InputError, is_out_of_memory
+from utils.base.files import atomic
+from utils.base.structure import find_wrong
+
+FORMAT_VERSION = 1
+SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the settings that made it
+    *("WINDOW", "MODALITIES", "PPS_CHANNELS", "FRONT_END", "EMBED_DIM", "PROJECTOR_DIMS", "SEED", "BATCH_SIZE"),
+    *("SUBJECTS_PER_GROUP", "POSITIVES", "GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"),
+    *("TEMPERATURE", "LR", "WARM_UP", "WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
+)
+
+DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
+LATER = "use the version of this project that wrote it, or a later one"
+OF_ANOTHER = "give the --run-dir that it belongs to, or a new one"
+ENCODER = {"arguments": {"n_channels": int, "n_samples": int, "embed_dim": int}, "weights": {str: torch.Tensor}}
+_CHECKPOINT = {
+    "epoch": int,
+    "kept_epoch": int,
+    "window": ("1s", "5s"),
+    "settings": {},
+    "history": [{"epoch": int}],
+    "trained_on": {"subjects": torch.Tensor, "rows": torch.Tensor},
+    "encoders": {str: ENCODER},
+    "training": {},
+}
+
+
+def save_tensors(path, value):
+    """Save a nest of dicts, lists, numbers, strings and tensors, atomically."""
+    with atomic(path) as file:
+        try:
+            torch.save(value, file)
+        except RuntimeError as error:  # what torch makes of a full disk, after the file has said so
+            cause = error.__context__
+            raise cause if isinstance(cause, OSError) else OSError(None, f"{error}", str(path)) from None
+
+
+def load_tensors(path, remedy, mmap=False):
+    """Load what `save_tensors` wrote, on the CPU; no code of the file is run.
+
+    Parameters
+    ----------
+    path : path
+    remedy : str
+        What to do if it is missing or broken; ends the message.
+    mmap : bool
+        Leave tensors in the file until they are used.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or holds anything but plain values and tensors.
+    """
+    try:
+        with open(path, "rb"), warnings.catch_warnings(action="ignore"):  # else it is not about the file's contents
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; {remedy}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a checkpoint; {remedy}") from None
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # torch raises nearly anything for a damaged file
+        if is_out_of_memory(error):
+            raise
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is damaged or not a checkpoint of this project (no code in it was run); {remedy}")
+    version = value.get("format_version", FORMAT_VERSION)
+    if type(version) is int and version > FORMAT_VERSION:
+        raise InputError(f"{path} is whole, but of format {version}, later than {FORMAT_VERSION}; {LATER}")
+    return value
+
+
+def pretrain_folder(run_dir, window, variant):
+    """Folder of a pre-training: of one window size, and of the options that are not the default."""
+    return Path(run_dir) / "_".join(["pretrain", window, *([variant] if variant else [])])
+
+
+def pretrain_path(run_dir, window, variant, fold):
+    """File with the encoders of fold number ``fold``."""
+    return pretrain_folder(run_dir, window, variant) / f"fold_{fold:02d}" / "checkpoint.pt"
+
+
+def load_pretrained(path, window, fold, manifest, remedy, mmap=False):
+    """A pre-training checkpoint, after checking that it is whole and belongs to this run directory's manifest.
+
+    Parameters
+    ----------
+    path : path
+    window : str
+        ``"1s"`` or ``"5s"``.
+    fold : int
+        Its number.
+    manifest : splits.Manifest
+    remedy : str
+        What to do if it does not; ends the message.
+    mmap : bool
+        Leave tensors in the file until they are used.
+
+    Returns
+    -------
+    dict
+        ``encoders[modality]`` has the ``arguments`` of an `Encoder` and its ``weights``.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, or of another window size, fold, data set or split.
+    """
+    checkpoint = load_encoders(path, remedy, mmap)
+    if checkpoint["window"] != window:
+        raise InputError(f"{path} holds encoders of {checkpoint['window']} windows, not {window}; {OF_ANOTHER}")
+    if checkpoint.get("manifest_hash") != manifest.hash:
+        raise InputError(f"{path} was trained on another split or data set than split.json says; {OF_ANOTHER}")
+    refuse_other_fold(path, checkpoint, fold)
+    return checkpoint
+
+
+def refuse_other_fold(path, made, fold):
+    """Refuse what another fold has made, which knows this one's test data: a copy, or a folder that was renamed."""
+    if made.get("fold", fold) != fold:
+        remedy = f"put back the file of fold {fold}, or delete this one and give the command that wrote it once more"
+        raise InputError(f"{path} is of fold {made.get('fold')}, not of fold {fold}; {remedy}")
+
+
+def load_encoders(path, remedy, mmap=False):
+    """A pre-training checkpoint of whatever data and split, after checking that it is whole."""
+    checkpoint = load_tensors(path, remedy, mmap)
+    if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
+        raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
+    if isinstance(checkpoint.get("settings"), dict):
+        checkpoint["settings"].setdefault("WARM_UP", 0)  # which files from before there was one do not say
+    if not _is_complete(checkpoint):
+        raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
+    return checkpoint
+
+
+def refuse_other_training(path, checkpoint, settings):
+    """Refuse to go on from a checkpoint with other settings than those that made it, or to fewer epochs."""
+    remedy = "give the same to go on, --tag or another --run-dir to keep it, or --no-resume to replace it"
+    before, now = checkpoint["settings"], settings.as_dict()
+    others = [name for name in ("RECIPE", *SAME_ON_RESUME) if before.get(name) != now[name]]
+    if set(others) - {"RECIPE"}:  # but where the recipe is another, it is the first to say
+        name = others[0]
+        raise InputError(f"{path} was made with {name} = {before.get(name)}, not {now[name]}; {remedy}")
+    if checkpoint["epoch"] > settings.EPOCHS:
+        raise InputError(f"{path} has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}; {remedy}")
+
+
+def _is_complete(checkpoint):
+    """Whether a checkpoint has all parts, each of its type, and weights that fit their encoders."""
+    if find_wrong(checkpoint, _CHECKPOINT) or not set(checkpoint["encoders"]) <= {"eeg", "pps"}:
+        return False
+    indices = checkpoint["trained_on"].values()
+    return (
+        set(SAME_ON_RESUME) <= set(checkpoint["settings"])
+        and all(entry["epoch"] == i for i, entry in enumerate(checkpoint["history"], start=1))
+        and all(i.dtype == torch.int64 and i.dim() == 1 for i in indices)
+        and all(fits(Encoder, e["arguments"], e["weights"]) for e in checkpoint["encoders"].values())
+    )
+
+
+def fits(make, arguments, weights):
+    """Whether ``make(**arguments)`` makes a network that these weights go into; takes no memory for it."""
+    try:
+        with torch.device("meta"):
+            make(**arguments).load_state_dict(weights, assign=True)
+    except (TypeError, ValueError, RuntimeError):  # other arguments, impossible sizes, other names or sizes of weights
+        return False
+    return True

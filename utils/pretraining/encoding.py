@@ -1,0 +1,63 @@
+"""Features that a pre-trained encoder makes of recordings."""
+
+import numpy as np
+import torch
+
+from models import Encoder
+from utils.base.progress import Progress
+from utils.pretraining.recordings import Recordings
+
+
+def open_recordings(data, modality, channels, device, front_end):
+    """`Recordings` of one modality as encoders with this front end take them, every person standardised.
+
+    Parameters
+    ----------
+    data : data_prep.Prepared
+    modality : str
+    channels : list of str
+        Full names, in the order in which the encoder has them.
+    device : torch.device
+    front_end : str
+    """
+    recordings = Recordings(data, [modality], channels, device, front_end, eeg_channels=channels)
+    return recordings.standardised(np.zeros(data.eeg.shape[:3], bool))
+
+
+def build(entry, random=False):
+    """The encoder of a checkpoint's entry, in evaluation mode; with ``random`` as it was before it learned."""
+    encoder = Encoder(**entry["arguments"])
+    if not random:
+        encoder.load_state_dict(entry["weights"])
+    return encoder.eval()
+
+
+@torch.no_grad()
+def encode(encoder, recordings, modality, windows, n_seconds, seconds, batch_size):
+    """Features of windows.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        In evaluation mode.
+    recordings : Recordings
+    modality : str
+    windows : numpy.ndarray, int, shape (n, 3)
+        (subject, trial, row) of each, row = trial * windows per trial + window.
+    n_seconds, seconds : int
+        Length of a window, and of a trial.
+    batch_size : int
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape (n, 4 * embed_dim)
+    """
+    subject, trial, row = windows.T
+    first = trial * seconds + row % (seconds // n_seconds) * n_seconds
+    device = recordings.blocks[modality].device
+    subject, first = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first))
+    parts = []
+    for chunk in Progress(torch.arange(len(windows)).split(batch_size), desc="encoding", unit="batch"):
+        blocks = recordings.take(modality, subject[chunk], first[chunk], n_seconds)
+        parts.append(encoder(blocks.transpose(1, 2).flatten(2)).cpu())  # (n, C, n_seconds * rate)
+    return torch.cat(parts).numpy()

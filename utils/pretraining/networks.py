@@ -1,0 +1,58 @@
+"""The networks of one pre-training, and what their front end starts with."""
+
+import torch
+
+from models import ContrastiveModel, Encoder
+from models.encoder import paper_arguments, paper_width
+from utils.base.errors import InputError
+from utils.pretraining import front_end as front_ends
+
+
+def switches(settings):
+    """The terms of the loss that the modalities allow: (modalities with a group loss, whether CM-CA is on)."""
+    modalities = settings.MODALITIES.split("+")
+    group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
+    align = settings.CMCA and len(modalities) == 2
+    if not group_losses and not align:
+        raise InputError("no loss is left: leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
+    return group_losses, align
+
+
+def build(settings, rate, n_seconds, recordings, batches):
+    """Encoders of the recordings' modalities with their losses, on the CPU.
+
+    Parameters
+    ----------
+    settings : Settings
+    rate : int
+        Hz.
+    n_seconds : int
+        Length of a window.
+    recordings : Recordings
+    batches : ContrastiveBatches
+        Of the training rows; the robust front end's filters come from them.
+
+    Returns
+    -------
+    ContrastiveModel
+    """
+    encoders = {}
+    embed_dim = settings.EMBED_DIM or paper_width(n_seconds * rate)
+    for name in recordings.blocks:
+        block = front_ends.block_width(settings.FRONT_END, rate, name)
+        arguments = paper_arguments(name, recordings.n_channels(name), n_seconds * block, embed_dim)
+        arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
+        encoders[name] = Encoder(**arguments, projector_dims=settings.PROJECTOR_DIMS)
+        # positives by augmentation use nothing of what people share at the same moments
+        if settings.FRONT_END == "bandpower" and settings.EPOCHS and settings.POSITIVES == "stimulus":
+            encoders[name].filters.copy_(_shared_filters(settings, n_seconds, recordings, batches, name))
+    return ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings), settings.PRECISION == "bf16")
+
+
+def _shared_filters(settings, n_seconds, recordings, batches, modality):
+    """The front end's filters, from the training rows of all training subjects."""
+    grid = torch.cartesian_prod(batches.subjects, batches.first_seconds)
+    blocks = recordings.take(modality, *grid.T, n_seconds)  # (people * moments, seconds, C, features)
+    windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1)).cpu().numpy()
+    n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
+    return torch.from_numpy(front_ends.shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes))

@@ -1,1 +1,0 @@
-"""From batches to a trained model."""
