@@ -4,7 +4,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from data_prep.amplifiers.recordings import marker_seconds
+from data_prep.amplifiers.triggers import marker_seconds, number_of
 from data_prep.folder.stimuli import common, natural
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -26,16 +26,7 @@ class Plan:
 def by_person(trials, least=2):
     """Trials by subject and stimulus; people and their trials in the table's order.
 
-    Parameters
-    ----------
-    trials : list of Trial
-    least : int
-        So many people are needed.
-
-    Raises
-    ------
-    InputError
-        If somebody has a stimulus twice, two people share a file, or there are fewer people.
+    A stimulus that comes twice for somebody, two people with one file, and fewer than ``least`` people are refused.
     """
     people, owners, spellings = {}, {}, {}
     for trial in trials:
@@ -163,14 +154,18 @@ def make_plan(people, stimuli, recordings, seconds, rest):
 
 
 def onset_of(trial, recording):
-    """Seconds from the first sample to a trial's onset."""
+    """Seconds from the first sample to a trial's onset; a number that is a marker's, too, is refused."""
+    if not isinstance(trial.onset, float):
+        return marker_seconds(recording, trial.onset, trial.where)
     text = trial.onset_text
-    if isinstance(trial.onset, float) and text in {name for name, _ in recording.markers}:
+    code = int(text) if text.isdecimal() else None
+    meant = [name for name, _ in recording.markers if name == text or (code is not None and number_of(name) == code)]
+    if meant:
         raise InputError(
-            f"{trial.where}: onset {text} may be seconds or the marker of this name in {recording.path.name}; write "
-            f"{trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {text}#1 for the first"
+            f"{trial.where}: onset {text} may be seconds or the marker {meant[0]!r} in {recording.path.name}; write "
+            f"{trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {meant[0]}#1 for the first"
         )
-    return trial.onset if isinstance(trial.onset, float) else marker_seconds(recording, trial.onset, trial.where)
+    return trial.onset
 
 
 def check(who, trials, plan, recordings, rest):
