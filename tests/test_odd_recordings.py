@@ -10,8 +10,10 @@ import pytest
 from data_prep import open_prepared
 from data_prep.amplifiers import trial_plan
 from data_prep.amplifiers.recording_signals import Steps, read_trials
-from data_prep.amplifiers.recordings import Sidecar, find_spoiled, marker_seconds, need_mne, open_recording
+from data_prep.amplifiers.recordings import find_spoiled, need_mne, open_recording
+from data_prep.amplifiers.sidecars import Sidecar
 from data_prep.amplifiers.trials_table import read_table
+from data_prep.amplifiers.triggers import marker_seconds
 from data_prep.signals.channel_kinds import clean, key, kind
 from data_prep.signals.units import read_unit
 from tests import recorded
@@ -53,7 +55,7 @@ def write_fif(path, eeg, annotations=((), (), ()), crop=0.0):
 
 def read(path, eeg=(), pps=(), onset=3.0, steps=AS_IT_IS, sidecar=None):
     """The one trial of a recording, by the names of its channels."""
-    arrays, _ = read_trials(open_recording(path, sidecar), [onset], list(eeg), list(pps), steps, set())
+    arrays, _ = read_trials(open_recording(path, sidecar), [onset], list(eeg), list(pps), steps)
     return dict(zip([*eeg, *pps], [*arrays["eeg"][0], *arrays["pps"][0]], strict=True))
 
 

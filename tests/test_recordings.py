@@ -141,7 +141,7 @@ def test_all_units_end_in_microvolts(tmp_path, unit):
     recorded.write_edf(tmp_path / "p1.edf", 1, unit=unit)
     recording = open_recording(tmp_path / "p1.edf")
     steps = Steps(None, None, None, "file", "keep", RATE, SECONDS, 0)
-    arrays, looks = read_trials(recording, [ONSETS[0]], ELECTRODES, ["GSR"], steps, set())
+    arrays, looks = read_trials(recording, [ONSETS[0]], ELECTRODES, ["GSR"], steps)
     start = round(ONSETS[0] * RATE)
     eeg, (_, gsr) = recorded.signals(1)
     np.testing.assert_allclose(arrays["eeg"][0], eeg[:, start : start + SECONDS * RATE], atol=0.01)
@@ -165,7 +165,8 @@ def test_a_wrong_unit_is_warned_of(tmp_path):
 
 
 def test_bids_says_the_unit_that_the_file_does_not(tmp_path, capsys):
-    from data_prep.amplifiers.recordings import Sidecar, open_recording
+    from data_prep.amplifiers.recordings import open_recording
+    from data_prep.amplifiers.sidecars import Sidecar
 
     recorded.write_edf(tmp_path / "p1.edf", 1, unit="")
     said = {c.name: c.factor for c in open_recording(tmp_path / "p1.edf", Sidecar(units={"Fp1": "V"})).channels}
@@ -266,7 +267,7 @@ def test_filters_see_the_whole_recording(tmp_path):
 
     def level(*filters):
         steps = Steps(*filters, "file", "keep", 128, SECONDS, 0)
-        return read_trials(recording, [10.0], names, [], steps, set())[0]["eeg"][0].std(axis=1)
+        return read_trials(recording, [10.0], names, [], steps)[0]["eeg"][0].std(axis=1)
 
     kept = level(None, None, None)
     np.testing.assert_allclose(level(1.0, 45.0, None)[1:], kept[1:], rtol=0.05)
@@ -445,7 +446,8 @@ def test_tables_that_are_none(files, text, parts):
 def test_markers_that_come_again_are_numbered(tmp_path):
     import mne
 
-    from data_prep.amplifiers.recordings import marker_seconds, open_recording
+    from data_prep.amplifiers.recordings import open_recording
+    from data_prep.amplifiers.triggers import marker_seconds
     from utils.base.errors import InputError
 
     raw = recorded.raw(1, markers=False)

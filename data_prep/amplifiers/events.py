@@ -1,5 +1,6 @@
 """Rows of events, from events.tsv or a file's own annotations: in seconds, and where trials begin and end."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def find_unit(run, doubts):
     if not fits[best]:
         doubts.add(f"onsets go to {onsets.max():.6g}, the recording ends at {recording.seconds:.6g} s", run.subject)
         return 1.0
-    shown = f"{agrees[best]:.0%} agree with the markers in the file" if len(times) else "no marker to compare with"
+    share = "all" if agrees[best] == 1 else f"over {agrees[best] // 0.1 * 10:.0f} %"
+    shown = f"{share} agree with the markers in the file" if len(times) else "no marker to compare with"
     doubts.add(f"onsets are no seconds: taken as {best} ({shown})", run.subject)
     return units[best]
 
@@ -169,9 +171,11 @@ def alike(cell, wanted):
 
 def find_ends(runs, asked, values, doubts):
     """Give every trial its ``length`` in seconds, or None."""
-    every = {row.get("duration", "") for run in runs for row in run.rows if not run.from_file}
+    every = Counter(row.get("duration", "") for run in runs for row in run.rows if not run.from_file)
+    most, n = every.most_common(1)[0] if every else ("", 0)
+    own = {row.get("duration", "") for run in runs for row in run.trials}
     kinds = {row.get(ANNOTATION, "") for run in runs for row in run.rows}
-    same = len(every) == 1 and len(kinds) > 2 and (read_number(next(iter(every))) or 0) > 0
+    same = own == {most} and n > 0.9 * every.total() and len(kinds) > 2 and (read_number(most) or 0) > 0
     for run in runs:
         lengths = [read_length(row, run) for row in run.trials]
         following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds]
@@ -187,7 +191,7 @@ def find_ends(runs, asked, values, doubts):
                 length is not None and row["at"] + length > end + TOLERANCE
                 for row, end, length in zip(run.trials, following, lengths, strict=True)
             )
-            untrue = f"duration {next(iter(every))} in every row" if same else "durations reach into the next trial"
+            untrue = f"duration {most} in every row" if same else "durations reach into the next trial"
             if same or overlap or any(length is None for length in lengths):
                 value, ends = guess_ends(run, following)
                 lost = f"{untrue}: " if same or overlap else "no durations: "

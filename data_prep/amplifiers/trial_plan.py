@@ -67,19 +67,7 @@ def plain_id(name):
 def find_stimuli(people, missing, least=2):
     """Stimuli of the prepared folder, in the order of their names.
 
-    Parameters
-    ----------
-    people : dict
-        As `by_person` gives.
-    missing : str
-        What of a stimulus that somebody did not see: ``error`` or ``drop`` (for all).
-    least : int
-        So many stimuli are needed.
-
-    Raises
-    ------
-    InputError
-        If somebody lacks one and ``missing`` is ``error``, or fewer than ``least`` are left.
+    What somebody did not see is refused (``missing`` is ``error``), dropped for all (``drop``), or kept (``keep``).
     """
     everything = sorted({name for own in people.values() for name in own}, key=natural)
     unseen = {name: [who for who, own in people.items() if name not in own] for name in everything}
@@ -93,9 +81,19 @@ def find_stimuli(people, missing, least=2):
         others = f" ({n} more {'is' if n == 1 else 'are'} not everybody's)" if n else ""
         raise InputError(
             f"{name!r} was not seen by {shorten(who)}{others}{asked}; --missing drop leaves out for all what not all "
-            "have seen; or leave out these people"
+            "have seen, --missing keep marks it as not there; or leave out these people"
         )
+    if missing == "keep":
+        if len(everything) < least:
+            raise InputError(f"{len(everything)} stimuli; at least {least} are needed")
+        return everything
     return common({who: list(own) for who, own in people.items()}, least=least)
+
+
+def find_groups(people, stimuli):
+    """The group of every stimulus, where the table has groups; else an empty list."""
+    groups = {trial.stimulus: trial.group for own in people.values() for trial in own.values() if trial.group}
+    return [groups.get(name, name) for name in stimuli] if groups else []
 
 
 def alone(people, who):
@@ -104,29 +102,11 @@ def alone(people, who):
 
 
 def make_plan(people, stimuli, recordings, seconds, rest):
-    """Where every trial is cut.
+    """The `Plan` of what is cut where: of every trial ``seconds``, or as many as the shortest has, after ``rest`` s.
 
-    Parameters
-    ----------
-    people : dict
-        As `by_person` gives.
-    stimuli : list of str
-    recordings : dict of pathlib.Path to Recording
-    seconds : int or None
-        Of every trial; None: of the shortest.
-    rest : int
-        Seconds before every trial.
-
-    Returns
-    -------
-    Plan
-
-    Raises
-    ------
-    InputError
-        If a marker does not exist, or trials or rest overlap, leave the recording or are too short.
+    A marker that is not there, trials that are too short, and what `check` finds are refused.
     """
-    chosen = {who: [own[name] for name in stimuli] for who, own in people.items()}
+    chosen = {who: [own[name] for name in stimuli if name in own] for who, own in people.items()}
     trials = [trial for own in chosen.values() for trial in own]
     shortest = min((trial for trial in trials if trial.duration is not None), key=lambda t: t.duration, default=None)
     if seconds is None:
