@@ -1,6 +1,7 @@
 """What recordings seem to hold: trials, found by events, annotations and ratings, and every doubt about them."""
 
 import glob
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -127,7 +128,18 @@ def propose(paths, subject_of, asked):
         if None not in numbers:
             low, high = min(numbers), max(numbers)
             found.append(f"{name} goes from {low:.4g} to {high:.4g}")
+    if scale_flags(trials):
+        found.append(f"give the scale of the ratings: {' '.join(scale_flags(trials))}")
     return Proposal(trials, recordings, found, doubts.lines())
+
+
+def scale_flags(trials):
+    """Flags for the scale of the ratings, where it is not 1 to 9."""
+    numbers = [read_number(text) for trial in trials for text in trial.ratings.values()]
+    numbers = [number for number in numbers if number is not None]
+    if not numbers or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
+        return []
+    return ["--rating-min", f"{math.floor(min(numbers)):g}", "--rating-max", f"{math.ceil(max(numbers)):g}"]
 
 
 def find_rating_columns(runs, asked):
@@ -188,10 +200,15 @@ def refuse_none(runs, names, asked):
     if asked.trial:
         raise InputError(f"--trial {asked.trial}: no row of any recording; {run.where} has {there}"[:390])
     what = (
-        f"has a rating in {shorten(names)}" if names else "has a rating" if asked.rated else "is a stimulus that lasts"
+        f"has no rating in {shorten(names)}"
+        if names
+        else "has no rating"
+        if asked.rated
+        else "has no stimulus that lasts"
     )
     raise InputError(
-        f"no row of {run.where} {what}; --trial COLUMN=VALUE says what begins a trial; it has {there}"[:390]
+        f"{run.where} {what}: say what begins a trial (propose_trials.py --trial COLUMN=VALUE), or --no-rated; it has "
+        f"{there}"[:390]
     )
 
 
@@ -248,10 +265,10 @@ def to_trials(runs, names, asked, doubts, found):
                 )
             lacking = [rating for rating in names if is_missing(row.get(rating, ""))]
             if lacking and not asked.ratings and len(lacking) < len(names):
-                other = next(n for n in names if n not in lacking)
+                one, other = lacking[0], next(rating for rating in names if rating not in lacking)
                 raise InputError(
-                    f"{row['row']}: {lacking[0]} is {row.get(lacking[0]) or 'empty'}, and {other} is {row[other][:30]}; a "
-                    "trial needs all of its ratings, and other rows none (--ratings names the columns that are ratings)"
+                    f"{row['row']}: {one} is {row.get(one) or 'empty'}, and {other} is {row[other][:30]}; a trial "
+                    "needs all of its ratings, and other rows none (--ratings names the columns that are ratings)"
                 )
             if lacking:
                 doubts.add(f"trials without {lacking[0]} are left out", run.subject)

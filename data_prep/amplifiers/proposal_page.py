@@ -9,7 +9,6 @@ import numpy as np
 
 from data_prep.amplifiers.channels_table import propose_channels, write_channels
 from data_prep.amplifiers.recordings import BREAKS, read_raw, through_mne
-from data_prep.folder.ratings import read_number
 from utils.base.files import write_text
 
 LOOKED_AT = 4  # s of every channel
@@ -17,7 +16,8 @@ WIDTH, POINTS = 900, 80  # of a line in time in pixels, and of a channel's pictu
 MOST_MARKERS = 400  # that are drawn of a recording
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem; }
-svg.line { width: 100%; height: 4rem; background: #f6f6f6; } .c { display: inline-block; width: 14rem; font-size: .8rem; }
+svg.line { width: 100%; height: 4rem; background: #f6f6f6; }
+.c { display: inline-block; width: 14rem; font-size: .8rem; }
 .c svg { width: 13rem; height: 2rem; display: block; } .c path { fill: none; stroke: #0072b2; stroke-width: .7; }
 .no { color: #888; } .no path { stroke: #aaa; } .d { background: #fff3e8; border-left: .4rem solid #d55e00;
 padding: .1rem .8rem; } rect.t { fill: #009e73; fill-opacity: .55; stroke: #fff; } rect.b { fill: #d55e00; }
@@ -34,8 +34,11 @@ def write(proposal, table):
         pictures[path] = windows[0]
         constant = {name for name in windows[0] if all(np.ptp(window[name]) == 0 for window in windows)}
         changed |= windows[0].keys() - constant
-        constants |= constant
-    rows, doubts = propose_channels(list(proposal.recordings.values()), constants - changed)
+        constants |= constant if onsets else set()
+    rows, doubts = propose_channels(
+        [proposal.recordings[file] for file in dict.fromkeys(trial.file for trial in proposal.trials)],
+        constants - changed,
+    )
     proposal.doubts += doubts
     channels, page = table.with_name("channels.csv"), table.with_name("trials.html")
     write_trials(table, proposal.trials)
@@ -57,15 +60,6 @@ def write_trials(path, trials):
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([[*header, *names], *rows])
     write_text(path, text.getvalue())
-
-
-def scale_flags(proposal):
-    """Flags for the scale of the ratings, where it is not 1 to 9."""
-    numbers = [read_number(text) for trial in proposal.trials for text in trial.ratings.values()]
-    numbers = [number for number in numbers if number is not None]
-    if not numbers or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
-        return []
-    return ["--rating-min", f"{np.floor(min(numbers)):g}", "--rating-max", f"{np.ceil(max(numbers)):g}"]
 
 
 def peek(recording, at):
@@ -106,9 +100,8 @@ def line(recording, trials):
     for name, at in recording.markers[:: 1 + len(recording.markers) // MOST_MARKERS]:
         css, top = ("p", 0) if name.lower().startswith(BREAKS) else ("m", 44)
         x = f"{at * scale:.1f}"
-        parts.append(
-            f'<line class="{css}" x1="{x}" x2="{x}" y1="{top}" y2="52"><title>{html.escape(name)}, {at:.5g} s</title></line>'
-        )
+        title = html.escape(f"{name}, {at:.5g} s")
+        parts.append(f'<line class="{css}" x1="{x}" x2="{x}" y1="{top}" y2="52"><title>{title}</title></line>')
     for trial in trials:
         x, width = trial.onset * scale, max(2.0, (trial.duration or 0) * scale)
         title = html.escape(f"{trial.stimulus}, {trial.onset:.5g} s, {trial.duration or 0:.4g} s")
@@ -126,4 +119,5 @@ def trace(name, values, kind):
     points = " ".join(f"{x},{a:g} {x},{b:g}" for x, (a, b) in enumerate(zip(*scaled, strict=True)))
     css = ' class="c no"' if kind == "no" else ' class="c"'
     words = f"{html.escape(name)} ({kind}): {low:.3g} to {high:.3g}"
-    return f'<span{css}>{words}<svg viewBox="0 0 {len(parts)} 32" preserveAspectRatio="none"><path d="M{points}"/></svg></span>'
+    box = f'viewBox="0 0 {len(parts)} 32" preserveAspectRatio="none"'
+    return f'<span{css}>{words}<svg {box}><path d="M{points}"/></svg></span>'

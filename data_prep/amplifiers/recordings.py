@@ -185,10 +185,12 @@ def open_recording(path, sidecar=None):
     by_mne = [Path(file) for file in raw.filenames if file]  # absolute: the same file must not have two names
     parts = [path if file.resolve() == path.resolve() else file for file in by_mne]
     named = [file for file in named_by(path).values() if file.is_file()]
-    files, signals = list(dict.fromkeys([path, *parts, *named])), parts[0] if parts else path
+    files, signals = {}, parts[0] if parts else path
+    for file in (path, *parts, *named, *sidecar.files):
+        files.setdefault(file.resolve(), file)
     refuse_taken(path, signals)
     starts = [seconds for name, seconds in markers if name.lower().startswith(BREAKS)]
-    spoiled, files = find_spoiled(raw), files + sidecar.files
+    spoiled, files = find_spoiled(raw), list(files.values())
     return Recording(
         path, files, signals, channels, seconds, markers, starts, spoiled, bads, placed, notes, doubtful, durations
     )

@@ -28,7 +28,7 @@ TYPES = {  # BIDS's words for channels to MNE's
 }
 LEVELS = 4  # folders from a recording up to its data set
 UNIX = 1e8  # s; a start beyond it (1973) is a date
-ZONE = 900  # s; clocks of two places differ by quarters of an hour
+ZONES = (3600, 900)  # s that clocks of two places differ by, or multiples of it
 
 
 @dataclass
@@ -128,8 +128,8 @@ def refuse_other_names(path, sidecar, names):
     unsaid = [name for name in names if not {key(name), key(re.sub(r"-\d+$", "", name))} & said]
     if strange and unsaid:
         raise InputError(
-            f"{path}: its channels.tsv names {shorten(strange, 40)}, the file has {shorten(unsaid, 40)} in their place; "
-            "write one name in both"
+            f"{path}: its channels.tsv names {shorten(strange, 40)}, the file has {shorten(unsaid, 40)}; write the "
+            "same names in both"
         )
     return [f"channels.tsv names {shorten(strange, 40)}, which the file has not"] if strange else []
 
@@ -196,24 +196,22 @@ def is_clock(physio, name):
 def place(physio, n_samples, seconds, began):
     """Where physiology lies beside an EEG of so many seconds that began then (Unix time, or None), and what to say.
 
-    A start that is a date is compared with the EEG's; clocks may differ by quarters of an hour (time zones): that
-    difference is taken at which the two overlap most. Returns (seconds after the EEG's first sample or None, notes).
+    A start that is a date is compared with the EEG's. Clocks of two programs may differ by a time zone: by whole hours,
+    or where these do not fit, by quarters. Returns (seconds after the EEG's first sample or None, notes).
     """
-    length, name = n_samples / physio.rate, physio.path.name
+    length, name = n_samples / physio.rate, "/".join(physio.columns)
     if physio.start < UNIX:
-        wrong = length < 0.6 * seconds and physio.start <= 0
+        wrong = (length < 0.6 * seconds and physio.start <= 0) or length > 1.6 * seconds + 60
         note = f"{name} lasts {length:.4g} s, the EEG {seconds:.4g} s: is its SamplingFrequency {physio.rate:g} right?"
-        return physio.start, [note] if wrong or length > 1.6 * seconds + 60 else []
+        return physio.start, [note] if wrong else []
     if began is None:
         return None, [f"{name} begins at a date (StartTime), and the EEG has none: not read"]
-    zones = [physio.start - began - ZONE * quarters for quarters in range(-56, 57)]
-    shared = [min(seconds, start + length) - max(0, start) for start in zones]
-    most = max(shared)
-    alike = [start for start, common in zip(zones, shared, strict=True) if common > most - ZONE / 2]
-    start = min(alike, key=abs)
-    if most < 0.5 * min(seconds, length) or sum(abs(other) < ZONE / 2 for other in alike) > 1:
-        return None, [f"{name} and the EEG do not lie at one time by their dates: not read"]
-    zone = round((physio.start - began - start) / 3600, 2)
-    return start, [
-        f"{name} begins {start:.4g} s after the EEG by their dates" + (f", {zone:g} h apart" if zone else "")
-    ]
+    for step in ZONES:
+        starts = [physio.start - began - zone for zone in range(-14 * 3600, 14 * 3600 + 1, step)]
+        fits = [t for t in starts if min(seconds, t + length) - max(0, t) > 0.9 * min(seconds, length)]
+        if physio.start - began in fits or len(fits) == 1:
+            start = physio.start - began if physio.start - began in fits else fits[0]
+            zone = round((physio.start - began - start) / 3600, 2)
+            told = f" (their clocks are {zone:g} h apart)" if zone else ""
+            return start, [f"{name} begins {start:.4g} s after the EEG by their dates{told}"]
+    return None, [f"{name} and the EEG do not lie at one time by their dates: not read"]

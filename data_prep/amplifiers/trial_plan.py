@@ -91,9 +91,16 @@ def find_stimuli(people, missing, least=2):
 
 
 def find_groups(people, stimuli):
-    """The group of every stimulus, where the table has groups; else an empty list."""
-    groups = {trial.stimulus: trial.group for own in people.values() for trial in own.values() if trial.group}
-    return [groups.get(name, name) for name in stimuli] if groups else []
+    """The group of every stimulus, where the table has that column; else an empty list."""
+    groups = {}
+    for trial in (trial for own in people.values() for trial in own.values()):
+        other = groups.setdefault(trial.stimulus, trial)
+        if other.group != trial.group:
+            raise InputError(
+                f"{trial.where}: the group of {trial.stimulus!r} is {trial.group!r}, and {other.group!r} in "
+                f"{other.where}; a stimulus has one group (a rating that is called group: --ratings names it)"
+            )
+    return [groups[name].group or name for name in stimuli] if any(trial.group for trial in groups.values()) else []
 
 
 def alone(people, who):

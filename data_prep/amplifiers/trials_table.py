@@ -23,6 +23,7 @@ from utils.base.errors import InputError
 
 FORMATS = (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt")  # of recordings, that MNE-Python reads
 COLUMNS = ("subject", "file", "stimulus", "onset", "duration")
+GROUP = "group"  # a column that may be there: which stimuli belong together
 OTHER_WORDS = {  # what people call these columns
     "subject": "participant participant_id subject_id person proband vp id",
     "file": "filename file_name path recording eeg_file",
@@ -59,7 +60,7 @@ def read_table(path, rating_names=(), rated=True):
         raise InputError(f"--trials {path} is a recording; give a table that names it (docs/recordings.md shows one)")
     header, rows = read_rows(path)
     refuse_missing(path, header)
-    others = (*COLUMNS, "group") if is_grouping(rows) else COLUMNS
+    others = COLUMNS if "group" in map(str.lower, rating_names) else (*COLUMNS, GROUP)
     names = find_ratings(path, header, others, rating_names) if rated else []
     if not rated and set(header) - set(others):
         print(f"not read (--no-rated): {shorten([name for name in header if name not in others])}")
@@ -82,22 +83,12 @@ def read_table(path, rating_names=(), rated=True):
                 duration=read_duration(row["duration"], where),
                 ratings=ratings,
                 onset_text=row["onset"],
-                group=row["group"] if "group" in others else "",
+                group=row.get(GROUP, "") if GROUP in others else "",
             )
         )
     if not trials:
         raise InputError(f"{path} has no trials; one row per trial under {','.join(header)}"[:250])
     return trials
-
-
-def is_grouping(rows):
-    """Whether a column ``group`` says what stimuli belong together: every stimulus has one, whoever saw it."""
-    if not rows or "group" not in rows[0][1]:
-        return False
-    groups = {}
-    for _, row in rows:
-        groups.setdefault(row["stimulus"], set()).add(row["group"])
-    return all(len(own) == 1 and "" not in own for own in groups.values())
 
 
 def find_file(folder, text, where):

@@ -125,7 +125,7 @@ def at_one_rate(person, pps_channels, rate, rates):
         lengths = {name: array.shape[-1] / rates.get(name, rate) for name, array in signals.items()}
         whole = {"eeg": eeg, "pps": pps if not isinstance(pps, dict) else None}  # at the rate of the result
         others = {name: np.shape(array)[-1] / rate for name, array in whole.items() if np.ndim(array) == 3}
-        refuse_lengths(where + suffix, others | lengths, rates)
+        refuse_lengths(where + suffix, others | lengths if rates else lengths, rates)
         seconds = int(min(lengths.values(), default=0) + 1e-6)
         made = {name: resample(array, rates.get(name, rate), rate, seconds) for name, array in signals.items()}
         if "eeg" in made:
