@@ -2,6 +2,7 @@
 
 from data_prep.amplifiers.sidecars import entities
 from data_prep.amplifiers.trials_table import FORMATS, is_recording, read_rows
+from data_prep.folder.stimuli import natural
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
@@ -10,7 +11,8 @@ def find_runs(root, task, sessions=()):
     """Recordings of a task, whatever its capitals, in the order of their names; copies in ``derivatives`` are none."""
     if not root.is_dir():
         raise InputError(f"--bids-dir {root} is not a folder")
-    everything = [file for file in sorted(root.glob("sub-*/**/*")) if is_recording(file) and entities(file)[1] == "eeg"]
+    files = sorted(root.glob("sub-*/**/*"), key=lambda file: natural(str(file)))  # run-2 before run-10
+    everything = [file for file in files if is_recording(file) and entities(file)[1] == "eeg"]
     of = {file: entities(file)[0] for file in everything}
     paths = [file for file in everything if of[file].get("task") == str(task).casefold()]
     if not paths:

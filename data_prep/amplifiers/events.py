@@ -71,8 +71,9 @@ def read_run(path, subject, recording, doubts):
                 "row": f"{path.name}, marker {name!r} at {at:.4g} s",
             }
             for name, at in recording.markers
+            if (name, at) not in doubled(recording)
         ]
-    where = str(events[0]) if events else f"the annotations of {path.name}"
+    where = str(events[0]) if events else f"{path.name} (its annotations)"
     run = Run(subject, recording, where, header, rows, not events, beh[0] if beh else None)
     if beh:
         recording.files.append(beh[0])
@@ -82,6 +83,14 @@ def read_run(path, subject, recording, doubts):
         row["at"] = None if onset is None else onset * run.factor
     rows.sort(key=lambda row: -1 if row["at"] is None else row["at"])
     return run
+
+
+def doubled(recording):
+    """Triggers that an annotation of the same number and time says again."""
+    said = {(number_of(name), at) for name, at in recording.durations if number_of(name) is not None}
+    return {(name, at) for name, at in recording.markers if (name, at) not in recording.durations} & {
+        (name, at) for name, at in recording.markers if (number_of(name), at) in said
+    }
 
 
 def find_unit(run, doubts):
@@ -118,30 +127,32 @@ def find_unit(run, doubts):
     return units[best]
 
 
-def read_values(text, runs):
-    """What begins a trial of whom: {subject: (column, values)}, from COLUMN=VALUE|VALUE or a table subject,value."""
+def read_values(text, runs, flag):
+    """What a flag says of each person: {subject: (column, values)}, from COLUMN=VALUE|VALUE or a table subject,value.
+
+    Without values, COLUMN alone: (column, []).
+    """
     if text is None:
         return {}
-    if "=" in text:
+    if not Path(text).is_file():
         column, _, values = text.partition("=")
-        return {run.subject: (find_column(column, run, "--trial"), values.split("|")) for run in runs}
+        if flag == "--trial" and not values:
+            raise InputError(f"--trial {text}: write COLUMN=VALUE, or a table with the columns subject, value")
+        return {run.subject: (find_column(column, run, flag), values.split("|") if values else []) for run in runs}
     header, rows = read_rows(text)
     if "subject" not in header or "value" not in header:
-        raise InputError(f"--trial {text}: write COLUMN=VALUE, or a table with the columns subject, value (and column)")
+        raise InputError(f"{flag} {text} has no column subject, or no value (and column, where it is no annotation's)")
     found = {}
     for _, row in rows:
         column, values = found.setdefault(row["subject"].removeprefix("sub-").casefold(), (row.get("column"), []))
         values += row["value"].split("|")
     lacking = dict.fromkeys(run.subject for run in runs if run.subject.casefold() not in found)
     if lacking:
-        raise InputError(f"--trial {text} has no row for {shorten(list(lacking))}")
-    of = {run.subject: found[run.subject.casefold()] for run in runs}
+        raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
+    own = {run.subject: (run, *found[run.subject.casefold()]) for run in runs}
     return {
-        run.subject: (
-            find_column(of[run.subject][0] or guess_column(run, of[run.subject][1]), run, "--trial"),
-            of[run.subject][1],
-        )
-        for run in runs
+        who: (find_column(column or guess_column(run, values), run, flag), values)
+        for who, (run, column, values) in own.items()
     }
 
 
@@ -169,40 +180,37 @@ def alike(cell, wanted):
     return other is not None and (one == other or (one is None and number_of(cell) == other))
 
 
-def find_ends(runs, asked, values, doubts):
+def find_ends(runs, asked, doubts):
     """Give every trial its ``length`` in seconds, or None."""
     every = Counter(row.get("duration", "") for run in runs for row in run.rows if not run.from_file)
     most, n = every.most_common(1)[0] if every else ("", 0)
     own = {row.get("duration", "") for run in runs for row in run.trials}
     kinds = {row.get(ANNOTATION, "") for run in runs for row in run.rows}
     same = own == {most} and n > 0.9 * every.total() and len(kinds) > 2 and (read_number(most) or 0) > 0
+    ends = read_values(asked.until, runs, "--until")
     for run in runs:
         lengths = [read_length(row, run) for row in run.trials]
         following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds]
-        if asked.until:
-            lengths = [until(row, end, run, asked.until) for row, end in zip(run.trials, following, strict=True)]
-            n = sum(length is None for length in lengths)
-            if n:
+        pairs = list(zip(run.trials, following, strict=True))
+        overlap = any(
+            length and row["at"] + length > end + TOLERANCE for (row, end), length in zip(pairs, lengths, strict=True)
+        )
+        if ends:
+            lengths = [until(row, end, run, *ends[run.subject]) for row, end in pairs]
+            if None in lengths:
                 doubts.add(
-                    f"{n} of {len(lengths)} trials have no {asked.until} before the next: without an end", run.subject
+                    f"{lengths.count(None)} of {len(lengths)} trials have no --until before the next", run.subject
                 )
-        else:
-            overlap = any(
-                length is not None and row["at"] + length > end + TOLERANCE
-                for row, end, length in zip(run.trials, following, lengths, strict=True)
-            )
+        elif same or overlap or None in lengths:
             untrue = f"duration {most} in every row" if same else "durations reach into the next trial"
-            if same or overlap or any(length is None for length in lengths):
-                value, ends = guess_ends(run, following)
-                lost = f"{untrue}: " if same or overlap else "no durations: "
-                if ends:
-                    doubts.add(
-                        f"{lost}taken from each trial's beginning to {value!r} (--until says another)", run.subject
-                    )
-                    lengths = ends
-                elif same or overlap:
-                    doubts.add(f"{lost}left empty; give --until, or --seconds to prepare_recordings.py", run.subject)
-                    lengths = [None] * len(lengths)
+            said = untrue if same or overlap else "no durations"
+            value, guessed = guess_ends(run, following)
+            if guessed:
+                text = f"{said}: taken from each trial's beginning to {value!r} (--until says another)"
+                doubts.add(text, run.subject)
+            elif same or overlap:
+                doubts.add(f"{said}: left empty; give --until, or --seconds to prepare_recordings.py", run.subject)
+            lengths = guessed or ([None] * len(lengths) if same or overlap else lengths)
         for row, length in zip(run.trials, lengths, strict=True):
             row["length"] = length
 
@@ -215,22 +223,17 @@ def read_length(row, run):
     return length * run.factor if length else None
 
 
-def until(row, following, run, text):
+def until(row, following, run, column, values):
     """Seconds from a trial's beginning to the row that ends it, or to the time that its own cell says; or None."""
-    column, is_value, values = text.partition("=")
-    column = find_column(column, run, "--until")
     end = read_number(row.get(column, ""))
-    if not is_value and end is not None and column not in ("value", ANNOTATION):
+    if not values and end is not None and column not in ("value", ANNOTATION):
         if end * run.factor <= row["at"]:
-            raise InputError(
-                f"{row['row']}: the trial ends before it begins: {column} is {end:g}, onset {row['onset']}"
-            )
+            raise InputError(f"{row['row']}: the trial ends before it begins: {column} {end:g}, onset {row['onset']}")
         return end * run.factor - row["at"]
     for other in run.rows:
         if other["at"] is None or not row["at"] < other["at"] <= following + TOLERANCE:
             continue
-        cell = other[column]
-        if any(alike(cell, value) for value in values.split("|")) if is_value else cell not in MISSING:
+        if any(alike(other[column], value) for value in values) if values else other[column] not in MISSING:
             return other["at"] - row["at"]
     return None
 

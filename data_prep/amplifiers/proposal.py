@@ -103,8 +103,8 @@ def propose(paths, subject_of, asked):
     found.append(
         f"events.tsv of {n} of {len(runs)} recordings" + ("; annotations of the others" if n < len(runs) else "")
     )
-    names = find_rating_columns(runs, asked)
-    values = read_values(asked.trial, runs)
+    names, runs = find_rating_columns(runs, asked, doubts)
+    values = read_values(asked.trial, runs, "--trial")
     for run in runs:
         run.trials = [row for row in run.rows if begins(row, run, names, asked, values)]
         for row in run.trials:
@@ -112,15 +112,22 @@ def propose(paths, subject_of, asked):
                 raise InputError(f"{row['row']}: the onset must be seconds, not {row['onset']!r}")
     if not any(run.trials for run in runs):
         refuse_none(runs, names, asked)
-    find_ends(runs, asked, values, doubts)
+    for run in runs:
+        if not run.trials:
+            doubts.add("no row is a trial: left out", run.recording.path.name)
+    find_ends(runs, asked, doubts)
     join_behaviour(runs, [asked.stimulus, asked.group, *names], doubts)
-    trials = to_trials(runs, names, asked, doubts, found)
+    trials = to_trials(runs, names, asked, doubts)
     if not trials:
         raise InputError(f"no trial is left: {'; '.join(doubts.lines())}"[:290])
     who = dict.fromkeys(trial.subject for trial in trials)
     each = Counter(trial.subject for trial in trials)
     films = {trial.stimulus for trial in trials}
     found.append(f"{len(trials)} trials of {len(who)} people, {min(each.values())} to {max(each.values())} each")
+    lengths = [trial.duration for trial in trials if trial.duration]
+    found.append(
+        f"they last {min(lengths):.4g} to {max(lengths):.4g} s" if lengths else "nothing says how long they last"
+    )
     if min(each.values()) < len(films):
         found.append(f"not everybody saw all of {len(films)} stimuli: --missing keep, or drop")
     for name in names:
@@ -142,22 +149,26 @@ def scale_flags(trials):
     return ["--rating-min", f"{math.floor(min(numbers)):g}", "--rating-max", f"{math.ceil(max(numbers)):g}"]
 
 
-def find_rating_columns(runs, asked):
-    """Names of the ratings, in lower case: those that are asked for, or all columns that have no other meaning."""
-    if not asked.rated:
-        return []
+def find_rating_columns(runs, asked, doubts):
+    """Names of the ratings (asked for, or all columns that have no other meaning), and the runs that have them."""
     behaviour = {run.beh: read_rows(run.beh) for run in runs if run.beh}
-    there = {run.where: set(run.header) for run in runs}
-    there |= {run.where: there[run.where] | set(behaviour[run.beh][0]) for run in runs if run.beh}
+    there = {run.where: {*run.header, *(behaviour[run.beh][0] if run.beh else ())} for run in runs}
     names = [name.lower() for name in asked.ratings]
-    for name in [*names, asked.stimulus, asked.group]:
-        lacking = [where for where, header in there.items() if name and name.lower() not in header]
-        if lacking:
-            flag = "--ratings" if name in names else "--stimulus" if name == asked.stimulus else "--group"
-            columns = sorted(there[lacking[0]] - {"onset", "duration"})
-            raise InputError(f"{flag} {name}: no such column in {lacking[0]}; there are {shorten(columns, 90)}"[:290])
-    if names:
-        return names
+    flags = dict.fromkeys(names, "--ratings") | {asked.stimulus: "--stimulus", asked.group: "--group"}
+    if all(run.from_file and not run.beh for run in runs):  # ratings are nowhere: to be filled in
+        flags = {name: flag for name, flag in flags.items() if flag != "--ratings"}
+    for name, flag in flags.items():
+        lacking = [run for run in runs if name and name.lower() not in there[run.where]]
+        if len(lacking) == len(runs):
+            columns = sorted(there[runs[0].where] - {"onset", "duration"})
+            raise InputError(
+                f"{flag} {name}: no such column in {runs[0].where}; there are {shorten(columns, 90)}"[:290]
+            )
+        for run in lacking:
+            doubts.add(f"no column {name} in events.tsv or beh.tsv: left out", run.subject)
+        runs = [run for run in runs if run not in lacking]
+    if names or not asked.rated:
+        return names, runs
     taken = [asked.stimulus, asked.group, (asked.trial or "").split("=")[0], (asked.until or "").split("=")[0]]
     taken = [name.lower() for name in taken if name]
     for run in runs:
@@ -171,7 +182,7 @@ def find_rating_columns(runs, asked):
         header, rows = next(iter(behaviour.values()))
         numbers = [n for n in header if rows and all(read_number(row[n]) is not None for _, row in rows)]
         names = [n for n in numbers if n not in taken and len({row[n] for _, row in rows}) < len(rows)]
-    return names
+    return names, runs
 
 
 def begins(row, run, names, asked, values):
@@ -247,22 +258,25 @@ def refuse_other_order(run, trials, cells, doubts):
                 for n, (_, row) in zip(names, trials, strict=True)
             ]
             if 0.5 < sum(map(bool, shared)) / len(shared) < 1:
-                doubts.add(
-                    f"{column} and {name} of beh.tsv disagree in {shared.count(None)} rows: another order?", run.subject
-                )
+                doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)
 
 
-def to_trials(runs, names, asked, doubts, found):
+def to_trials(runs, names, asked, doubts):
     """Rows of the table of trials."""
-    stimulus = find_stimulus(runs, names, asked, doubts)
+    columns, unnamed = find_stimulus(runs, names, asked, doubts)
     trials = []
+    if names and not any(name in row for run in runs for row in run.trials for name in names):
+        doubts.add(f"nothing says {shorten(names)}: fill in these columns", "ratings")
+    elif asked.rated and not names:
+        doubts.add("no column is a rating: add one to trials.csv for each, or prepare with --no-rated", "ratings")
     for run in runs:
         for row in run.trials:
-            name = next((row[c] for c in stimulus if row.get(c, "") not in MISSING), None)
+            name = next((row[c] for c in columns if row.get(c, "") not in MISSING), None)
+            if name is None and not asked.stimulus:
+                raise InputError(f"{row['row']} has a rating, but no {' or '.join(columns)}; fill it in, or empty both")
             if name is None:
-                raise InputError(
-                    f"{row['row']} has a rating, but no {' or '.join(stimulus)}; fill it in, or empty both"
-                )
+                doubts.add(f"trials without {asked.stimulus} are left out", run.subject)
+                continue
             lacking = [rating for rating in names if is_missing(row.get(rating, ""))]
             if lacking and not asked.ratings and len(lacking) < len(names):
                 one, other = lacking[0], next(rating for rating in names if rating not in lacking)
@@ -270,7 +284,7 @@ def to_trials(runs, names, asked, doubts, found):
                     f"{row['row']}: {one} is {row.get(one) or 'empty'}, and {other} is {row[other][:30]}; a trial "
                     "needs all of its ratings, and other rows none (--ratings names the columns that are ratings)"
                 )
-            if lacking:
+            if lacking and any(name in row for name in names):
                 doubts.add(f"trials without {lacking[0]} are left out", run.subject)
                 continue
             onset, length = row["at"], row["length"]
@@ -283,16 +297,16 @@ def to_trials(runs, names, asked, doubts, found):
                 onset, length = onset + max(0.0, length - asked.last), asked.last
             if onset < 0 or onset + (length or 0) > run.recording.seconds + TOLERANCE:
                 doubts.add(f"trials lie beyond the recording, which ends at {run.recording.seconds:.6g} s", run.subject)
-            number = read_number(name)
+            name, number = "" if name in unnamed else name, read_number(name)
             trials.append(
                 Trial(
                     where=row["row"],
                     subject=run.subject,
                     file=run.recording.path,
-                    stimulus=f"{number:g}" if number is not None and number == int(number) else name,
+                    stimulus=f"{number:g}" if number is not None and number == int(number) and name else name,
                     onset=onset,
                     duration=length,
-                    ratings={rating: row[rating] for rating in names},
+                    ratings={rating: row.get(rating, "") for rating in names},
                     group=row.get(asked.group.lower(), "") if asked.group else "",
                 )
             )
@@ -300,9 +314,9 @@ def to_trials(runs, names, asked, doubts, found):
 
 
 def find_stimulus(runs, names, asked, doubts):
-    """Columns that name the stimulus, in the order in which they are looked into."""
+    """Columns that name the stimulus, in the order in which they are looked into; and names that say nothing."""
     if asked.stimulus:
-        return [asked.stimulus.lower()]
+        return [asked.stimulus.lower()], set()
     columns = [name for name in ("stim_file", ANNOTATION) if any(name in run.header for run in runs)]
     if not columns:
         raise InputError(f"{runs[0].where} has no column trial_type, and no stim_file; --stimulus names another")
@@ -316,7 +330,7 @@ def find_stimulus(runs, names, asked, doubts):
 
     repeated = {who: twice(own, columns) for who, own in people.items() if twice(own, columns)}
     if not repeated:
-        return columns
+        return columns, set()
     others = [c for c in runs[0].header if c not in (*columns, *names, "onset", "duration", "sample")]
     for column in others:
         values = [{row.get(column, "") for row in own} for own in people.values() if own]
@@ -326,8 +340,11 @@ def find_stimulus(runs, names, asked, doubts):
             doubts.add(
                 f"{columns[0]} names two trials {shown!r}; {column} tells them apart and is taken", next(iter(repeated))
             )
-            return [column]
-    return columns
+            return [column], set()
+    unnamed = {name for names in repeated.values() for name in names}
+    shown = shorten([repr(name) for name in unnamed])
+    doubts.add(f"{columns[0]} {shown} names several trials of one person: fill in the column stimulus", "stimulus")
+    return columns, unnamed
 
 
 def leave_out_repeated(trials, asked, doubts):

@@ -39,6 +39,7 @@ HARMLESS = (  # what MNE warns of and nobody can change
     "naming conventions",
     "Estimated head radius",
     "coordinate frame",
+    "mixed sampling frequencies",  # each channel is read at its own
 )
 IN_VOLTS = 1e-3  # EEG without a unit whose deviation is below: volts, as no EEG has a nanovolt
 LOOKED_AT = 10  # s of it
