@@ -75,7 +75,7 @@ RULES = {
     "POSITIVES": _choice("stimulus", "augmentation"),
     # training
     "RECIPE": _choice("paper", "robust", optional=True),
-    "FRONT_END": _choice("raw", "bandpower", optional=True),
+    "FRONT_END": _choice("raw", "bandpower", "bandpower-v1", optional=True),
     "EPOCHS": _count(0, optional=True),
     "BATCH_SIZE": _count(2, optional=True),
     "SUBJECTS_PER_GROUP": _count(1, optional=True),

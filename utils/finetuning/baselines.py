@@ -20,14 +20,15 @@ from utils.base.files import only_writer
 from utils.base.progress import Progress, say_next
 from utils.finetuning.labels import read_labels
 from utils.pretraining import recipes
-from utils.pretraining.front_end import bins_of, log_band_power, standardise
+from utils.pretraining.features import BANDS as ALL_BANDS
+from utils.pretraining.features import VERSION, bins_of, log_band_power, statistics
+from utils.pretraining.front_end import standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import audit, splits
 from utils.results.results import FoldResult, describe, report
 from utils.results.stored import refuse_other
 
-BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
-PPS_STATISTICS = ("mean", "standard deviation", "lowest", "highest", "slope", "mean step")
+BANDS = {name: band for name, band in ALL_BANDS.items() if name != "delta"}  # in which slow drifts lie
 MODELS = {
     "logistic": lambda: LogisticRegression(C=0.1, max_iter=1000),
     "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
@@ -73,14 +74,14 @@ def run_baselines(settings):
     chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
     for _, own, folder in chosen:
-        refuse_other(folder, own, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds)
+        refuse_other(folder, own, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds, features=VERSION)
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
     for name, own, folder in chosen:
         with only_writer(folder):
             results = _evaluate(name, folds, features, labels, own, len(class_names))
             description = describe(own, data, manifest, class_names, torch.device("cpu"))
             description["transductive"] &= name != STIMULUS  # which no signal enters
-            report(folder, description, results, data, {"model": name})
+            report(folder, description, results, data, {"model": name, "features": VERSION})
     say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 
 
@@ -195,7 +196,8 @@ def features_by_fold(data, modalities, pps_channels):
         levels = scales.over(np.frombuffer(training, bool).reshape(data.pps.shape[:3]))
         people = zip(data.pps, *levels, strict=True)
         blocks = (standardise_person(own[:, :, columns], *of) for own, *of in people)
-        return np.concatenate([*eeg, np.stack([statistics(_windows(own), data.rate) for own in blocks])], axis=-1)
+        pps = [statistics(_windows(person), data.rate).numpy() for person in blocks]
+        return np.concatenate([*eeg, np.stack(pps)], axis=-1)
 
     return lambda fold: features(fold.index, splits.training_seconds(fold, data.pps.shape[:3]).tobytes())
 
@@ -233,7 +235,7 @@ def window_features(data, modalities, pps_channels):
         if "eeg" in modalities:
             parts.append(band_power(_windows(data.eeg[subject]), data.rate))
         if "pps" in modalities:
-            parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate))
+            parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate).numpy())
         return np.concatenate(parts, axis=-1)
 
     return np.stack([person(subject) for subject in range(len(data.subjects))])  # one person in memory at a time
@@ -249,18 +251,4 @@ def _windows(blocks):
 
 def band_power(windows, rate):
     """Logarithm of the mean power in each band of ``BANDS``; (..., channels, samples) -> (..., bands * channels)."""
-    return np.moveaxis(log_band_power(windows, rate, BANDS), -1, -2).reshape(*windows.shape[:-2], -1)
-
-
-def statistics(windows, rate):
-    """``PPS_STATISTICS`` of each channel; (..., channels, samples) -> (..., statistics * channels)."""
-    seconds = (np.arange(windows.shape[-1]) - (windows.shape[-1] - 1) / 2) / rate
-    values = [
-        windows.mean(axis=-1),
-        windows.std(axis=-1),
-        windows.min(axis=-1),
-        windows.max(axis=-1),
-        windows @ seconds / np.square(seconds).sum(),  # least squares, per second
-        np.abs(np.diff(windows)).mean(axis=-1) * rate,
-    ]
-    return np.concatenate(values, axis=-1).astype(np.float32)
+    return log_band_power(windows, rate, BANDS).transpose(-1, -2).flatten(-2).numpy()

@@ -20,6 +20,7 @@ from utils.finetuning.labels import read_labels
 from utils.pretraining import recipes
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, refuse_other_fold, save_tensors
+from utils.pretraining.features import VERSION, version_of
 from utils.pretraining.variants import finetune_folder, write_begun
 from utils.protocol import audit, permutation, splits
 from utils.protocol.permutation import permuted_stimuli
@@ -114,6 +115,7 @@ class FineTuning:
         missing = sorted(chosen - complete)
         extra = {"permutation": self._permutation_test(results)} if self.permutation_method and not missing else {}
         description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
+        description["features"] = version_of(self.settings.FRONT_END)
         seeds, remarks = self.first.description([self.manifest.folds[result.fold] for result in results])
         description["provenance"]["encoder_seeds"] = seeds
         report(self.folder, description, results, self.data, extra, not missing, remarks)
@@ -144,6 +146,7 @@ class FineTuning:
             "class_names": self.class_names,
             **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
+            "features": VERSION,
             "given": settings.given,
             "provenance": provenance(self.device),
         }

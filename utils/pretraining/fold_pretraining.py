@@ -23,6 +23,7 @@ from utils.pretraining.checkpoints import (
     refuse_other_training,
     save_tensors,
 )
+from utils.pretraining.features import VERSION
 from utils.pretraining.networks import build
 from utils.pretraining.variants import pretrain_variant
 from utils.protocol import splits
@@ -257,6 +258,7 @@ class FoldPretraining:
             "manifest_hash": self.manifest.hash,
             **preparation.record(self.data, self.settings.PPS_CHANNELS),
             "settings": self.settings.as_dict(),
+            "features": VERSION,
             "given": getattr(self.settings, "given", {}),  # flags, to say how to go on
             "provenance": provenance(self.device),
             "encoders": encoders,  # the weights to use

@@ -5,7 +5,8 @@ import torch
 from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
-from utils.pretraining import front_end as front_ends
+from utils.pretraining.features import block_width
+from utils.pretraining.front_end import shared_filters
 
 
 def switches(settings):
@@ -39,12 +40,12 @@ def build(settings, rate, n_seconds, recordings, batches):
     encoders = {}
     embed_dim = settings.EMBED_DIM or paper_width(n_seconds * rate)
     for name in recordings.blocks:
-        block = front_ends.block_width(settings.FRONT_END, rate, name)
+        block = block_width(settings.FRONT_END, rate, name)
         arguments = paper_arguments(name, recordings.n_channels(name), n_seconds * block, embed_dim)
-        arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
+        arguments |= {"block_samples": block} if settings.FRONT_END != "raw" else {}
         encoders[name] = Encoder(**arguments, projector_dims=settings.PROJECTOR_DIMS)
         # positives by augmentation use nothing of what people share at the same moments
-        if settings.FRONT_END == "bandpower" and settings.EPOCHS and settings.POSITIVES == "stimulus":
+        if settings.FRONT_END != "raw" and settings.EPOCHS and settings.POSITIVES == "stimulus":
             encoders[name].filters.copy_(_shared_filters(settings, n_seconds, recordings, batches, name))
     return ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings), settings.PRECISION == "bf16")
 
@@ -55,4 +56,4 @@ def _shared_filters(settings, n_seconds, recordings, batches, modality):
     blocks = recordings.take(modality, *grid.T, n_seconds)  # (people * moments, seconds, C, features)
     windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1)).cpu().numpy()
     n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
-    return torch.from_numpy(front_ends.shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes))
+    return torch.from_numpy(shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes))

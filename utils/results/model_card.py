@@ -133,9 +133,7 @@ def _loading(made, data, settings, classes):
         name: f'"{name}": torch.zeros(1, 5, {len(made["channels"][name])}, {_block(made, name)})'
         for name in made["encoders"]
     }
-    features = (
-        " and then become features (`utils/pretraining/front_end.py`)" if settings.FRONT_END == "bandpower" else ""
-    )
+    features = " and then become features (`utils/pretraining/features.py`)" if settings.FRONT_END != "raw" else ""
     inputs, names = ", ".join(shapes.values()), ", ".join(classes)
     return LOADING.format(inputs=inputs, classes=names, features=features)
 

@@ -121,7 +121,7 @@ def is_standardised(settings, data):
     """Whether each person's features were standardised, in fine-tuning or in a baseline, or their PPS samples."""
     if "pps" in settings.MODALITIES and data.info["preparation"].get("pps") == "subject":
         return True
-    return getattr(settings, "FRONT_END", "raw") == "bandpower" or getattr(settings, "STANDARDISE", "none") == "subject"
+    return getattr(settings, "FRONT_END", "raw") != "raw" or getattr(settings, "STANDARDISE", "none") == "subject"
 
 
 def report(folder, description, results, data, extra=None, show=True, remarks=()):
