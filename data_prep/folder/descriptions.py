@@ -8,7 +8,7 @@ from utils.base.errors import InputError
 MOST_CLASSES = 100
 KEYS = (
     *("name", "sampling_rate", "eeg_channels", "pps_channels", "ratings", "rating_range", "threshold", "classes"),
-    "stimuli",
+    *("stimuli", "groups"),
 )
 
 
@@ -57,7 +57,18 @@ def describe(where, rated=True, **description):
         info
         | _scale(given, info)
         | {"stimuli": check_names(given["stimuli"], "stimuli") if "stimuli" in given else None}
+        | ({"groups": check_groups(given["groups"], "groups")} if "groups" in given else {})
     )
+
+
+def check_groups(values, what, n_trials=None):
+    """The group of every stimulus, such as the film that it is a part of, as a list of texts."""
+    if isinstance(values, str | bytes | set | frozenset | dict) or not hasattr(values, "__iter__"):
+        raise InputError(f"{what} must be a list of names, one per stimulus, not {str(values)[:60]}")
+    names = [check_text(value, f"{what}, number {number},") for number, value in enumerate(values, 1)]
+    if n_trials not in (None, len(names)):
+        raise InputError(f"{what} has {len(names)} names for {n_trials} trials; one each is needed")
+    return names
 
 
 def _check_rating_names(ratings):

@@ -66,13 +66,14 @@ _FIELDS = {
     "subjects": _are_names,
     "trials": _is_count,
     "stimuli": _are_names,
+    "groups": lambda value: value is None or (type(value) is list and all(type(name) is str for name in value)),
     "preparation": _is_dict,
     "sources": _is_dict,
     "arrays": _is_dict,
     "checksum": lambda value: type(value) is str,
     "simulated": lambda value: type(value) is bool,
 }
-_OPTIONAL = {"classes": {}, "copies": [], "simulated": False}  # what is not there means this
+_OPTIONAL = {"classes": {}, "copies": [], "groups": None, "simulated": False}  # what is not there means this
 
 
 @dataclass
@@ -180,6 +181,12 @@ class Prepared:
         return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
     @property
+    def groups(self):
+        """Number of the group of stimuli, such as a film, that each trial is a part of, int (trials,); None without."""
+        names = self.info["groups"]
+        return None if names is None else np.array([list(dict.fromkeys(names)).index(name) for name in names])
+
+    @property
     def modalities(self):
         """``"eeg"`` and ``"pps"``, those that were recorded."""
         return [name for name in ("eeg", "pps") if self.info[f"{name}_channels"]]
@@ -244,7 +251,9 @@ def open_prepared(folder, rated=True):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
     if rated and not info["ratings"]:
         raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
-    info = {"classes": {}, "copies": []} | info  # folders of before there were any
+    info = {"classes": {}, "copies": [], "groups": None} | info  # folders of before there were any
+    if info["groups"] is not None and len(info["groups"]) != info["trials"]:
+        raise InputError(f"{path} has {len(info['groups'])} groups for {info['trials']} trials; {REMEDY}")
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {
         "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),

@@ -14,6 +14,7 @@ from data_prep.folder.descriptions import describe
 from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
+from data_prep.folder.stimuli import GROUPS, look_like_parts
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
 from utils.base.errors import InputError
@@ -52,6 +53,8 @@ class PreparedWriter:
             A rating of at least this counts as high.
         ``stimuli`` : list of str, optional
             Names of the trials' stimuli; by default their numbers from 1 on.
+        ``groups`` : list of str, optional
+            For every stimulus the larger whole that it is a part of, such as a film: splits hold out whole groups.
 
     Attributes
     ----------
@@ -194,6 +197,8 @@ class PreparedWriter:
                 f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
                 "trained on one may be tested on the other: leave copies out (every result will tell of them)"
             )
+        if "groups" not in info and (parts := look_like_parts(info["stimuli"])):
+            warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
 
@@ -216,6 +221,8 @@ class PreparedWriter:
         info["trials"], info["seconds"] = self._shapes["eeg"][:2]
         if info["stimuli"] is not None and len(info["stimuli"]) != info["trials"]:
             raise InputError(f"stimuli has {len(info['stimuli'])} names for {info['trials']} trials")
+        if info.get("groups") is not None and len(info["groups"]) != info["trials"]:
+            raise InputError(f"groups has {len(info['groups'])} names for {info['trials']} trials; one each is needed")
         info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
         info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
         info["checksum"] = checksum_of(info)

@@ -78,7 +78,7 @@ def run_baselines(settings):
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
     for name, own, folder in chosen:
         with only_writer(folder):
-            results = _evaluate(name, folds, features, labels, own, len(class_names))
+            results = _evaluate(name, folds, features, labels, own, len(class_names), data.groups)
             description = describe(own, data, manifest, class_names, torch.device("cpu"))
             description["transductive"] &= name != STIMULUS  # which no signal enters
             report(folder, description, results, data, {"model": name, "features": VERSION})
@@ -116,12 +116,12 @@ def _folder(settings, data, name):
     return Path(settings.RUN_DIR) / "_".join(parts)
 
 
-def _evaluate(name, folds, features, labels, settings, n_classes):
+def _evaluate(name, folds, features, labels, settings, n_classes, groups):
     """Results of one model on all folds."""
     results = []
     with Progress(desc=name, total=len(folds), unit="fold") as progress:
         for fold in folds:
-            results.append(evaluate_fold(name, fold, features(fold), labels, settings, n_classes))
+            results.append(evaluate_fold(name, fold, features(fold), labels, settings, n_classes, groups))
             hits = results[-1].probability.argmax(axis=1) == results[-1].truth
             accuracy = f"test accuracy {hits.mean():.2f}"
             progress.update()
@@ -129,7 +129,7 @@ def _evaluate(name, folds, features, labels, settings, n_classes):
     return results
 
 
-def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
+def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=None):
     """One model on one fold.
 
     Parameters
@@ -143,6 +143,7 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     settings : Settings
         ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
     n_classes : int
+    groups : numpy.ndarray, int, shape (trials,), optional
 
     Returns
     -------
@@ -167,8 +168,10 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
         probability[:, classes[0]] = 1  # nothing to tell apart in training
     elif name == STIMULUS:
         votes = np.eye(n_classes)[y]
-        of_stimulus = x.T @ votes  # (stimuli, classes); of one that is not in training nothing is known but all votes
-        of_stimulus[of_stimulus.sum(axis=1) == 0] = votes.sum(axis=0)
+        of_stimulus = x.T @ votes  # (stimuli, classes); without any, those of its group, or all
+        parts = [] if groups is None else [np.eye(groups.max() + 1)[groups]]  # (stimuli, groups)
+        for others in [*(part @ (part.T @ of_stimulus) for part in parts), votes.sum(axis=0)]:
+            of_stimulus = np.where(of_stimulus.sum(axis=1, keepdims=True) == 0, others, of_stimulus)
         probability = x_test @ (of_stimulus / of_stimulus.sum(axis=1, keepdims=True))
     elif name == "lda" and len(y) <= len(classes):
         raise InputError(
@@ -177,7 +180,7 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     else:
         model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
         probability[:, model.classes_] = model.predict_proba(x_test)
-    counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
+    counts = {"classifier": audit.count(parts[1], parts[0], groups), "encoder_1s": None, "encoder_5s": None}
     return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, time.perf_counter() - start)
 
 

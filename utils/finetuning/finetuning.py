@@ -196,8 +196,8 @@ class FineTuning:
 
     def _audit(self, checkpoints, train, test):
         """What classifier and encoders saw of the test windows."""
-        seconds = self.data.eeg.shape[2]
-        counts = {"classifier": audit.count(test, train), "encoder_1s": None, "encoder_5s": None}
+        seconds, groups = self.data.eeg.shape[2], self.data.groups
+        counts = {"classifier": audit.count(test, train, groups), "encoder_1s": None, "encoder_5s": None}
         for resolution in self.resolutions:
             n_seconds = splits.RESOLUTIONS[resolution]
             seen = np.zeros((0, 3), int)
@@ -205,7 +205,7 @@ class FineTuning:
                 subjects, rows = (checkpoints[resolution]["trained_on"][name].numpy() for name in ("subjects", "rows"))
                 seen = splits.windows_of(subjects, rows, seconds // n_seconds)
             tested = test if resolution == "5s" else splits.seconds_of(test, seconds)
-            counts[f"encoder_{resolution}"] = audit.count(tested, seen)
+            counts[f"encoder_{resolution}"] = audit.count(tested, seen, groups)
         return counts
 
     # --- results
@@ -243,7 +243,8 @@ class FineTuning:
         complete = {result.fold for result in results}
         folds = [fold for fold in self.manifest.folds if fold.index in complete]
         if method == "probe":
-            labels = [permuted_stimuli(self.labels, settings.SEED, k) for k in range(1, settings.PERMUTATIONS + 1)]
+            numbers, groups = range(1, settings.PERMUTATIONS + 1), self.data.groups
+            labels = [permuted_stimuli(self.labels, settings.SEED, number, groups) for number in numbers]
             accuracy = self._probe(folds, np.stack([self.labels, *labels]))
             return permutation.result(method, "accuracy per trial", accuracy[0], accuracy[1:])
         folds = [fold for fold in folds if len(self._permuted(fold)) >= settings.PERMUTATIONS]
@@ -263,7 +264,7 @@ class FineTuning:
         missing = range(len(null) + 1, settings.PERMUTATIONS + 1)
         with Progress(desc=f"fold {fold.index} permuted", total=len(missing), unit="run") as progress:
             for number in missing:
-                labels = permuted_stimuli(self.labels, settings.SEED, number)
+                labels = permuted_stimuli(self.labels, settings.SEED, number, self.data.groups)
                 model, _ = self._fit(fold, checkpoints, train, labels)
                 predicted = self._predict(fold, model, test).argmax(1).numpy()
                 null.append(float((predicted == labels[test[:, 0], test[:, 1]]).mean()))

@@ -53,7 +53,8 @@ class FoldPretraining:
         self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, pretrain_variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
         rows, per_trial = fold.train.rows[settings.WINDOW], data.eeg.shape[2] // self.n_seconds
-        self.rows, self.validation_rows = set_aside(settings, manifest.split, fold.index, rows, per_trial)
+        parts = set_aside(settings, manifest.split, fold.index, rows, per_trial, data.groups)
+        self.rows, self.validation_rows = parts
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)

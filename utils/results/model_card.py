@@ -122,7 +122,7 @@ def _scores(scores, n_classes):
 
 
 def _audit(seen, transductive):
-    keys = ("window", "trial", "subject", "stimulus")
+    keys = list(next(of for of in seen.values() if of))
     rows = [(part.replace("_", " "), *(f"{of[key]:.0%}" for key in keys)) for part, of in seen.items() if of]
     lines = audit.in_words(seen) + ([audit.TRANSDUCTIVE] if transductive else [])
     return _table(["seen by", *keys], rows) + "\n\n" + "\n".join(f"- {line}" for line in lines)

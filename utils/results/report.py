@@ -15,7 +15,7 @@ SCORES = {
     "balanced_accuracy": "balanced accuracy",
     "trial_accuracy": "accuracy per trial",
 }
-KEYS = ("window", "trial", "subject", "stimulus")
+KEYS = ("window", "trial", "subject", "stimulus")  # and group, where stimuli have groups
 GLOSSARY = {
     "subject, trial, stimulus": "A person; a film as one person watched it; the film itself, watched by all people.",
     "window": "5 s of a trial. Every window is a test of its own, so neighbours in one trial are not independent.",
@@ -35,6 +35,7 @@ GLOSSARY = {
     "F1": "Between 0 and 1: how well the high class is found without false alarms; with more classes than two, the "
     "mean over them, weighted by how frequent they are.",
     "mean ± std, 95 % interval": "Over the folds; and where the score would lie for other trials or people like these.",
+    "group": "A larger whole that stimuli are parts of, such as a film that was cut into trials, or a session.",
     "audit": "The share of the test windows whose window, trial, subject or stimulus was in training: of the "
     "classifier and of each pre-trained encoder. 0 % is clean. A trial that was seen makes a score worthless as a "
     "measure of emotion; a subject that was seen means that it does not hold for new people.",
@@ -140,16 +141,18 @@ def _audit(page, results):
     """What test and training data share: one row per result, or per parts of it that differ."""
     page.heading("Audit: what the test windows shared with the training data")
     rows, words = [], []
+    grouped = any("group" in (seen or {}) for result in results.values() for seen in result["audit"].values())
+    keys = [*KEYS, "group"] if grouped else KEYS
     for name, result in results.items():
         parts = {part.replace("_", " "): seen for part, seen in result["audit"].items() if set(KEYS) <= set(seen or {})}
         alike = {}  # parts by what they have seen
         for part, seen in parts.items():
-            alike.setdefault(tuple(seen[key] for key in KEYS), []).append(part)
+            alike.setdefault(tuple(seen.get(key) for key in keys), []).append(part)
         for shares, some in alike.items():
-            cells = [(f"{share:.0%}", "seen" if share else "free") for share in shares]
+            cells = ["" if s is None else (f"{s:.0%}", "seen" if s else "free") for s in shares]
             rows.append([f"{name}\n{'all parts' if 1 < len(parts) == len(some) else ', '.join(some)}", *cells])
         words += result["audit_in_words"]
-    page.table(["seen in training", *KEYS], rows, compact=True)
+    page.table(["seen in training", *keys], rows, compact=True)
     for line in dict.fromkeys(words):
         page.text(line, "warn")
 

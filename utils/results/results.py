@@ -141,7 +141,7 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
     remarks : iterable of str
         More sentences for the audit.
     """
-    summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
+    summary = description | summarise(results, data.subjects, description["protocol"], data.groups) | (extra or {})
     if summary["transductive"]:
         summary["audit_in_words"].append(audit.TRANSDUCTIVE)
     if copies := data.info["copies"]:
@@ -189,7 +189,7 @@ def predictions_csv(results, data, class_names):
     return text.getvalue()
 
 
-def summarise(results, subjects, protocol):
+def summarise(results, subjects, protocol, groups=None):
     """Metrics of all folds.
 
     Parameters
@@ -199,6 +199,8 @@ def summarise(results, subjects, protocol):
         Ids of all subjects.
     protocol : str
         Decides what is independent: subjects across subjects, else trials (a stimulus with all its viewers).
+    groups : numpy.ndarray, int, shape (trials,), optional
+        What is independent in place of trials.
 
     Returns
     -------
@@ -212,7 +214,10 @@ def summarise(results, subjects, protocol):
     n_classes = probability.shape[1]
     trials = [metrics.per_trial(*r.windows.T[:2], r.truth, r.probability) for r in results]
     trials = metrics.TrialPredictions(*(np.concatenate(parts) for parts in zip(*trials, strict=True)))
-    unit, trial_unit = (windows[:, 0], trials.subject) if protocol == "cross-subject" else (windows[:, 1], trials.trial)
+    kind = "subject" if protocol == "cross-subject" else "trial" if groups is None else "group"
+    unit, trial_unit = (windows[:, 0], trials.subject) if kind == "subject" else (windows[:, 1], trials.trial)
+    if kind == "group":
+        unit, trial_unit = groups[unit], groups[trial_unit]
     intervals = {
         "": metrics.bootstrap_interval(unit, truth, probability.argmax(axis=1), n_classes),
         "trial_": metrics.bootstrap_interval(trial_unit, trials.truth, trials.predicted, n_classes),
@@ -227,7 +232,7 @@ def summarise(results, subjects, protocol):
             mean, std = float(np.mean(values)), float(np.std(values))
             together = {"pooled": pooled[prefix][name], "ci95": intervals[prefix][name]}
             summary[prefix + name] = {"mean": mean, "std": std, **together}
-    summary["interval_unit"] = "subject" if protocol == "cross-subject" else "trial"
+    summary["interval_unit"] = kind
     summary["majority"] = float(np.bincount(truth).max() / len(truth))
     share = np.array([len(result.truth) for result in results]) / len(truth)
     summary["audit"] = {
@@ -267,7 +272,8 @@ def print_summary(summary):
     if "permutation" in summary:
         print(permutation_in_words(summary["permutation"]) + "\n")
     print("share of the test windows whose ... was seen in training")
-    print(f"{'':14}{'window':>10}{'trial':>10}{'subject':>10}{'stimulus':>10}")
+    columns = next(seen for seen in summary["audit"].values() if seen)
+    print(f"{'':14}" + "".join(f"{key:>10}" for key in columns))
     for part, seen in summary["audit"].items():
         if seen:
             print(f"{part.replace('_', ' '):14}" + "".join(f"{seen[key]:10.0%}" for key in seen))
