@@ -200,9 +200,9 @@ def test_groups_that_do_not_fit(groups, stimuli, own, part, tmp_path):
 def test_groups_in_npz(folders, tmp_path):
     """A person's .npz has them beside its stimuli: known, and of the right number."""
     where = ["--data-dir", folders / "with", "--run-dir", tmp_path / "run", "--epochs", 1]
-    flags = ["--resolutions", "5s", "--init", "random", "--embed-dim-5s", 8, "--label", "valence", "--folds", 0]
+    flags = ["--resolutions", "5s", "--init", "random", "--label", "valence", "--folds", 0]
     done("main_pretrain_5s.py", *where, "--n-folds", 2, *TINY)
-    done("Fine_tuning/fine_tuning.py", *where, *flags[:4], *flags[6:])
+    done("Fine_tuning/fine_tuning.py", *where, *flags)
     model = next((tmp_path / "run").rglob("model.pt"))
     person = {"eeg": next(people())["eeg"], "sampling_rate": 32, "eeg_channels": list("wxyz"), "stimuli": STIMULI}
     np.savez(tmp_path / "good.npz", groups=GROUPS, **person)
