@@ -169,8 +169,8 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
     elif name == STIMULUS:
         votes = np.eye(n_classes)[y]
         of_stimulus = x.T @ votes  # (stimuli, classes); without any, those of its group, or all
-            member = np.eye(len(of_stimulus))[:, :0] if groups is None else np.eye(groups.max() + 1)[groups]
-            for others in (member @ (member.T @ of_stimulus), votes.sum(axis=0)):
+        member = np.eye(len(of_stimulus))[:, :0] if groups is None else np.eye(groups.max() + 1)[groups]
+        for others in (member @ (member.T @ of_stimulus), votes.sum(axis=0)):
             of_stimulus = np.where(of_stimulus.sum(axis=1, keepdims=True) == 0, others, of_stimulus)
         probability = x_test @ (of_stimulus / of_stimulus.sum(axis=1, keepdims=True))
     elif name == "lda" and len(y) <= len(classes):
