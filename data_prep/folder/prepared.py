@@ -49,7 +49,23 @@ def _are_classes(value):
 
 
 def _is_range(value):
-    return value is None or (type(value) is list and len(value) == 2 and all(map(_is_number, value)))
+    return type(value) is list and len(value) == 2 and all(map(_is_number, value))
+
+
+def _or_by_rating(is_valid):
+    """None, one for all ratings, or one for each by its name."""
+    return lambda value: value is None or all(map(is_valid, value.values() if _is_dict(value) else [value]))
+
+
+def of_rating(value, name):
+    """The range or threshold of a rating: that of all, or its own."""
+    return value.get(name) if isinstance(value, dict) else value
+
+
+def threshold_in_words(value):
+    """A threshold, or several by rating (a dict or its items), as text."""
+    several = isinstance(value, dict | tuple)
+    return ", ".join(f"{name} {one:g}" for name, one in dict(value).items()) if several else f"{value:g}"
 
 
 _FIELDS = {
@@ -60,8 +76,8 @@ _FIELDS = {
     "pps_channels": _are_names,
     "ratings": _are_names,
     "classes": _are_classes,
-    "rating_range": _is_range,
-    "threshold": lambda value: value is None or _is_number(value),
+    "rating_range": _or_by_rating(_is_range),
+    "threshold": _or_by_rating(_is_number),
     "copies": _are_names,
     "subjects": _are_names,
     "trials": _is_count,
@@ -128,8 +144,8 @@ class Prepared:
         label : str
             One of the ratings by name: 0 = low, 1 = high, or the number of its class where it is categorical; or
             ``"four"``: 0 both high, 1 arousal high and valence low, 2 arousal low and valence high, 3 both low.
-        threshold : float, optional
-            High is a rating of at least this. By default the data set's own: 5 for DEAP, 3 for DREAMER.
+        threshold : float or dict of str to float, optional
+            High is a rating of at least this; by rating where they differ. By default the data set's own.
 
         Returns
         -------
@@ -151,20 +167,32 @@ class Prepared:
         values = [self.ratings[:, :, names.index(name)] for name in needed]
         if categorical:
             classes = self.info["classes"][label]
-            if threshold is not None:
+            if of_rating(threshold, label) is not None:
                 raise InputError(f"--threshold: {label} has the classes {shorten(classes)}; leave the flag out")
             if not np.isin(values[0], np.arange(len(classes))).all():
                 raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
             return values[0].astype(np.int64), list(classes)
-        threshold = self.info["threshold"] if threshold is None else threshold
-        if threshold is None:
-            raise InputError(f"--label {label}: {self.folder} has no threshold for it; give --threshold")
-        high = [value >= threshold for value in values]
+        cuts = self.thresholds(label, threshold)
+        high = [value >= cuts[name] for name, value in zip(needed, values, strict=True)]
         if label == QUADRANTS:
             classes = ["high arousal, high valence", "high arousal, low valence"]
             classes += ["low arousal, high valence", "low arousal, low valence"]
             return (2 * ~high[0] + ~high[1]).astype(np.int64), classes
         return high[0].astype(np.int64), [f"low {label}", f"high {label}"]
+
+    def thresholds(self, label, threshold=None):
+        """Where each rating that makes a label is cut, by name: as given, or else as the data set says."""
+        known = self.info["ratings"]
+        unknown = [name for name in threshold if name not in known] if isinstance(threshold, dict) else []
+        if unknown:
+            raise InputError(f"--threshold: {shorten(unknown)} is not one of the ratings ({shorten(known)})")
+        cuts = {}
+        for name in ["arousal", "valence"] if label == QUADRANTS else [label]:
+            cut = of_rating(threshold, name)
+            cuts[name] = of_rating(self.info["threshold"], name) if cut is None else cut
+            if cuts[name] is None:
+                raise InputError(f"--label {label}: {self.folder} has no threshold for {name}; give --threshold")
+        return cuts
 
     @property
     def label_names(self):

@@ -11,9 +11,10 @@ import numpy as np
 from data_prep.folder import preparation as preparations
 from data_prep.folder.arrays import check_text
 from data_prep.folder.descriptions import describe
-from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
+from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, checksum_of, of_rating, open_prepared
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
+from data_prep.folder.ratings import one_sided
 from data_prep.folder.stimuli import GROUPS, look_like_parts
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
@@ -47,9 +48,9 @@ class PreparedWriter:
             Names, in the order of the arrays; no channels for what was not recorded.
         ``classes`` : dict of str to list of str, optional
             Names of the classes of each rating that is categorical; its values are 0, 1, ...
-        ``rating_range`` : tuple of float
-            Lowest and highest possible rating of those that are numbers.
-        ``threshold`` : float
+        ``rating_range`` : tuple of float, or dict of str to tuple
+            Lowest and highest possible rating of those that are numbers; by rating where they differ.
+        ``threshold`` : float, or dict of str to float
             A rating of at least this counts as high.
         ``stimuli`` : list of str, optional
             Names of the trials' stimuli; by default their numbers from 1 on.
@@ -70,7 +71,7 @@ class PreparedWriter:
 
     def __init__(self, folder, *, preparation, rated=True, simulated=False, **description):
         self.folder, self.least, self.rated = Path(folder), 2 if rated else 1, rated
-        self._seen = {}  # trials by the checksum of their signals
+        self._seen, self._rated = {}, []  # trials by the checksum of their signals; ratings of each person
         self.quality = Quality()
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
@@ -143,6 +144,7 @@ class PreparedWriter:
             if not info["subjects"]:
                 self._write_header(name)
             self._files[name].write(array.data)
+        self._rated.append(arrays["ratings"])
         info["subjects"].append(subject)
         info["sources"] |= sources
 
@@ -151,7 +153,7 @@ class PreparedWriter:
         for column, name in enumerate(self.info["ratings"]):
             own, classes = ratings[:, column], self.info["classes"].get(name)
             if classes is None:
-                low, high = self.info["rating_range"]
+                low, high = of_rating(self.info["rating_range"], name)
                 if own.min() < low or own.max() > high:
                     raise InputError(
                         f"subject {subject} has {name} ratings outside {low} to {high}; repair or leave out its file"
@@ -197,10 +199,22 @@ class PreparedWriter:
                 f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
                 "trained on one may be tested on the other: leave copies out (every result will tell of them)"
             )
+        for line in self._one_sided():
+            print(line)
         if "groups" not in info and (parts := look_like_parts(info["stimuli"])):
             warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
+
+    def _one_sided(self):
+        """In words: labels of which more than ``ONE_SIDED`` of the trials are one class."""
+        rated = np.concatenate(self._rated) if self._rated else np.zeros((0, len(self.info["ratings"])))
+        for column, name in enumerate(self.info["ratings"]):
+            classes, cut = self.info["classes"].get(name), of_rating(self.info["threshold"], name)
+            values = rated[:, column].astype(int) if classes else (rated[:, column] >= cut).astype(int)
+            names = classes or [f"low {name} (below {cut:g})", f"high {name} ({cut:g} or more)"]
+            if line := one_sided(values, names, "trials"):
+                yield line
 
     def __exit__(self, *error):
         if error[0] is None:

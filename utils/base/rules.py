@@ -7,7 +7,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Rule:
-    """What values a constant may take. ``kind``: path, text, tag (for a file's name), int, float, bool, ints, names."""
+    """What values a constant may take. ``kind``: path, text, tag (for a file's name), int, float, bool, ints, names,
+    numbers (one, or one by name)."""
 
     kind: str
     choices: tuple = ()
@@ -42,7 +43,7 @@ RULES = {
     "SEED": Rule("int", least=0, most=2**32 - 1),
     "SEEDS": Rule("ints", least=0),
     "LABEL": Rule("text"),
-    "THRESHOLD": Rule("float", optional=True),
+    "THRESHOLD": Rule("numbers", optional=True),
     "PERMUTE_LABELS": Rule("bool"),
     "LABEL_FRACTION": Rule("float", positive=True, most=1),
     "PERMUTATIONS": _count(0),
@@ -103,8 +104,8 @@ RULES = {
     "SESSIONS": Rule("names"),
     "RATED": Rule("bool"),
     "RATINGS": Rule("names"),
-    "RATING_MIN": Rule("float"),
-    "RATING_MAX": Rule("float"),
+    "RATING_MIN": Rule("numbers"),
+    "RATING_MAX": Rule("numbers"),
     "EEG_CHANNELS": Rule("names"),
     "HIGH_PASS": Rule("float", positive=True, optional=True),
     "LOW_PASS": Rule("float", positive=True, optional=True),

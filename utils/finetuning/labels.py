@@ -4,6 +4,7 @@ import unicodedata
 
 import numpy as np
 
+from data_prep.folder.prepared import threshold_in_words
 from data_prep.signals.channels import shorten
 from utils.base import ranks
 from utils.base.progress import warn
@@ -30,13 +31,15 @@ def read_labels(settings, data):
     settings.LABEL = unicodedata.normalize("NFC", settings.LABEL)
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
     if settings.LABEL not in data.info["classes"]:
-        settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
+        cuts = data.thresholds(settings.LABEL, settings.THRESHOLD)
+        settings.THRESHOLD = next(iter(cuts.values())) if len(set(cuts.values())) == 1 else cuts
         if settings.LABEL in data.info["ratings"] and ranks.rank() == 0:
             _warn_of_classes(data, settings.LABEL, settings.THRESHOLD)
+    cut = settings.THRESHOLD
     if len(np.unique(labels)) == 1 and labels.shape[1] > 1 and ranks.rank() == 0:  # a single trial is refused
         warn(
             f"--label {settings.LABEL}: every trial is {class_names[labels.flat[0]]!r}, so nothing can be learned; "
-            + ("choose another label" if settings.THRESHOLD is None else f"the threshold is {settings.THRESHOLD:g}")
+            + (f"the threshold is {threshold_in_words(cut)}" if cut is not None else "choose another label")
         )
     if settings.PERMUTE_LABELS:
         labels = permuted_labels(labels, settings.SEED)

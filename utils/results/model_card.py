@@ -2,6 +2,7 @@
 
 import re
 
+from data_prep.folder.prepared import threshold_in_words
 from data_prep.signals.channels import shorten
 from utils.protocol import audit
 
@@ -50,6 +51,7 @@ def card(made, scores, data, manifest, settings, transductive):
     str
     """
     classes = [plain(name) for name in made["class_names"]]
+    cut = None if settings.LABEL in data.info["classes"] else settings.THRESHOLD
     sections = [
         f"# {plain(settings.LABEL)} from {' and '.join(made['encoders']).upper().replace('AND', 'and')}, "
         f"{plain(data.name)}, fold {made['fold']} of {len(manifest.folds)}",
@@ -58,7 +60,7 @@ def card(made, scores, data, manifest, settings, transductive):
         f"PhysioSync (arXiv 2504.17163): encoders of {' and '.join(settings.RESOLUTIONS.split('+'))} windows, "
         f"{_first_weights(settings)}, and a classifier. For every 5 s it gives the probabilities of "
         f"{', '.join(f'`{name}`' for name in classes)}."
-        + ("" if settings.LABEL in data.info["classes"] else f" High is a rating of at least {settings.THRESHOLD:g}."),
+        + ("" if cut is None else f" High is a rating of at least {threshold_in_words(cut)}."),
         "## Data",
         _data(made, data, manifest, scores),
         "## Scores of this fold's test windows",

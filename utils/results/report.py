@@ -6,7 +6,16 @@ from pathlib import Path
 from utils.base.progress import warn
 from utils.base.structure import find_wrong
 from utils.results import figures, published
-from utils.results.overview import by_task, in_order, mean_std, missing_folds, most_complete, permutation_in_words, who
+from utils.results.overview import (
+    above_majority,
+    by_task,
+    in_order,
+    mean_std,
+    missing_folds,
+    most_complete,
+    permutation_in_words,
+    who,
+)
 from utils.results.page import Page
 
 SCORES = {
@@ -68,10 +77,13 @@ def write(run_dir, results, maps=None):
     dataset = " and ".join(dict.fromkeys(result["dataset"] for result in results.values()))
     title = f"{dataset}{', simulated' if simulated else ''}: {'; '.join(protocols)}"
     page.heading(f"PhysioSync on {title}", 1)
+    groups = by_task(results)
+    for line in dict.fromkeys(filter(None, (above_majority(group.values()) for _, group in groups))):
+        page.text(line, "warn")
     page.text(str(run_dir), "code")
     if simulated:
         page.text("These recordings are simulated. The numbers say nothing about people.", "warn")
-    for task, group in by_task(results):
+    for task, group in groups:
         first = next(iter(group.values()))
         protocol = f": {first['protocol']}, {first['split']} split" if len(protocols) > 1 else ""
         _headline(page, first["label"], protocol + task, group)

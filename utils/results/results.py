@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.folder.prepared import threshold_in_words
+from data_prep.folder.ratings import one_sided
 from data_prep.signals.channels import shorten
 from utils.base.devices import provenance
 from utils.base.errors import InputError
@@ -13,7 +15,7 @@ from utils.base.files import write_json, write_text
 from utils.base.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
-from utils.results.overview import mean_std, permutation_in_words, who
+from utils.results.overview import above_majority, mean_std, permutation_in_words, who
 from utils.results.stored import read_result, task
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
@@ -109,7 +111,8 @@ def _threshold(settings, data):
     """The rating from which on a label is high; None for classes."""
     if settings.LABEL in data.info["classes"]:
         return None
-    return data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
+    cuts = data.thresholds(settings.LABEL, settings.THRESHOLD)
+    return next(iter(cuts.values())) if len(set(cuts.values())) == 1 else cuts
 
 
 def is_transductive(settings, data, manifest):
@@ -141,7 +144,10 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
     remarks : iterable of str
         More sentences for the audit.
     """
-    summary = description | summarise(results, data.subjects, description["protocol"], data.groups) | (extra or {})
+    summary = description | summarise(
+        results, data.subjects, description["protocol"], description["class_names"], data.groups
+    )
+    summary |= extra or {}
     if summary["transductive"]:
         summary["audit_in_words"].append(audit.TRANSDUCTIVE)
     if copies := data.info["copies"]:
@@ -189,7 +195,7 @@ def predictions_csv(results, data, class_names):
     return text.getvalue()
 
 
-def summarise(results, subjects, protocol, groups=None):
+def summarise(results, subjects, protocol, class_names=None, groups=None):
     """Metrics of all folds.
 
     Parameters
@@ -199,6 +205,7 @@ def summarise(results, subjects, protocol, groups=None):
         Ids of all subjects.
     protocol : str
         Decides what is independent: subjects across subjects, else trials (a stimulus with all its viewers).
+    class_names : list of str, optional
     groups : numpy.ndarray, int, shape (trials,), optional
         What is independent in place of trials.
 
@@ -212,6 +219,7 @@ def summarise(results, subjects, protocol, groups=None):
     windows, truth = (np.concatenate([getattr(r, name) for r in results]) for name in ("windows", "truth"))
     probability = np.concatenate([result.probability for result in results])
     n_classes = probability.shape[1]
+    class_names = class_names or [f"class {number}" for number in range(n_classes)]
     trials = [metrics.per_trial(*r.windows.T[:2], r.truth, r.probability) for r in results]
     trials = metrics.TrialPredictions(*(np.concatenate(parts) for parts in zip(*trials, strict=True)))
     kind = "subject" if protocol == "cross-subject" else "trial" if groups is None else "group"
@@ -246,6 +254,8 @@ def summarise(results, subjects, protocol, groups=None):
             f"{single} of {len(results)} test folds hold one class only: their accuracy may be a guess, their F1 and "
             "balanced accuracy are all or nothing; read the scores of all folds together, or take fewer folds"
         )
+    if line := one_sided(truth, class_names, "test windows"):
+        summary["audit_in_words"].append(line)
     summary["seconds"] = sum(result.seconds for result in results)
     return summary
 
@@ -255,6 +265,8 @@ def print_summary(summary):
     done, n_folds = len(summary["folds"]), summary["n_folds"]
     n = sum(fold["n_test"] for fold in summary["folds"])
     simulated = ", simulated" if summary["simulated"] else ""
+    if line := above_majority([summary]):
+        print(f"\n{line}", end="")
     print(f"\n{summary['dataset']}{simulated}, {summary['label']}: {summary['protocol']}, {summary['split']} split")
     print(f"{done} of {n_folds} folds, {n} test windows of 5 s, {who(summary)}\n")
     print(f"{'':30}{'mean ± std over folds':24}{'all folds together':21}95 % interval of that")
@@ -267,7 +279,7 @@ def print_summary(summary):
             print(f"{label:30}{mean_std(summary, prefix + name):24}{value['pooled']:<21.3f}{interval}")
     print(f"{'majority class':30}{summary['majority']:.3f}")
     if summary["high_from"] is not None:
-        print(f"high: rated {summary['high_from']:g} or more")
+        print(f"high: rated {threshold_in_words(summary['high_from'])} or more")
     print(f"intervals: bootstrap over {summary['interval_unit']}s, with all their windows\n")
     if "permutation" in summary:
         print(permutation_in_words(summary["permutation"]) + "\n")

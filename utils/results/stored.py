@@ -73,7 +73,8 @@ def task(result):
 
 def threshold(result):
     """The rating from which on a label is high; None for classes."""
-    return result.get("high_from", result["settings"].get("THRESHOLD"))
+    value = result.get("high_from", result["settings"].get("THRESHOLD"))
+    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 def _confusions(result):
