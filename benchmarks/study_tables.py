@@ -153,9 +153,12 @@ def noise_table(noise):
 
 
 def held_out_table(held_out, recipes=("robust", "paper")):
-    """Markdown: retrieval before training, at its best epoch and after the last one, mean over seeds."""
-    lines = ["| data, split | recipe | signal | chance | untrained | best epoch | last epoch | in training, last |"]
-    lines.append("|" + " --- |" * 8)
+    """Markdown: retrieval before training, at its best epoch and after the last one (and there by the clock), mean over
+    seeds."""
+    lines = [
+        "| data, split | recipe | signal | chance | untrained | best epoch | last epoch | by the clock | in training, last |"
+    ]
+    lines.append("|" + " --- |" * 9)
     for cell, by_recipe in grouped(held_out).items():
         for recipe in recipes:
             runs = [run[recipe] for run in by_recipe]
@@ -163,9 +166,18 @@ def held_out_table(held_out, recipes=("robust", "paper")):
                 curve = np.mean([[epoch[signal] for epoch in run] for run in runs], axis=0)
                 seen = [run[-1]["training"].get(signal) for run in runs]
                 seen = "" if seen[0] is None else f"{np.mean(seen):.3f}"
+                clock = [run[-1][f"{signal}_clock"] for run in runs if f"{signal}_clock" in run[-1]]
+                clock = f"{np.mean(clock):.3f}" if clock else ""
                 best = int(curve.argmax())
                 chance = np.mean([run[0]["chance"] for run in runs])
-                cells = [f"{chance:.3f}", f"{curve[0]:.3f}", f"{curve[best]:.3f} ({best})", f"{curve[-1]:.3f}", seen]
+                cells = [
+                    f"{chance:.3f}",
+                    f"{curve[0]:.3f}",
+                    f"{curve[best]:.3f} ({best})",
+                    f"{curve[-1]:.3f}",
+                    clock,
+                    seen,
+                ]
                 lines.append(f"| {cell} | {recipe} | {signal} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -125,6 +125,7 @@ RULES = {
     "SECONDS": _count(1),
     "EFFECT": Rule("float", least=0, most=2),
     "GSR_DRIFT": Rule("float", least=0, most=100),
+    "TREND": Rule("float", least=0, most=10),
     "NULL": Rule("bool"),
     # report, prediction, features
     "MODEL": Rule("path"),

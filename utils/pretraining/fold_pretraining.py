@@ -13,6 +13,7 @@ from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
 from utils.base.progress import Progress, duration
 from utils.base.structure import find_wrong
+from utils.pretraining import moments
 from utils.pretraining import together as processes
 from utils.pretraining.batches import ContrastiveBatches
 from utils.pretraining.checkpoints import (
@@ -66,7 +67,7 @@ class FoldPretraining:
         use_threads(settings.THREADS, self.model)
         self.forward = self.model
         self.optimizer = adam(self.model, settings, device)
-        self.epoch, self.history, self.best = 0, [], None
+        self.epoch, self.history, self.best, self.held_out = 0, [], None, None
         self.timed = False  # whether it was said how long it takes
         self.later = 0  # epochs that this process has to train in other folds after this one
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
@@ -118,6 +119,8 @@ class FoldPretraining:
                 line = f"fold {self.fold.index}, epoch {self.epoch} of {settings.EPOCHS}, {loss}, "
                 line += f"contrastive accuracy {accuracy} {chance}{self._time_left()}"
                 progress.note(line, f"loss {metrics['loss']:.2f}, acc. {accuracy}")  # fits into 80 columns
+                if self.epoch == settings.EPOCHS and self.writes:
+                    self.held_out = moments.look_at_held_out(self)
                 if self._save_is_due():
                     self._save()
 
@@ -265,6 +268,7 @@ class FoldPretraining:
             "encoders": encoders,  # the weights to use
             "trained_on": {"subjects": torch.from_numpy(subjects), "rows": torch.from_numpy(rows)},
             "history": self.history,
+            "held_out": self.held_out,
             "training": {  # the state to go on from
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -279,7 +283,9 @@ class FoldPretraining:
     def _write_log(self):
         if not self.writes:
             return
-        write_text(self.path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in self.history))
+        last = [self.history[-1] | {"held_out": self.held_out}] if self.held_out else self.history[-1:]
+        lines = [json.dumps(entry) + "\n" for entry in [*self.history[:-1], *last]]
+        write_text(self.path.with_name("log.jsonl"), "".join(lines))
 
     def _resume(self):
         """Take up the checkpoint's state; the number of epochs that it was begun for."""
@@ -299,4 +305,5 @@ class FoldPretraining:
         if wrong:
             raise InputError(f"{path} does not hold the state of this training ({wrong}); {DELETE_IT}")
         self.best, self.epoch, self.history = training["best"], checkpoint["epoch"], checkpoint["history"]
+        self.held_out = checkpoint.get("held_out") if self.epoch == settings.EPOCHS else None
         return checkpoint["settings"].get("EPOCHS")

@@ -63,7 +63,7 @@ class Recordings:
                 self.blocks[name] = self.blocks[name].to(device)
             self.picked[name] = None if picked is None else torch.tensor(picked)
         self.release()
-        self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
+        self.seconds_per_subject, self.seconds_per_trial = data.eeg.shape[1] * data.eeg.shape[2], data.eeg.shape[2]
 
     def _people(self, array, picked):
         """The blocks of one person after the other; the memory of pages that were read is given back."""

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from utils.base.progress import warn
 from utils.base.structure import find_wrong
 from utils.results import figures, published
@@ -52,6 +54,8 @@ GLOSSARY = {
     "labels. For a new person, a recording must be there before the first answer.",
     "permutation test": "The same with labels that mean nothing, many times. p: how often that was at least as good.",
     "contrastive accuracy": "In pre-training: how often the two views of one moment find each other in a batch.",
+    "by the clock alone": "The same where the second group is at the same second of another stimulus. What changes "
+    "over every trial alike, such as falling skin conductance, is recognised as often; the difference is the stimulus.",
 }
 
 
@@ -184,8 +188,24 @@ def _pretraining(page):
     if folders:
         page.heading("Pre-training")
     for folder in folders:
+        if line := _clock(read_logs(folder)):
+            page.text(f"{folder.name}: {line}")
         caption = f"{folder.name}: mean and range of the folds; contrastive accuracy by chance is 1 / batch size"
         page.figure(figures.pretraining(read_logs(folder)), folder.name, caption)
+
+
+def _clock(logs):
+    """How often moments of stimuli that training has not seen were recognised, mean over folds, as a sentence."""
+    looks = [log[-1]["held_out"] for log in logs if log[-1].get("held_out")]
+    names = [name for name in ("eeg", "pps") if looks and all(f"{name}_clock" in look for look in looks)]
+    parts = []
+    for name in names:
+        found, clock, chance = (np.mean([look[key] for look in looks]) for key in (name, f"{name}_clock", "chance"))
+        parts.append(
+            f"in the {name.upper()} {found:.3f} (chance {chance:.3f}), but {clock:.3f} already by the clock alone, so "
+            f"{found - clock:+.3f} is the stimulus itself"
+        )
+    return f"of the moments of new stimuli, these shares are recognised: {'; '.join(parts)}." if parts else None
 
 
 def _provenance(page, results):
