@@ -50,7 +50,7 @@ def run(data_dir, run_dir, seed, epochs, label="arousal", batch_size=64, lr=1e-3
         print(folder, flush=True)
         folds = Progress(manifest.folds, desc=name, unit="fold")
         results = [run_fold(network, name, data, fold, labels, settings) for fold in folds]
-        description = describe(settings, data, manifest, class_names, torch.device("cpu"))
+        description = describe(settings, data, manifest, class_names, results)
         report(folder, description, results, data, {"model": name})
 
 

@@ -41,6 +41,8 @@ STORED = {  # what a fold's result.pt must have
     "n_train": int,
     "audit": {},
     "seconds": float,
+    "identity": {},
+    "provenance": (None, {}),
 }
 
 
@@ -95,7 +97,8 @@ class FineTuning:
         """Run this process's folds that are missing, then write the metrics of all folds that are complete by then."""
         write_begun(self.folder, self.settings)
         reports = ranks.rank() == 0  # and so does every process that has added something
-        self._build(self.first.checkpoints(self.folds[0]))  # sets the threads that the provenance tells, trained or not
+        self._build(self.first.checkpoints(self.folds[0]))  # sets the threads
+        self.provenance = provenance(self.device)
         for fold in ranks.share(self.folds):
             with only_writer(self._path(fold).parent):
                 if self.settings.RESUME and self._result(fold):
@@ -147,7 +150,7 @@ class FineTuning:
             "stage": "finetune",
             "fold": fold.index,
             "identity": self.first.identity(checkpoints),
-            "provenance": provenance(self.device),
+            "provenance": self.provenance,
         }
         model_file = common | {
             "encoders": {m: {r: e.arguments for r, e in encoders.items()} for m, encoders in model.encoders.items()},
@@ -227,7 +230,9 @@ class FineTuning:
             return None
         result = load_tensors(path, DELETE_IT)
         refuse_other_fold(path, result, fold.index)
-        before, now = result.get("identity", {}), self.first.identity(self.first.checkpoints(fold))
+        if wrong := find_wrong({"provenance": None} | result, STORED):
+            raise InputError(f"{path} lacks parts of a result ({wrong}); {DELETE_IT}")
+        before, now = result["identity"], self.first.identity(self.first.checkpoints(fold))
         other = difference(before, now, now if strict else now.keys() - {"code"})  # which the report says of each fold
         if other and not strict:
             return None
@@ -235,13 +240,9 @@ class FineTuning:
             raise InputError(f"{path} was made with {other}; --tag NAME keeps both, --no-resume replaces it")
         if "code" not in before:
             say_once(UNRECORDED.format(what=self.folder.name))
-        if wrong := find_wrong(result, STORED):
-            raise InputError(f"{path} lacks parts of a result ({wrong}); {DELETE_IT}")
         if "provenance" not in result:  # earlier versions kept it in the model only
             model = path.with_name("model.pt")
-            result["provenance"] = (
-                load_tensors(model, DELETE_IT, mmap=True).get("provenance") if model.exists() else None
-            )
+            result["provenance"] = load_tensors(model, DELETE_IT, True).get("provenance") if model.exists() else None
         return _as_result(fold.index, result)
 
     # --- permutation test
@@ -286,7 +287,8 @@ class FineTuning:
         path = self._path(fold).with_name("permutations.json")
         stored = read_json(path, "delete it") if path.exists() else {}
         now = self._permutations_of(fold)
-        same = stored.get("moved") == now["moved"] and not difference(stored["identity"], now["identity"])
+        before = stored.get("identity") if stored.get("moved") == now["moved"] else None
+        same = isinstance(before, dict) and not difference(before, now["identity"])
         return stored.pop("accuracy") if same else []
 
     def _permutations_of(self, fold):

@@ -61,7 +61,8 @@ class FirstEncoders:
     """
 
     def __init__(self, settings, data, manifest, folds):
-        self.settings, self.data, self.manifest, self.weights = settings, data, manifest, {}
+        self.settings, self.data, self.manifest = settings, data, manifest
+        self.code, self.weights = code("finetune"), {}
         self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
         for fold in folds:  # a missing checkpoint shows now, not after hours of work
             for resolution, checkpoint in self.checkpoints(fold).items():
@@ -171,10 +172,8 @@ class FirstEncoders:
         if len({repr(one["code"]) for one in made if "code" in one}) > 1:
             differ.append("code")
         remarks = [f"the encoders were not all pre-trained alike: {shorten(differ)}"] if differ else []
-        changed = {
-            name for one in made if "code" in one for name in changed_code(one["code"], code("finetune"), NETWORK)
-        }
-        if changed:
+        changed = [changed_code(one["code"], self.code, NETWORK) for one in made if "code" in one]
+        if changed := set().union(*changed):
             remarks.append(f"the encoders were pre-trained with other code: {shorten(sorted(changed))} changed since")
         return sorted({one["settings"]["SEED"] for one in made}), remarks
 
@@ -192,7 +191,7 @@ class FirstEncoders:
             else:
                 encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}
             identity[f"encoders {resolution}"] = encoders
-        identity["code"] = code("finetune")
+        identity["code"] = self.code
         return identity
 
     def _weights(self, checkpoint):
