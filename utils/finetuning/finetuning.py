@@ -140,6 +140,7 @@ class FineTuning:
         }
         model_file = common | {
             "encoders": {m: {r: e.arguments for r, e in encoders.items()} for m, encoders in model.encoders.items()},
+            "kinds": {m: {r: e.kind for r, e in encoders.items()} for m, encoders in model.encoders.items()},
             "weights": model.state_dict(),
             "class_names": self.class_names,
             **preparation.record(self.data, settings.PPS_CHANNELS),
