@@ -10,6 +10,7 @@ the floor. Ends with a verdict and a block of Markdown for benchmarks/RESULTS.md
 
 import contextlib
 import csv
+import functools
 import io
 import resource
 import subprocess
@@ -127,7 +128,7 @@ def few_steps(device, seed, bf16=False, captured=False):
         losses.index_copy_(0, number, loss.detach()[None].float())
         number.add_(1)
 
-    run = CapturedStep(step) if captured else step
+    run = functools.partial(CapturedStep(), step) if captured else step
     for _ in range(n_steps):
         run()
     end = torch.cat([p.detach().flatten() for name, p in model.named_parameters() if not name.endswith(no_effect)])

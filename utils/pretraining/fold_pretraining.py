@@ -8,7 +8,7 @@ import torch
 
 from data_prep.folder import preparation
 from utils.base import ranks
-from utils.base.devices import CapturedStep, adam, derive_seed, provenance, use_threads
+from utils.base.devices import CapturedStep, adam, derive_seed, load_optimizer, provenance, use_threads
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
 from utils.base.progress import Progress, duration
@@ -75,7 +75,7 @@ class FoldPretraining:
         self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step
         self.record = torch.zeros(n_steps, len(names), device=device)  # metrics of each step
         self.captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
-        self.step = CapturedStep(self._step) if self.captured else self._step
+        self.graph = CapturedStep() if self.captured else None  # not of self._step: a ring would outlive the fold
 
     def run(self):
         """Train the epochs that are missing."""
@@ -165,7 +165,14 @@ class FoldPretraining:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         if self.captured and before != {rate}:
-            self.step = CapturedStep(self._step)
+            self.graph = CapturedStep()
+
+    def step(self):
+        """One step of training: run as it is, or captured and replayed."""
+        if self.captured:
+            self.graph(self._step)
+        else:
+            self._step()
 
     def _step(self):
         """One step. All that it reads and writes is on the device, so that it can be captured."""
@@ -197,7 +204,7 @@ class FoldPretraining:
 
     def _means(self, record):
         """Mean of each metric over the steps (steps, metrics); a loss that is not finite ends the run."""
-        values = record.double().cpu().numpy()
+        values = record.cpu().double().numpy()  # in this order: MPS has no float64
         broken = ~np.isfinite(values).all(axis=1)
         if broken.any():
             kept = f"the checkpoint of epoch {self.history[-1]['epoch']}" if self.path.exists() else "no checkpoint yet"
@@ -288,7 +295,7 @@ class FoldPretraining:
         if not wrong:
             try:
                 self.model.load_state_dict(training["model"])
-                self.optimizer.load_state_dict(training["optimizer"])
+                load_optimizer(self.optimizer, training["optimizer"])
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 if is_out_of_memory(error):  # which says nothing about the file
                     raise
