@@ -1,5 +1,7 @@
 """The encoder of one modality (EEG or PPS): multi-view embedding, three attention blocks, projector."""
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -110,7 +112,7 @@ class Block(nn.Module):
     the attention only, and nothing else of them is computed.
     """
 
-    FORMER = {"scale1": "scale1.gamma", "scale2": "scale2.gamma", "prompt": "prompt.tokens"} | {
+    FORMER: ClassVar = {"scale1": "scale1.gamma", "scale2": "scale2.gamma", "prompt": "prompt.tokens"} | {
         f"{layer}.{kind}": f"mlp.{layer}.{kind}" for layer in ("fc1", "fc2") for kind in ("weight", "bias")
     }
 
@@ -168,7 +170,7 @@ class Encoder(nn.Module):
     Source: PhysioSync (arXiv 2504.17163), the EEG and GSR encoders. The projector has no nonlinearity.
     """
 
-    FORMER = {"filters": "front_end.filters"}
+    FORMER: ClassVar = {"filters": "front_end.filters"}
 
     def __init__(
         self,
@@ -219,8 +221,9 @@ class Encoder(nn.Module):
         torch.Tensor, shape (B, 4 * embed_dim)
             Features: the class token and the three views after the last block.
         """
-        if x[0].numel() != self.embedding.linear.in_features:
-            size = f"{self.arguments['n_channels']} channels x {self.arguments['n_samples']} samples"
+        n_channels, n_samples = self.arguments["n_channels"], self.arguments["n_samples"]
+        if x[0].numel() != n_channels * n_samples:
+            size = f"{n_channels} channels x {n_samples} samples"
             raise ValueError(f"the encoder takes windows of {size}, not of {x[0].numel()} values")
         views = self.embedding(self.front_end(x).flatten(1))  # (B, C * L) -> (B, 3, E)
         tokens = torch.cat([self.class_token.expand(len(x), -1, -1), views], dim=1)  # (B, 4, E)
