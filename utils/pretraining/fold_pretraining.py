@@ -24,7 +24,7 @@ from utils.pretraining.checkpoints import (
     refuse_other_training,
     save_tensors,
 )
-from utils.pretraining.networks import build
+from utils.pretraining.networks import Objective, build
 from utils.pretraining.variants import pretrain_variant
 from utils.protocol import splits
 from utils.protocol.held_out import set_aside
@@ -63,7 +63,7 @@ class FoldPretraining:
         torch.manual_seed(self._seed("weights"))
         self.model = build(settings, data.rate, self.n_seconds, recordings, self.batches).to(device)
         use_threads(settings.THREADS, self.model)
-        self.forward = self.model
+        self.forward = self.objective = Objective(self.model, settings.PRECISION == "bf16")
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
         self.code, self.provenance = code("pretrain"), []  # of the processes that have trained it, the last one first
@@ -84,7 +84,8 @@ class FoldPretraining:
         settings = self.settings
         asked = self._resume() if settings.RESUME and self.path.exists() else None
         if self.together:
-            self.forward = processes.over_processes(self.model, self.epoch, self.device)
+            objective = Objective(self.model, self.settings.PRECISION == "bf16", processes.gather)
+            self.forward = processes.over_processes(objective, self.epoch, self.device)
         self._write_log()
         if self.epoch == settings.EPOCHS:
             if asked != self.epoch:  # no epochs at all, or not as many any more
@@ -182,11 +183,11 @@ class FoldPretraining:
         """One step. All that it reads and writes is on the device, so that it can be captured."""
         first, variants = (plan.index_select(0, self.number)[0] for plan in (self.first, self.variants))
         batch = self.batches.draw(first, variants)
-        loss, metrics = self.forward(batch)
+        terms = self.forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        terms["loss"].backward()
         self.optimizer.step()
-        self.record.index_copy_(0, self.number, metrics[None])
+        self.record.index_copy_(0, self.number, torch.stack(list(terms.values())).detach()[None])
         self.number += 1
 
     @torch.no_grad()
@@ -199,7 +200,8 @@ class FoldPretraining:
         results = []
         for step, windows in enumerate(first):
             self.validation.ready(step)
-            results.append(self.model(self.validation.draw(windows, torch.zeros_like(variants[step])))[1])
+            terms = self.objective(self.validation.draw(windows, torch.zeros_like(variants[step])))
+            results.append(torch.stack(list(terms.values())))
         means = self._means(torch.stack(results))
         if self.best is None or means["loss"] < self.best["loss"]:
             weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -256,7 +258,7 @@ class FoldPretraining:
         for name, encoder in self.model.encoders.items():
             prefix = f"encoders.{name}."
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            encoders[name] = {"arguments": encoder.arguments, "weights": own}
+            encoders[name] = {"kind": encoder.kind, "arguments": encoder.arguments, "weights": own}
         subjects, rows = (self.fold.train.subjects, self.rows) if self.epoch else (np.zeros(0, int), np.zeros(0, int))
         checkpoint = {
             "format_version": FORMAT_VERSION,
