@@ -52,7 +52,7 @@ def robust(settings, device, folder):
     for data_set, (people, trials, _) in sizes.items():
         people, trials = (4, 4) if settings.QUICK else (people, trials)
         raw, data = folder / f"{data_set}_raw", folder / data_set
-        size = ("--subjects", people, "--trials", trials, "--seconds", 20 if settings.QUICK else 60)
+        size = ("--subjects", people, "--trials", trials, "--seconds", 60)
         run(device, "data_prep/make_synthetic.py", "--format", data_set, "--out-dir", raw, *size)
         source = ("--raw-dir", raw) if data_set == "deap" else ("--raw-file", raw / "DREAMER.mat")
         result[f"{data_set} preparation"] = run(device, f"data_prep/prepare_{data_set}.py", *source, "--out-dir", data)

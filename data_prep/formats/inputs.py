@@ -34,29 +34,12 @@ NPZ = (*PERSON, "sampling_rate", "eeg_channels", "pps_channels", "baseline_secon
 
 
 def open_input(path, wanted):
-    """Recordings of whatever kind, one person after the other.
+    """Recordings of any supported kind, one person after the other.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz.
-    wanted : dict
-        Record of the model's data (`data_prep.folder.preparation.of_model`). Raw recordings are prepared as it says.
-
-    Returns
-    -------
-    record : dict
-        Of these recordings, as they will be prepared; of a prepared folder also ``stimuli``, their names.
-    people : iterator of (str, iterator)
-        Of every person the name and the trials: dictionaries by modality, for a prepared folder of 1 s blocks
-        (seconds, channels, rate), else of (signal, rest).
-    prepare_trial : callable or None
-        For raw recordings: from a trial and the positions of the channels to 1 s blocks.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, it cannot be read, or lacks what this preparation needs.
+    ``wanted`` is the record of the model's data (`preparation.of_model`); raw files are prepared as it says. Returns
+    their record; an iterator of (name, trials), each trial a dict by modality of blocks (seconds, channels, rate) for
+    a prepared folder, else of (signal, rest); and for raw files a function from a trial and the positions of the
+    channels to blocks, else None.
     """
     readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():
@@ -200,19 +183,7 @@ def _npz(path, how):
 
 
 def read_npz(path, known):
-    """Arrays of an .npz file by name; nothing in it is run, and no more is read than the file says it holds.
-
-    Parameters
-    ----------
-    path : path
-    known : tuple of str
-        Names that there may be.
-
-    Raises
-    ------
-    InputError
-        If it is none, damaged, holds Python objects, or an array that is not known.
-    """
+    """Arrays of an .npz file by name (one of ``known``); nothing is unpickled, no more is read than the file declares."""
     where, arrays, size = f"--input {path}", {}, path.stat().st_size
     try:
         with zipfile.ZipFile(path) as file:

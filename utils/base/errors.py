@@ -22,8 +22,8 @@ FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 class InputError(Exception):
     """Something the user gave is wrong; the message names the file or flag, the cause and the remedy.
 
-    ``InputError(where, what, remedy)`` reads ``where what; remedy``; one argument is the whole message. It is one line of
-    at most ``LONGEST`` characters, whatever it quotes: what is too long is shortened in the middle.
+    ``InputError(where, what, remedy)`` reads ``where what; remedy``; one argument is the whole message. It is one line
+    of at most ``LONGEST`` characters, whatever it quotes: what is too long is shortened in the middle.
     """
 
     def __init__(self, where, what="", remedy=""):

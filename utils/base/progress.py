@@ -60,15 +60,7 @@ def say_pretraining(data_dir, *flags):
 
 
 def next_command(script, *arguments):
-    """A command, ready to copy.
-
-    Parameters
-    ----------
-    script : str
-        Its path in this repository.
-    *arguments
-        Flags and their values; a path inside the working directory is shown relative to it.
-    """
+    """A command, ready to copy; a path inside the working directory is shown relative to it."""
     here = Path.cwd()
     words = [script if here == ROOT else str(ROOT / script)]
     for argument in arguments:

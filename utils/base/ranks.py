@@ -32,17 +32,7 @@ def local_rank():
 
 
 def share(folds):
-    """This process's folds: always the same ones of these, whichever are complete, so that none is left out.
-
-    Parameters
-    ----------
-    folds : list of splits.Fold
-
-    Returns
-    -------
-    list of splits.Fold
-        Every so many-th, from the one of this process's number on.
-    """
+    """This process's folds, the same regardless of which are complete: every ``size()``-th from ``rank()`` on."""
     own = folds[rank() :: size()]
     if size() > 1:
         what = "folds " + ", ".join(str(fold.index) for fold in own) if own else "no fold is left for this process"

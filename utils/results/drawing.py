@@ -75,16 +75,7 @@ def styled(draw):
 
 
 def image(figure, kind, **options):
-    """A figure as the bytes of a file.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    kind : str
-        ``"png"``, ``"svg"``, ...
-    **options
-        Of Matplotlib's ``savefig``.
-    """
+    """A figure as the bytes of a file; ``options`` are those of Matplotlib's ``savefig``."""
     content = io.BytesIO()
     with style():
         figure.savefig(content, format=kind, **options)

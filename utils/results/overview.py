@@ -4,13 +4,7 @@ from utils.results.stored import task
 
 
 def print_overview(results):
-    """One line per result: accuracy per window and per trial beside the majority class, then protocol and audit.
-
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-    """
+    """One line per result (``metrics.json`` by folder): accuracy per window and per trial; then protocol and audit."""
     shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
     width = max(len(name) for name in (*shown.values(), "always the majority class"))
     for other, group in by_task(results):
@@ -33,18 +27,9 @@ def print_overview(results):
 
 
 def by_task(results):
-    """Groups of results that may be compared: of one split, label and threshold.
+    """Groups of results of the same split, label and threshold: list of (words, results by name in order).
 
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-
-    Returns
-    -------
-    list of (str, dict)
-        What is to be said of a group besides its label, protocol and split, where several have these in common; and
-        its results by name, in order.
+    The words tell groups apart that have label, protocol and split in common.
     """
     groups, shared = {}, {}
     for name, result in in_order(results).items():
@@ -69,15 +54,7 @@ def mean_std(result, score):
 
 
 def in_order(results):
-    """Results in the order in which they are asked for, label by label.
-
-    Pre-trained, random weights, baselines from the best on, and controls, which are those with permuted labels.
-
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-    """
+    """Results label by label: pre-trained, random weights, baselines from the best on, then permuted labels."""
 
     def place(name):
         result, label = results[name], results[name]["label"]
