@@ -183,7 +183,7 @@ def _npz(path, how):
 
 
 def read_npz(path, known):
-    """Arrays of an .npz file by name (one of ``known``); nothing is unpickled, no more is read than the file declares."""
+    """Arrays of an .npz file by name (one of ``known``); nothing is unpickled, and no more read than declared."""
     where, arrays, size = f"--input {path}", {}, path.stat().st_size
     try:
         with zipfile.ZipFile(path) as file:

@@ -170,7 +170,7 @@ def stage_starts(recording, seconds, delay, baseline_before):
 
 
 def cut(recording, starts, seconds):
-    """The same part of every stage by file: arrays (channels, samples) at its rate, with one sample more if available."""
+    """The same part of every stage by file: arrays (channels, samples) at its rate, one sample more if available."""
     parts = {}
     for name, (first, samples) in recording.signals.items():
         rate = SIGNALS[name][0]

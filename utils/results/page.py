@@ -66,7 +66,7 @@ class Page:
         """A table; on a narrow screen each row becomes a block with the header's words in front of its cells.
 
         A row is a list of cells, the first its name; a cell is a text, or (text, CSS class), and lines after its first
-        are small. ``asides`` are rows set apart; ``compact`` keeps short cells of a row side by side on a narrow screen.
+        are small. ``asides`` are rows set apart; ``compact`` keeps a row's short cells side by side there.
         """
         css = [cell[1] if isinstance(cell, tuple) else "" for cell in rows[0]] if rows else [""] * len(header)
         numbers = [' class="n"' if name == "n" else "" for name in css]
