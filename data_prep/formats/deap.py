@@ -174,7 +174,7 @@ def is_unusual(data):
 
 
 def signals(data, rest=BASELINE_SECONDS):
-    """Trial and rest (or None) by modality, (channels, samples) each, of all trials of ``data`` (trials, 40, samples)."""
+    """Trial and rest (or None) by modality, (channels, samples), of each trial of ``data`` (trials, 40, samples)."""
     start, n_eeg = round(rest * RATE), len(EEG_CHANNELS)
     for trial in data:
         parts = {"eeg": trial[:n_eeg], "pps": trial[n_eeg:]}
