@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
+from tests.builders.checkpoints import weights
 from tests.support import ROOT, TINY, assert_refused, call, done, run
 
 KILLS = int(os.environ.get("KILLS", 21))  # over the three stages
@@ -44,19 +44,6 @@ def start():
         return process
 
     return start
-
-
-def weights(path):
-    """What a checkpoint says, without the time it took."""
-    checkpoint = torch.load(path, weights_only=True)
-    for entry in checkpoint["history"]:
-        del entry["seconds"]
-    parts = {"history": checkpoint["history"], "epoch": checkpoint["epoch"]}
-    for name, encoder in checkpoint["encoders"].items():
-        parts |= {f"{name}.{key}": value.numpy().tobytes() for key, value in encoder["weights"].items()}
-    for key, state in checkpoint["training"]["optimizer"]["state"].items():
-        parts |= {f"adam.{key}.{name}": value.numpy().tobytes() for name, value in state.items()}
-    return parts
 
 
 def outcome(folder, stage):
