@@ -118,7 +118,7 @@ BAD_MATLAB = {
     "no labels": (dict(data=recording()[0], x=1.0), "has data, x, not data and labels"),
     "of another shape": (dict(data=np.ones((2, 32, 1024)), labels=np.ones((2, 4))), "40 channels"),
     "cells": (dict(data=np.array([[1, "a"]], object), labels=np.ones((2, 4))), "its data is no array"),
-    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "its data is no array of real numbers"),
+    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "its data is not an array of real numbers"),
     "NaN": (dict(data=NAN, labels=np.ones((2, 4))), "NaN or infinite"),
     "DREAMER": (dict(DREAMER={"Data": 1.0}), "has DREAMER, not data and labels"),
     "too large": (

@@ -160,7 +160,7 @@ BAD = {
     ),
     "complex": (
         small(Data__0__EEG__stimuli=lambda s: cells([c * 1j for c in s.ravel()], (2, 1))),
-        "no array of numbers",
+        "an array that is not real numbers",
     ),
     "complex scores": (small(Data__0__ScoreArousal=np.array([[1j], [2]])), "no ScoreArousal for each"),
     "complex rate": (small(EEG_SamplingRate=128 + 0j), "EEG_SamplingRate"),

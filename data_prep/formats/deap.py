@@ -116,13 +116,13 @@ def _read_matlab(path):
     arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
     for name, array in arrays.items():
         if not matlab.is_real(array):
-            what = "is no array of real numbers"
+            what = "is not an array of real numbers"
             raise InputError(f"{path} is not a DEAP file: its {name} {what}; use the files of {FOLDERS[1]}")
     return _both(path, arrays, arrays if len(arrays) == 2 else matlab.variable_names(path))
 
 
 def _both(path, arrays, names):
-    """The two arrays, if they are there; ``names``: what else a message is to name."""
+    """Data and labels; ``names`` of all variables are for the message."""
     if not set(VARIABLES) <= set(arrays):
         found = shorten(sorted(names))
         raise InputError(
@@ -169,7 +169,7 @@ def other_rate(data):
 
 
 def is_unusual(data):
-    """Whether trials (trials, 40, samples) are not as long as DEAP's, so that nobody knows how much of them is rest."""
+    """Whether trials (trials, 40, samples) are not as long as DEAP's: how much of them is rest is then unknown."""
     return data.shape[2] != (BASELINE_SECONDS + TRIAL_SECONDS) * RATE
 
 

@@ -80,7 +80,7 @@ def read_file(path):
     n_clips = None
     for index, value in enumerate(people):
         where = f"{path}, subject {index + 1}"
-        person = people[index] = _person(where, value, order)  # in place: what was read is let go
+        person = people[index] = _person(where, value, order)  # in place, to free what was read
         n_clips = n_clips or len(person.clips)
         if len(person.clips) != n_clips:
             raise InputError(f"{where} has {len(person.clips)} clips, not {n_clips} as the first; {REMEDY}")
@@ -153,7 +153,7 @@ def _electrode_order(path, names):
 def _show(value):
     """A value in a message."""
     if isinstance(value, np.ndarray) and value.size != 1:
-        return f"{'an array' if matlab.is_real(value) else 'no array of numbers, but one'} of shape {value.shape}"
+        return f"{'an array' if matlab.is_real(value) else 'an array that is not real numbers,'} of shape {value.shape}"
     if isinstance(value, dict | list):
         return f"a structure of {shorten(value)}" if isinstance(value, dict) else f"{len(value)} cells"
     return "nothing" if value is None else " ".join(str(value.item() if hasattr(value, "item") else value).split())[:60]

@@ -1,4 +1,4 @@
-"""Recordings of whatever kind that a model meets, prepared as the model's own data were."""
+"""Recordings of any supported kind, prepared as the data of a model."""
 
 import math
 import zipfile
@@ -71,7 +71,7 @@ def open_input(path, wanted):
 
 
 def refuse_raw_folder(path, extensions):
-    """Refuse a folder that is not a prepared one, and say what may be meant."""
+    """Refuse a folder that is not a prepared one, with a hint."""
     if (path / "dataset.json").exists() or (path / "eeg.npy").exists():
         return
     files = sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
@@ -83,7 +83,7 @@ def refuse_raw_folder(path, extensions):
         remedy = PREPARE_RECORDINGS
     else:
         remedy = "give one, or a .dat, a .mat or an .npz file"
-    raise InputError(f"--input {path} is no prepared folder; {remedy}")
+    raise InputError(f"--input {path} is not a prepared folder; {remedy}")
 
 
 def _folder(data):
@@ -107,7 +107,7 @@ def _raw_record(how, rate, channels, rest, before, seconds):
 
 
 def _matlab(path, how):
-    """A .mat file, whose variables tell whose it is."""
+    """A .mat file of DEAP or DREAMER, by its variables."""
     names = matlab.variable_names(path)
     if dreamer.VARIABLE in names:
         return _dreamer(path, how)
@@ -118,7 +118,7 @@ def _matlab(path, how):
 
 
 def _deap(path, how):
-    """DEAP's .dat or .mat. Where a model's data kept no rest, it is cut off and not subtracted."""
+    """DEAP's .dat or .mat. If no rest was subtracted from the model's data, it is cut off only."""
     data, *_ = deap.read_file(path)
     without = "baseline_seconds" in how and rest_by_modality(how, "eeg") is None
     length = data.shape[2] / deap.RATE
@@ -135,7 +135,7 @@ def _deap(path, how):
         )
     if deap.is_unusual(data):
         rest = 0 if without else rest
-        if not path.with_name(MARK).exists():  # simulated trials have it, whatever their length
+        if not path.with_name(MARK).exists():  # simulated trials have it, regardless of their length
             said = f"trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest"
             remarks.append(f"--input {path} has {said}")
     channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
@@ -165,7 +165,7 @@ def _dreamer(path, how):
 
 
 def _npz(path, how):
-    """An .npz file: arrays as for `write_prepared`, and what its user says of them."""
+    """An .npz file: arrays as for `write_prepared`, and what was done to them."""
     where, arrays = f"--input {path}", read_npz(path, NPZ)
     rate = check_rate(arrays["sampling_rate"], f"{where}: sampling_rate")
     channels = {}
@@ -174,7 +174,7 @@ def _npz(path, how):
     person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
     subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem
     rests = rest_of(person, rate)
-    if "baseline_seconds" in arrays:  # of a rest that somebody has removed already
+    if "baseline_seconds" in arrays:  # of a rest that was removed already
         rests = dict.fromkeys(rests, check_number(arrays["baseline_seconds"], f"{where}: baseline_seconds") or None)
     before = {key: _text(arrays[key], f"{where}: {key}") for key in TEXTS if key in arrays}
     seconds = next(person[name].shape[2] for name in SIGNALS if name in person) // rate
@@ -220,7 +220,7 @@ def _read_array(file, size):
 
 
 def _text(array, what):
-    """What was done, from an .npz; an empty text or ``none`` is nothing."""
+    """A text of an .npz; None if it is empty or ``none``."""
     value = one_value(array)
     nothing = isinstance(value, str) and value.strip().lower() in ("", "none")
     return None if nothing else check_text(value, what)[:100]

@@ -48,7 +48,7 @@ REMEDY = "use the file as it was published"
 
 
 class LeftOutError(Exception):
-    """A person whose recording is whole but does not follow the plan; the message says why."""
+    """A person is left out because the recording does not follow the protocol; the message says why."""
 
 
 @dataclass
@@ -66,12 +66,12 @@ class Recording:
 
     @property
     def begin(self):
-        """Time from which on there are all signals."""
+        """Time at which the last signal begins."""
         return max(start for start, _ in self.signals.values())
 
     @property
     def end(self):
-        """Time up to which there are all signals."""
+        """Time at which the first signal ends."""
         return min(start + x.shape[1] / SIGNALS[name][0] for name, (start, x) in self.signals.items())
 
 
@@ -103,7 +103,7 @@ def files_of(folder):
         if not path.is_file():
             raise InputError(
                 f"{folder} has no file {path.name}; give Raw_data of Stress-Predict with --raw-dir, and download the "
-                "person again or take the folder out if it is no person's"
+                "person again, or remove the folder if it is not a person's"
             )
     return files
 
@@ -208,7 +208,7 @@ def _numbers(path, lines, n_columns, first_row=1):
     try:
         values = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None)
     except ValueError as error:
-        raise InputError(f"{path} holds what is no table of numbers ({str(error)[:100]}); {REMEDY}") from None
+        raise InputError(f"{path} is not a table of numbers ({str(error)[:100]}); {REMEDY}") from None
     if values.shape[1] != n_columns:
         raise InputError(f"{path} has {values.shape[1]} columns, not {n_columns}; {REMEDY}")
     if not np.isfinite(values).all():

@@ -48,7 +48,7 @@ def by_task(results):
 
 
 def mean_std(result, score):
-    """A score as text: mean ± standard deviation over folds; of a single fold there is none."""
+    """A score as text: mean ± standard deviation over folds; a single fold has none."""
     value = result[score]
     return f"{value['mean']:.3f}" + (f" ± {value['std']:.3f}" if len(result["folds"]) > 1 else "")
 
@@ -73,7 +73,7 @@ def in_order(results):
 
 
 def who(summary):
-    """What made the predictions, in words."""
+    """The model of a result, in words."""
     settings = summary["settings"]
     if "model" in summary:
         if summary["model"] == "stimulus":
@@ -91,13 +91,13 @@ def who(summary):
 
 
 def missing_folds(summary):
-    """Which part of the folds a result is made of, in words; nothing if it is all of them."""
+    """How many folds a result has, in words; an empty text if complete."""
     done, n_folds = len(summary["folds"]), summary["n_folds"]
     return f"{done} of {n_folds} folds" if done < n_folds else ""
 
 
 def most_complete(results):
-    """The result with the most folds: its majority class is nearest to that of all test windows."""
+    """The result with the most folds."""
     return max(results, key=lambda result: len(result["folds"]))
 
 

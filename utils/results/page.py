@@ -58,7 +58,7 @@ class Page:
         self.parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
 
     def text(self, text, kind="p"):
-        """A paragraph; ``kind`` may be ``"warn"`` for one that nobody should miss, or ``"code"``."""
+        """A paragraph; ``kind`` may be ``"warn"`` or ``"code"``."""
         body = f"<code>{html.escape(text)}</code>" if kind == "code" else html.escape(text)
         self.parts.append(f'<p class="warn">{body}</p>' if kind == "warn" else f"<p>{body}</p>")
 

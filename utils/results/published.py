@@ -1,4 +1,4 @@
-"""Accuracies that others have published, in percent, to print beside one's own."""
+"""Published accuracies in percent."""
 
 # PhysioSync (arXiv 2504.17163): data set, protocol, label -> accuracy, F1
 PAPER = {
