@@ -19,6 +19,7 @@ import pytest
 from tests.builders.checkpoints import weights
 from tests.support import ROOT, TINY, assert_refused, call, done, run
 
+pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", 21))  # over the three stages
 EPOCHS = 3
 

@@ -207,6 +207,7 @@ def last_json(outcome):
     return json.loads(outcome.out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_benchmarks_end_with_one_json_object():
     result = last_json(run("benchmarks/bench_pretrain.py", "--quick", "--subjects", 6, "--trials", 2, "--channels", 4))
     for window in ("1s", "5s"):

@@ -13,6 +13,7 @@ from tests.builders import stress
 from tests.support import assert_refused, call, done
 from utils.results import comparison
 
+pytestmark = pytest.mark.slow
 SIZES = ["--subjects", 4, "--trials", 4, "--seconds", 10, "--n-folds", 2]
 
 
