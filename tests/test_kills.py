@@ -19,7 +19,6 @@ import pytest
 from tests.builders.checkpoints import weights
 from tests.support import ROOT, TINY, assert_refused, call, done, run
 
-pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", 21))  # over the three stages
 EPOCHS = 3
 
@@ -60,6 +59,7 @@ def outcome(folder, stage):
     return metrics, (folder / "run" / "finetune_arousal_random" / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["prepare", "pretrain", "finetune"])
 def test_kills(tmp_path, raw, prepared, start, stage):
     def command(folder):
