@@ -138,22 +138,9 @@ class _Stream(io.BytesIO):
 
 
 def load_arrays(data):
-    """Numeric arrays by name, from a pickled dictionary of them.
+    """Numeric arrays by name, from the bytes of a pickled dictionary of them, protocol 0 to 5.
 
-    Parameters
-    ----------
-    data : bytes
-        The whole stream, of pickle protocol 0 to 5.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        Views of the stream's bytes where it holds them as such.
-
-    Raises
-    ------
-    UnsafePickleError
-        If the stream is damaged, names anything but NumPy's arrays, or holds anything but a dictionary of them.
+    Raises UnsafePickleError if the stream is damaged or holds anything else.
     """
     try:
         value = _Unpickler(_Stream(data), encoding="latin1").load()
