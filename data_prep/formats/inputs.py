@@ -46,7 +46,8 @@ def open_input(path, wanted):
     Returns
     -------
     record : dict
-        Of these recordings, as they will be prepared; of a prepared folder also ``stimuli``, their names.
+        Of these recordings, as they will be prepared; of a prepared folder also ``stimuli``, their names, and ``seen``,
+        which of them each person saw.
     people : iterator of (str, iterator)
         Of every person the name and the trials: dictionaries by modality, for a prepared folder of 1 s blocks
         (seconds, channels, rate), else of (signal, rest).
@@ -62,7 +63,8 @@ def open_input(path, wanted):
     if path.is_dir():
         refuse_raw_folder(path, readers)
         data = open_prepared(path, rated=False)
-        return record(data) | {"stimuli": data.info["stimuli"]}, _folder(data), None
+        seen = dict(zip(data.subjects, data.seen, strict=True))
+        return record(data) | {"stimuli": data.info["stimuli"], "seen": seen}, _folder(data), None
     if not path.is_file():
         raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
     if is_recording(path):
@@ -105,7 +107,8 @@ def refuse_raw_folder(path, extensions):
 
 def _folder(data):
     for number, subject in enumerate(Progress(data.subjects, desc="predicting", unit="subject")):
-        trials = zip(data.eeg[number], data.pps[number], strict=True)
+        seen = np.flatnonzero(data.seen[number])
+        trials = ((data.eeg[number, trial], data.pps[number, trial]) for trial in seen)
         yield subject, ({"eeg": np.asarray(eeg), "pps": np.asarray(pps)} for eeg, pps in trials)
 
 
