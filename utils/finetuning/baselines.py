@@ -24,6 +24,7 @@ from utils.pretraining import recipes
 from utils.pretraining.front_end import bins_of, log_band_power, standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import audit, splits
+from utils.protocol.windows import seconds_to_fit
 from utils.results.results import FoldResult, describe, report
 from utils.results.stored import refuse_other
 
@@ -140,6 +141,7 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     features : numpy.ndarray, shape (subjects, trials, windows, width)
         Of this fold.
     labels : numpy.ndarray, int, shape (subjects, trials)
+        Negative where a person did not see the stimulus.
     settings : Settings
         ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
     n_classes : int
@@ -149,10 +151,11 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     FoldResult
     """
     start = time.perf_counter()
-    parts = [splits.windows_of(part.subjects, part.rows["5s"], features.shape[2]) for part in (fold.train, fold.test)]
+    seen = labels >= 0
+    parts = [splits.windows_of(p.subjects, p.rows["5s"], features.shape[2], seen) for p in (fold.train, fold.test)]
     if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
         windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
-        features = standardise(features, windows[:, :, :: splits.WINDOW_SECONDS])
+        features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen))
     parts[0] = splits.labelled(parts[0], settings.LABEL_FRACTION, settings.SEED)
     if name == STIMULUS:  # in place of signals: which stimulus it is
         features = np.broadcast_to(
@@ -199,7 +202,11 @@ def features_by_fold(data, modalities, pps_channels):
         blocks = (standardise_person(own[:, :, columns], *of) for own, *of in people)
         return np.concatenate([*eeg, np.stack([statistics(_windows(own), data.rate) for own in blocks])], axis=-1)
 
-    return lambda fold: features(fold.index, splits.training_seconds(fold, data.pps.shape[:3]).tobytes())
+    def of_fold(fold):
+        training = splits.training_seconds(fold, data.pps.shape[:3])
+        return features(fold.index, seconds_to_fit(training, data.seen).tobytes())
+
+    return of_fold
 
 
 def check_bands(data, modalities):

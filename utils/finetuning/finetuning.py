@@ -80,7 +80,7 @@ class FineTuning:
         settings.RECIPE = settings.RECIPE or "paper"
         filled = recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
         if settings.RECIPE == "robust" and "EPOCHS" in filled:
-            recipes.cut_epochs(settings, self.manifest)
+            recipes.cut_epochs(settings, self.manifest, self.data)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
         self.device = choose_device(settings.DEVICE)
@@ -200,8 +200,8 @@ class FineTuning:
 
     def _windows(self, fold):
         """(subject, trial, 5 s row) of every training window whose label is used, and of every test window."""
-        per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
-        train, test = (splits.windows_of(part.subjects, part.rows["5s"], per_trial) for part in (fold.train, fold.test))
+        per_trial, seen = self.data.eeg.shape[2] // splits.WINDOW_SECONDS, self.data.seen
+        train, test = (splits.windows_of(p.subjects, p.rows["5s"], per_trial, seen) for p in (fold.train, fold.test))
         return splits.labelled(train, self.settings.LABEL_FRACTION, self.settings.SEED), test
 
     def _on_device(self, fold, windows):
@@ -217,7 +217,7 @@ class FineTuning:
             seen = np.zeros((0, 3), int)
             if self.settings.INIT == "pretrained":
                 subjects, rows = (checkpoints[resolution]["trained_on"][name].numpy() for name in ("subjects", "rows"))
-                seen = splits.windows_of(subjects, rows, seconds // n_seconds)
+                seen = splits.windows_of(subjects, rows, seconds // n_seconds, self.data.seen)
             tested = test if resolution == "5s" else splits.seconds_of(test, seconds)
             counts[f"encoder_{resolution}"] = audit.count(tested, seen)
         return counts

@@ -15,7 +15,7 @@ from utils.base.identity import code
 from utils.base.progress import Progress, duration
 from utils.base.structure import find_wrong
 from utils.pretraining import together as processes
-from utils.pretraining.batches import ContrastiveBatches
+from utils.pretraining.batches import ContrastiveBatches, contrasted_rows
 from utils.pretraining.checkpoints import (
     DELETE_IT,
     FORMAT_VERSION,
@@ -52,7 +52,7 @@ class FoldPretraining:
         self.together, self.writes = together, ranks.rank() == 0 or not together
         self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, pretrain_variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
-        rows, per_trial = fold.train.rows[settings.WINDOW], data.eeg.shape[2] // self.n_seconds
+        rows, per_trial = contrasted_rows(settings, data, fold), data.eeg.shape[2] // self.n_seconds
         self.rows, self.validation_rows = set_aside(settings, manifest.split, fold.index, rows, per_trial)
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
         recordings = recordings.standardised(seconds)

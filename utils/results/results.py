@@ -122,7 +122,14 @@ def _threshold(settings, data):
 
 def is_transductive(settings, data, manifest):
     """Whether signals of test people were standardised with their own."""
-    return manifest.protocol == "cross-subject" and is_standardised(settings, data)
+    if not is_standardised(settings, data):
+        return False
+    per_trial = data.info["seconds"] // splits.WINDOW_SECONDS
+    return manifest.protocol == "cross-subject" or any(
+        # somebody whose trials are all in the test part
+        not data.seen[fold.train.subjects][:, np.unique(fold.train.rows["5s"] // per_trial)].any(axis=1).all()
+        for fold in manifest.folds
+    )
 
 
 def is_standardised(settings, data):
@@ -156,6 +163,9 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
         remarks = [*remarks, f"the folds were not all computed by the same code and versions: {differ}"]
     if copies := data.info["copies"]:
         remarks = [*remarks, f"trials are there twice, so that test data may be training data: {shorten(copies)}"]
+    if not data.seen.all():
+        n = (~data.seen).sum()
+        remarks = [*remarks, f"incomplete design: {n} of {data.seen.size} trials were not seen, and count nowhere"]
     summary["audit_in_words"] += remarks
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
