@@ -22,7 +22,8 @@ class Signals:
         x += stimulus * rng.standard_normal((1, n_trials, N_SECONDS, 1, 24))
         x += clock * rng.standard_normal((1, 1, N_SECONDS, 1, 24))
         self.blocks = {"eeg": torch.from_numpy(x).float()}
-        self.seconds_per_trial, self.seconds_per_subject = N_SECONDS, n_trials * N_SECONDS
+        self.trial_seconds, self.seconds_per_subject = N_SECONDS, n_trials * N_SECONDS
+        self.seen = torch.ones(n_people, n_trials, dtype=bool)
 
     def take(self, modality, subjects, first_seconds, n_seconds):
         places = subjects * self.seconds_per_subject + first_seconds
@@ -57,6 +58,10 @@ def test_what_is_planted_is_counted(stimulus, clock, expected):
     assert found["chance"] == 1 / 40
     assert found["eeg"] == pytest.approx(expected[0], abs=0.1)
     assert found["eeg_clock"] == pytest.approx(expected[1], abs=0.13)
+    signals = Signals(stimulus, clock)
+    signals.seen[:3, 3] = False  # too few saw it for two groups
+    fewer = moments.look(Model(), signals, np.arange(6), all_moments, 1, 2, 40)
+    assert fewer["chance"] == 1 / 30
     alone = moments.look(Model(), Signals(3, 0), np.arange(6), all_moments[:N_SECONDS], 1, 2, 40)
     assert "eeg_clock" not in alone  # no other stimulus
     assert moments.in_words(alone) is None

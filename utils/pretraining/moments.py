@@ -41,7 +41,7 @@ def moments_of(training):
 
 @torch.no_grad()
 def look(model, recordings, people, moments, n_seconds, group_size, batch_size, seed=0):
-    """How often a moment is found by its own second group, and by one at the same second of another stimulus.
+    """How often a moment is recognised by a second group there, and by one at the same second of another stimulus.
 
     Parameters
     ----------
@@ -63,28 +63,32 @@ def look(model, recordings, people, moments, n_seconds, group_size, batch_size, 
     """
     model.eval()
     rng, hits, n = np.random.default_rng(seed), {}, 0
+    saw = recordings.seen.cpu().numpy()[people]  # (S, trials)
+    moments = moments[saw[:, moments[:, 0]].sum(axis=0) >= 2 * group_size]
     batch_size = min(batch_size, len(moments))
     for _ in range(PASSES):
         order = rng.permutation(len(moments))
-        for start in range(0, len(order) - batch_size + 1, batch_size):
+        for start in range(0, len(order) - batch_size + 1, max(1, batch_size)):
             here = moments[order[start : start + batch_size]]  # (B, 2)
-            there = _same_second(rng, here, moments)
-            groups = np.stack([rng.permutation(people)[: 2 * group_size] for _ in here]).reshape(-1, 2, group_size)
-            first, second = groups.swapaxes(0, 1)  # (B, N)
-            seen = [_embed(model, recordings, *pair, n_seconds) for pair in ((first, here), (second, here))]
+            there = _same_second(rng, here, moments, saw, 2 * group_size)
+            both = saw[:, here[:, 0]] & (True if there is None else saw[:, there[:, 0]])  # (S, B)
+            drawn = [rng.permutation(people[who])[: 2 * group_size] for who in both.T]
+            first, second = np.split(np.stack(drawn), 2, axis=1)  # (B, N)
+            seen = [_embed(model, recordings, group, here, n_seconds) for group in (first, second)]
             _count(hits, *seen)
             if there is not None:
                 own = (there[None] == here[:, None]).all(-1)  # (B, B) whose moment is that of another row
                 _count(hits, seen[0], _embed(model, recordings, second, there, n_seconds), "_clock", own)
             n += 1
-    return {name: value / n for name, value in hits.items()} | {"chance": 1 / batch_size}
+    return {name: value / n for name, value in hits.items()} | {"chance": 1 / max(1, batch_size)}
 
 
-def _same_second(rng, here, moments):
-    """For each moment (B, 2) one at the same second of another stimulus; None if one has no other."""
+def _same_second(rng, here, moments, saw, least):
+    """For each moment (B, 2) one at the same second of another stimulus that enough people saw; None without any."""
     found = []
     for trial, second in here:
         others = moments[(moments[:, 1] == second) & (moments[:, 0] != trial)]
+        others = others[(saw[:, others[:, 0]] & saw[:, [trial]]).sum(axis=0) >= least]
         if not len(others):
             return None
         found.append(rng.choice(others))
@@ -93,7 +97,7 @@ def _same_second(rng, here, moments):
 
 def _embed(model, recordings, people, moments, n_seconds):
     """Pooled projections (B, D) of a group's people (B, N) at the moments (B, 2) by modality; aligned features, too."""
-    seconds = recordings.seconds_per_trial
+    seconds = recordings.trial_seconds
     device = next(iter(recordings.blocks.values())).device
     subjects = torch.from_numpy(people.ravel()).to(device)
     first = torch.from_numpy(np.repeat(moments[:, 0] * seconds + moments[:, 1], people.shape[1])).to(device)

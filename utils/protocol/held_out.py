@@ -6,19 +6,11 @@ import numpy as np
 
 from utils.base.devices import derive_seed
 from utils.base.errors import InputError
+from utils.protocol.windows import RESOLUTIONS, WINDOW_SECONDS, seconds_of_windows
 
-WINDOW_SECONDS = 5
-RESOLUTIONS = {"1s": 1, "5s": WINDOW_SECONDS}  # seconds per window
 DEFAULT_FOLDS = 10
 TRIAL_PARTS = 4  # subject+trial: each fold holds out one of so many parts of the trials
 AUTHORS_SEED, AUTHORS_FOLDS = 42, 10
-
-
-def seconds_of_windows(rows, seconds):
-    """1 s rows (trial * seconds + second) of the five seconds of each 5 s row; shape (len(rows), 5)."""
-    windows = seconds // WINDOW_SECONDS
-    trial, window = np.divmod(np.asarray(rows), windows)
-    return (trial * seconds + window * WINDOW_SECONDS)[:, None] + np.arange(WINDOW_SECONDS)
 
 
 def _part(subjects, rows_5s, seconds, rows_1s=None):
@@ -57,13 +49,19 @@ def window_folds(rng, n_subjects, trials, seconds, split, n_folds, groups=None):
     return folds
 
 
-def subject_folds(rng, n_subjects, trials, seconds, split, n_folds, groups=None):
-    """Cross-subject: one subject or some are held out; with subject+trial, and tested on held-out trials only."""
+def subject_folds(rng, seen, seconds, split, n_folds, groups=None):
+    """Cross-subject: one subject or some are held out; with subject+trial, and tested on held-out trials only.
+
+    Each of these parts of the trials in turn; where nobody of those people, or nobody else, saw any of it (``seen``,
+    subjects x trials), the next one.
+    """
+    n_subjects, trials = seen.shape
     if n_subjects < 2:
         raise InputError("--protocol cross-subject needs at least 2 subjects")
     one_each = n_folds in (None, n_subjects)
     people = np.arange(n_subjects)[:, None] if one_each else _groups(rng, n_subjects, n_folds, "subjects")
-    by_trial = np.arange(trials * (seconds // WINDOW_SECONDS)).reshape(trials, -1)
+    per_trial = seconds // WINDOW_SECONDS
+    by_trial = np.arange(trials * per_trial).reshape(trials, -1)
     if split == "subject":
         trial_parts = [(by_trial, by_trial)]  # training rows, test rows
     else:
@@ -73,8 +71,16 @@ def subject_folds(rng, n_subjects, trials, seconds, split, n_folds, groups=None)
         trial_parts = [(by_trial[~part], by_trial[part]) for part in tested]
     folds = []
     for index, some in enumerate(people):
-        train, test = trial_parts[index % len(trial_parts)]
         others = np.setdiff1d(np.arange(n_subjects), some)
+        for turn in range(index, index + len(trial_parts)):
+            train, test = trial_parts[turn % len(trial_parts)]
+            trained, tested = (seen[who][:, part[:, 0] // per_trial] for who, part in ((others, train), (some, test)))
+            if trained.any() and tested.any():
+                break
+        else:
+            raise InputError(
+                f"--split {split}: fold {index} would train or test on nothing, as people saw too few trials"
+            )
         folds.append({"train": _part(others, train, seconds), "test": _part(some, test, seconds)})
     return folds
 
