@@ -64,6 +64,25 @@ def of_rating(value, name):
     return value.get(name) if isinstance(value, dict) else value
 
 
+def thresholds_of(info, label, given=None):
+    """Threshold by name of the ratings that make a label: ``given`` (for all or by name), or else that of ``info``."""
+    unknown = [name for name in given if name not in info["ratings"]] if isinstance(given, dict) else []
+    if unknown:
+        raise InputError(f"--threshold: {shorten(unknown)} is not one of the ratings ({shorten(info['ratings'])})")
+    cuts = {}
+    for name in ["arousal", "valence"] if label == QUADRANTS else [label]:
+        cut = of_rating(given, name)
+        cuts[name] = of_rating(info["threshold"], name) if cut is None else cut
+        if cuts[name] is None:
+            raise InputError(f"--label {label}: {info['name']} has no threshold for {name}; give --threshold")
+    return cuts
+
+
+def one_if_alike(cuts):
+    """The threshold of all, or the dictionary where they differ."""
+    return next(iter(cuts.values())) if len(set(cuts.values())) == 1 else cuts
+
+
 def threshold_in_words(value):
     """A threshold, or several by rating (a dict or its items), as text."""
     several = isinstance(value, dict | tuple)
@@ -182,27 +201,13 @@ class Prepared:
             if not np.isin(values[0][self.seen], np.arange(len(classes))).all():
                 raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
             return np.where(self.seen, values[0], -1).astype(np.int64), list(classes)
-        cuts = self.thresholds(label, threshold)
+        cuts = thresholds_of(self.info, label, threshold)
         high = [value >= cuts[name] for name, value in zip(needed, values, strict=True)]
         if label == QUADRANTS:
             classes = ["high arousal, high valence", "high arousal, low valence"]
             classes += ["low arousal, high valence", "low arousal, low valence"]
             return np.where(self.seen, 2 * ~high[0] + ~high[1], -1).astype(np.int64), classes
         return np.where(self.seen, high[0], -1).astype(np.int64), [f"low {label}", f"high {label}"]
-
-    def thresholds(self, label, threshold=None):
-        """Where each rating that makes a label is cut, by name: as given, or else as the data set says."""
-        known = self.info["ratings"]
-        unknown = [name for name in threshold if name not in known] if isinstance(threshold, dict) else []
-        if unknown:
-            raise InputError(f"--threshold: {shorten(unknown)} is not one of the ratings ({shorten(known)})")
-        cuts = {}
-        for name in ["arousal", "valence"] if label == QUADRANTS else [label]:
-            cut = of_rating(threshold, name)
-            cuts[name] = of_rating(self.info["threshold"], name) if cut is None else cut
-            if cuts[name] is None:
-                raise InputError(f"--label {label}: {self.folder} has no threshold for {name}; give --threshold")
-        return cuts
 
     @property
     def label_names(self):

@@ -4,7 +4,7 @@ import unicodedata
 
 import numpy as np
 
-from data_prep.folder.prepared import threshold_in_words
+from data_prep.folder.prepared import one_if_alike, threshold_in_words, thresholds_of
 from data_prep.signals.channels import shorten
 from utils.base import ranks
 from utils.base.progress import warn
@@ -32,8 +32,7 @@ def read_labels(settings, data):
     settings.LABEL = unicodedata.normalize("NFC", settings.LABEL)
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
     if settings.LABEL not in data.info["classes"]:
-        cuts = data.thresholds(settings.LABEL, settings.THRESHOLD)
-        settings.THRESHOLD = next(iter(cuts.values())) if len(set(cuts.values())) == 1 else cuts
+        settings.THRESHOLD = one_if_alike(thresholds_of(data.info, settings.LABEL, settings.THRESHOLD))
         if settings.LABEL in data.info["ratings"] and ranks.rank() == 0:
             _warn_of_classes(data, settings.LABEL, settings.THRESHOLD)
     cut, one = settings.THRESHOLD, len(np.unique(labels[data.seen])) == 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.folder.prepared import threshold_in_words
+from data_prep.folder.prepared import one_if_alike, threshold_in_words, thresholds_of
 from data_prep.folder.ratings import one_sided
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -119,8 +119,7 @@ def _threshold(settings, data):
     """The rating from which on a label is high; None for classes."""
     if settings.LABEL in data.info["classes"]:
         return None
-    cuts = data.thresholds(settings.LABEL, settings.THRESHOLD)
-    return next(iter(cuts.values())) if len(set(cuts.values())) == 1 else cuts
+    return one_if_alike(thresholds_of(data.info, settings.LABEL, settings.THRESHOLD))
 
 
 def is_transductive(settings, data, manifest):
