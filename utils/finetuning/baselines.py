@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data_prep import open_prepared
 from utils.base import ranks
+from utils.base.devices import provenance
 from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, say_next
@@ -79,7 +80,7 @@ def run_baselines(settings):
     for name, own, folder in chosen:
         with only_writer(folder):
             results = _evaluate(name, folds, features, labels, own, len(class_names))
-            description = describe(own, data, manifest, class_names, torch.device("cpu"))
+            description = describe(own, data, manifest, class_names, results)
             description["transductive"] &= name != STIMULUS  # which no signal enters
             report(folder, description, results, data, {"model": name})
     say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
@@ -180,7 +181,8 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
         model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
         probability[:, model.classes_] = model.predict_proba(x_test)
     counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
-    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, time.perf_counter() - start)
+    seconds, made = time.perf_counter() - start, provenance(torch.device("cpu"))
+    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, seconds, made)
 
 
 def features_by_fold(data, modalities, pps_channels):

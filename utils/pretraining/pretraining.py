@@ -42,6 +42,7 @@ def pretrain(settings):
                 write_begun(training.path.parents[1], settings)
                 training.run()
             n_folds += 1
+            del training  # its networks, before those of the next fold are made
     name = pretrain_variant(settings)
     folder = pretrain_folder(settings.RUN_DIR, window, name)
     if n_folds:
@@ -79,6 +80,7 @@ def trainings(settings):
         training = FoldPretraining(settings, data, manifest, fold, recordings, device, together)
         training.later = sum(left[number:])
         yield training
+        del training
 
 
 def _epochs_left(settings, fold):
