@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from data_prep import PreparedWriter, open_prepared, write_prepared
+from data_prep.folder import preparation
 from data_prep.folder.prepared import checksum_of
+from data_prep.formats.inputs import open_input
 from tests.support import TINY, assert_refused, call, done
 from utils.base.errors import InputError
 from utils.base.files import sha256
@@ -126,12 +128,14 @@ def test_what_is_not_clear_is_refused(tmp_path):
     people = [only(person(n), seen) for n, seen in enumerate(SEEN)]
     refuse(tmp_path / "set", people, "film10 was seen and is not among", stimuli=FILMS[:2])
     refuse(tmp_path / "set", people, "keep", missing="error")
-    refuse(tmp_path / "set", [with_nan(person(n), seen) for n, seen in enumerate(SEEN)], "NaN", missing="error")
+    people_with_nan = [with_nan(person(n), seen) for n, seen in enumerate(SEEN)]
+    refuse(tmp_path / "set", people_with_nan, 'NaN .* missing="keep" takes', missing="error")
     refuse(tmp_path / "set", people, "error, drop or keep", missing="leave")
 
 
 def test_recordings_without_ratings_may_be_incomplete_too(tmp_path):
-    made = DESCRIPTION | dict(ratings=[], rating_range=None, threshold=None, stimuli=FILMS, preparation={})
+    prepared = preparation.make("channels", "trial", segment=None)
+    made = DESCRIPTION | dict(ratings=[], rating_range=None, threshold=None, stimuli=FILMS, preparation=prepared)
     rng = np.random.default_rng(0)
     with PreparedWriter(tmp_path / "set", rated=False, missing="keep", **made) as writer:
         for number, seen in enumerate(SEEN):
@@ -141,6 +145,11 @@ def test_recordings_without_ratings_may_be_incomplete_too(tmp_path):
     np.testing.assert_array_equal(data.seen, SEEN)
     np.testing.assert_array_equal(data.eeg.any(axis=(2, 3, 4)), SEEN)
     assert data.info["ratings"] == []
+    record, people, _ = open_input(tmp_path / "set", {})  # to predict
+    for number, (subject, trials) in enumerate(people):
+        assert record["seen"][subject].tolist() == SEEN[number].tolist()
+        for place, trial in zip(np.flatnonzero(SEEN[number]), trials, strict=True):
+            np.testing.assert_array_equal(trial["eeg"], data.eeg[number, place])
 
 
 @pytest.mark.parametrize("change", [{}, {"p0": ["film1"]}, {"nobody": ["film1"]}, {"p1": []}, ["p1"]])
