@@ -16,7 +16,7 @@ import utils.base.errors  # before all packages, to say in one line which are no
 # isort: split
 
 from data_prep.amplifiers import proposal_page, recordings
-from data_prep.amplifiers.proposal import propose_all, scale_flags
+from data_prep.amplifiers.proposal import propose, scale_flags
 from utils.base.progress import say_next, warn
 from utils.base.settings import read_settings
 
@@ -40,7 +40,7 @@ def main():
     """Write the tables and the page, and say what was understood."""
     settings = read_settings(globals())
     recordings.need_mne()
-    proposal = propose_all(settings)
+    proposal = propose(settings)
     table, channels, page = proposal_page.write(proposal, settings.OUT_FILE)
     for text in proposal.found:
         print(f"found: {text}")

@@ -115,4 +115,6 @@ def choose_channels(path, people):
     for name in [*eeg, *pps]:
         if sum(key(other) == key(name) for other in names) > 1:
             raise InputError(f"{path} takes {name}, which a file has more than once; write no as its kind")
+    if not eeg and not pps:
+        raise InputError(f"{path} takes no channel: write eeg or another kind where it says no")
     return eeg, pps

@@ -75,17 +75,10 @@ class Recording:
 
 
 def need_mne():
-    """One line where the packages are missing.
-
-    Raises
-    ------
-    InputError
-    """
+    """One line where the package is missing; MNE's own warnings reach us, and nothing else is printed."""
     if mne is None:
         raise InputError("MNE-Python is not installed; python -m pip install -r requirements-recordings.txt")
-    at_end(
-        mne.set_log_level, mne.set_log_level("WARNING", return_old_level=True)
-    )  # so that warnings reach us and nothing else is printed
+    at_end(mne.set_log_level, mne.set_log_level("WARNING", return_old_level=True))
 
 
 @contextlib.contextmanager
@@ -102,7 +95,9 @@ def through_mne(path, notes):
         except FileNotFoundError as error:
             raise InputError(f"{path}: a part of it is missing ({_words(error)}); copy all its files") from None
         except Exception as error:  # a reader of so many formats stumbles in as many ways
-            raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); export it again") from None
+            small = path.with_suffix(path.suffix.lower())
+            remedy = "export it again" if small == path else f"call it {small.name}"
+            raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); {remedy}") from None
     for warning in caught:
         words = _words(warning.message)
         technical = issubclass(warning.category, DeprecationWarning | FutureWarning | ResourceWarning)
@@ -126,23 +121,7 @@ def say_notes(recordings):
 
 
 def open_recording(path, sidecar=None):
-    """Read what a file holds, and what stands beside it.
-
-    Parameters
-    ----------
-    path : path
-    sidecar : Sidecar, optional
-        What to believe in the place of the files beside it.
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    InputError
-        If MNE cannot read it, or what stands beside it is of something else.
-    """
+    """The `Recording` of a file and of what stands beside it, or of the `Sidecar` that is given; else an `InputError`."""
     path = Path(path)
     if not is_recording(path):
         raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
