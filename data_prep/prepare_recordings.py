@@ -90,6 +90,8 @@ def main():
     for trial, flaw in trial_plan.flaws_in(plan, files, rest):
         warn(f"{trial.where}: {flaw} within {trial.stimulus!r} or its rest")
     eeg, pps = choose_channels(settings, files)
+    if settings.REFERENCE == "average" and len(eeg) == 1:
+        raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     steps = Steps(
         settings.HIGH_PASS,
         settings.LOW_PASS,
@@ -189,7 +191,7 @@ def choose_channels(settings, files):
     if settings.CHANNELS is not None:
         eeg, pps = channels_table.choose_channels(settings.CHANNELS, people)
         channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
-        return refuse_single(settings, eeg, pps)
+        return eeg, pps
     if settings.EEG_CHANNELS in ([], channel_kinds.COMMON):
         channel_kinds.refuse_unknown(people)
     eeg = channel_kinds.choose(settings.EEG_CHANNELS, people, channel_kinds.find_eeg, "--eeg-channels")
@@ -207,13 +209,6 @@ def choose_channels(settings, files):
     left = channel_kinds.left_out(next(iter(people.values())), eeg, pps)
     if left:
         print(f"left out: {shorten(left, 150)}; --eeg-channels and --pps-channels take names")
-    return refuse_single(settings, eeg, pps)
-
-
-def refuse_single(settings, eeg, pps):
-    """The names, unless the average reference would leave nothing."""
-    if settings.REFERENCE == "average" and len(eeg) == 1:
-        raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     return eeg, pps
 
 

@@ -185,7 +185,7 @@ def find_ends(runs, asked, doubts):
     ends = read_values(asked.until, runs, "--until")
     for run in runs:
         lengths = [read_length(row, run) for row in run.trials]
-        following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds]
+        following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds][: len(run.trials)]
         pairs = list(zip(run.trials, following, strict=True))
         overlap = any(
             length and row["at"] + length > end + TOLERANCE for (row, end), length in zip(pairs, lengths, strict=True)

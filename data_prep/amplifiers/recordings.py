@@ -121,7 +121,7 @@ def say_notes(recordings):
 
 
 def open_recording(path, sidecar=None):
-    """The `Recording` of a file and of what stands beside it, or of the `Sidecar` that is given; else an `InputError`."""
+    """The `Recording` of a file and of what stands beside it, or of a `Sidecar` that is given; or an `InputError`."""
     path = Path(path)
     if not is_recording(path):
         raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
