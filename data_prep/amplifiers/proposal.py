@@ -105,7 +105,9 @@ def summary(trials, names):
     lines.append(
         f"they last {min(lengths):.4g} to {max(lengths):.4g} s" if lengths else "nothing says how long they last"
     )
-    lines += [f"not everybody saw all of {len(films)} stimuli: --missing keep, or drop"] if few < len(films) else []
+    lines += (
+        [f"not everybody saw all of {len(films)} stimuli: --missing keep, or drop"] if missing_flags(trials) else []
+    )
     for name in names:
         numbers = [read_number(trial.ratings[name]) for trial in trials]
         lines += [] if None in numbers else [f"{name} goes from {min(numbers):.4g} to {max(numbers):.4g}"]
@@ -120,6 +122,12 @@ def scale_flags(trials):
     if not numbers or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
         return []
     return ["--rating-min", f"{math.floor(min(numbers)):g}", "--rating-max", f"{math.ceil(max(numbers)):g}"]
+
+
+def missing_flags(trials):
+    """Flags for what somebody did not see."""
+    each = Counter(trial.subject for trial in trials)
+    return ["--missing", "keep"] if min(each.values()) < len({trial.stimulus for trial in trials}) else []
 
 
 def find_rating_columns(runs, asked, doubts):
