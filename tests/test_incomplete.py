@@ -292,7 +292,9 @@ FLAGS = {
 }
 
 
-@pytest.mark.parametrize("split", FLAGS)
+@pytest.mark.parametrize(
+    "split", [pytest.param(s, marks=[pytest.mark.slow] if s in ("subject", "authors") else []) for s in FLAGS]
+)
 def test_what_was_not_seen_changes_nothing_from_pretraining_to_report(sets, tmp_path, split):
     """The whole way with every split; where trials are not there, nonsense or 0 makes no difference to anything."""
     variant, folds = ["--pretrain-variant", "augmentation"] if split == "window" else [], ["--folds", "0,1"]
