@@ -44,8 +44,8 @@ SESSIONS = []  # its sessions (empty: all)
 RATED = True  # False: recordings that nobody has rated, to predict; one person will do
 RATINGS = []  # columns that are ratings (empty: all that have no other meaning)
 RATING_MIN = 1.0  # lowest and
-RATING_MAX = 9.0  # highest possible rating, of all that are numbers
-THRESHOLD = None  # a rating of at least this counts as high (None: the middle of the scale)
+RATING_MAX = 9.0  # highest possible rating, of all that are numbers, or by name: arousal=9,stress=1
+THRESHOLD = None  # a rating of at least this counts as high; one for all, or by name (None: the middle of the scale)
 OUT_DIR = "data/MINE"  # prepared folder to write
 # which signals
 EEG_CHANNELS = []  # names (empty: all electrodes of the 10-5 system; common: those that everybody has; None: no EEG)
@@ -106,8 +106,7 @@ def main():
         "classes": classes,
         "stimuli": stimuli,
     }
-    if len(classes) < len(names):
-        description |= {"rating_range": [settings.RATING_MIN, settings.RATING_MAX], "threshold": settings.THRESHOLD}
+    description |= ratings.scales_of(settings, names, classes)
     if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_what_follows(settings)
@@ -143,15 +142,8 @@ def check_settings(settings):
         raise InputError(f"--high-pass {settings.HIGH_PASS:g} must be less than --low-pass {settings.LOW_PASS:g}")
     if (settings.REST_SECONDS or 0) % 1:
         raise InputError(f"--rest-seconds must be whole seconds, not {settings.REST_SECONDS}")
-    if settings.RATING_MIN >= settings.RATING_MAX:
-        raise InputError(f"--rating-min {settings.RATING_MIN:g} must be less than --rating-max {settings.RATING_MAX:g}")
-    if settings.THRESHOLD is None:
-        settings.THRESHOLD = (settings.RATING_MIN + settings.RATING_MAX) / 2
-    if not settings.RATING_MIN <= settings.THRESHOLD <= settings.RATING_MAX:
-        raise InputError(
-            f"--threshold {settings.THRESHOLD:g} lies outside the scale of {settings.RATING_MIN:g} to "
-            f"{settings.RATING_MAX:g} (--rating-min, --rating-max)"
-        )
+    if not any(isinstance(value, dict) for value in (settings.RATING_MIN, settings.RATING_MAX, settings.THRESHOLD)):
+        ratings.scale_of(settings, "all")
     if settings.RATINGS and not settings.RATED:
         raise InputError("--ratings and --no-rated: give one of them")
 

@@ -16,7 +16,7 @@ from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
 SIGNALS = ("eeg", "pps")
-PERSON = ("id", "eeg", "pps", "eeg_baseline", "pps_baseline", "ratings", "stimuli")
+PERSON = ("id", "eeg", "pps", "eeg_baseline", "pps_baseline", "ratings", "stimuli", "groups")
 OTHER_UNIT = 300  # times the other's largest values: EEG and its rest are in two units
 LARGEST = 1e12  # of a signal; its square must fit into float32
 NAME_CHARACTERS = 200

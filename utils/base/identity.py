@@ -11,6 +11,7 @@ from utils.base.surroundings import ROOT
 
 NETWORK = (  # what decides the features of a window, in every stage that has an encoder
     "models/encoder.py",
+    "utils/pretraining/features.py",
     "utils/pretraining/front_end.py",
     "utils/pretraining/recordings.py",
     "utils/pretraining/subject_scales.py",
@@ -42,7 +43,7 @@ NO_CODE = (  # what they only record, check, show or write: settings, data and s
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "utils/protocol/audit.py"),
     *("utils/protocol/splits.py", "utils/finetuning/first_encoders.py", "utils/finetuning/labels.py"),
     *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
-    *("utils/pretraining/pretraining.py", "utils/pretraining/together.py"),
+    *("utils/pretraining/pretraining.py", "utils/pretraining/together.py", "utils/pretraining/moments.py"),
 )
 
 
