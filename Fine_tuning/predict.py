@@ -15,6 +15,7 @@ Amplifiers' files (.edf .bdf .vhdr ...) become a prepared folder first: data_pre
 import contextlib
 import csv
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ import torch
 
 from data_prep.folder.preparation import compare, in_words, of_model
 from data_prep.formats.inputs import open_input
-from models import Encoder
+from models import build
 from models.fusion import N_SECONDS, FusionModel
 from utils.base.devices import choose_device, use_threads
 from utils.base.errors import InputError
@@ -98,7 +99,8 @@ def main():
             trials = ({name: trial[name][:, positions[name]] for name in positions} for trial in trials)
         if over_person:
             trials = standardise_all(list(trials), record["sampling_rate"], made)
-        for number, blocks in enumerate(trials):
+        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
+        for number, blocks in zip(numbers, trials, strict=False):
             windows = {name: to_windows(blocks[name]) for name in positions}
             if not len(next(iter(windows.values()))):
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
@@ -161,9 +163,9 @@ def load_model(path):
     made = load_tensors(path, remedy)
     if made.get("format_version") != FORMAT_VERSION or made.get("stage") != "finetune":
         raise InputError(f"{path} is not a fine-tuned model of this version; {remedy}")
-    wrong = find_wrong(made, model_parts)
+    wrong = find_wrong(made, model_parts) or find_wrong(made.get("kinds", {}), {str: {str: str}})
     if not wrong:
-        parts = (made["encoders"], len(made["class_names"]), made["settings"]["GATE"])
+        parts = (made["encoders"], made.get("kinds", {}), len(made["class_names"]), made["settings"]["GATE"])
         if _sizes(made) == _sizes_of_data(made) and fits(_network, {"parts": parts}, made["weights"]):
             model = _network(parts)
             model.load_state_dict(made["weights"])
@@ -189,9 +191,9 @@ def _sizes_of_data(made):
 
 
 def _network(parts):
-    encoders, n_classes, gate = parts
+    encoders, kinds, n_classes, gate = parts
     encoders = {
-        name: {window: Encoder(**arguments) for window, arguments in by_window.items()}
+        name: {window: build(kinds.get(name, {}).get(window, "physiosync"), **own) for window, own in by_window.items()}
         for name, by_window in encoders.items()
     }
     return FusionModel(encoders, n_classes, gate)

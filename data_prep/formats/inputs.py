@@ -37,15 +37,16 @@ def open_input(path, wanted):
     """Recordings of any supported kind, one person after the other.
 
     ``wanted`` is the record of the model's data (`preparation.of_model`); raw files are prepared as it says. Returns
-    their record; an iterator of (name, trials), each trial a dict by modality of blocks (seconds, channels, rate) for
-    a prepared folder, else of (signal, rest); and for raw files a function from a trial and the positions of the
-    channels to blocks, else None.
+    their record (of a prepared folder also ``stimuli`` and ``seen``); an iterator of (name, trials), each trial a dict
+    by modality of blocks (seconds, channels, rate) for a prepared folder, else of (signal, rest); and for raw files a
+    function from a trial and the positions of the channels to blocks, else None.
     """
     readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():
         refuse_raw_folder(path, readers)
         data = open_prepared(path, rated=False)
-        return record(data) | {"stimuli": data.info["stimuli"]}, _folder(data), None
+        seen = dict(zip(data.subjects, data.seen, strict=True))
+        return record(data) | {"stimuli": data.info["stimuli"], "seen": seen}, _folder(data), None
     if not path.is_file():
         raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
     if is_recording(path):
@@ -88,7 +89,8 @@ def refuse_raw_folder(path, extensions):
 
 def _folder(data):
     for number, subject in enumerate(Progress(data.subjects, desc="predicting", unit="subject")):
-        trials = zip(data.eeg[number], data.pps[number], strict=True)
+        seen = np.flatnonzero(data.seen[number])
+        trials = ((data.eeg[number, trial], data.pps[number, trial]) for trial in seen)
         yield subject, ({"eeg": np.asarray(eeg), "pps": np.asarray(pps)} for eeg, pps in trials)
 
 

@@ -1,5 +1,6 @@
 """Output of a script: a progress bar on a terminal, lines in a log, nothing with --quiet."""
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ class Progress(tqdm):
 def warn(text):
     """Print a warning on standard error, above the bar if there is one."""
     Progress.write(f"warning: {text}", file=sys.stderr)
+
+
+@functools.cache
+def say_once(line):
+    """Print a line, once in a process."""
+    Progress.write(line)
 
 
 def is_terminal(stream):
