@@ -182,7 +182,10 @@ class Trials:
             if info["stimuli"] is None:
                 info["stimuli"], self.whose = sorted(own, key=stimuli.natural), f"subject {subject}"
             person = select(person, stimuli.positions(f"subject {subject}", own, info["stimuli"], self.whose))
-        self._note(f"subject {subject}", own or info["stimuli"], person.get("groups"))
+        names = own or info["stimuli"]
+        if own is None and seen is not None:  # the groups are of the trials that are left
+            names = [name for name, there in zip(names or range(len(seen)), seen, strict=False) if there]
+        self._note(f"subject {subject}", names, person.get("groups"))
         self.own[subject] = own
         self.writer.check_ratings(subject, person["ratings"])
         eeg, pps = prepare_person(person, info["sampling_rate"], made)
