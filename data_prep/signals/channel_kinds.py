@@ -18,7 +18,7 @@ SAYS_EEG = re.compile(r"eeg[\s_-]*(ch|channel)?[\s_-]*\d+", re.IGNORECASE)  # nu
 KINDS = {  # what a name says; the first that fits
     "clock": r".*(time|clock|stamp).*",
     "stim": r"sti\d*|stim.*|status|trig.*|marker.*|events?|.*annotations|sync.*|counter|photo.*|battery|"
-    r"responses?|button.*|keyboard",
+    r"responses?|button.*|keyboard|din\d*|ttl.*|digi.*|evt.*|mkr.*",
     "ground": r"gnd|ground|ref|reference|cms|drl|[am][12]",  # reference and ground electrodes
     "eog": r".*eog.*|[hv]eo[a-z]?|[ls]o[12]|io[12]?|[lr]oc",
     "ecg": r".*(ecg|ekg).*|cardiac",

@@ -40,6 +40,8 @@ def factor(extension, kind, unit_of_mne, in_header, in_sidecar):
         return scale / EEGLAB_SCALE, None if said == NO_UNIT else said
     given = in_sidecar if (in_header or "n/a").lower() == "n/a" else in_header
     scale, said = to_kept(kind, given)
+    if None not in (read_unit(in_header), read_unit(in_sidecar)) and read_unit(in_header) != read_unit(in_sidecar):
+        said = f"is in {in_header} by the file, in {in_sidecar} by channels.tsv; the file's is taken"
     return scale / SCALES[extension].get(in_header, 1.0), said
 
 
