@@ -38,7 +38,7 @@ from utils.base.files import atomic, check_new_file, sha256, write_text
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
-from utils.pretraining.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
+from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
 from utils.pretraining.front_end import block_features, block_width, standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import splits
@@ -55,7 +55,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 headers = (".csv", ".tsv", ".txt", ".json", ".vhdr", ".vmrk")  # of recordings: may be the same for several people
 model_parts = {  # what a model.pt must have
-    "encoders": {str: {str: ENCODER["arguments"]}},
+    "encoders": {str: {str: ENCODER_PARTS["arguments"]}},
     "weights": {str: torch.Tensor},
     "class_names": [str],
     "channels": {str: [str]},

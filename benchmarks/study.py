@@ -6,8 +6,7 @@
 
 Runs the real scripts on simulated recordings (make_synthetic.py with a weak EFFECT and skin conductance that drifts)
 under honest splits; what is complete is not run again. Writes table.md, held_out.md, study.json and two figures to
-OUT_DIR. Hours on a CPU; EEGNet and ShallowFBCSPNet take part where braindecode is installed (pip install -r
-benchmarks/requirements.txt).
+OUT_DIR. Hours on a CPU; needs requirements-networks.txt for EEGNet and ShallowFBCSPNet.
 """
 
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import utils.base.errors
-from benchmarks import other_networks, study_held_out, study_tables
+from benchmarks import study_held_out, study_tables
 from benchmarks.common import script
 from utils.base.errors import InputError
 from utils.base.files import atomic, read_json, write_json, write_text
@@ -166,7 +165,8 @@ def run_cell(settings, data_format, split, seed):
     for flags in (*alone, *(("--label-fraction", fraction) for fraction in study_tables.fractions)):
         chosen = ("--models", "lda", "--standardise", "subject", *flags)
         script("Fine_tuning/baseline.py", *where["robust"], *chosen)
-    other_networks.run(data, cell / "robust", seed, settings.OTHER_EPOCHS)
+    others = ("--models", "EEGNet,ShallowFBCSPNet", "--epochs", settings.OTHER_EPOCHS, "--modalities", "eeg")
+    script("Fine_tuning/baseline.py", *where["robust"], *others)
     if not (cell / "held_out.json").exists():
         flags = {"robust": [], "paper": paper_sizes}
         write_json(cell / "held_out.json", study_held_out.follow(data, cell, seed, flags, settings.HELD_OUT_EPOCHS))

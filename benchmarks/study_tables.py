@@ -28,8 +28,8 @@ results = {  # name in the table: (run directory, result)
     "LDA, standardised": ("robust", "baseline_arousal_lda_standardised"),
     "LDA, standardised, EEG only": ("robust", "baseline_arousal_lda_eeg_standardised"),
     "LDA, standardised, PPS only": ("robust", "baseline_arousal_lda_pps_standardised"),
-    "EEGNet": ("robust", "baseline_arousal_EEGNet"),
-    "ShallowFBCSPNet": ("robust", "baseline_arousal_ShallowFBCSPNet"),
+    "EEGNet": ("robust", "baseline_arousal_EEGNet_eeg"),
+    "ShallowFBCSPNet": ("robust", "baseline_arousal_ShallowFBCSPNet_eeg"),
 }
 for _fraction in fractions:
     for _name, _result in (

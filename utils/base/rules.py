@@ -47,7 +47,8 @@ RULES = {
     "LABEL_FRACTION": Rule("float", positive=True, most=1),
     "PERMUTATIONS": _count(0),
     "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
-    "MODELS": Rule("names", ("logistic", "lda", "nearest", "stimulus")),
+    "MODELS": Rule("names"),
+    "ENCODER": Rule("text"),
     "STANDARDISE": _choice("none", "subject", optional=True),
     # comparison
     "RUNS": Rule("names"),

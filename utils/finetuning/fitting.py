@@ -11,7 +11,7 @@ from utils.base.errors import InputError
 from utils.base.progress import duration
 
 
-def fit(model, windows, truth, settings, where, progress=None):
+def fit(model, windows, truth, settings, where, progress=None, after_epoch=None):
     """Train a fusion model with cross-entropy, all of it or with FREEZE its head (PhysioSync, fine-tuning).
 
     Parameters
@@ -27,6 +27,8 @@ def fit(model, windows, truth, settings, where, progress=None):
         Which fold this is, for messages.
     progress : Progress, optional
         Advanced by one per epoch.
+    after_epoch : callable, optional
+        Called without arguments after every epoch.
 
     Returns
     -------
@@ -67,6 +69,8 @@ def fit(model, windows, truth, settings, where, progress=None):
             remedy = "lower --lr, or look for strange values in the recordings"
             raise InputError(f"{where}: the loss is not finite at epoch {epoch}; {remedy}")
         history.append(entry)
+        if after_epoch is not None:
+            after_epoch()
         if progress is not None:
             progress.update()
             words = f"loss {entry['loss']:.3f}, training accuracy {entry['accuracy']:.2f}"

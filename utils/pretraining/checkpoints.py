@@ -20,7 +20,7 @@ SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the setti
 DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
 LATER = "use the version of this project that wrote it, or a later one"
 OF_ANOTHER = "give the --run-dir that it belongs to, or a new one"
-ENCODER = {"arguments": {"n_channels": int, "n_samples": int, "embed_dim": int}, "weights": {str: torch.Tensor}}
+ENCODER_PARTS = {"arguments": {"n_channels": int, "n_samples": int, "embed_dim": int}, "weights": {str: torch.Tensor}}
 _CHECKPOINT = {
     "epoch": int,
     "kept_epoch": int,
@@ -28,7 +28,7 @@ _CHECKPOINT = {
     "settings": {},
     "history": [{"epoch": int}],
     "trained_on": {"subjects": torch.Tensor, "rows": torch.Tensor},
-    "encoders": {str: ENCODER},
+    "encoders": {str: ENCODER_PARTS},
     "training": {},
 }
 
