@@ -30,7 +30,7 @@ import torch
 
 from data_prep.folder.preparation import compare, in_words, of_model
 from data_prep.formats.inputs import open_input
-from models import Encoder
+from models import build
 from models.fusion import N_SECONDS, FusionModel
 from utils.base.devices import choose_device, use_threads
 from utils.base.errors import InputError
@@ -161,9 +161,9 @@ def load_model(path):
     made = load_tensors(path, remedy)
     if made.get("format_version") != FORMAT_VERSION or made.get("stage") != "finetune":
         raise InputError(f"{path} is not a fine-tuned model of this version; {remedy}")
-    wrong = find_wrong(made, model_parts)
+    wrong = find_wrong(made, model_parts) or find_wrong(made.get("kinds", {}), {str: {str: str}})
     if not wrong:
-        parts = (made["encoders"], len(made["class_names"]), made["settings"]["GATE"])
+        parts = (made["encoders"], made.get("kinds", {}), len(made["class_names"]), made["settings"]["GATE"])
         if _sizes(made) == _sizes_of_data(made) and fits(_network, {"parts": parts}, made["weights"]):
             model = _network(parts)
             model.load_state_dict(made["weights"])
@@ -189,9 +189,9 @@ def _sizes_of_data(made):
 
 
 def _network(parts):
-    encoders, n_classes, gate = parts
+    encoders, kinds, n_classes, gate = parts
     encoders = {
-        name: {window: Encoder(**arguments) for window, arguments in by_window.items()}
+        name: {window: build(kinds.get(name, {}).get(window, "physiosync"), **own) for window, own in by_window.items()}
         for name, by_window in encoders.items()
     }
     return FusionModel(encoders, n_classes, gate)

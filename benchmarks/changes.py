@@ -12,11 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import models
 from data_prep.formats import synthetic
 from data_prep.signals import transforms
 from models import contrastive, encoder
+from models.front_end import SharedFilters
 from utils.finetuning import first_encoders
-from utils.pretraining import checkpoints, front_end, networks, recipes
+from utils.pretraining import front_end, networks, recipes
 from utils.pretraining.batches import ContrastiveBatches
 from utils.pretraining.fold_pretraining import FoldPretraining
 
@@ -123,39 +125,43 @@ def learned_beside_bands(kind):
     class Learned(LearnedFrontEnd):
         of_eeg = which == "eeg"
 
-    encoders = [(module, "Encoder", Learned) for module in (networks, first_encoders, checkpoints)]
-    return patched(*_features(features, which, more), (networks, "_shared_filters", filters), *encoders)
+    encoders = (models, "ENCODERS", {"physiosync": Learned})
+    return patched(*_features(features, which, more), (networks, "_shared_filters", filters), encoders)
 
 
-class LearnedFrontEnd(encoder.Encoder):
-    """An encoder of seconds that hold, for each channel, first features and then samples, for filters that it learns.
-
-    Spatial filters, temporal filters, square, mean over the second, logarithm (as ShallowFBCSPNet has them). What comes
-    out stands beside the features, which go through the shared filters as always.
-    """
+class LearnedFrontEnd(models.Encoder):
+    """An encoder of seconds that hold, for each channel, first features and then samples, for `LearnedFilters`."""
 
     def __init__(self, n_channels, n_samples, embed_dim, prompt_tokens=0, block_samples=None, **others):
         learns = self.of_eeg == (prompt_tokens > 0)  # the other modality's encoder is as it is
         seen, seconds = self.n_features if learns else block_samples, n_samples // block_samples
         super().__init__(n_channels, seconds * seen, embed_dim, prompt_tokens, block_samples=seen, **others)
         self.arguments |= dict(n_samples=n_samples, block_samples=block_samples)
-        self.seen, self.block_samples, self.learns = seen, block_samples, learns
         if learns:
-            rate = block_samples - seen
-            self.space = nn.Linear(n_channels, LEARNED_FILTERS, bias=False)
-            self.time = nn.Conv1d(
-                LEARNED_FILTERS, LEARNED_FILTERS, round(LEARNED_SECONDS * rate), groups=LEARNED_FILTERS, bias=False
-            )
+            self.front_end = LearnedFilters(n_channels, seen, block_samples - seen)
             self.embedding = encoder.MultiViewEmbedding(seconds * (n_channels * seen + LEARNED_FILTERS), embed_dim)
 
+
+class LearnedFilters(SharedFilters):
+    """Spatial filters, temporal filters, square, mean over the second, logarithm (as ShallowFBCSPNet has them).
+
+    What comes out stands beside the features, which go through the shared filters as always.
+    """
+
+    def __init__(self, n_channels, seen, rate):
+        super().__init__(n_channels, seen)
+        self.n_samples = seen + rate
+        self.space = nn.Linear(n_channels, LEARNED_FILTERS, bias=False)
+        self.time = nn.Conv1d(
+            LEARNED_FILTERS, LEARNED_FILTERS, round(LEARNED_SECONDS * rate), groups=LEARNED_FILTERS, bias=False
+        )
+
     def forward(self, x):
-        if self.learns and x.shape[1] == self.arguments["n_channels"]:
-            blocks = x.unflatten(-1, (-1, self.block_samples)).transpose(-3, -2)  # (B, seconds, C, block_samples)
-            sources = self.space(blocks[..., self.seen :].mT).mT  # (B, seconds, filters, rate)
-            power = self.time(sources.flatten(0, 1)).square().mean(-1).unflatten(0, sources.shape[:2])
-            x = blocks[..., : self.seen].flatten(-2) @ self.filters
-            x = torch.cat([x, torch.log(power + front_end.SMALLEST)], dim=-1).flatten(1)
-        return super().forward(x)
+        blocks = x.unflatten(-1, (-1, self.n_samples)).transpose(-3, -2)  # (B, seconds, C, features and samples)
+        seen, samples = blocks.split([self.block_samples, self.n_samples - self.block_samples], dim=-1)
+        sources = self.space(samples.mT).mT  # (B, seconds, filters, rate)
+        power = self.time(sources.flatten(0, 1)).square().mean(-1).unflatten(0, sources.shape[:2])
+        return torch.cat([seen.flatten(-2) @ self.filters, torch.log(power + front_end.SMALLEST)], dim=-1)
 
 
 # --- what is contrasted

@@ -1,6 +1,7 @@
 """Threads, and where the computation runs."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,3 +53,18 @@ def test_limits_of_the_process_go_before(tmp_path, limit):
         os.sched_setaffinity(0, before)
     assert outcome.status == 0, outcome.err
     assert outcome.out.split() == ["1"] * 5
+
+
+def test_a_checkpoint_of_another_device_changes_no_option_of_adam():
+    """Adam's state from a CPU goes on on CUDA, where a captured step needs ``capturable``, and the other way."""
+    settings = SimpleNamespace(LR=1e-3, WEIGHT_DECAY=0.0)
+    network = torch.nn.Linear(2, 2)
+    before = devices.adam(network, settings, torch.device("cpu"))
+    network(torch.ones(1, 2)).sum().backward()
+    before.step()
+    state = before.state_dict()
+    here = torch.optim.Adam(network.parameters(), fused=False, capturable=True)
+    devices.load_optimizer(here, state)
+    group = here.param_groups[0]
+    assert (group["capturable"], group["fused"], group["lr"]) == (True, False, 1e-3)
+    assert here.state[network.weight]["step"] == 1

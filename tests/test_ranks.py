@@ -20,7 +20,8 @@ from tests.test_kills import weights
 from utils.base import ranks
 from utils.base.devices import adam
 from utils.base.errors import InputError
-from utils.pretraining.together import over_processes, own_part
+from utils.pretraining.networks import Objective
+from utils.pretraining.together import gather, over_processes, own_part
 
 CPU = torch.device("cpu")
 FINETUNE = "Fine_tuning/fine_tuning.py"
@@ -367,7 +368,8 @@ def train(model, forward, batch):
     optimizer = adam(model, SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3), CPU)
     losses, first = [], {}
     for _ in range(2):
-        loss, metrics = forward(batch)
+        terms = forward(batch)
+        loss, metrics = terms["loss"], torch.stack(list(terms.values())).detach()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if not first:
@@ -382,7 +384,7 @@ def be_a_rank(rank, n_ranks, folder, group_losses):
     """Train on this rank's part of the batch."""
     distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=n_ranks)
     model, batch = contrastive(group_losses)
-    forward = over_processes(model, 0, CPU)
+    forward = over_processes(Objective(model, gather=gather), 0, CPU)
     part = 8 // n_ranks
     own = {name: x[:, rank * part : (rank + 1) * part] for name, x in batch.items()}
     torch.save(train(model, forward, own), f"{folder}/{rank}.pt")

@@ -94,38 +94,39 @@ def adam(model, settings, device):
     )
 
 
+def load_optimizer(optimizer, state):
+    """Load Adam's state, from whatever device: how it computes here (``fused``, ``capturable``) stays as it is."""
+    here = [{key: group[key] for key in ("fused", "capturable", "foreach")} for group in optimizer.param_groups]
+    groups = [saved | options for saved, options in zip(state["param_groups"], here, strict=True)]
+    optimizer.load_state_dict(state | {"param_groups": groups})
+
+
 class CapturedStep:
     """A step of training that is captured as a CUDA graph and replayed: one launch in place of a thousand.
 
-    Parameters
-    ----------
-    step : callable
-        Takes and returns nothing, reads and writes tensors of fixed size and place, asks for no value of the device.
-
-    Notes
-    -----
-    The first calls run the step as it is (libraries set themselves up in them), the next one captures. Random numbers
-    are those of the step run as it is.
+    Called with the step, always the same one: it takes and returns nothing, reads and writes tensors of fixed size and
+    place, asks for no value of the device. The first calls run it as it is (libraries set themselves up in them), the
+    next one captures. Random numbers are those of the step run as it is.
     """
 
     WARM_UP = 3
 
-    def __init__(self, step):
-        self.step, self.n_calls, self.graph = step, 0, None
+    def __init__(self):
+        self.n_calls, self.graph = 0, None
 
-    def __call__(self):
+    def __call__(self, step):
         self.n_calls += 1
         if self.n_calls <= self.WARM_UP:
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                self.step()
+                step()
             torch.cuda.current_stream().wait_stream(stream)
             return
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):
-                self.step()
+                step()
         self.graph.replay()
 
 

@@ -140,6 +140,7 @@ class FineTuning:
         }
         model_file = common | {
             "encoders": {m: {r: e.arguments for r, e in encoders.items()} for m, encoders in model.encoders.items()},
+            "kinds": {m: {r: e.kind for r, e in encoders.items()} for m, encoders in model.encoders.items()},
             "weights": model.state_dict(),
             "class_names": self.class_names,
             **preparation.record(self.data, settings.PPS_CHANNELS),
@@ -179,7 +180,10 @@ class FineTuning:
         return model
 
     def _predict(self, fold, model, windows):
-        return fitting.predict(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
+        return fitting.predict(model, self._on_device(fold, windows), self.settings.BATCH_SIZE, self._bf16())
+
+    def _bf16(self):
+        return self.settings.PRECISION == "bf16"
 
     def _windows(self, fold):
         """(subject, trial, 5 s row) of every training window whose label is used, and of every test window."""
@@ -288,7 +292,8 @@ class FineTuning:
                 model = self._build(self.first.checkpoints(fold))
                 parts = []
                 for windows in self._windows(fold):
-                    features = fitting.features(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
+                    windows_here, size = self._on_device(fold, windows), self.settings.BATCH_SIZE
+                    features = fitting.features(model, windows_here, size, self._bf16())
                     features = torch.cat(features, dim=1).cpu().numpy()
                     parts.append(permutation.trial_means(windows, features))
                 accuracy.append(permutation.probe_accuracy(*parts, labels, len(self.class_names)))

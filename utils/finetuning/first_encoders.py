@@ -3,11 +3,17 @@
 from pathlib import Path
 
 from data_prep.signals.channels import shorten
-from models import Encoder, FusionModel
+from models import FusionModel
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
 from utils.base.settings import show
-from utils.pretraining.checkpoints import DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
+from utils.pretraining.checkpoints import (
+    DELETE_IT,
+    SAME_ON_RESUME,
+    build_encoder,
+    load_pretrained,
+    pretrain_path,
+)
 from utils.pretraining.front_end import block_width
 from utils.protocol import splits
 
@@ -147,12 +153,13 @@ class FirstEncoders:
         for modality in self.modalities:
             encoders[modality] = {}
             for resolution in self.resolutions:
-                encoder = Encoder(**self._arguments(checkpoints, resolution, modality))
+                kind = checkpoints[resolution]["encoders"][modality].get("kind") if resolution in checkpoints else None
+                arguments = self._arguments(checkpoints, resolution, modality)
+                encoder = build_encoder({"kind": kind or "physiosync", "arguments": arguments})
                 if self.settings.INIT == "pretrained":
                     encoder.load_state_dict(checkpoints[resolution]["encoders"][modality]["weights"])
                 encoders[modality][resolution] = encoder
-        bf16 = self.settings.PRECISION == "bf16"
-        return FusionModel(encoders, n_classes, self.settings.GATE, bf16)
+        return FusionModel(encoders, n_classes, self.settings.GATE)
 
     def description(self, folds):
         """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""

@@ -43,9 +43,10 @@ def fit(model, windows, truth, settings, where, progress=None, after_epoch=None)
     n, device = len(truth), truth.device
     if n < 2:
         raise InputError(f"{where} has {n} training windows; at least 2 are needed")
-    trained, forward, arrange = model, lambda index: model(windows.take(index)), windows.order
+    bf16 = settings.PRECISION == "bf16"
+    trained, forward, arrange = model, lambda index: model.head(encode(model, windows.take(index), bf16)), windows.order
     if settings.FREEZE:
-        frozen = features(model, windows, settings.BATCH_SIZE)
+        frozen = features(model, windows, settings.BATCH_SIZE, bf16)
         trained, forward = model.head, lambda index: model.head([feature[index] for feature in frozen])
         arrange = lambda order: order  # noqa: E731 (the features are on the device)
     optimizer = adam(trained, settings, device)
@@ -90,16 +91,23 @@ def step(forward, optimizer, index, truth):
     return loss.detach(), scores.detach()
 
 
+def encode(model, blocks, bf16):
+    """Features of a batch, in single precision; encoders may compute in bfloat16 (mixed precision)."""
+    with torch.autocast(next(iter(blocks.values())).device.type, torch.bfloat16, enabled=bf16):
+        encoded = model.features(blocks)
+    return [feature.float() for feature in encoded] if bf16 else encoded
+
+
 @torch.no_grad()
-def features(model, windows, batch_size):
+def features(model, windows, batch_size, bf16=False):
     """Features of all windows, a list of (n, width) by encoder and window; puts the model in evaluation mode."""
     model.eval()
     chunks = torch.arange(len(windows), device=windows.subject.device).split(batch_size)
-    parts = [model.features(windows.take(index)) for index in chunks]
+    parts = [encode(model, windows.take(index), bf16) for index in chunks]
     return [torch.cat(feature) for feature in zip(*parts, strict=True)]
 
 
 @torch.no_grad()
-def predict(model, windows, batch_size):
+def predict(model, windows, batch_size, bf16=False):
     """Class probabilities, float32 (n, n_classes), of all windows, on the CPU; puts the model in evaluation mode."""
-    return model.head(features(model, windows, batch_size)).softmax(1).cpu()
+    return model.head(features(model, windows, batch_size, bf16)).softmax(1).cpu()

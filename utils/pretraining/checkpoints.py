@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from models import Encoder
+import models
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import atomic
 from utils.base.structure import find_wrong
@@ -109,7 +109,7 @@ def load_pretrained(path, window, fold, manifest, remedy, mmap=False):
     Returns
     -------
     dict
-        ``encoders[modality]`` has the ``arguments`` of an `Encoder` and its ``weights``.
+        ``encoders[modality]`` is what `build_encoder` takes.
 
     Raises
     ------
@@ -165,8 +165,13 @@ def _is_complete(checkpoint):
         set(SAME_ON_RESUME) <= set(checkpoint["settings"])
         and all(entry["epoch"] == i for i, entry in enumerate(checkpoint["history"], start=1))
         and all(i.dtype == torch.int64 and i.dim() == 1 for i in indices)
-        and all(fits(Encoder, e["arguments"], e["weights"]) for e in checkpoint["encoders"].values())
+        and all(fits(build_encoder, {"entry": e}, e["weights"]) for e in checkpoint["encoders"].values())
     )
+
+
+def build_encoder(entry):
+    """The encoder of a checkpoint's ``encoders[modality]``: its ``kind``, if there is one, and ``arguments``."""
+    return models.build(entry.get("kind", "physiosync"), **entry["arguments"])
 
 
 def fits(make, arguments, weights):

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from models import Encoder
 from utils.base.progress import Progress
+from utils.pretraining.checkpoints import build_encoder
 from utils.pretraining.recordings import Recordings
 
 
@@ -26,7 +26,7 @@ def open_recordings(data, modality, channels, device, front_end):
 
 def build(entry, random=False):
     """The encoder of a checkpoint's entry, in evaluation mode; with ``random`` as it was before it learned."""
-    encoder = Encoder(**entry["arguments"])
+    encoder = build_encoder(entry)
     if not random:
         encoder.load_state_dict(entry["weights"])
     return encoder.eval()
@@ -38,7 +38,7 @@ def encode(encoder, recordings, modality, windows, n_seconds, seconds, batch_siz
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : torch.nn.Module
         In evaluation mode.
     recordings : Recordings
     modality : str

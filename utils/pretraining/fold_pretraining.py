@@ -8,7 +8,7 @@ import torch
 
 from data_prep.folder import preparation
 from utils.base import ranks
-from utils.base.devices import CapturedStep, adam, derive_seed, provenance, use_threads
+from utils.base.devices import CapturedStep, adam, derive_seed, load_optimizer, provenance, use_threads
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
 from utils.base.progress import Progress, duration
@@ -23,7 +23,7 @@ from utils.pretraining.checkpoints import (
     refuse_other_training,
     save_tensors,
 )
-from utils.pretraining.networks import build
+from utils.pretraining.networks import Objective, build
 from utils.pretraining.variants import pretrain_variant
 from utils.protocol import splits
 from utils.protocol.held_out import set_aside
@@ -62,7 +62,7 @@ class FoldPretraining:
         torch.manual_seed(self._seed("weights"))
         self.model = build(settings, data.rate, self.n_seconds, recordings, self.batches).to(device)
         use_threads(settings.THREADS, self.model)
-        self.forward = self.model
+        self.forward = self.objective = Objective(self.model, settings.PRECISION == "bf16")
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
         self.timed = False  # whether it was said how long it takes
@@ -75,14 +75,15 @@ class FoldPretraining:
         self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step
         self.record = torch.zeros(n_steps, len(names), device=device)  # metrics of each step
         self.captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
-        self.step = CapturedStep(self._step) if self.captured else self._step
+        self.graph = CapturedStep() if self.captured else None  # not of self._step: a ring would outlive the fold
 
     def run(self):
         """Train the epochs that are missing."""
         settings = self.settings
         asked = self._resume() if settings.RESUME and self.path.exists() else None
         if self.together:
-            self.forward = processes.over_processes(self.model, self.epoch, self.device)
+            objective = Objective(self.model, self.settings.PRECISION == "bf16", processes.gather)
+            self.forward = processes.over_processes(objective, self.epoch, self.device)
         self._write_log()
         if self.epoch == settings.EPOCHS:
             if asked != self.epoch:  # no epochs at all, or not as many any more
@@ -165,17 +166,24 @@ class FoldPretraining:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         if self.captured and before != {rate}:
-            self.step = CapturedStep(self._step)
+            self.graph = CapturedStep()
+
+    def step(self):
+        """One step of training: run as it is, or captured and replayed."""
+        if self.captured:
+            self.graph(self._step)
+        else:
+            self._step()
 
     def _step(self):
         """One step. All that it reads and writes is on the device, so that it can be captured."""
         first, variants = (plan.index_select(0, self.number)[0] for plan in (self.first, self.variants))
         batch = self.batches.draw(first, variants)
-        loss, metrics = self.forward(batch)
+        terms = self.forward(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        terms["loss"].backward()
         self.optimizer.step()
-        self.record.index_copy_(0, self.number, metrics[None])
+        self.record.index_copy_(0, self.number, torch.stack(list(terms.values())).detach()[None])
         self.number += 1
 
     @torch.no_grad()
@@ -188,7 +196,8 @@ class FoldPretraining:
         results = []
         for step, windows in enumerate(first):
             self.validation.ready(step)
-            results.append(self.model(self.validation.draw(windows, torch.zeros_like(variants[step])))[1])
+            terms = self.objective(self.validation.draw(windows, torch.zeros_like(variants[step])))
+            results.append(torch.stack(list(terms.values())))
         means = self._means(torch.stack(results))
         if self.best is None or means["loss"] < self.best["loss"]:
             weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -197,7 +206,7 @@ class FoldPretraining:
 
     def _means(self, record):
         """Mean of each metric over the steps (steps, metrics); a loss that is not finite ends the run."""
-        values = record.double().cpu().numpy()
+        values = record.cpu().double().numpy()  # in this order: MPS has no float64
         broken = ~np.isfinite(values).all(axis=1)
         if broken.any():
             kept = f"the checkpoint of epoch {self.history[-1]['epoch']}" if self.path.exists() else "no checkpoint yet"
@@ -245,7 +254,7 @@ class FoldPretraining:
         for name, encoder in self.model.encoders.items():
             prefix = f"encoders.{name}."
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            encoders[name] = {"arguments": encoder.arguments, "weights": own}
+            encoders[name] = {"kind": encoder.kind, "arguments": encoder.arguments, "weights": own}
         subjects, rows = (self.fold.train.subjects, self.rows) if self.epoch else (np.zeros(0, int), np.zeros(0, int))
         checkpoint = {
             "format_version": FORMAT_VERSION,
@@ -288,7 +297,7 @@ class FoldPretraining:
         if not wrong:
             try:
                 self.model.load_state_dict(training["model"])
-                self.optimizer.load_state_dict(training["optimizer"])
+                load_optimizer(self.optimizer, training["optimizer"])
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 if is_out_of_memory(error):  # which says nothing about the file
                     raise

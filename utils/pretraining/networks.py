@@ -1,8 +1,9 @@
-"""The networks of one pre-training, and what their front end starts with."""
+"""The networks of one pre-training, what their front end starts with, and their loss as a step computes it."""
 
 import torch
+from torch import nn
 
-from models import ContrastiveModel, Encoder
+import models
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
 from utils.pretraining import front_end as front_ends
@@ -19,22 +20,9 @@ def switches(settings):
 
 
 def build(settings, rate, n_seconds, recordings, batches):
-    """Encoders of the recordings' modalities with their losses, on the CPU.
+    """The `models.ContrastiveModel` of the recordings' modalities, on the CPU.
 
-    Parameters
-    ----------
-    settings : Settings
-    rate : int
-        Hz.
-    n_seconds : int
-        Length of a window.
-    recordings : Recordings
-    batches : ContrastiveBatches
-        Of the training rows; the robust front end's filters come from them.
-
-    Returns
-    -------
-    ContrastiveModel
+    With the robust front end, ``batches`` of the training rows give its filters.
     """
     encoders = {}
     embed_dim = settings.EMBED_DIM or paper_width(n_seconds * rate)
@@ -42,11 +30,12 @@ def build(settings, rate, n_seconds, recordings, batches):
         block = front_ends.block_width(settings.FRONT_END, rate, name)
         arguments = paper_arguments(name, recordings.n_channels(name), n_seconds * block, embed_dim)
         arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
-        encoders[name] = Encoder(**arguments, projector_dims=settings.PROJECTOR_DIMS)
+        encoders[name] = models.build(**arguments, projector_dims=settings.PROJECTOR_DIMS)
         # positives by augmentation use nothing of what people share at the same moments
         if settings.FRONT_END == "bandpower" and settings.EPOCHS and settings.POSITIVES == "stimulus":
-            encoders[name].filters.copy_(_shared_filters(settings, n_seconds, recordings, batches, name))
-    return ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings), settings.PRECISION == "bf16")
+            filters = _shared_filters(settings, n_seconds, recordings, batches, name)
+            encoders[name].front_end.filters.copy_(filters)
+    return models.ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings))
 
 
 def _shared_filters(settings, n_seconds, recordings, batches, modality):
@@ -56,3 +45,29 @@ def _shared_filters(settings, n_seconds, recordings, batches, modality):
     windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1)).cpu().numpy()
     n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
     return torch.from_numpy(front_ends.shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes))
+
+
+class Objective(nn.Module):
+    """The loss of a batch as a step computes it: the encoders in bfloat16 if asked for, the losses in single precision.
+
+    Parameters
+    ----------
+    model : models.ContrastiveModel
+    bf16 : bool
+    gather : callable, optional
+        Puts the pooled windows (2, B, D) of all processes together.
+    """
+
+    def __init__(self, model, bf16=False, gather=None):
+        super().__init__()
+        self.model, self.bf16, self.gather = model, bf16, gather
+
+    def forward(self, windows):
+        """Terms of the loss by name."""
+        with torch.autocast(next(iter(windows.values())).device.type, torch.bfloat16, enabled=self.bf16):
+            pooled = self.model.encode(windows)
+        if self.bf16:
+            pooled = [{name: x.float() for name, x in part.items()} for part in pooled]
+        if self.gather is not None:
+            pooled = [{name: self.gather(x) for name, x in part.items()} for part in pooled]
+        return self.model.losses(*pooled)

@@ -38,6 +38,7 @@ def pretrain(settings):
                 write_begun(training.path.parents[1], settings)
                 training.run()
             n_folds += 1
+            del training  # its networks, before those of the next fold are made
     name = pretrain_variant(settings)
     folder = pretrain_folder(settings.RUN_DIR, window, name)
     if n_folds:
@@ -75,6 +76,7 @@ def trainings(settings):
         training = FoldPretraining(settings, data, manifest, fold, recordings, device, together)
         training.later = sum(left[number:])
         yield training
+        del training
 
 
 def _epochs_left(settings, fold):

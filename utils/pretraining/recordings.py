@@ -114,6 +114,7 @@ class Recordings:
         if self._last is not None and np.array_equal(self._last[0], training):
             return self._last[1]
         other, blocks = copy.copy(self), dict(self.blocks)
+        self._last = other._last = None  # else every fold's features would keep those of the fold before
         if self.scales is not None:
             levels = self.scales.over(training)
             if self.front_end == "raw":
