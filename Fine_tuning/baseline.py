@@ -51,6 +51,7 @@ KEEP = "last"  # weights to keep: last epoch | best epoch on a part of the train
 VALIDATION_FRACTION = 0.1  # that part, for KEEP = "best"
 RESUME = True  # keep folds that are complete; False: start again
 DEVICE = "auto"  # auto | cpu | cuda | mps
+PRECISION = "fp32"  # arithmetic of the networks: fp32 | tf32 (CUDA) | bf16
 THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 
 

@@ -116,7 +116,9 @@ def test_same_command_goes_on_and_another_seed_differs(flags, tmp_path, own):
     shutil.rmtree(folder)
     done(BASELINE, *flags, *models)
     assert predictions(tmp_path / "run", "Net") == first
-    moved = own.rename(own.with_name("elsewhere.py"))
+    (tmp_path / "elsewhere").mkdir()
+    moved = own.rename(tmp_path / "elsewhere" / own.name)
+    moved.write_text("# a comment changes nothing\n" + NET)
     out = done(BASELINE, *flags, "--models", f"{moved}:Net", "--epochs", 2)
     assert "Net, fold 1: complete" in out
     done(BASELINE, *flags, "--models", f"{moved}:Net", "--epochs", 2, "--seed", 1, "--tag", "seed1")
@@ -126,7 +128,7 @@ def test_same_command_goes_on_and_another_seed_differs(flags, tmp_path, own):
     assert [row["truth"] for row in permuted] != [row["truth"] for row in first]
     moved.write_text(NET.replace("square()", "abs()"))
     outcome = call(BASELINE, *flags, "--models", f"{moved}:Net", "--epochs", 2)
-    assert_refused(outcome, "another network", "--tag", "baseline_arousal_Net")
+    assert_refused(outcome, "other code: my_net.py changed", "--tag", "baseline_arousal_Net")
     outcome = call(BASELINE, *flags, "--models", f"{moved}:Net", "--epochs", 3, "--tag", "seed1", "--seed", 1)
     assert_refused(outcome, "EPOCHS = 2, not 3")
 
@@ -237,7 +239,9 @@ def test_a_foundation_model_sees_what_it_asks_for(tmp_path, prepared, foundation
     config = SMALL | {"n_chans": 5, "sfreq": 200, "activation": "torch.nn.modules.activation.GELU"}
     (folder / "config.json").write_text(json.dumps(config))
     data = open_prepared(prepared)
-    settings = Settings(EPOCHS=1, LR=None, FREEZE=True, STANDARDISE=None, MODALITIES="eeg", THREADS=1, PPS_CHANNELS=[])
+    settings = Settings(
+        EPOCHS=1, LR=None, FREEZE=True, STANDARDISE=None, PRECISION="fp32", MODALITIES="eeg", THREADS=1, PPS_CHANNELS=[]
+    )
     labels, names = data.labels("arousal")
     own = Networks(f"CBraMod={folder}", settings, data, labels, names)
     own.device = torch.device("cpu")

@@ -144,7 +144,6 @@ RULES = {
     "VARIANTS": Rule("names"),
     "SIZES": Rule("names"),
     "HELD_OUT_EPOCHS": _count(1),
-    "OTHER_EPOCHS": _count(1),
     "CHANNELS": _count(1),
     "ROUNDS": _count(1),
     "QUICK": Rule("bool"),

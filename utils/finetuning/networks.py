@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from utils.base import ranks
-from utils.base.devices import choose_device, derive_seed, use_threads
+from utils.base.devices import choose_device, derive_seed, provenance, set_precision, use_threads
 from utils.base.errors import InputError
 from utils.base.files import only_writer
+from utils.base.identity import code, difference
 from utils.base.progress import Progress
 from utils.finetuning import fitting
 from utils.finetuning.foundation import FOUNDATION, Weights
@@ -24,7 +25,9 @@ from utils.protocol import audit, splits
 from utils.protocol.held_out import set_aside
 from utils.results.results import FoldResult, describe, report
 
-SETTINGS = ("EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "FREEZE", "KEEP", "VALIDATION_FRACTION")  # of networks only
+SETTINGS = (  # of networks only
+    *("EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "FREEZE", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
+)
 RESULT_DEPENDS_ON = (
     *("LABEL", "THRESHOLD", "LABEL_FRACTION", "STANDARDISE", "PERMUTE_LABELS", "MODALITIES", "PPS_CHANNELS", "SEED"),
     *SETTINGS,
@@ -48,12 +51,8 @@ class Model(nn.Module):
         super().__init__()
         self.body, self.head, self.gain, self.resample = body, Last(head), gain, resample or nn.Identity()
 
-    def forward(self, blocks):
-        """Class scores of blocks (B, 5, n_channels, rate) by modality."""
-        return self.head(self.features(blocks))
-
     def features(self, blocks):
-        """What the body makes of them, in a list of one."""
+        """What the body makes of blocks (B, 5, n_channels, rate) by modality, in a list of one."""
         x = torch.cat([x.transpose(1, 2).flatten(2) for x in blocks.values()], dim=1)  # (B, n_chans, n_times)
         return [self.body(self.resample(self.gain * x))]
 
@@ -114,8 +113,11 @@ class Networks:
         settings = self.settings
         self.folder, self.split = folder, manifest.split
         self.identity = {name: settings.as_dict()[name] for name in RESULT_DEPENDS_ON} | {"manifest": manifest.hash}
-        self.identity["network"] = {key: value for key, value in self.origin.items() if key != "file"}  # it may move
+        self.identity |= {key: self.origin[key] for key in ("package", "weights") if key in self.origin}
+        self.identity["code"] = code("network", *filter(None, [self.origin.get("file")]))
         self.device = choose_device(settings.DEVICE)
+        set_precision(settings.PRECISION, self.device)
+        self.provenance = provenance(self.device)
         modalities = settings.MODALITIES.split("+")
         self.recordings = Recordings(self.data, modalities, settings.PPS_CHANNELS, self.device)
         results = {fold.index: self._stored(fold) for fold in manifest.folds}
@@ -128,7 +130,7 @@ class Networks:
                 self._run_fold(fold)
         with only_writer(folder / "metrics.json", wait=True):
             results = [result for fold in manifest.folds if (result := self._stored(fold))]
-            description = describe(settings, self.data, manifest, self.class_names, self.device)
+            description = describe(settings, self.data, manifest, self.class_names, results)
             extra = {"model": self.name, "network": {"name": self.name, **self.origin}}
             elsewhere = f"{self.name} was pre-trained on recordings that are not listed here: no audit can see them"
             missing = {fold.index for fold in folds} - {result.fold for result in results}
@@ -139,15 +141,15 @@ class Networks:
         torch.manual_seed(derive_seed(settings.SEED, "network", self.name, settings.LABEL, fold.index))
         per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
         rows, others = set_aside(settings, self.split, fold.index, fold.train.rows["5s"], per_trial)
-        train, validation = (splits.windows_of(fold.train.subjects, part, per_trial) for part in (rows, others))
+        parts = ((fold.train.subjects, rows), (fold.train.subjects, others), (fold.test.subjects, fold.test.rows["5s"]))
+        train, validation, test = (splits.windows_of(*part, per_trial, self.data.seen) for part in parts)
         train = splits.labelled(train, settings.LABEL_FRACTION, settings.SEED)
-        test = splits.windows_of(fold.test.subjects, fold.test.rows["5s"], per_trial)
         recordings = self._standardised(splits.training_seconds(fold, self.data.eeg.shape[:3]))
         train_x, validation_x, test_x = (
             FusionWindows(recordings, windows, self.data.eeg.shape[2]) for windows in (train, validation, test)
         )
         model = self._build(self._gain(train_x)).to(self.device)
-        best = Best(model, validation_x, self._truth(validation), settings.BATCH_SIZE) if len(validation) else None
+        best = Best(model, validation_x, self._truth(validation), settings) if len(validation) else None
         where = f"{self.name}, fold {fold.index}"
         with Progress(desc=where, total=settings.EPOCHS, unit="epoch") as progress:
             fitting.fit(model, train_x, self._truth(train), settings, where, progress, after_epoch=best)
@@ -161,10 +163,11 @@ class Networks:
             "identity": self.identity,
             "windows": torch.from_numpy(test),
             "truth": self._truth(test).cpu(),
-            "probability": fitting.predict(model, test_x, settings.BATCH_SIZE),
+            "probability": fitting.predict(model, test_x, settings.BATCH_SIZE, settings.PRECISION == "bf16"),
             "n_train": len(seen),
             "audit": {"classifier": audit.count(test, seen), "encoder_1s": None, "encoder_5s": None},
             "seconds": time.perf_counter() - start,
+            "provenance": self.provenance,
         }
         save_tensors(self._path(fold), result)
 
@@ -206,17 +209,12 @@ class Networks:
         recordings = self.recordings.standardised(training)
         if self.settings.STANDARDISE != "subject":
             return recordings
-        recordings, picked = copy.copy(recordings), self.recordings.picked
-        arrays = {name: {"eeg": self.data.eeg, "pps": self.data.pps}[name] for name in recordings.blocks}
-        recordings.levels = {
-            name: [
-                part.to(recordings.blocks[name].device)
-                for part in SubjectScales(
-                    own if picked[name] is None else np.take(own, picked[name], axis=2) for own in array
-                ).over(training)
-            ]
-            for name, array in arrays.items()
-        }
+        recordings = copy.copy(recordings)
+        recordings.levels = {}
+        for name, blocks in recordings.blocks.items():
+            picked = slice(None) if recordings.picked[name] is None else recordings.picked[name]
+            levels = SubjectScales(own[:, :, picked].cpu().numpy() for own in blocks).over(training)
+            recordings.levels[name] = [part.to(blocks.device) for part in levels]
         return recordings
 
     def _truth(self, windows):
@@ -232,26 +230,24 @@ class Networks:
             return None
         made = load_tensors(path, DELETE_IT)
         refuse_other_fold(path, made, fold.index)
-        for name, value in self.identity.items():
-            before = made.get("identity", {}).get(name)
-            if before != value:
-                what = "another network" if name == "network" else f"{name} = {before}, not {value}"
-                remedy = f"use --tag for a folder of its own, or delete {self.folder.name}"
-                raise InputError(f"{path} was made with {what}; {remedy}")
+        if other := difference(made.get("identity", {}), self.identity):
+            raise InputError(f"{path} was made with {other}; --tag NAME keeps both, or delete {self.folder.name}")
         arrays = {name: made[name].numpy() for name in ("windows", "truth", "probability")}
-        return FoldResult(fold.index, **arrays, **{name: made[name] for name in ("n_train", "audit", "seconds")})
+        others = {name: made[name] for name in ("n_train", "audit", "seconds", "provenance")}
+        return FoldResult(fold.index, **arrays, **others, code=made["identity"]["code"])
 
 
 class Best:
     """KEEP = "best": the weights of the epoch with the lowest loss on the training trials that are set aside."""
 
-    def __init__(self, model, windows, truth, batch_size):
-        self.model, self.windows, self.truth, self.batch_size = model, windows, truth.cpu(), batch_size
+    def __init__(self, model, windows, truth, settings):
+        self.model, self.windows, self.truth, self.settings = model, windows, truth.cpu(), settings
         self.loss, self.weights = float("inf"), None
 
     def __call__(self):
         """Look at the model after an epoch."""
-        probability = fitting.predict(self.model, self.windows, self.batch_size)
+        bf16 = self.settings.PRECISION == "bf16"
+        probability = fitting.predict(self.model, self.windows, self.settings.BATCH_SIZE, bf16)
         loss = F.nll_loss(probability.clamp_min(1e-7).log(), self.truth).item()
         if loss < self.loss:
             self.loss = loss

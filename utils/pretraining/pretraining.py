@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 
+import numpy as np
+
 from data_prep import open_prepared
 from utils.base import ranks
 from utils.base.devices import choose_device, set_precision
@@ -17,6 +19,8 @@ from utils.pretraining.recordings import Recordings
 from utils.pretraining.together import meet
 from utils.pretraining.variants import pretrain_variant, write_begun
 from utils.protocol import splits
+
+KEPT = 0.9  # of the stimuli: so many at least can be contrasted
 
 
 def pretrain(settings):
@@ -63,7 +67,7 @@ def trainings(settings):
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)
-    _fit_sizes(settings, filled, manifest)
+    _fit_sizes(settings, filled, manifest, data)
     switches(settings)
     device = choose_device(settings.DEVICE)
     set_precision(settings.PRECISION, device)
@@ -93,8 +97,11 @@ def _is_together(settings):
     return settings.PARALLEL == "batch" and ranks.size() > 1
 
 
-def _fit_sizes(settings, filled, manifest):
-    """Groups no larger than half the training subjects: the recipe's size is cut, the user's own is refused."""
+def _fit_sizes(settings, filled, manifest, data):
+    """Groups no larger than half the training subjects: the recipe's size is cut, the user's own is refused.
+
+    In an incomplete design the recipe's size is cut until KEPT of the stimuli that two people saw have viewers enough.
+    """
     if settings.POSITIVES == "augmentation":
         return
     most = min(len(fold.train.subjects) for fold in manifest.folds) // 2
@@ -106,3 +113,17 @@ def _fit_sizes(settings, filled, manifest):
             raise InputError(f"--subjects-per-group {asked} is more than half the training subjects; at most {most}")
         settings.SUBJECTS_PER_GROUP = most
         print(f"SUBJECTS_PER_GROUP {most}: half the training subjects")
+    if "SUBJECTS_PER_GROUP" in filled and not data.seen.all():
+        viewers = [_viewers(fold, settings.WINDOW, data) for fold in manifest.folds]
+        most = min(int(np.quantile(n[n > 1], 1 - KEPT, method="lower")) // 2 for n in viewers if (n > 1).any())
+        if settings.SUBJECTS_PER_GROUP > most:
+            settings.SUBJECTS_PER_GROUP = most
+            print(
+                f"SUBJECTS_PER_GROUP {most}: half the people who saw a stimulus, for {KEPT:.0%} of them in every fold"
+            )
+
+
+def _viewers(fold, window, data):
+    """How many training people saw each training trial of a fold."""
+    trials = np.unique(fold.train.rows[window] // (data.info["seconds"] // splits.RESOLUTIONS[window]))
+    return data.seen[fold.train.subjects][:, trials].sum(axis=0)
