@@ -114,7 +114,7 @@ class Networks:
         self.folder, self.split = folder, manifest.split
         self.identity = {name: settings.as_dict()[name] for name in RESULT_DEPENDS_ON} | {"manifest": manifest.hash}
         self.identity |= {key: self.origin[key] for key in ("package", "weights") if key in self.origin}
-        self.identity["code"] = code("network", *filter(None, [self.origin.get("file")]))
+        self.identity["code"] = code("network") | self.network.code
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
         self.provenance = provenance(self.device)

@@ -13,13 +13,14 @@ import inspect
 import sys
 import traceback
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from utils.base.errors import InputError, is_out_of_memory
+from utils.base.identity import code_hash
 
 FORMER = {"EEGNet": "EEGNetv4", "TSception": "TSceptionV1"}  # in releases up to 0.8
 REMEDY = "python -m pip install -r requirements-networks.txt"
@@ -35,12 +36,15 @@ class OtherNetwork:
         Of the class, for folders and tables.
     make : type
     origin : dict of str to str
-        ``package`` (with its version), or ``file`` (its path) and ``sha256``: what a result depends on.
+        ``package`` (with its version), or ``file`` (its path) and ``sha256``.
+    code : dict of str to str
+        Checksum of the file by its name (`utils.base.identity`); empty for a package.
     """
 
     name: str
     make: type
     origin: dict
+    code: dict = field(default_factory=dict)
 
     def build(self, n_chans, n_times, sfreq, n_outputs, **arguments):
         """A network on the CPU, after checking that it maps windows to class scores."""
@@ -109,7 +113,8 @@ def _of_file(path, name, where):
     if not _is_network(make):
         there = [key for key, value in vars(module).items() if _is_network(value)]
         raise InputError(f"{where}: {path.name} has no torch.nn.Module {name}; it has {', '.join(there) or 'none'}")
-    return OtherNetwork(name, make, {"file": str(path), "sha256": digest})
+    code = {path.name: code_hash(path.read_text(encoding="utf-8"))}
+    return OtherNetwork(name, make, {"file": str(path), "sha256": digest}, code)
 
 
 def _run_file(name, path):
