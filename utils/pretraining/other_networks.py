@@ -19,10 +19,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import models
+from models.adapted import AdaptedEncoder
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.identity import code_hash
 
 FORMER = {"EEGNet": "EEGNetv4", "TSception": "TSceptionV1"}  # in releases up to 0.8
+N_OUTPUTS = 2  # of a network whose last layer will be taken off
 REMEDY = "python -m pip install -r requirements-networks.txt"
 
 
@@ -61,6 +64,40 @@ class OtherNetwork:
                         f"{self.name} maps windows {tuple(x.shape)} to {shape}, not to class scores ({n}, {n_outputs})"
                     )
         return network.train()
+
+    def encoder(self, sfreq, origin, **arguments):
+        """The network as an encoder of `models.build`; one of another release or file than ``origin`` is refused."""
+        if origin != self.version:
+            made, now = (f"{self.name} of {text}" for text in (origin, self.version))
+            raise InputError(f"the encoder was pre-trained as {made}, and this is {now}: put that back, or pre-train again")
+        with torch.device("cpu"), in_one_line(self.name, self.origin.get("file")):
+            network = self.build(arguments["n_channels"], arguments["n_samples"], sfreq, N_OUTPUTS)
+            return AdaptedEncoder(network, N_OUTPUTS, sfreq=sfreq, origin=origin, **arguments)
+
+    @property
+    def version(self):
+        """Of the package, or of the file's code."""
+        return self.origin.get("package") or "".join(f"{name} {code}" for name, code in self.code.items())
+
+    @property
+    def kind(self):
+        """Its name for `models.build`, which finds it again."""
+        return f"{self.origin['file']}:{self.name}" if "file" in self.origin else self.name
+
+
+def register(asked, flag):
+    """The network of a name or a file, which `models.build` knows by its ``kind`` from now on."""
+    network = find(asked, flag)
+    models.ENCODERS[network.kind] = network.encoder
+    return network
+
+
+def build_encoder(entry, path):
+    """The encoder of a checkpoint's entry: its ``kind``, if there is one, and ``arguments``; ``path`` is for messages."""
+    kind = entry.get("kind", "physiosync")
+    if kind != "physiosync":
+        register(kind, f"{path}: encoder")
+    return models.build(kind, **entry["arguments"])
 
 
 def find(asked, flag):
