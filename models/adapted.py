@@ -49,7 +49,9 @@ class AdaptedEncoder(nn.Module):
 def take_off(network, n_outputs):
     """Replace the last layer by the identity, in place; its name, or an empty text if there is none."""
     if isinstance(head := getattr(network, "final_layer", None), nn.Module):
-        network.final_layer = nn.ModuleList(nn.Identity() for _ in head) if type(head) is nn.ModuleList else nn.Identity()
+        network.final_layer = (
+            nn.ModuleList(nn.Identity() for _ in head) if type(head) is nn.ModuleList else nn.Identity()
+        )
         return "final_layer"
     linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
     name = next((name for name in reversed(linear) if network.get_submodule(name).out_features == n_outputs), "")

@@ -10,7 +10,7 @@ import torch
 
 from data_prep import open_prepared
 from tests.support import assert_refused, call, done, run
-from utils.pretraining.other_networks import find
+from utils.base.other_networks import find
 
 BASELINE = "Fine_tuning/baseline.py"
 EEGNET = ("EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet")
@@ -70,7 +70,7 @@ def test_every_network_on_the_folds(flags, tmp_path):
     for name in EEGNET:
         made = result(tmp_path / "run", name)
         assert made["model"] == name
-        assert made["network"]["package"].startswith("braindecode ")
+        assert made["network"]["version"].startswith("braindecode ")
         assert made["manifest_hash"] == split["hash"]
         assert (
             made["audit"]["classifier"]

@@ -10,6 +10,7 @@ import torch
 from utils.base.surroundings import ROOT
 
 NETWORK = (  # what decides the features of a window, in every stage that has an encoder
+    "models/adapted.py",
     "models/encoder.py",
     "utils/pretraining/front_end.py",
     "utils/pretraining/recordings.py",
@@ -44,7 +45,7 @@ CODE["network"] = (  # of others, as a baseline
     "utils/finetuning/foundation.py",
     "utils/finetuning/networks.py",
     "utils/pretraining/batches.py",
-    "utils/pretraining/other_networks.py",
+    "utils/base/other_networks.py",
     "utils/protocol/held_out.py",
 )
 NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such

@@ -7,8 +7,8 @@ import torch
 
 from utils.base.errors import InputError
 from utils.base.files import read_json, sha256
+from utils.base.other_networks import in_one_line
 from utils.pretraining.checkpoints import load_tensors
-from utils.pretraining.other_networks import in_one_line
 
 # What the EEG of their pre-training was: sampling rate in Hz, and standard deviation in the units that they take.
 # CBraMod (arXiv 2412.07236): 200 Hz, units of 100 uV, of which 20 uV are taken as an EEG's deviation, because a

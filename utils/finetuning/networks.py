@@ -13,12 +13,12 @@ from utils.base.devices import choose_device, derive_seed, provenance, set_preci
 from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.identity import code, difference
+from utils.base.other_networks import find
 from utils.base.progress import Progress
 from utils.finetuning import fitting
 from utils.finetuning.foundation import FOUNDATION, Weights
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, refuse_other_fold, save_tensors
-from utils.pretraining.other_networks import find
 from utils.pretraining.subject_scales import SubjectScales
 from utils.pretraining.variants import write_begun
 from utils.protocol import audit, splits
@@ -103,17 +103,12 @@ class Networks:
             self.settings.MODALITIES, self.settings.PPS_CHANNELS = "eeg", []
         use_threads(settings.THREADS, self._build())  # what does not go with these data is refused before all work
 
-    @property
-    def origin(self):
-        """What the network is, in the result's words and for its identity."""
-        return self.network.origin | ({"weights": self.weights.digest} if self.weights else {})
-
     def run(self, folder, manifest, folds):
         """Train and test this process's folds that are missing; write the metrics of all that are complete by then."""
         settings = self.settings
         self.folder, self.split = folder, manifest.split
         self.identity = {name: settings.as_dict()[name] for name in RESULT_DEPENDS_ON} | {"manifest": manifest.hash}
-        self.identity |= {key: self.origin[key] for key in ("package", "weights") if key in self.origin}
+        self.identity |= {"version": self.network.version, "weights": self.weights and self.weights.digest}
         self.identity["code"] = code("network") | self.network.code
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
@@ -131,7 +126,8 @@ class Networks:
         with only_writer(folder / "metrics.json", wait=True):
             results = [result for fold in manifest.folds if (result := self._stored(fold))]
             description = describe(settings, self.data, manifest, self.class_names, results)
-            extra = {"model": self.name, "network": {"name": self.name, **self.origin}}
+            network = {"version": self.network.version, "file": self.network.file and str(self.network.file)}
+            extra = {"model": self.name, "network": network | {"weights": self.weights and self.weights.digest}}
             elsewhere = f"{self.name} was pre-trained on recordings that are not listed here: no audit can see them"
             missing = {fold.index for fold in folds} - {result.fold for result in results}
             report(folder, description, results, self.data, extra, not missing, [elsewhere] if self.weights else [])

@@ -11,7 +11,6 @@ from utils.base import ranks
 from utils.base.devices import CapturedStep, adam, derive_seed, load_optimizer, provenance, use_threads
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
-from utils.base.identity import code
 from utils.base.progress import Progress, duration
 from utils.base.structure import find_wrong
 from utils.pretraining import together as processes
@@ -19,6 +18,7 @@ from utils.pretraining.batches import ContrastiveBatches, contrasted_rows
 from utils.pretraining.checkpoints import (
     DELETE_IT,
     FORMAT_VERSION,
+    code_of,
     load_pretrained,
     pretrain_path,
     refuse_other_training,
@@ -66,7 +66,7 @@ class FoldPretraining:
         self.forward = self.objective = Objective(self.model, settings.PRECISION == "bf16")
         self.optimizer = adam(self.model, settings, device)
         self.epoch, self.history, self.best = 0, [], None
-        self.code, self.provenance = code("pretrain"), []  # of the processes that have trained it, the last one first
+        self.code, self.provenance = code_of(settings), []  # of the processes that have trained it, the last one first
         self.timed = False  # whether it was said how long it takes
         self.later = 0  # epochs that this process has to train in other folds after this one
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
@@ -76,7 +76,7 @@ class FoldPretraining:
         self.variants = torch.zeros(shape, dtype=torch.int64, device=device)
         self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step
         self.record = torch.zeros(n_steps, len(names), device=device)  # metrics of each step
-        self.captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
+        self.captured = device.type == "cuda" and settings.CUDA_GRAPH and not (together or settings.network)
         self.graph = CapturedStep() if self.captured else None  # not of self._step: a ring would outlive the fold
 
     def run(self):

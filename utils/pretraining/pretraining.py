@@ -14,7 +14,7 @@ from utils.base.progress import say_next
 from utils.pretraining import recipes
 from utils.pretraining.checkpoints import pretrain_folder, pretrain_path
 from utils.pretraining.fold_pretraining import FoldPretraining
-from utils.pretraining.networks import switches
+from utils.pretraining.networks import choose_encoder, switches
 from utils.pretraining.recordings import Recordings
 from utils.pretraining.together import meet
 from utils.pretraining.variants import pretrain_variant, write_begun
@@ -64,6 +64,7 @@ def trainings(settings):
     """Open the data and the split, fill the settings, and give each `FoldPretraining` of this process."""
     data = open_prepared(settings.DATA_DIR)
     modalities = recipes.choose_modalities(settings, data)
+    choose_encoder(settings)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)

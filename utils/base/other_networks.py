@@ -19,13 +19,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import models
-from models.adapted import AdaptedEncoder
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.identity import code_hash
+from utils.base.progress import say_once
 
 FORMER = {"EEGNet": "EEGNetv4", "TSception": "TSceptionV1"}  # in releases up to 0.8
-N_OUTPUTS = 2  # of a network whose last layer will be taken off
 REMEDY = "python -m pip install -r requirements-networks.txt"
 
 
@@ -38,20 +36,27 @@ class OtherNetwork:
     name : str
         Of the class, for folders and tables.
     make : type
-    origin : dict of str to str
-        ``package`` (with its version), or ``file`` (its path) and ``sha256``.
+    version : str
+        The package and its release, or the file's name and the checksum of its code.
+    file : pathlib.Path, optional
     code : dict of str to str
         Checksum of the file by its name (`utils.base.identity`); empty for a package.
     """
 
     name: str
     make: type
-    origin: dict
+    version: str
+    file: Path | None = None
     code: dict = field(default_factory=dict)
+
+    @property
+    def kind(self):
+        """The name or the file by which `find` finds it again, from any folder."""
+        return f"{self.file}:{self.name}" if self.file else self.name
 
     def build(self, n_chans, n_times, sfreq, n_outputs, **arguments):
         """A network on the CPU, after checking that it maps windows to class scores."""
-        with in_one_line(self.name, self.origin.get("file")):
+        with in_one_line(self.name, self.file):
             network = self.make(n_chans=n_chans, n_times=n_times, sfreq=sfreq, n_outputs=n_outputs, **arguments)
             network.eval()
             for n in (2, 1):
@@ -65,54 +70,29 @@ class OtherNetwork:
                     )
         return network.train()
 
-    def encoder(self, sfreq, origin, **arguments):
-        """The network as an encoder of `models.build`; one of another release or file than ``origin`` is refused."""
-        if origin != self.version:
-            made, now = (f"{self.name} of {text}" for text in (origin, self.version))
-            raise InputError(f"the encoder was pre-trained as {made}, and this is {now}: put that back, or pre-train again")
-        with torch.device("cpu"), in_one_line(self.name, self.origin.get("file")):
-            network = self.build(arguments["n_channels"], arguments["n_samples"], sfreq, N_OUTPUTS)
-            return AdaptedEncoder(network, N_OUTPUTS, sfreq=sfreq, origin=origin, **arguments)
 
-    @property
-    def version(self):
-        """Of the package, or of the file's code."""
-        return self.origin.get("package") or "".join(f"{name} {code}" for name, code in self.code.items())
+def find(asked, flag, version=None):
+    """The network of a name, such as ``EEGNet``, or of a file, such as ``my_net.py:Net``, and of no other ``version``.
 
-    @property
-    def kind(self):
-        """Its name for `models.build`, which finds it again."""
-        return f"{self.origin['file']}:{self.name}" if "file" in self.origin else self.name
-
-
-def register(asked, flag):
-    """The network of a name or a file, which `models.build` knows by its ``kind`` from now on."""
-    network = find(asked, flag)
-    models.ENCODERS[network.kind] = network.encoder
-    return network
-
-
-def build_encoder(entry, path):
-    """The encoder of a checkpoint's entry: its ``kind``, if there is one, and ``arguments``; ``path`` is for messages."""
-    kind = entry.get("kind", "physiosync")
-    if kind != "physiosync":
-        register(kind, f"{path}: encoder")
-    return models.build(kind, **entry["arguments"])
-
-
-def find(asked, flag):
-    """The network of a name, such as ``EEGNet``, or of a file, such as ``my_net.py:Net``; ``flag`` is for messages."""
+    ``flag`` is for messages. A file is run only after its version was compared.
+    """
     path, is_file, name = asked.rpartition(":")
     if is_file:
-        return _of_file(Path(path).absolute(), name, f"{flag} {asked}")
-    package = _braindecode(f"{flag} {asked}")
-    version = importlib.metadata.version("braindecode")
-    make = getattr(package, asked, None) or getattr(package, FORMER.get(asked, asked), None)
+        return _of_file(Path(path).absolute(), name, f"{flag} {asked}", version)
+    module = _braindecode(f"{flag} {asked}")
+    package = f"braindecode {importlib.metadata.version('braindecode')}"
+    _refuse_other(package, version, f"{flag} {asked}")
+    make = getattr(module, asked, None) or getattr(module, FORMER.get(asked, asked), None)
     if not _is_network(make):
-        names = [key for key, value in vars(package).items() if _is_network(value)]
+        names = [key for key, value in vars(module).items() if _is_network(value)]
         near = " or ".join(difflib.get_close_matches(asked, names, n=2)) or "a class of your own, my_net.py:Net"
-        raise InputError(f"{flag} {asked}: there is none of this name in braindecode {version}; did you mean {near}?")
-    return OtherNetwork(asked, make, {"package": f"braindecode {version}"})
+        raise InputError(f"{flag} {asked}: there is none of this name in {package}; did you mean {near}?")
+    return OtherNetwork(asked, make, package)
+
+
+def _refuse_other(version, wanted, where):
+    if wanted not in (None, version):
+        raise InputError(f"{where} was {wanted} before, and is {version} now; put that back, or train again")
 
 
 def _braindecode(where):
@@ -140,18 +120,21 @@ def _import_torchaudio():
         importlib.import_module("torchaudio")
 
 
-def _of_file(path, name, where):
+def _of_file(path, name, where, version):
     if path.suffix != ".py" or not path.is_file():
         raise InputError(f"{where}: {path} is not a Python file; give the file and a class in it, my_net.py:Net")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    source = path.read_bytes()
     with in_one_line(path.name, path):
-        module = _run_file(f"networks_of_{digest}", path)  # the same file is run once in a process
+        code = {path.name: code_hash(source.decode("utf-8"))}
+        _refuse_other(f"{path.name} {code[path.name]}", version, where)
+        if version is not None:
+            say_once(f"running {path}, as {where} asks for the network in it")
+        module = _run_file(f"networks_of_{hashlib.sha256(source).hexdigest()}", path)  # once in a process
     make = getattr(module, name, None)
     if not _is_network(make):
         there = [key for key, value in vars(module).items() if _is_network(value)]
         raise InputError(f"{where}: {path.name} has no torch.nn.Module {name}; it has {', '.join(there) or 'none'}")
-    code = {path.name: code_hash(path.read_text(encoding="utf-8"))}
-    return OtherNetwork(name, make, {"file": str(path), "sha256": digest}, code)
+    return OtherNetwork(name, make, f"{path.name} {code[path.name]}", path, code)
 
 
 def _run_file(name, path):
