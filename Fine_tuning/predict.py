@@ -15,6 +15,7 @@ Amplifiers' files (.edf .bdf .vhdr ...) become a prepared folder first: data_pre
 import contextlib
 import csv
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -98,7 +99,8 @@ def main():
             trials = ({name: trial[name][:, positions[name]] for name in positions} for trial in trials)
         if over_person:
             trials = standardise_all(list(trials), record["sampling_rate"], made)
-        for number, blocks in enumerate(trials):
+        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
+        for number, blocks in zip(numbers, trials, strict=False):
             windows = {name: to_windows(blocks[name]) for name in positions}
             if not len(next(iter(windows.values()))):
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")

@@ -11,12 +11,14 @@ import copy
 import re
 import sys
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import utils.base.errors
-from benchmarks import changes, study, study_held_out, study_tables
+from benchmarks import study, study_held_out, study_tables
 from benchmarks.common import script
+from data_prep.formats import synthetic
 from utils.base.errors import InputError
 from utils.base.files import read_json, write_json, write_text
 from utils.base.settings import read_settings
@@ -63,7 +65,7 @@ def prepare(settings, data_format, seed, size, marked):
     own = copy.copy(settings)
     own.OUT_DIR = settings.OUT_DIR / (size if marked else f"{size}_unmarked")
     own.SUBJECTS, own.TRIALS = map(int, size.split("x"))
-    with contextlib.nullcontext() if marked else changes.no_fingerprints(data_format):
+    with contextlib.nullcontext() if marked else mock.patch.multiple(synthetic, TRIAL_GAIN=0, TRIAL_TILT=0):
         return study.prepare(own, data_format, seed)
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import distributed
 
 from models import ContrastiveModel, Encoder
+from tests.builders.checkpoints import weights
 from tests.support import ROOT, TINY, assert_refused, call, done
-from tests.test_kills import weights
 from utils.base import ranks
 from utils.base.devices import adam
 from utils.base.errors import InputError

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks import reference
+from benchmarks import bench_protocols, reference
 from models import ContrastiveModel, Encoder
 from models.fusion import FusionModel
 from tests.support import ROOT, TINY, run
@@ -208,14 +208,14 @@ def last_json(outcome):
     return json.loads(outcome.out.splitlines()[-1])
 
 
-def test_benchmarks_end_with_one_json_object(tmp_path):
+@pytest.mark.slow
+def test_benchmarks_end_with_one_json_object():
     result = last_json(run("benchmarks/bench_pretrain.py", "--quick", "--subjects", 6, "--trials", 2, "--channels", 4))
     for window in ("1s", "5s"):
         assert result[window].keys() >= {"ours_ms", "reference_ms", "ratio", "floor_ms"}
         assert result[window]["ratio"] == pytest.approx(
             result[window]["reference_ms"] / result[window]["ours_ms"], abs=0.01
         )
-    small = ("--subjects", 2, "--trials", 2, "--seconds", 10)
-    result = last_json(run("benchmarks/bench_prepare.py", "--out-dir", tmp_path, *small))
-    assert 0 < result["seconds"] < 60
-    assert 50 < result["peak_mb"] < 1000
+    result = last_json(run("benchmarks/bench_protocols.py", "--quick", "--device", "cpu"))
+    assert all(0 < result[name]["hours"] < 10 for name in bench_protocols.protocols)
+    assert 0 < result["deap preparation"] < 60

@@ -4,9 +4,11 @@
 ``ratings.npy``              float32 (subjects, trials, ratings)
 ``dataset.json``             names, scales, subject ids, how it was made, checksums
 
-Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by construction.
+Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by construction. In an incomplete design
+``not_seen`` in ``dataset.json`` names the stimuli that a person did not see: the ratings there are NaN, the blocks 0.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -21,7 +23,7 @@ from utils.base.errors import InputError
 from utils.base.files import read_json, sha256
 from utils.base.progress import next_command
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, INCOMPLETE_VERSION = 1, 2  # versions of before do not know incomplete designs, and refuse them
 ARRAYS = ("eeg", "pps", "ratings")
 MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
 QUADRANTS = "four"  # the label that arousal and valence make together
@@ -52,6 +54,10 @@ def _is_range(value):
     return value is None or (type(value) is list and len(value) == 2 and all(map(_is_number, value)))
 
 
+def _are_lists_of_names(value):
+    return _is_dict(value) and all(_are_names(names) and names for names in value.values())
+
+
 _FIELDS = {
     "name": lambda value: type(value) is str,
     "sampling_rate": _is_count,
@@ -71,8 +77,9 @@ _FIELDS = {
     "arrays": _is_dict,
     "checksum": lambda value: type(value) is str,
     "simulated": lambda value: type(value) is bool,
+    "not_seen": _are_lists_of_names,
 }
-_OPTIONAL = {"classes": {}, "copies": [], "simulated": False}  # what is not there means this
+_OPTIONAL = {"classes": {}, "copies": [], "simulated": False, "not_seen": {}}  # what is not there means this
 
 
 @dataclass
@@ -82,13 +89,10 @@ class Prepared:
     Attributes
     ----------
     folder : pathlib.Path
-    name : str
-        Of the data set, such as ``"DEAP"``.
-    rate : int
-        Sampling rate of EEG and PPS in Hz.
     eeg, pps : numpy.memmap, float32, shape (subjects, trials, seconds, channels, rate)
         EEG standardised across channels; PPS as ``info["preparation"]`` says.
     ratings : numpy.ndarray, float32, shape (subjects, trials, ratings)
+        NaN where a person did not see a stimulus.
     info : dict
         The contents of ``dataset.json``.
     """
@@ -119,6 +123,11 @@ class Prepared:
         """SHA-256 of everything that makes the data set, as results and checkpoints carry it."""
         return self.info["checksum"]
 
+    @functools.cached_property
+    def seen(self):
+        """Who saw which stimulus: bool, shape (subjects, trials)."""
+        return seen_of(self.info)
+
     def labels(self, label, threshold=None):
         """Class of every trial.
 
@@ -133,6 +142,7 @@ class Prepared:
         Returns
         -------
         labels : numpy.ndarray, int64, shape (subjects, trials)
+            -1 where a person did not see the stimulus.
         class_names : list of str
 
         Raises
@@ -152,9 +162,9 @@ class Prepared:
             classes = self.info["classes"][label]
             if threshold is not None:
                 raise InputError(f"--threshold: {label} has the classes {shorten(classes)}; leave the flag out")
-            if not np.isin(values[0], np.arange(len(classes))).all():
+            if not np.isin(values[0][self.seen], np.arange(len(classes))).all():
                 raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
-            return values[0].astype(np.int64), list(classes)
+            return np.where(self.seen, values[0], -1).astype(np.int64), list(classes)
         threshold = self.info["threshold"] if threshold is None else threshold
         if threshold is None:
             raise InputError(f"--label {label}: {self.folder} has no threshold for it; give --threshold")
@@ -162,12 +172,12 @@ class Prepared:
         if label == QUADRANTS:
             classes = ["high arousal, high valence", "high arousal, low valence"]
             classes += ["low arousal, high valence", "low arousal, low valence"]
-            return (2 * ~high[0] + ~high[1]).astype(np.int64), classes
-        return high[0].astype(np.int64), [f"low {label}", f"high {label}"]
+            return np.where(self.seen, 2 * ~high[0] + ~high[1], -1).astype(np.int64), classes
+        return np.where(self.seen, high[0], -1).astype(np.int64), [f"low {label}", f"high {label}"]
 
     @property
     def label_names(self):
-        """All labels that there are: the ratings, and the quadrants of arousal and valence that are numbers."""
+        """All labels: the ratings, and the quadrants of arousal and valence where these are numbers."""
         numeric = [name for name in self.info["ratings"] if name not in self.info["classes"]]
         return self.info["ratings"] + ([QUADRANTS] if {"arousal", "valence"} <= set(numeric) else [])
 
@@ -185,18 +195,9 @@ class Prepared:
         return [name for name in ("eeg", "pps") if self.info[f"{name}_channels"]]
 
     def pps_names(self, names):
-        """Full names of PPS channels.
+        """Full names of PPS channels; all for an empty list.
 
-        Parameters
-        ----------
-        names : list of str
-            A name, or what several names have in front of a number (``"ECG"`` for ECG1 and ECG2), whatever their case
-            and blanks; empty for all.
-
-        Raises
-        ------
-        InputError
-            For a name that the data set does not have.
+        A name may be what several have in front of a number (``"ECG"`` for ECG1 and ECG2), in any case.
         """
         known, found = self.info["pps_channels"], []
         for name in names:
@@ -209,23 +210,10 @@ class Prepared:
 
 
 def open_prepared(folder, rated=True):
-    """Open a prepared folder, after checking every file against its checksum.
+    """The `Prepared` of a folder, after checking every file against its checksum.
 
-    Parameters
-    ----------
-    folder : path
-    rated : bool
-        False: recordings that nobody has rated will do.
-
-    Returns
-    -------
-    Prepared
-        Signals are memory-mapped; the files cannot be changed through them.
-
-    Raises
-    ------
-    InputError
-        If a file is missing, damaged, edited or of another version, or there are no ratings where they are needed.
+    Signals are memory-mapped; the files cannot be changed through them. With ``rated=False`` recordings that nobody has
+    rated will do.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -234,9 +222,10 @@ def open_prepared(folder, rated=True):
     if not path.exists() and not (folder / "eeg.npy").exists():
         raise InputError(f"{path} does not exist, so this is no prepared folder; {_how_to_begin(folder)}")
     info = read_json(path, REMEDY)
-    if info.get("format_version") != FORMAT_VERSION:
+    expected = INCOMPLETE_VERSION if info.get("not_seen") else FORMAT_VERSION
+    if info.get("format_version") != expected:
         version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
-        raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {remedy}")
+        raise InputError(f"{path} has format version {version!r}, not {expected}; {remedy}")
     for field, is_valid in _FIELDS.items():
         if field not in info | _OPTIONAL or not is_valid(info.get(field, _OPTIONAL.get(field))):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
@@ -244,14 +233,29 @@ def open_prepared(folder, rated=True):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
     if rated and not info["ratings"]:
         raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
-    info = {"classes": {}, "copies": []} | info  # folders of before there were any
+    info = {"classes": {}, "copies": [], "not_seen": {}} | info  # folders of before there were any
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {
         "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),
         "pps": (people, trials, seconds, len(info["pps_channels"]), rate),
         "ratings": (people, trials, len(info["ratings"])),
     }
-    return Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
+    data = Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
+    try:
+        agrees = (np.isnan(data.ratings) == ~data.seen[..., None]).all()
+    except ValueError:  # a name in not_seen that is nowhere else
+        agrees = False
+    if not agrees or not data.seen.any(axis=0).all() or not data.seen.any(axis=1).all():
+        raise InputError(f"{path} names other trials in 'not_seen' than ratings.npy lacks; {REMEDY}")
+    return data
+
+
+def seen_of(info):
+    """Who saw which stimulus, bool (subjects, trials), as ``not_seen`` of ``dataset.json`` says."""
+    seen = np.ones((len(info["subjects"]), info["trials"]), bool)
+    for subject, names in info.get("not_seen", {}).items():
+        seen[info["subjects"].index(subject), [info["stimuli"].index(name) for name in names]] = False
+    return seen
 
 
 def _how_to_begin(folder):

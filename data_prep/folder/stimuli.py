@@ -30,12 +30,21 @@ def positions(where, own, wanted, whose):
     """
     lacking = [name for name in wanted if name not in own]
     others = [name for name in own if name not in wanted]
-    remedy = 'missing="drop" leaves out for all what not all have seen'
+    remedy = 'missing="keep" keeps such trials as not there, missing="drop" leaves the stimulus out for all'
     if lacking:
         raise InputError(f"{where} has not seen {shorten(lacking)}, which {whose} has; {remedy}")
     if others:
         raise InputError(f"{where} has seen {shorten(others)}, which {whose} has not; {remedy}")
     return [own.index(name) for name in wanted]
+
+
+def seen_by_any(people, wanted=None):
+    """What at least one person has seen, in the order of ``wanted`` or of the names; what is not wanted is refused."""
+    everything = sorted({name for own in people.values() for name in own}, key=natural)
+    others = [name for name in everything if wanted and name not in wanted]
+    if others:
+        raise InputError(f"{shorten(others)} was seen and is not among the data set's stimuli; add it, or leave it out")
+    return [name for name in wanted if name in everything] if wanted else everything
 
 
 def common(people, wanted=None, least=2):

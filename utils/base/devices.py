@@ -1,6 +1,7 @@
 """Where the computation runs, and random numbers that depend on nothing but the settings."""
 
 import ctypes
+import functools
 import hashlib
 import os
 import platform
@@ -165,6 +166,7 @@ def provenance(device):
     }
 
 
+@functools.cache  # at the start of a process: what is edited later is not what runs
 def _git_commit():
     """Commit of this repository, with "+" behind it if files differ from it; None outside a repository."""
     root = Path(__file__).resolve().parents[2]

@@ -22,11 +22,14 @@ FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 class InputError(Exception):
     """Something the user gave is wrong; the message names the file or flag, the cause and the remedy.
 
-    It is one line of at most ``LONGEST`` characters, whatever it quotes: what is too long is shortened in the middle.
+    ``InputError(where, what, remedy)`` reads ``where what; remedy``; one argument is the whole message. It is one line
+    of at most ``LONGEST`` characters, whatever it quotes: what is too long is shortened in the middle.
     """
 
-    def __init__(self, message):
-        super().__init__(one_line(message))
+    def __init__(self, where, what="", remedy=""):
+        self.where, self.what, self.remedy = (str(where), what, remedy) if what else ("", str(where), remedy)
+        sentence = " ".join(filter(None, (self.where, self.what)))
+        super().__init__(one_line("; ".join(filter(None, (sentence, self.remedy)))))
 
 
 def one_line(message):

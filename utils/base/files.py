@@ -1,11 +1,13 @@
 """Files are written to a temporary name and renamed: whoever reads one finds it whole."""
 
 import contextlib
+import glob
 import hashlib
 import itertools
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -43,19 +45,47 @@ def atomic(path):
     """Open a temporary file for writing bytes; it takes the name ``path`` only if the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
     with finish_first():
+        file, temporary = _open_temporary(path)
         try:
-            with open(temporary, "wb") as file:
+            with file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+                if fcntl is not None:  # while it is locked
+                    os.replace(temporary, path)
+            if fcntl is None:  # Windows does not rename an open file
+                os.replace(temporary, path)
         except BaseException as error:
             temporary.unlink(missing_ok=True)
             if isinstance(error, OSError) and error.filename is None:
                 error.filename = str(path)
             raise
+
+
+def _open_temporary(path):
+    """A file beside ``path`` of a name that no other process has; those that killed processes left are removed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):  # locked, on Windows open: a process writes it
+            if fcntl is not None:
+                with open(left, "r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    left.unlink()
+            else:
+                left.unlink()
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        try:
+            file = open(temporary, "xb")  # noqa: SIM115 (whoever asked closes it)
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if _same_file(file, temporary):
+            return file, temporary
+        file.close()  # a process that looked before it was locked has removed it
 
 
 @contextlib.contextmanager

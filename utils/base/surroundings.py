@@ -23,15 +23,7 @@ class Silence(io.TextIOBase):
 
 @contextlib.contextmanager
 def left_as_found(main):
-    """Put back what a script changes: streams, signals, environment, warnings, PyTorch's settings, the import path.
-
-    Matplotlib's backend and style are not touched in the first place (`utils.results.figures`).
-
-    Parameters
-    ----------
-    main : callable
-        The script's.
-    """
+    """Restore what a script changes: streams, signals, environment, warnings, PyTorch's settings, the import path."""
     with contextlib.ExitStack() as stack:
         _running.append(stack)
         stack.callback(_running.remove, stack)

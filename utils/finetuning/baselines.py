@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data_prep import open_prepared
 from utils.base import ranks
+from utils.base.devices import provenance
 from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, say_next
@@ -23,6 +24,7 @@ from utils.pretraining import recipes
 from utils.pretraining.front_end import bins_of, log_band_power, standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import audit, splits
+from utils.protocol.windows import seconds_to_fit
 from utils.results.results import FoldResult, describe, report
 from utils.results.stored import refuse_other
 
@@ -78,7 +80,7 @@ def run_baselines(settings):
     for name, own, folder in chosen:
         with only_writer(folder):
             results = _evaluate(name, folds, features, labels, own, len(class_names))
-            description = describe(own, data, manifest, class_names, torch.device("cpu"))
+            description = describe(own, data, manifest, class_names, results)
             description["transductive"] &= name != STIMULUS  # which no signal enters
             report(folder, description, results, data, {"model": name})
     say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
@@ -139,6 +141,7 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     features : numpy.ndarray, shape (subjects, trials, windows, width)
         Of this fold.
     labels : numpy.ndarray, int, shape (subjects, trials)
+        Negative where a person did not see the stimulus.
     settings : Settings
         ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
     n_classes : int
@@ -148,10 +151,11 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     FoldResult
     """
     start = time.perf_counter()
-    parts = [splits.windows_of(part.subjects, part.rows["5s"], features.shape[2]) for part in (fold.train, fold.test)]
+    seen = labels >= 0
+    parts = [splits.windows_of(p.subjects, p.rows["5s"], features.shape[2], seen) for p in (fold.train, fold.test)]
     if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
         windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
-        features = standardise(features, windows[:, :, :: splits.WINDOW_SECONDS])
+        features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen))
     parts[0] = splits.labelled(parts[0], settings.LABEL_FRACTION, settings.SEED)
     if name == STIMULUS:  # in place of signals: which stimulus it is
         features = np.broadcast_to(
@@ -177,7 +181,8 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
         model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
         probability[:, model.classes_] = model.predict_proba(x_test)
     counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
-    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, time.perf_counter() - start)
+    seconds, made = time.perf_counter() - start, provenance(torch.device("cpu"))
+    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, seconds, made)
 
 
 def features_by_fold(data, modalities, pps_channels):
@@ -197,7 +202,11 @@ def features_by_fold(data, modalities, pps_channels):
         blocks = (standardise_person(own[:, :, columns], *of) for own, *of in people)
         return np.concatenate([*eeg, np.stack([statistics(_windows(own), data.rate) for own in blocks])], axis=-1)
 
-    return lambda fold: features(fold.index, splits.training_seconds(fold, data.pps.shape[:3]).tobytes())
+    def of_fold(fold):
+        training = splits.training_seconds(fold, data.pps.shape[:3])
+        return features(fold.index, seconds_to_fit(training, data.seen).tobytes())
+
+    return of_fold
 
 
 def check_bands(data, modalities):

@@ -12,14 +12,22 @@ from utils.base import ranks
 from utils.base.devices import choose_device, derive_seed, provenance, set_precision, use_threads
 from utils.base.errors import InputError
 from utils.base.files import finish_first, only_writer, read_json, write_json, write_text
-from utils.base.progress import Progress, say_next
+from utils.base.identity import difference
+from utils.base.progress import Progress, say_next, say_once, warn
 from utils.base.structure import find_wrong
 from utils.finetuning import fitting
 from utils.finetuning.first_encoders import FirstEncoders, check_begun
 from utils.finetuning.labels import read_labels
 from utils.pretraining import recipes
 from utils.pretraining.batches import FusionWindows, Recordings
-from utils.pretraining.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, refuse_other_fold, save_tensors
+from utils.pretraining.checkpoints import (
+    DELETE_IT,
+    FORMAT_VERSION,
+    UNRECORDED,
+    load_tensors,
+    refuse_other_fold,
+    save_tensors,
+)
 from utils.pretraining.variants import finetune_folder, write_begun
 from utils.protocol import audit, permutation, splits
 from utils.protocol.permutation import permuted_stimuli
@@ -33,6 +41,8 @@ STORED = {  # what a fold's result.pt must have
     "n_train": int,
     "audit": {},
     "seconds": float,
+    "identity": {},
+    "provenance": (None, {}),
 }
 
 
@@ -70,7 +80,7 @@ class FineTuning:
         settings.RECIPE = settings.RECIPE or "paper"
         filled = recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
         if settings.RECIPE == "robust" and "EPOCHS" in filled:
-            recipes.cut_epochs(settings, self.manifest)
+            recipes.cut_epochs(settings, self.manifest, self.data)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
         self.device = choose_device(settings.DEVICE)
@@ -87,7 +97,8 @@ class FineTuning:
         """Run this process's folds that are missing, then write the metrics of all folds that are complete by then."""
         write_begun(self.folder, self.settings)
         reports = ranks.rank() == 0  # and so does every process that has added something
-        self._build(self.first.checkpoints(self.folds[0]))  # sets the threads that the provenance tells, trained or not
+        self._build(self.first.checkpoints(self.folds[0]))  # sets the threads
+        self.provenance = provenance(self.device)
         for fold in ranks.share(self.folds):
             with only_writer(self._path(fold).parent):
                 if self.settings.RESUME and self._result(fold):
@@ -107,13 +118,15 @@ class FineTuning:
         chosen = {fold.index for fold in self.folds}
         folds = [fold for fold in self.manifest.folds if self._path(fold) in there]
         results = [self._result(fold, strict=self.settings.RESUME and fold.index in chosen) for fold in folds]
+        if other := [str(fold.index) for fold, result in zip(folds, results, strict=True) if not result]:
+            warn(f"{self.folder}: folds {', '.join(other)} were made otherwise, and are not part of this result")
         results = [result for result in results if result]
         complete = {result.fold for result in results}
         if self.permutation_method == "finetune":
             complete = {f.index for f in self.folds if len(self._permuted(f)) >= self.settings.PERMUTATIONS} & complete
         missing = sorted(chosen - complete)
         extra = {"permutation": self._permutation_test(results)} if self.permutation_method and not missing else {}
-        description = describe(self.settings, self.data, self.manifest, self.class_names, self.device)
+        description = describe(self.settings, self.data, self.manifest, self.class_names, results)
         seeds, remarks = self.first.description([self.manifest.folds[result.fold] for result in results])
         description["provenance"]["encoder_seeds"] = seeds
         report(self.folder, description, results, self.data, extra, not missing, remarks)
@@ -137,6 +150,7 @@ class FineTuning:
             "stage": "finetune",
             "fold": fold.index,
             "identity": self.first.identity(checkpoints),
+            "provenance": self.provenance,
         }
         model_file = common | {
             "encoders": {m: {r: e.arguments for r, e in encoders.items()} for m, encoders in model.encoders.items()},
@@ -146,7 +160,6 @@ class FineTuning:
             **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
             "given": settings.given,
-            "provenance": provenance(self.device),
         }
         result = common | {
             "windows": torch.from_numpy(test),
@@ -187,8 +200,8 @@ class FineTuning:
 
     def _windows(self, fold):
         """(subject, trial, 5 s row) of every training window whose label is used, and of every test window."""
-        per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
-        train, test = (splits.windows_of(part.subjects, part.rows["5s"], per_trial) for part in (fold.train, fold.test))
+        per_trial, seen = self.data.eeg.shape[2] // splits.WINDOW_SECONDS, self.data.seen
+        train, test = (splits.windows_of(p.subjects, p.rows["5s"], per_trial, seen) for p in (fold.train, fold.test))
         return splits.labelled(train, self.settings.LABEL_FRACTION, self.settings.SEED), test
 
     def _on_device(self, fold, windows):
@@ -204,7 +217,7 @@ class FineTuning:
             seen = np.zeros((0, 3), int)
             if self.settings.INIT == "pretrained":
                 subjects, rows = (checkpoints[resolution]["trained_on"][name].numpy() for name in ("subjects", "rows"))
-                seen = splits.windows_of(subjects, rows, seconds // n_seconds)
+                seen = splits.windows_of(subjects, rows, seconds // n_seconds, self.data.seen)
             tested = test if resolution == "5s" else splits.seconds_of(test, seconds)
             counts[f"encoder_{resolution}"] = audit.count(tested, seen)
         return counts
@@ -221,19 +234,19 @@ class FineTuning:
             return None
         result = load_tensors(path, DELETE_IT)
         refuse_other_fold(path, result, fold.index)
-        identity = self.first.identity(self.first.checkpoints(fold))
-        for name, value in identity.items():
-            before = result.get("identity", {}).get(name)
-            if before != value:
-                if not strict:
-                    return None
-                if isinstance(value, dict) and isinstance(before, dict):  # name what differs, not all that it has
-                    key = next(key for key in [*value, *before] if before.get(key) != value.get(key))
-                    name, before, value = f"{name}: {key}", before.get(key), value.get(key)
-                remedy = "use --tag for a folder of its own, or --no-resume to replace it"
-                raise InputError(f"{path} was made with {name} = {before}, not {value}; {remedy}")
-        if wrong := find_wrong(result, STORED):
+        if wrong := find_wrong({"provenance": None} | result, STORED):
             raise InputError(f"{path} lacks parts of a result ({wrong}); {DELETE_IT}")
+        before, now = result["identity"], self.first.identity(self.first.checkpoints(fold))
+        other = difference(before, now, now if strict else now.keys() - {"code"})  # which the report says of each fold
+        if other and not strict:
+            return None
+        if other:
+            raise InputError(f"{path} was made with {other}; --tag NAME keeps both, --no-resume replaces it")
+        if "code" not in before:
+            say_once(UNRECORDED.format(what=self.folder.name))
+        if "provenance" not in result:  # earlier versions kept it in the model only
+            model = path.with_name("model.pt")
+            result["provenance"] = load_tensors(model, DELETE_IT, True).get("provenance") if model.exists() else None
         return _as_result(fold.index, result)
 
     # --- permutation test
@@ -277,7 +290,10 @@ class FineTuning:
         """The accuracies with permuted labels that are stored for a fold."""
         path = self._path(fold).with_name("permutations.json")
         stored = read_json(path, "delete it") if path.exists() else {}
-        return stored.pop("accuracy") if self._permutations_of(fold).items() <= stored.items() else []
+        now = self._permutations_of(fold)
+        before = stored.get("identity") if stored.get("moved") == now["moved"] else None
+        same = isinstance(before, dict) and not difference(before, now["identity"])
+        return stored.pop("accuracy") if same else []
 
     def _permutations_of(self, fold):
         """What stored permutations must be of; earlier versions shuffled each person's labels apart."""
@@ -304,4 +320,5 @@ class FineTuning:
 def _as_result(fold, stored):
     """The contents of ``result.pt`` as a result."""
     arrays = {name: stored[name].numpy() for name in ("windows", "truth", "probability")}
-    return FoldResult(fold, **arrays, **{name: stored[name] for name in ("n_train", "audit", "seconds")})
+    others = {name: stored[name] for name in ("n_train", "audit", "seconds", "provenance")}
+    return FoldResult(fold, **arrays, **others, code=stored.get("identity", {}).get("code"))

@@ -6,6 +6,7 @@ from data_prep.signals.channels import shorten
 from models import FusionModel
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
+from utils.base.identity import NETWORK, changed_code, code, weights_hash
 from utils.base.settings import show
 from utils.pretraining.checkpoints import (
     DELETE_IT,
@@ -67,6 +68,7 @@ class FirstEncoders:
 
     def __init__(self, settings, data, manifest, folds):
         self.settings, self.data, self.manifest = settings, data, manifest
+        self.code, self.weights = code("finetune"), {}
         self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
         for fold in folds:  # a missing checkpoint shows now, not after hours of work
             for resolution, checkpoint in self.checkpoints(fold).items():
@@ -174,7 +176,12 @@ class FirstEncoders:
                 values.setdefault(one["window"] if name in OF_WINDOW else "", set()).add(value)
             if any(len(some) > 1 for some in values.values()):
                 differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
+        if len({repr(one["code"]) for one in made if "code" in one}) > 1:
+            differ.append("code")
         remarks = [f"the encoders were not all pre-trained alike: {shorten(differ)}"] if differ else []
+        changed = [changed_code(one["code"], self.code, NETWORK) for one in made if "code" in one]
+        if changed := set().union(*changed):
+            remarks.append(f"the encoders were pre-trained with other code: {shorten(sorted(changed))} changed since")
         return sorted({one["settings"]["SEED"] for one in made}), remarks
 
     def identity(self, checkpoints):
@@ -187,7 +194,17 @@ class FirstEncoders:
                 encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
                 if not encoders["WARM_UP"]:  # results from before there was one do not say
                     del encoders["WARM_UP"]
+                identity[f"weights {resolution}"] = self._weights(made)
             else:
                 encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}
             identity[f"encoders {resolution}"] = encoders
+        identity["code"] = self.code
         return identity
+
+    def _weights(self, checkpoint):
+        """Checksum of the weights that the network takes from a checkpoint."""
+        key = checkpoint["window"], checkpoint["fold"]
+        if key not in self.weights:
+            encoders = {name: checkpoint["encoders"][name]["weights"] for name in self.modalities}
+            self.weights[key] = weights_hash(encoders)
+        return self.weights[key]

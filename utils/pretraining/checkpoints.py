@@ -8,6 +8,8 @@ import torch
 import models
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import atomic
+from utils.base.identity import code, difference
+from utils.base.progress import say_once
 from utils.base.structure import find_wrong
 
 FORMAT_VERSION = 1
@@ -19,6 +21,7 @@ SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the setti
 
 DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
 LATER = "use the version of this project that wrote it, or a later one"
+UNRECORDED = "{what} was made before its code was recorded: whether the code has changed since is not known"
 OF_ANOTHER = "give the --run-dir that it belongs to, or a new one"
 ENCODER = {"arguments": {"n_channels": int, "n_samples": int, "embed_dim": int}, "weights": {str: torch.Tensor}}
 _CHECKPOINT = {
@@ -145,13 +148,17 @@ def load_encoders(path, remedy, mmap=False):
 
 
 def refuse_other_training(path, checkpoint, settings):
-    """Refuse to go on from a checkpoint with other settings than those that made it, or to fewer epochs."""
-    remedy = "give the same to go on, --tag or another --run-dir to keep it, or --no-resume to replace it"
+    """Refuse to go on from a checkpoint with other settings or code than those that made it, or to fewer epochs."""
+    remedy = "to go on give the same; --tag NAME keeps both, --no-resume replaces it"
     before, now = checkpoint["settings"], settings.as_dict()
-    others = [name for name in ("RECIPE", *SAME_ON_RESUME) if before.get(name) != now[name]]
-    if set(others) - {"RECIPE"}:  # but where the recipe is another, it is the first to say
-        name = others[0]
-        raise InputError(f"{path} was made with {name} = {before.get(name)}, not {now[name]}; {remedy}")
+    other = difference(before, now, SAME_ON_RESUME)
+    if other:  # where the recipe is another, it is the first to say
+        other = difference(before, now, ["RECIPE"]) or other
+    other = other or difference(checkpoint, {"code": code("pretrain")}, ["code"])
+    if other:
+        raise InputError(f"{path} was made with {other}; {remedy}")
+    if "code" not in checkpoint:
+        say_once(UNRECORDED.format(what=path.parents[1].name))
     if checkpoint["epoch"] > settings.EPOCHS:
         raise InputError(f"{path} has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}; {remedy}")
 

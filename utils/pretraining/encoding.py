@@ -6,6 +6,7 @@ import torch
 from utils.base.progress import Progress
 from utils.pretraining.checkpoints import build_encoder
 from utils.pretraining.recordings import Recordings
+from utils.protocol.windows import first_seconds
 
 
 def open_recordings(data, modality, channels, device, front_end):
@@ -52,8 +53,7 @@ def encode(encoder, recordings, modality, windows, n_seconds, seconds, batch_siz
     -------
     numpy.ndarray, float32, shape (n, 4 * embed_dim)
     """
-    subject, trial, row = windows.T
-    first = trial * seconds + row % (seconds // n_seconds) * n_seconds
+    subject, first = windows[:, 0], first_seconds(windows[:, 2], n_seconds, seconds)
     device = recordings.blocks[modality].device
     subject, first = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first))
     parts = []

@@ -11,10 +11,11 @@ from utils.base import ranks
 from utils.base.devices import adam, derive_seed, load_optimizer, provenance, use_threads
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
+from utils.base.identity import code
 from utils.base.progress import duration
 from utils.base.structure import find_wrong
 from utils.pretraining import together as processes
-from utils.pretraining.batches import ContrastiveBatches
+from utils.pretraining.batches import ContrastiveBatches, contrasted_rows
 from utils.pretraining.checkpoints import (
     DELETE_IT,
     FORMAT_VERSION,
@@ -49,7 +50,7 @@ class FoldPretraining:
         self.together, self.writes = together, ranks.rank() == 0 or not together
         self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, pretrain_variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
-        rows, per_trial = fold.train.rows[settings.WINDOW], data.eeg.shape[2] // self.n_seconds
+        rows, per_trial = contrasted_rows(settings, data, fold), data.eeg.shape[2] // self.n_seconds
         self.rows, self.validation_rows = set_aside(settings, manifest.split, fold.index, rows, per_trial)
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
         recordings = recordings.standardised(seconds)
@@ -62,6 +63,7 @@ class FoldPretraining:
         use_threads(settings.THREADS, self.model)
         self.optimizer = adam(self.model.parameters(), settings, device)
         self.epoch, self.history, self.best, self.begun_for = 0, [], None, None
+        self.code, self.provenance = code("pretrain"), []  # of the processes that have trained it, the last one first
         self.at_once = 1  # folds that a step trains, at most
         self.later = 0  # epochs that this process has to train in other folds after this one
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
@@ -86,6 +88,8 @@ class FoldPretraining:
                 self.save()
             print(f"fold {self.fold.index}: complete, {self.epoch} epochs")
             return False
+        here = provenance(self.device) | {"folds_at_once": self.at_once}
+        self.provenance = [here, *self.provenance] if self.provenance[:1] != [here] else self.provenance
         print(
             f"fold {self.fold.index}: {len(self.rows)} windows of {settings.WINDOW} x {len(self.batches.subjects)} "
             f"subjects, {n_steps} batches of {self.batches.batch_size}, epoch {self.epoch + 1} of {settings.EPOCHS}"
@@ -214,7 +218,9 @@ class FoldPretraining:
             **preparation.record(self.data, self.settings.PPS_CHANNELS),
             "settings": self.settings.as_dict(),
             "given": getattr(self.settings, "given", {}),  # flags, to say how to go on
-            "provenance": provenance(self.device) | {"folds_at_once": self.at_once},
+            "code": self.code,
+            "provenance": self.provenance[0] if self.provenance else provenance(self.device),
+            "former_provenance": self.provenance[1:],
             "encoders": encoders,  # the weights to use
             "trained_on": {"subjects": torch.from_numpy(subjects), "rows": torch.from_numpy(rows)},
             "history": self.history,
@@ -259,6 +265,8 @@ class FoldPretraining:
         if wrong:
             raise InputError(f"{path} does not hold the state of this training ({wrong}); {DELETE_IT}")
         self.best, self.epoch, self.history = training["best"], checkpoint["epoch"], checkpoint["history"]
+        self.provenance = [checkpoint[key] for key in ("provenance",) if key in checkpoint]
+        self.provenance += checkpoint.get("former_provenance", [])
         self.begun_for = checkpoint["settings"].get("EPOCHS")
 
 

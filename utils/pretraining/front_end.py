@@ -122,7 +122,7 @@ def standardise(features, training):
     return np.stack(people).astype(np.float32)
 
 
-def shared_filters(windows, group_size, n_electrodes=None):
+def shared_filters(windows, group_size, n_electrodes=None, there=None):
     """Linear filters that keep what different people have in common at the same moments of the stimuli.
 
     Directions in which the mean over people varies most between moments, in units of how people differ at one moment
@@ -139,6 +139,8 @@ def shared_filters(windows, group_size, n_electrodes=None):
         Of an EEG, whose features are (electrodes, bands). An electrode's gain differs from trial to trial (it dries, it
         moves) and shifts the logarithms of all its bands alike, so such shifts count as what people do not share: as
         if every electrode of every window had been scaled at random.
+    there : numpy.ndarray, bool, shape (people, moments), optional
+        Who saw which moment, at least one person each; by default all did.
 
     Returns
     -------
@@ -149,10 +151,12 @@ def shared_filters(windows, group_size, n_electrodes=None):
     identity = np.eye(width, dtype=np.float32)
     if n_people < 2 or n_moments < 2:
         return identity
-    mean = windows.mean(axis=0, dtype=np.float64)
+    there = np.ones((n_people, n_moments), bool) if there is None else there
+    viewers = there.sum(axis=0)  # of each moment
+    mean = windows.mean(axis=0, dtype=np.float64, where=there[..., None])
     between = np.cov(mean, rowvar=False, bias=True).reshape(width, width)
-    apart = (own - mean for own in windows)  # one person after the other, which takes less memory
-    within = sum(x.T @ x for x in apart) / (n_moments * (n_people - 1))
+    pairs = list(zip(windows, there, strict=True))  # one person after the other, which takes less memory
+    within = sum(x.T @ x for x in ((own - mean)[seen] for own, seen in pairs)) / (viewers - 1).sum()
     if n_electrodes:
         n_bands = width // n_electrodes
         within += GAIN * np.kron(np.eye(n_electrodes), np.ones((n_bands, n_bands)))
@@ -161,10 +165,11 @@ def shared_filters(windows, group_size, n_electrodes=None):
         return identity
     within = (1 - SHRINKAGE) * within + SHRINKAGE * level * np.eye(width)
     ratio, directions = eigh(between, within)
-    shared = np.maximum(ratio - 1 / n_people, 0)  # what the mean of so many people varies by chance is 1 / people
+    chance = 1 / n_people if there.all() else (1 / viewers).mean()  # what the mean of so many people varies by chance
+    shared = np.maximum(ratio - chance, 0)
     filters = directions * (group_size * shared / (group_size * shared + 1))
-    before = sum(np.square(own, dtype=np.float64).sum() for own in windows)
-    after = sum(np.square(own @ filters).sum() for own in windows)
-    if after < SMALLEST * n_people * n_moments:
+    before = sum(np.square(own[seen], dtype=np.float64).sum() for own, seen in pairs)
+    after = sum(np.square(own[seen] @ filters).sum() for own, seen in pairs)
+    if after < SMALLEST * there.sum():
         return identity
     return (filters * np.sqrt(before / after)).astype(np.float32)

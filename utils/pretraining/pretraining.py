@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import time
 
+import numpy as np
 import torch
 
 from data_prep import open_prepared
@@ -24,6 +25,7 @@ from utils.protocol import splits
 
 FIRST_STEPS = 30  # after which it is said how long all will take
 PAYS_BACK = 50_000  # steps of one fold, from which on compiling them saves time
+KEPT = 0.9  # of the stimuli: so many at least can be contrasted
 
 
 def pretrain(settings):
@@ -175,7 +177,7 @@ def trainings(settings):
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
     filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)
-    _fit_sizes(settings, filled, manifest)
+    _fit_sizes(settings, filled, manifest, data)
     switches(settings)
     device = choose_device(settings.DEVICE)
     set_precision(settings.PRECISION, device)
@@ -218,8 +220,11 @@ def _is_together(settings):
     return settings.PARALLEL == "batch" and ranks.size() > 1
 
 
-def _fit_sizes(settings, filled, manifest):
-    """Groups no larger than half the training subjects: the recipe's size is cut, the user's own is refused."""
+def _fit_sizes(settings, filled, manifest, data):
+    """Groups no larger than half the training subjects: the recipe's size is cut, the user's own is refused.
+
+    In an incomplete design the recipe's size is cut until KEPT of the stimuli that two people saw have viewers enough.
+    """
     if settings.POSITIVES == "augmentation":
         return
     most = min(len(fold.train.subjects) for fold in manifest.folds) // 2
@@ -231,3 +236,17 @@ def _fit_sizes(settings, filled, manifest):
             raise InputError(f"--subjects-per-group {asked} is more than half the training subjects; at most {most}")
         settings.SUBJECTS_PER_GROUP = most
         print(f"SUBJECTS_PER_GROUP {most}: half the training subjects")
+    if "SUBJECTS_PER_GROUP" in filled and not data.seen.all():
+        viewers = [_viewers(fold, settings.WINDOW, data) for fold in manifest.folds]
+        most = min(int(np.quantile(n[n > 1], 1 - KEPT, method="lower")) // 2 for n in viewers if (n > 1).any())
+        if settings.SUBJECTS_PER_GROUP > most:
+            settings.SUBJECTS_PER_GROUP = most
+            print(
+                f"SUBJECTS_PER_GROUP {most}: half the people who saw a stimulus, for {KEPT:.0%} of them in every fold"
+            )
+
+
+def _viewers(fold, window, data):
+    """How many training people saw each training trial of a fold."""
+    trials = np.unique(fold.train.rows[window] // (data.info["seconds"] // splits.RESOLUTIONS[window]))
+    return data.seen[fold.train.subjects][:, trials].sum(axis=0)

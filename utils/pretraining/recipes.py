@@ -11,6 +11,7 @@ import math
 from utils.base.errors import InputError
 from utils.base.settings import show
 from utils.pretraining.front_end import block_width
+from utils.protocol.windows import WINDOW_SECONDS, windows_of
 
 _PAPER = dict(FRONT_END="raw", PROJECTOR_DIMS=[1024, 2048, 4096])
 _DEPENDENT = _PAPER | dict(EPOCHS=500, WEIGHT_DECAY=1e-3, BATCH_SIZE=8, SUBJECTS_PER_GROUP=2, TEMPERATURE=0.1)
@@ -90,9 +91,10 @@ def fill(settings, table, data, protocol):
     return filled
 
 
-def cut_epochs(settings, manifest):
+def cut_epochs(settings, manifest, data):
     """No more epochs of fine-tuning than are enough steps; alike for all folds, and for all seeds of a data set."""
-    n = min(len(fold.train.subjects) * len(fold.train.rows["5s"]) for fold in manifest.folds)
+    per_trial = data.info["seconds"] // WINDOW_SECONDS
+    n = min(len(windows_of(f.train.subjects, f.train.rows["5s"], per_trial, data.seen)) for f in manifest.folds)
     n = round(n * settings.LABEL_FRACTION)
     settings.EPOCHS = enough_epochs(settings.EPOCHS, n, settings.BATCH_SIZE)
     print(f"EPOCHS {settings.EPOCHS}: enough steps with {n} training windows")

@@ -10,6 +10,7 @@ from data_prep.signals.channels import shorten
 from utils.base.progress import warn
 from utils.pretraining import front_end as front_ends
 from utils.pretraining.subject_scales import SubjectScales, standardise_blocks, standardise_person
+from utils.protocol.windows import seconds_to_fit
 
 SMALL = 1e-3  # deviation of samples below which the first BatchNorm, and the bands' smallest power, hide them
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that recordings may take; larger ones are streamed
@@ -48,7 +49,7 @@ class Recordings:
             if wanted[name] != data.info[f"{name}_channels"]:
                 picked = [data.info[f"{name}_channels"].index(channel) for channel in wanted[name]]
             if name == "pps":
-                self._look_at_scales(data.info["preparation"].get("pps"), array, picked, wanted[name])
+                self._look_at_scales(data, array, picked, wanted[name])
             if front_end == "bandpower":
                 if name != "pps" or self.scales is None:
                     array = front_ends.block_features(self._people(array, picked), data.rate, name)
@@ -62,6 +63,7 @@ class Recordings:
                 self.blocks[name] = self.blocks[name].to(device)
             self.picked[name] = None if picked is None else torch.tensor(picked)
         self.release()
+        self.seen, self.trial_seconds = torch.from_numpy(data.seen), data.eeg.shape[2]
         self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
 
     def _people(self, array, picked):
@@ -70,15 +72,16 @@ class Recordings:
             yield own if picked is None else np.take(own, picked, axis=2)
             self.release()
 
-    def _look_at_scales(self, normalise, array, picked, names):
+    def _look_at_scales(self, data, array, picked, names):
         """Keep what standardisation over people needs; warn of samples that no network sees, such as siemens."""
+        normalise = data.info["preparation"].get("pps")
         if normalise not in ("subject", "none"):
             return
         scales = SubjectScales(self._people(array, picked))
         if normalise == "subject":
             self.scales = scales
             return
-        deviation = scales.over(np.zeros(array.shape[:3], bool))[1].amin(0)
+        deviation = scales.over(np.broadcast_to(data.seen[..., None], array.shape[:3]))[1].amin(0)
         small = [name for name, value in zip(names, deviation.tolist(), strict=True) if value < SMALL]
         if small:
             warn(
@@ -103,7 +106,7 @@ class Recordings:
         Parameters
         ----------
         training : numpy.ndarray, bool, shape (subjects, trials, seconds)
-            Seconds that may be looked at.
+            Seconds that may be looked at; of a person without any, all.
 
         Returns
         -------
@@ -111,6 +114,7 @@ class Recordings:
         """
         if self.front_end == "raw" and self.scales is None:
             return self
+        training = seconds_to_fit(training, self.seen.numpy())
         if self._last is not None and np.array_equal(self._last[0], training):
             return self._last[1]
         other, blocks = copy.copy(self), dict(self.blocks)

@@ -6,19 +6,11 @@ import numpy as np
 
 from utils.base.devices import derive_seed
 from utils.base.errors import InputError
+from utils.protocol.windows import RESOLUTIONS, WINDOW_SECONDS, seconds_of_windows
 
-WINDOW_SECONDS = 5
-RESOLUTIONS = {"1s": 1, "5s": WINDOW_SECONDS}  # seconds per window
 DEFAULT_FOLDS = 10
 TRIAL_PARTS = 4  # subject+trial: each fold holds out one of so many parts of the trials
 AUTHORS_SEED, AUTHORS_FOLDS = 42, 10
-
-
-def seconds_of_windows(rows, seconds):
-    """1 s rows (trial * seconds + second) of the five seconds of each 5 s row; shape (len(rows), 5)."""
-    windows = seconds // WINDOW_SECONDS
-    trial, window = np.divmod(np.asarray(rows), windows)
-    return (trial * seconds + window * WINDOW_SECONDS)[:, None] + np.arange(WINDOW_SECONDS)
 
 
 def _part(subjects, rows_5s, seconds, rows_1s=None):
@@ -50,13 +42,19 @@ def window_folds(rng, n_subjects, trials, seconds, split, n_folds):
     return folds
 
 
-def subject_folds(rng, n_subjects, trials, seconds, split, n_folds):
-    """Cross-subject: one subject or a group is held out; with subject+trial, and tested on held-out trials only."""
+def subject_folds(rng, seen, seconds, split, n_folds):
+    """Cross-subject: one subject or a group is held out; with subject+trial, and tested on held-out trials only.
+
+    Each of these parts of the trials in turn; where nobody of the group, or nobody else, saw any of it (``seen``,
+    subjects x trials), the next one.
+    """
+    n_subjects, trials = seen.shape
     if n_subjects < 2:
         raise InputError("--protocol cross-subject needs at least 2 subjects")
     one_each = n_folds in (None, n_subjects)
     groups = np.arange(n_subjects)[:, None] if one_each else _groups(rng, n_subjects, n_folds, "subjects")
-    by_trial = np.arange(trials * (seconds // WINDOW_SECONDS)).reshape(trials, -1)
+    per_trial = seconds // WINDOW_SECONDS
+    by_trial = np.arange(trials * per_trial).reshape(trials, -1)
     if split == "subject":
         trial_parts = [(by_trial, by_trial)]  # training rows, test rows
     else:
@@ -64,8 +62,18 @@ def subject_folds(rng, n_subjects, trials, seconds, split, n_folds):
         trial_parts = [(np.delete(by_trial, part, axis=0), by_trial[part]) for part in held_out]
     folds = []
     for index, group in enumerate(groups):
-        train, test = trial_parts[index % len(trial_parts)]
         others = np.setdiff1d(np.arange(n_subjects), group)
+        for turn in range(index, index + len(trial_parts)):
+            train, test = trial_parts[turn % len(trial_parts)]
+            trained, tested = (
+                seen[people][:, part[:, 0] // per_trial] for people, part in ((others, train), (group, test))
+            )
+            if trained.any() and tested.any():
+                break
+        else:
+            raise InputError(
+                f"--split {split}: fold {index} would train or test on nothing, as people saw too few trials"
+            )
         folds.append({"train": _part(others, train, seconds), "test": _part(group, test, seconds)})
     return folds
 

@@ -6,8 +6,17 @@ from sklearn.preprocessing import StandardScaler
 
 
 def permuted_labels(labels, seed, number=0):
-    """Labels (subjects, trials) with each person's shuffled over the trials; ``number`` tells permutations apart."""
-    return np.random.default_rng([seed, 6, number]).permuted(labels, axis=1)
+    """Labels (subjects, trials) with each person's shuffled over the trials; ``number`` tells permutations apart.
+
+    A negative label is none, and stays where it is.
+    """
+    rng = np.random.default_rng([seed, 6, number])
+    if (labels >= 0).all():
+        return rng.permuted(labels, axis=1)
+    moved = labels.copy()
+    for own in moved:
+        own[own >= 0] = rng.permutation(own[own >= 0])
+    return moved
 
 
 def permuted_stimuli(labels, seed, number):
@@ -15,13 +24,16 @@ def permuted_stimuli(labels, seed, number):
 
     People's ratings of a stimulus agree, and so do its marks in their signals: they are no independent witnesses. Moved
     together, labels agree across people as before and mean nothing all the same. If each person's are shuffled apart,
-    whoever only recognises stimuli beats the permutations. A negative label is none, and stays where it is.
+    whoever only recognises stimuli beats the permutations. A negative label is none, and stays where it is: who did
+    not see the stimulus that a label would come from takes that of the next one on the way that they saw.
     """
     order = np.random.default_rng([seed, 7, number]).permutation(labels.shape[1])
     moved = labels.copy()
     for own in moved:
-        there = own >= 0
-        own[there] = own[order[there[order]]]
+        there, source = own >= 0, order
+        while not there[source[there]].all():
+            source = np.where(there[source], source, order[source])
+        own[there] = own[source[there]]
     return moved
 
 

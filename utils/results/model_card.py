@@ -92,7 +92,8 @@ def _data(made, data, manifest, scores):
     used = {"EEG": eeg if "eeg" in made["encoders"] else [], "PPS": pps if "pps" in made["encoders"] else []}
     rows = {
         "data set": f"{plain(data.name)}, {len(data.subjects)} people x {data.info['trials']} trials x "
-        f"{data.info['seconds']} s",
+        f"{data.info['seconds']} s"
+        + ("" if data.seen.all() else f", of which {(~data.seen).sum()} trials were not seen"),
         "checksum": made["dataset_checksum"],
         "protocol": f"{manifest.protocol}, {manifest.split} split, fold {made['fold']} of {len(manifest.folds)}",
         "training": f"{scores['n_train']} windows of 5 s",

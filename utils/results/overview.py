@@ -4,13 +4,7 @@ from utils.results.stored import task
 
 
 def print_overview(results):
-    """One line per result: accuracy per window and per trial beside the majority class, then protocol and audit.
-
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-    """
+    """One line per result (``metrics.json`` by folder): accuracy per window and per trial; then protocol and audit."""
     shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
     width = max(len(name) for name in (*shown.values(), "always the majority class"))
     for other, group in by_task(results):
@@ -33,18 +27,9 @@ def print_overview(results):
 
 
 def by_task(results):
-    """Groups of results that may be compared: of one split, label and threshold.
+    """Groups of results of the same split, label and threshold: list of (words, results by name in order).
 
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-
-    Returns
-    -------
-    list of (str, dict)
-        What is to be said of a group besides its label, protocol and split, where several have these in common; and
-        its results by name, in order.
+    The words tell groups apart that have label, protocol and split in common.
     """
     groups, shared = {}, {}
     for name, result in in_order(results).items():
@@ -63,21 +48,13 @@ def by_task(results):
 
 
 def mean_std(result, score):
-    """A score as text: mean ± standard deviation over folds; of a single fold there is none."""
+    """A score as text: mean ± standard deviation over folds; a single fold has none."""
     value = result[score]
     return f"{value['mean']:.3f}" + (f" ± {value['std']:.3f}" if len(result["folds"]) > 1 else "")
 
 
 def in_order(results):
-    """Results in the order in which they are asked for, label by label.
-
-    Pre-trained, random weights, baselines from the best on, and controls, which are those with permuted labels.
-
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-    """
+    """Results label by label: pre-trained, random weights, baselines from the best on, then permuted labels."""
 
     def place(name):
         result, label = results[name], results[name]["label"]
@@ -96,7 +73,7 @@ def in_order(results):
 
 
 def who(summary):
-    """What made the predictions, in words."""
+    """The model of a result, in words."""
     settings = summary["settings"]
     if "model" in summary:
         if summary["model"] == "stimulus":
@@ -114,13 +91,13 @@ def who(summary):
 
 
 def missing_folds(summary):
-    """Which part of the folds a result is made of, in words; nothing if it is all of them."""
+    """How many folds a result has, in words; an empty text if complete."""
     done, n_folds = len(summary["folds"]), summary["n_folds"]
     return f"{done} of {n_folds} folds" if done < n_folds else ""
 
 
 def most_complete(results):
-    """The result with the most folds: its majority class is nearest to that of all test windows."""
+    """The result with the most folds."""
     return max(results, key=lambda result: len(result["folds"]))
 
 

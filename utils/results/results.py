@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.signals.channels import shorten
-from utils.base.devices import provenance
 from utils.base.errors import InputError
 from utils.base.files import write_json, write_text
+from utils.base.identity import changed_code
 from utils.base.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
@@ -35,6 +35,10 @@ class FoldResult:
         Of classifier and encoders, from `audit.count`; None for encoders that are not there.
     seconds : float
         Wall time.
+    provenance : dict, optional
+        Of the process that computed it; None if that is not known.
+    code : dict, optional
+        Checksums of the code that computed it (`utils.base.identity`).
     """
 
     fold: int
@@ -44,6 +48,8 @@ class FoldResult:
     n_train: int
     audit: dict
     seconds: float
+    provenance: dict | None = None
+    code: dict | None = None
 
     def scores(self, subjects):
         """The fold's entry in ``metrics.json``; ``subjects`` are all ids."""
@@ -71,10 +77,11 @@ class FoldResult:
             "subjects": people,
             "audit": self.audit,
             "seconds": self.seconds,
+            "provenance": self.provenance,
         }
 
 
-def describe(settings, data, manifest, class_names, device):
+def describe(settings, data, manifest, class_names, results):
     """What a result came from: the first part of ``metrics.json``.
 
     Parameters
@@ -83,7 +90,8 @@ def describe(settings, data, manifest, class_names, device):
     data : data_prep.Prepared
     manifest : splits.Manifest
     class_names : list of str
-    device : torch.device
+    results : list of FoldResult
+        ``provenance`` is that of the first one, the other folds' are with them.
     """
     return {
         "dataset": data.name,
@@ -101,7 +109,7 @@ def describe(settings, data, manifest, class_names, device):
         "class_names": class_names,
         "high_from": _threshold(settings, data),
         "settings": settings.as_dict(),
-        "provenance": provenance(device),
+        "provenance": dict((results and results[0].provenance) or {}),
     }
 
 
@@ -114,7 +122,14 @@ def _threshold(settings, data):
 
 def is_transductive(settings, data, manifest):
     """Whether signals of test people were standardised with their own."""
-    return manifest.protocol == "cross-subject" and is_standardised(settings, data)
+    if not is_standardised(settings, data):
+        return False
+    per_trial = data.info["seconds"] // splits.WINDOW_SECONDS
+    return manifest.protocol == "cross-subject" or any(
+        # somebody whose trials are all in the test part
+        not data.seen[fold.train.subjects][:, np.unique(fold.train.rows["5s"] // per_trial)].any(axis=1).all()
+        for fold in manifest.folds
+    )
 
 
 def is_standardised(settings, data):
@@ -144,8 +159,13 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
     summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
     if summary["transductive"]:
         summary["audit_in_words"].append(audit.TRANSDUCTIVE)
+    if differ := _differ(results):
+        remarks = [*remarks, f"the folds were not all computed by the same code and versions: {differ}"]
     if copies := data.info["copies"]:
         remarks = [*remarks, f"trials are there twice, so that test data may be training data: {shorten(copies)}"]
+    if not data.seen.all():
+        n = (~data.seen).sum()
+        remarks = [*remarks, f"incomplete design: {n} of {data.seen.size} trials were not seen, and count nowhere"]
     summary["audit_in_words"] += remarks
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
@@ -168,6 +188,22 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
         ):
             print(f"to compare with: {path.parent.name}, accuracy per window {mean_std(other, 'accuracy')}")
     print(f"wrote {folder / 'metrics.json'} and predictions.csv beside it")
+
+
+def _differ(results):
+    """In what the folds differ that is not known to be without effect, with the folds' numbers; empty for nothing."""
+    parts = []
+    codes = {fold.fold: fold.code for fold in results if fold.code}
+    if changed := sorted({n for code in codes.values() for n in changed_code(code, next(iter(codes.values())))}):
+        parts.append(f"other code in {shorten(changed)}")
+    for name in ("git_commit", "torch", "python", "numpy", "device"):
+        folds = {}
+        for result in results:
+            if result.provenance:
+                folds.setdefault(str(result.provenance.get(name)), []).append(str(result.fold))
+        if len(folds) > 1:
+            parts.append(f"{name} " + ", ".join(f"{value} (fold {','.join(some)})" for value, some in folds.items()))
+    return "; ".join(parts)
 
 
 def predictions_csv(results, data, class_names):
