@@ -115,7 +115,7 @@ class Captured:
     Parameters
     ----------
     step : callable
-        Takes tensors and returns one; the same sizes each time. It asks for no value of the device.
+        Takes tensors and returns one, and asks for no value of the device. Each size is captured by itself.
 
     Notes
     -----
@@ -126,25 +126,31 @@ class Captured:
     WARM_UP = 3
 
     def __init__(self, step):
-        self.step, self.n_calls, self.graph = step, 0, None
+        self.step, self.n_calls, self.graphs = step, {}, {}  # by the sizes of what it takes
 
     def __call__(self, *inputs):
-        self.n_calls += 1
-        if self.n_calls <= self.WARM_UP:
+        sizes = tuple(x.shape for x in inputs)
+        self.n_calls[sizes] = self.n_calls.get(sizes, 0) + 1
+        if self.n_calls[sizes] <= self.WARM_UP:
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 result = self.step(*inputs)
             torch.cuda.current_stream().wait_stream(stream)
             return result
-        if self.graph is None:
-            self.inputs, self.graph = [x.clone() for x in inputs], torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
-                self.result = self.step(*self.inputs)
-        for kept, x in zip(self.inputs, inputs, strict=True):
-            kept.copy_(x)
-        self.graph.replay()
-        return self.result
+        if sizes not in self.graphs:
+            self.graphs[sizes] = self._capture([x.clone() for x in inputs])
+        graph, kept, result = self.graphs[sizes]
+        for mine, x in zip(kept, inputs, strict=True):
+            mine.copy_(x)
+        graph.replay()
+        return result
+
+    def _capture(self, inputs):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = self.step(*inputs)
+        return graph, inputs, result
 
 
 def derive_seed(*parts):
