@@ -21,6 +21,8 @@ class AdaptedEncoder(nn.Module):
         Kept in ``arguments``.
     """
 
+    captured = False  # as a CUDA graph: the network may do what cannot be
+
     def __init__(
         self, network, n_outputs, n_channels, n_samples, embed_dim, projector_dims=(1024, 2048, 4096), **others
     ):

@@ -12,6 +12,7 @@ from utils.base.surroundings import ROOT
 NETWORK = (  # what decides the features of a window, in every stage that has an encoder
     "models/adapted.py",
     "models/encoder.py",
+    "models/front_end.py",
     "utils/pretraining/front_end.py",
     "utils/pretraining/recordings.py",
     "utils/pretraining/subject_scales.py",
@@ -25,6 +26,8 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
         "utils/pretraining/batches.py",
         "utils/pretraining/fold_pretraining.py",
         "utils/pretraining/networks.py",
+        "utils/pretraining/pretraining.py",
+        "utils/pretraining/stacked.py",
         "utils/pretraining/streaming.py",
         "utils/protocol/held_out.py",
     ),
@@ -52,7 +55,7 @@ NO_CODE = (  # what they only record, check, show or write: settings, data and s
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "utils/protocol/audit.py"),
     *("utils/protocol/splits.py", "utils/finetuning/first_encoders.py", "utils/finetuning/labels.py"),
     *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
-    *("utils/pretraining/pretraining.py", "utils/pretraining/together.py"),
+    "utils/pretraining/together.py",
 )
 
 

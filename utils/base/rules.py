@@ -92,6 +92,8 @@ RULES = {
     "THREADS": _count(optional=True),
     "PRECISION": _choice("fp32", "tf32", "bf16"),
     "CUDA_GRAPH": Rule("bool"),
+    "COMPILE": Rule("bool", optional=True),
+    "FOLDS_AT_ONCE": _count(optional=True),
     "STREAM": Rule("bool", optional=True),
     "PARALLEL": _choice("folds", "batch"),
     # preparation and synthetic recordings

@@ -47,6 +47,8 @@ class Model(nn.Module):
         To another sampling rate.
     """
 
+    captured = False  # as a CUDA graph: the network may do what cannot be
+
     def __init__(self, body, head, gain=1.0, resample=None):
         super().__init__()
         self.body, self.head, self.gain, self.resample = body, Last(head), gain, resample or nn.Identity()

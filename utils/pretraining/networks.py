@@ -58,7 +58,12 @@ def choose_encoder(settings):
         raise InputError(f"--encoder {settings.ENCODER} is for EEG, which --modalities leaves out")
     if settings.FRONT_END == "bandpower":
         raise InputError(f"--encoder {settings.ENCODER} takes samples; leave --front-end bandpower out")
-    settings.FRONT_END = "raw"
+    if settings.FOLDS_AT_ONCE not in (None, 1):
+        raise InputError(
+            f"--encoder {settings.ENCODER}: folds of another network are not stacked; leave out --folds-at-once"
+        )
+    settings.FRONT_END, settings.FOLDS_AT_ONCE = "raw", 1
+    settings.CUDA_GRAPH, settings.COMPILE = False, bool(settings.COMPILE)  # it may do what cannot be captured
     file = settings.network.file
     settings.ENCODER = f"{file.name}:{settings.network.name}" if file else settings.network.name  # it may move
 
