@@ -37,9 +37,9 @@ def open_input(path, wanted):
     """Recordings of any supported kind, one person after the other.
 
     ``wanted`` is the record of the model's data (`preparation.of_model`); raw files are prepared as it says. Returns
-    their record (of a prepared folder also ``stimuli`` and ``seen``); an iterator of (name, trials), each trial a dict by modality of blocks (seconds, channels, rate) for
-    a prepared folder, else of (signal, rest); and for raw files a function from a trial and the positions of the
-    channels to blocks, else None.
+    their record (of a prepared folder also ``stimuli`` and ``seen``); an iterator of (name, trials), each trial a dict
+    by modality of blocks (seconds, channels, rate) for a prepared folder, else of (signal, rest); and for raw files a
+    function from a trial and the positions of the channels to blocks, else None.
     """
     readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():
