@@ -110,7 +110,8 @@ class Networks:
         settings = self.settings
         self.folder, self.split = folder, manifest.split
         self.identity = {name: settings.as_dict()[name] for name in RESULT_DEPENDS_ON} | {"manifest": manifest.hash}
-        self.identity |= {"version": self.network.version, "weights": self.weights and self.weights.digest}
+        self.identity["package"] = None if self.network.file else self.network.version  # a file is in the code
+        self.identity["weights"] = self.weights and self.weights.digest
         self.identity["code"] = code("network") | self.network.code
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
