@@ -28,6 +28,7 @@ from benchmarks.common import script
 from data_prep import open_prepared
 from utils.base.errors import InputError
 from utils.base.files import read_json, write_json
+from utils.base.other_networks import find
 from utils.base.progress import duration
 from utils.base.settings import ROOT, Settings, read_settings
 from utils.finetuning.baselines import MODELS as CLASSICAL
@@ -87,10 +88,15 @@ def main():
     data = open_prepared(settings.DATA_DIR)
     settings.LABELS = settings.LABELS or paper_labels(data)
     settings.ONLY = settings.ONLY or [name for names in splits.SPLITS.values() for name in reversed(names)]
-    steps = plan(settings, data)
+    for name in settings.MODELS:
+        if name not in (*CLASSICAL, STIMULUS):
+            find(name.partition("=")[0], "--models")  # now, not after hours
+    for label in settings.LABELS:
+        data.labels(label)  # or it is refused
+    steps, failed = plan(settings, data)
     if settings.DRY_RUN:
         return
-    failed, done = [], _done(settings)
+    done = _done(settings)
     for number, step in enumerate(steps, start=1):
         print(f"[{number} of {len(steps)}] {step.split}: {step.what}", flush=True)
         if message := attempt(step):
@@ -98,11 +104,11 @@ def main():
             print(f"not done: {message}", flush=True)
         else:
             write_json(settings.OUT_DIR / "done.json", done := done | {_words(step): True})
-    run_dirs = {split: settings.OUT_DIR / split for split in settings.ONLY}
+    run_dirs = {step.split: settings.OUT_DIR / step.split for step in steps}
     n = reproduction.write(settings.OUT_DIR, run_dirs, settings.LABELS, failed)
     print(f"wrote {settings.OUT_DIR / 'report.html'}: {n} results" + (f"; {len(failed)} not done" if failed else ""))
     if not n:
-        raise InputError(f"no result could be computed: {failed[0]}")
+        raise InputError(f"no result could be computed; {failed[0]}")
 
 
 def paper_labels(data):
@@ -130,27 +136,32 @@ def attempt(step):
 
 
 def plan(settings, data):
-    """All commands in their order, printed with the time that they take; those that are done only check that."""
-    steps = [step for split in settings.ONLY for step in of_split(settings, data, split)]
-    costs = {}
+    """All commands in their order, printed with the time that they take, and what cannot be made of these data."""
+    costs, manifests, impossible = {}, {}, []
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         for window in ("1s", "5s"):
             costs[window] = seconds_per_window(settings, data, window, Path(folder) / "step")
-        manifests = {split: manifest(settings, data, split, Path(folder) / split) for split in settings.ONLY}
-    done = _done(settings)
+        for split in settings.ONLY:
+            try:
+                manifests[split] = manifest(settings, data, split, Path(folder) / split)
+            except InputError as error:
+                impossible.append(f"{split} split: {error}")
+    steps, done = [step for split in manifests for step in of_split(settings, data, split)], _done(settings)
     steps = [
         step._replace(seconds=0 if _words(step) in done else estimate(settings, step, manifests[step.split], costs))
         for step in steps
     ]
     n_folds = {split: len(splits.choose_folds(made, settings.FOLDS)) for split, made in manifests.items()}
     print(f"\nplan for {data.name}, recipe {settings.RECIPE}, {len(steps)} commands; times are for all of each")
-    for split in settings.ONLY:
+    for split in manifests:
         mine = [step for step in steps if step.split == split]
         print(f"  {split} split, {n_folds[split]} folds: about {duration(sum(step.seconds for step in mine))}")
         for step in mine:
             print(f"    {duration(step.seconds) if step.seconds else 'done':>8}  {step.what}")
+    for line in impossible:
+        print(f"  left out: {line}")
     print(f"  in all about {duration(sum(step.seconds for step in steps))} on this machine\n", flush=True)
-    return steps
+    return steps, impossible
 
 
 def _words(step):
@@ -171,7 +182,7 @@ def of_split(settings, data, split):
     device = ["--device", settings.DEVICE]
     first = [*where, *device, "--split", split, "--recipe", settings.RECIPE]
     first += ["--protocol", next(name for name, some in splits.SPLITS.items() if split in some)]
-    first += ["--n-folds", settings.N_FOLDS] if settings.N_FOLDS else []
+    first += ["--n-folds", settings.N_FOLDS] if settings.N_FOLDS and split != "authors" else []  # it has its own ten
     first += ["--epochs", settings.EPOCHS] if settings.EPOCHS is not None else []
     both = len(data.modalities) == 2
     ablated = settings.ABLATIONS and split in ablated_splits
@@ -198,7 +209,8 @@ def of_split(settings, data, split):
 def manifest(settings, data, split, folder):
     """The folds of a split, as the scripts will make them."""
     protocol = next(name for name, some in splits.SPLITS.items() if split in some)
-    asked = Settings(RUN_DIR=folder, PROTOCOL=protocol, SPLIT=split, N_FOLDS=settings.N_FOLDS, SEED=settings.SEED)
+    n_folds = settings.N_FOLDS if split != "authors" else None
+    asked = Settings(RUN_DIR=folder, PROTOCOL=protocol, SPLIT=split, N_FOLDS=n_folds, SEED=settings.SEED)
     return splits.load_or_create(asked, data)
 
 

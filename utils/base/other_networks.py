@@ -85,8 +85,9 @@ def find(asked, flag, version=None):
     make = getattr(module, asked, None) or getattr(module, FORMER.get(asked, asked), None)
     if not _is_network(make):
         names = [key for key, value in vars(module).items() if _is_network(value)]
-        near = " or ".join(difflib.get_close_matches(asked, names, n=2)) or "a class of your own, my_net.py:Net"
-        raise InputError(f"{flag} {asked}: there is none of this name in {package}; did you mean {near}?")
+        near = " or ".join(difflib.get_close_matches(asked, names, n=2))
+        remedy = f"did you mean {near}?" if near else "give one of its models, or a class of your own as my_net.py:Net"
+        raise InputError(f"{flag} {asked}: there is none of this name in {package}; {remedy}")
     return OtherNetwork(asked, make, package)
 
 

@@ -49,8 +49,8 @@ def write(out_dir, run_dirs, labels, failed):
         page.table(["result", "leaking", "accuracy", "new trials", "difference"], leak)
     page.heading("All results, compared with PhysioSync")
     page.text(
-        "Differences person by person with their 95 % interval; p after Holm's correction for all comparisons of a table. "
-        "There is one seed, so p is about other people with these trained networks. Marked: p below 0.05."
+        "Differences person by person with their 95 % interval; p after Holm's correction for all comparisons of a "
+        "table. There is one seed, so p is about other people with these trained networks. Marked: p below 0.05."
     )
     for (split, label), rows in tests.items():
         if rows:
@@ -170,10 +170,11 @@ def in_words(results, labels, tests):
             leaking = _of(results, split, label)
             if clean and leaking:
                 added = leaking["accuracy"]["mean"] - clean["accuracy"]["mean"]
-                yield (
+                line = (
                     f"{label.capitalize()}: with the {split} split PhysioSync's accuracy is {added:+.1%} against new "
-                    "trials of the same people. This is what the leak adds; it does not measure emotion."
                 )
+                line += "trials of the same people"
+                yield line + (": what its leak adds, which does not measure emotion." if added > 0 else ".")
 
 
 def _difference(test, name):
