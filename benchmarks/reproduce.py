@@ -52,6 +52,7 @@ EPOCHS = None  # of pre-training (None: the recipe's)
 ONLY = []  # splits: authors, window, trial, subject, subject+trial; empty: all
 LABELS = []  # ratings; empty: arousal, valence and four, or else all that the data have
 MODELS = [*CLASSICAL, STIMULUS, "EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet"]
+ENCODERS = []  # networks to try as the EEG encoder too, such as EEGNet or my_net.py:Net
 ABLATIONS = True  # False: leave them out; they are made on the splits trial and subject
 N_FOLDS = None  # of the cross-validation (None: each split's own number)
 FOLDS = []  # which of them to run; empty: all
@@ -88,9 +89,10 @@ def main():
     data = open_prepared(settings.DATA_DIR)
     settings.LABELS = settings.LABELS or paper_labels(data)
     settings.ONLY = settings.ONLY or [name for names in splits.SPLITS.values() for name in reversed(names)]
-    for name in settings.MODELS:
-        if name not in (*CLASSICAL, STIMULUS):
-            find(name.partition("=")[0], "--models")  # now, not after hours
+    for flag, names in (("--models", settings.MODELS), ("--encoders", settings.ENCODERS)):
+        for name in names:
+            if name not in (*CLASSICAL, STIMULUS):
+                find(name.partition("=")[0], flag)  # is it there: now, not after hours
     for label in settings.LABELS:
         data.labels(label)  # or it is refused
     steps, failed = plan(settings, data)
@@ -187,6 +189,9 @@ def of_split(settings, data, split):
     both = len(data.modalities) == 2
     ablated = settings.ABLATIONS and split in ablated_splits
     variants = {"": []} | (pretraining_ablations if ablated and both else {})
+    for name in settings.ENCODERS:
+        tag = f"encoder-{name.rpartition(':')[2]}"
+        variants[tag] = ["--encoder", name, "--tag", tag]
     for variant, flags in variants.items():
         for window in ("1s", "5s"):
             what = f"pre-training, {window}{f', {variant}' if variant else ''}"

@@ -143,6 +143,7 @@ RULES = {
     "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
     "LABELS": Rule("names"),
+    "ENCODERS": Rule("names"),
     "ABLATIONS": Rule("bool"),
     "DRY_RUN": Rule("bool"),
     "EPOCH_LIST": Rule("ints", least=0),
