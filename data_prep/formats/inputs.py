@@ -16,8 +16,10 @@ from data_prep.folder.arrays import (
     check_rate,
     check_signals,
     check_text,
+    n_trials_of,
     one_value,
 )
+from data_prep.folder.descriptions import check_groups
 from data_prep.folder.from_arrays import rest_of, signals
 from data_prep.folder.preparation import TEXTS, record, rest_by_modality
 from data_prep.folder.prepared import MARK, open_prepared
@@ -174,6 +176,8 @@ def _npz(path, how):
     for name in SIGNALS:
         channels[name] = check_names(arrays.pop(f"{name}_channels", np.zeros(0, str)), f"{where}: {name}_channels")
     person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
+    for key in arrays.keys() & {"stimuli", "groups"}:
+        check_groups(arrays[key], f"{where}: {key}", n_trials_of(person))
     subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem
     rests = rest_of(person, rate)
     if "baseline_seconds" in arrays:  # of a rest that was removed already

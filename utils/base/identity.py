@@ -13,9 +13,11 @@ NETWORK = (  # what decides the features of a window, in every stage that has an
     "models/adapted.py",
     "models/encoder.py",
     "models/front_end.py",
+    "utils/pretraining/features.py",
     "utils/pretraining/front_end.py",
     "utils/pretraining/recordings.py",
     "utils/pretraining/subject_scales.py",
+    "utils/protocol/windows.py",
 )
 CODE = {  # by stage: the files whose code decides what it computes; what they import besides is in NO_CODE
     "pretrain": (
@@ -55,7 +57,7 @@ NO_CODE = (  # what they only record, check, show or write: settings, data and s
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "utils/protocol/audit.py"),
     *("utils/protocol/splits.py", "utils/finetuning/first_encoders.py", "utils/finetuning/labels.py"),
     *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
-    "utils/pretraining/together.py",
+    *("utils/pretraining/together.py", "utils/pretraining/moments.py"),
 )
 
 

@@ -10,6 +10,7 @@ from utils.base.files import atomic
 from utils.base.identity import code, difference
 from utils.base.progress import say_once
 from utils.base.structure import find_wrong
+from utils.pretraining.features import read_version
 from utils.pretraining.networks import build_encoder
 
 FORMAT_VERSION = 1
@@ -144,6 +145,7 @@ def load_encoders(path, remedy, mmap=False):
     if isinstance(checkpoint.get("settings"), dict):
         for name, value in BEFORE.items():
             checkpoint["settings"].setdefault(name, value)
+        read_version(checkpoint)
     if not _is_complete(checkpoint):
         raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
     return checkpoint

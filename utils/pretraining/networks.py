@@ -8,7 +8,8 @@ from models.adapted import AdaptedEncoder
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
 from utils.base.other_networks import find, in_one_line
-from utils.pretraining import front_end as front_ends
+from utils.pretraining.features import block_width
+from utils.pretraining.front_end import shared_filters
 
 PHYSIOSYNC = "physiosync"
 N_OUTPUTS = 2  # of another network, whose last layer is taken off
@@ -32,9 +33,9 @@ def build(settings, rate, n_seconds, recordings, batches):
     encoders = {}
     embed_dim = settings.EMBED_DIM or paper_width(n_seconds * rate)
     for name in recordings.blocks:
-        block = front_ends.block_width(settings.FRONT_END, rate, name)
+        block = block_width(settings.FRONT_END, rate, name)
         arguments = paper_arguments(name, recordings.n_channels(name), n_seconds * block, embed_dim)
-        arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
+        arguments |= {"block_samples": block} if settings.FRONT_END != "raw" else {}
         other = settings.network if name == "eeg" else None
         if other is not None:
             sizes = {key: arguments[key] for key in ("n_channels", "n_samples", "embed_dim")}
@@ -42,7 +43,7 @@ def build(settings, rate, n_seconds, recordings, batches):
         entry = {"kind": other.kind if other else PHYSIOSYNC}
         encoders[name] = build_encoder(entry | {"arguments": arguments | {"projector_dims": settings.PROJECTOR_DIMS}})
         # positives by augmentation use nothing of what people share at the same moments
-        if settings.FRONT_END == "bandpower" and settings.EPOCHS and settings.POSITIVES == "stimulus":
+        if settings.FRONT_END != "raw" and settings.EPOCHS and settings.POSITIVES == "stimulus":
             filters = _shared_filters(settings, n_seconds, recordings, batches, name)
             encoders[name].front_end.filters.copy_(filters)
     return models.ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings))
@@ -56,8 +57,8 @@ def choose_encoder(settings):
     settings.network = find(settings.ENCODER, "--encoder")
     if "eeg" not in settings.MODALITIES:
         raise InputError(f"--encoder {settings.ENCODER} is for EEG, which --modalities leaves out")
-    if settings.FRONT_END == "bandpower":
-        raise InputError(f"--encoder {settings.ENCODER} takes samples; leave --front-end bandpower out")
+    if settings.FRONT_END not in (None, "raw"):
+        raise InputError(f"--encoder {settings.ENCODER} takes samples; leave --front-end {settings.FRONT_END} out")
     if settings.FOLDS_AT_ONCE not in (None, 1):
         raise InputError(
             f"--encoder {settings.ENCODER}: folds of another network are not stacked; leave out --folds-at-once"
@@ -94,7 +95,7 @@ def _shared_filters(settings, n_seconds, recordings, batches, modality):
     windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1)).cpu().numpy()
     there = None if batches.complete else batches.seen.T.cpu().numpy()
     n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
-    return torch.from_numpy(front_ends.shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes, there))
+    return torch.from_numpy(shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes, there))
 
 
 class Objective(nn.Module):
