@@ -6,6 +6,7 @@ to class scores (n, n_outputs). Names are those of braindecode's newest release;
 
 import contextlib
 import difflib
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -13,6 +14,7 @@ import inspect
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from utils.base.errors import InputError, is_out_of_memory
 from utils.base.identity import code_hash
 from utils.base.progress import say_once
 
-FORMER = {"EEGNet": "EEGNetv4", "TSception": "TSceptionV1"}  # in releases up to 0.8
+FORMER = {"EEGNet": "EEGNetv4"}  # in releases up to 0.8
 REMEDY = "python -m pip install -r requirements-networks.txt"
 
 
@@ -35,7 +37,7 @@ class OtherNetwork:
     ----------
     name : str
         Of the class, for folders and tables.
-    make : type
+    make : callable
     version : str
         The package and its release, or the file's name and the checksum of its code.
     file : pathlib.Path, optional
@@ -44,7 +46,7 @@ class OtherNetwork:
     """
 
     name: str
-    make: type
+    make: Callable
     version: str
     file: Path | None = None
     code: dict = field(default_factory=dict)
@@ -88,7 +90,8 @@ def find(asked, flag, version=None):
         near = " or ".join(difflib.get_close_matches(asked, names, n=2))
         remedy = f"did you mean {near}?" if near else "give one of its models, or a class of your own as my_net.py:Net"
         raise InputError(f"{flag} {asked}: there is none of this name in {package}; {remedy}")
-    return OtherNetwork(asked, make, package)
+    lengths = {"final_conv_length", "final_fc_length"} & set(inspect.signature(make).parameters)
+    return OtherNetwork(asked, functools.partial(make, **dict.fromkeys(lengths, "auto")), package)  # as the windows are
 
 
 def _refuse_other(version, wanted, where):
