@@ -51,7 +51,7 @@ RECIPE = "paper"  # paper: 500 epochs, for a GPU | robust: for few recordings or
 EPOCHS = None  # of pre-training (None: the recipe's)
 ONLY = []  # splits: authors, window, trial, subject, subject+trial; empty: all
 LABELS = []  # ratings; empty: arousal, valence and four, or else all that the data have
-MODELS = [*CLASSICAL, STIMULUS, "EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet"]
+MODELS = []  # of baseline.py (empty: the classical ones, stimulus, and six networks of others)
 ENCODERS = []  # networks to try as the EEG encoder too, such as EEGNet or my_net.py:Net
 ABLATIONS = True  # False: leave them out; they are made on the splits trial and subject
 N_FOLDS = None  # of the cross-validation (None: each split's own number)
@@ -70,6 +70,7 @@ tuning_ablations = (
     *(["--no-gate"], ["--freeze"]),
 )
 ablated_splits = ("trial", "subject")
+networks = ("EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet")
 networks_epochs = 20  # of baseline.py
 
 
@@ -89,6 +90,7 @@ def main():
     data = open_prepared(settings.DATA_DIR)
     settings.LABELS = settings.LABELS or paper_labels(data)
     settings.ONLY = settings.ONLY or [name for names in splits.SPLITS.values() for name in reversed(names)]
+    settings.MODELS = settings.MODELS or [*CLASSICAL, STIMULUS, *networks]
     for flag, names in (("--models", settings.MODELS), ("--encoders", settings.ENCODERS)):
         for name in names:
             if name not in (*CLASSICAL, STIMULUS):
