@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
+from data_prep.folder.stimuli import adjoining
 from tests.support import TINY, call, done
 from utils.base.errors import InputError
 from utils.finetuning.baselines import evaluate_fold
@@ -154,6 +155,12 @@ def test_parts_are_warned_of_once_with_the_remedy(tmp_path, capsys):
     write_prepared(tmp_path / "b", people(2, 5), stimuli=STIMULI, groups=GROUPS, **NAMES)
     write_prepared(tmp_path / "c", people(2, 5), **NAMES)  # numbered 1, 2, 3: nothing is known
     assert "parts of one film" not in capsys.readouterr().err
+
+
+def test_stimuli_that_begin_where_another_ends():
+    trials = [("rain", "a.edf", 10.0, 70.0), ("snow", "a.edf", 70.001, 130.0), ("hail", "a.edf", 200.0, 260.0)]
+    assert adjoining(trials) == ["rain", "snow"]
+    assert adjoining([*trials[:1], ("snow", "b.edf", 70.0, 130.0)]) == []
 
 
 def test_groups_that_people_bring(tmp_path):

@@ -21,6 +21,13 @@ def look_like_parts(names):
     return shorten([name for some in stems.values() if len(some) > 1 for name in sorted(some, key=natural)], 60)
 
 
+def adjoining(trials):
+    """Names of a person's stimuli that begin where another one of the same file ends, from (name, file, onset, end)."""
+    ends = {(file, round(end, 2)): name for name, file, _, end in trials}
+    pairs = [(ends[file, round(onset, 2)], name) for name, file, onset, _ in trials if (file, round(onset, 2)) in ends]
+    return sorted({name for pair in pairs for name in pair}, key=natural)
+
+
 def natural(name):
     """Sorts film2 before film10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)], name

@@ -81,7 +81,7 @@ class PreparedWriter:
     def __init__(self, folder, *, preparation, rated=True, simulated=False, missing="error", **description):
         self.folder, self.least, self.rated, self.missing = Path(folder), 2 if rated else 1, rated, missing
         self._signals, self._not_seen = {}, {}  # trials by the checksum of their signals; places by person
-        self._rated = []  # ratings of each person
+        self._rated, self.adjoining = [], []  # ratings of each person; stimuli that begin where another ends
         self.quality = Quality()
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
@@ -241,7 +241,7 @@ class PreparedWriter:
             )
         for line in self._one_sided():
             print(line)
-        if "groups" not in info and (parts := look_like_parts(info["stimuli"])):
+        if "groups" not in info and (parts := look_like_parts(info["stimuli"]) or shorten(self.adjoining, 60)):
             warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
