@@ -16,13 +16,12 @@ from data_prep.folder.prepared import (
     FORMAT_VERSION,
     INCOMPLETE_VERSION,
     checksum_of,
-    of_rating,
     open_prepared,
     seen_of,
 )
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
-from data_prep.folder.ratings import one_sided
+from data_prep.folder.scales import of_rating, one_sided_ratings
 from data_prep.folder.stimuli import GROUPS, look_like_parts
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
@@ -239,23 +238,12 @@ class PreparedWriter:
                 f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
                 "trained on one may be tested on the other: leave copies out (every result will tell of them)"
             )
-        for line in self._one_sided():
+        for line in one_sided_ratings(info, self._rated):
             print(line)
         if "groups" not in info and (parts := look_like_parts(info["stimuli"]) or shorten(self.adjoining, 60)):
             warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
-
-    def _one_sided(self):
-        """In words: labels of which more than ``ONE_SIDED`` of the trials are one class."""
-        rated = np.concatenate(self._rated) if self._rated else np.zeros((0, len(self.info["ratings"])))
-        rated = rated[~np.isnan(rated).any(axis=1)]  # trials that were not seen
-        for column, name in enumerate(self.info["ratings"]):
-            classes, cut = self.info["classes"].get(name), of_rating(self.info["threshold"], name)
-            values = rated[:, column].astype(int) if classes else (rated[:, column] >= cut).astype(int)
-            names = classes or [f"low {name} (below {cut:g})", f"high {name} ({cut:g} or more)"]
-            if line := one_sided(values, names, "trials"):
-                yield line
 
     def _incomplete(self):
         """How many trials an incomplete design lacks, in words."""
@@ -321,7 +309,10 @@ def trials_with_ratings(ratings, where):
 
 
 def is_prepared(folder, preparation, files, **description):
-    """Whether a folder holds what these settings make of these files (by their names in the folder's sources)."""
+    """Whether a folder holds what these settings make of these raw ``files`` (paths by the name that its sources have).
+
+    ``preparation`` and ``description`` are as for `PreparedWriter`.
+    """
     if not (Path(folder) / "dataset.json").exists():
         return False
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes

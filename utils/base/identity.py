@@ -15,6 +15,7 @@ NETWORK = (  # what decides the features of a window, in every stage that has an
     "utils/pretraining/front_end.py",
     "utils/pretraining/recordings.py",
     "utils/pretraining/subject_scales.py",
+    "utils/protocol/windows.py",
 )
 CODE = {  # by stage: the files whose code decides what it computes; what they import besides is in NO_CODE
     "pretrain": (

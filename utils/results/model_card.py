@@ -2,9 +2,10 @@
 
 import re
 
-from data_prep.folder.prepared import threshold_in_words
+from data_prep.folder.scales import threshold_in_words
 from data_prep.signals.channels import shorten
 from utils.protocol import audit
+from utils.protocol.windows import RESOLUTIONS
 
 NAME = "model_card.md"
 LOADING = """\
@@ -145,7 +146,7 @@ def _block(made, name):
     """Numbers that a 1 s block has per channel: samples, or features."""
     by_window = made["encoders"][name]
     window, arguments = next(iter(by_window.items()))
-    return arguments["n_samples"] // {"1s": 1, "5s": 5}[window]
+    return arguments["n_samples"] // RESOLUTIONS[window]
 
 
 def limits(seen, settings, data):
