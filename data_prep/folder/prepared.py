@@ -205,8 +205,9 @@ class Prepared:
         return [name for name in ("eeg", "pps") if self.info[f"{name}_channels"]]
 
     def pps_names(self, names):
-        """Full names of PPS channels: of each name, or of what several have in front of a number (``"ECG"`` for ECG1 and
-        ECG2), regardless of case and blanks; of all for an empty list. A name that the data set lacks is refused.
+        """Full names of PPS channels; all for an empty list.
+
+        A name may be what several have in front of a number (``"ECG"`` for ECG1 and ECG2), in any case.
         """
         known, found = self.info["pps_channels"], []
         for name in names:

@@ -309,10 +309,7 @@ def trials_with_ratings(ratings, where):
 
 
 def is_prepared(folder, preparation, files, **description):
-    """Whether a folder holds what these settings make of these raw ``files`` (paths by the name that its sources have).
-
-    ``preparation`` and ``description`` are as for `PreparedWriter`.
-    """
+    """Whether a folder holds what these settings make of these files (by their names in the folder's sources)."""
     if not (Path(folder) / "dataset.json").exists():
         return False
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
