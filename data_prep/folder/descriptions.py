@@ -13,26 +13,7 @@ KEYS = (
 
 
 def describe(where, rated=True, **description):
-    """The entries of ``dataset.json`` that describe a data set, in plain types.
-
-    Parameters
-    ----------
-    where : str
-        Begins the message about an entry that is not known.
-    rated : bool
-        Whether there are ratings.
-    **description
-        As for `PreparedWriter`.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        If an entry is missing, unknown, of another type, or contradicts the others.
-    """
+    """The entries of ``dataset.json`` that describe a data set (as for `PreparedWriter`), checked, in plain types."""
     check_keys(description, KEYS, where)
     given = {key: value for key, value in description.items() if value is not None}
     for key in ("name", "sampling_rate", "ratings"):

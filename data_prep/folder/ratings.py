@@ -13,25 +13,9 @@ MANY = 20  # so many ratings tell something of the scale that they were given on
 
 
 def parse_ratings(trials):
-    """Numbers of all ratings, and the names of classes.
+    """Ratings of trials: names, classes by name (sorted) of those that are words, and values of every trial.
 
-    Parameters
-    ----------
-    trials : list of Trial
-        With the same ratings each.
-
-    Returns
-    -------
-    names : list of str
-    classes : dict of str to list of str
-        Of every rating whose cells hold names: these, sorted; the rating is the index among them.
-    values : list of list of float
-        Of every trial, in the order of ``names``.
-
-    Raises
-    ------
-    InputError
-        If a rating has numbers and names, or one class is written in two ways.
+    The value of a rating that is a word is its index among the classes.
     """
     names, classes, columns = list(trials[0].ratings), {}, []
     for name in names:
@@ -51,7 +35,7 @@ def parse_ratings(trials):
 
 
 def refuse_spellings(trials, name):
-    """Refuse ``Sad`` beside ``sad``: they would be two classes."""
+    """Refuse ``Sad`` together with ``sad``: they would be two classes."""
     seen = {}
     for trial in trials:
         found = trial.ratings[name]
