@@ -2,7 +2,7 @@
 
 import re
 
-from data_prep.folder.prepared import threshold_in_words
+from data_prep.folder.scales import threshold_in_words
 from data_prep.signals.channels import shorten
 from utils.protocol import audit
 from utils.protocol.windows import RESOLUTIONS
