@@ -31,7 +31,6 @@ import torch
 
 from data_prep.folder.preparation import compare, in_words, of_model
 from data_prep.formats.inputs import open_input
-from models import build
 from models.fusion import N_SECONDS, FusionModel
 from utils.base.devices import choose_device, use_threads
 from utils.base.errors import InputError
@@ -39,9 +38,10 @@ from utils.base.files import atomic, check_new_file, sha256, write_text
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
-from utils.pretraining.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
+from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
 from utils.pretraining.features import FIRST_VERSION, block_features, block_width, read_version
 from utils.pretraining.front_end import standardise
+from utils.pretraining.networks import PHYSIOSYNC, build_encoder
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import splits
 from utils.results import drawing, figures
@@ -57,7 +57,7 @@ QUIET = False  # True: say nothing but warnings and errors
 
 headers = (".csv", ".tsv", ".txt", ".json", ".vhdr", ".vmrk")  # of recordings: may be the same for several people
 model_parts = {  # what a model.pt must have
-    "encoders": {str: {str: ENCODER["arguments"]}},
+    "encoders": {str: {str: ENCODER_PARTS["arguments"]}},
     "weights": {str: torch.Tensor},
     "class_names": [str],
     "channels": {str: [str]},
@@ -195,7 +195,10 @@ def _sizes_of_data(made):
 def _network(parts):
     encoders, kinds, n_classes, gate = parts
     encoders = {
-        name: {window: build(kinds.get(name, {}).get(window, "physiosync"), **own) for window, own in by_window.items()}
+        name: {
+            window: build_encoder({"kind": kinds.get(name, {}).get(window, PHYSIOSYNC), "arguments": own})
+            for window, own in by_window.items()
+        }
         for name, by_window in encoders.items()
     }
     return FusionModel(encoders, n_classes, gate)

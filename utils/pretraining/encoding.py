@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from utils.base.progress import Progress
-from utils.pretraining.checkpoints import build_encoder
+from utils.pretraining.networks import build_encoder
 from utils.pretraining.recordings import Recordings
 from utils.protocol.windows import first_seconds
 
