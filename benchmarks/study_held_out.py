@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from utils.base.settings import ROOT, read_settings
 from utils.pretraining.batches import ContrastiveBatches
-from utils.pretraining.pretraining import trainings
+from utils.pretraining.pretraining import train_one_epoch, training_step, trainings
+from utils.pretraining.stacked import Alone
 
 
 def follow(data, cell, seed, recipes, n_epochs):
@@ -39,11 +40,13 @@ def follow(data, cell, seed, recipes, n_epochs):
         batches = held_out_batches(training)
         torch.manual_seed(seed)
         results[recipe] = [look(training.model, batches)]
-        for _ in range(n_epochs):
-            training.start_epoch()
-            for _ in range(training.batches.n_steps):
-                training.step()
-            results[recipe].append(look(training.model, batches) | {"training": training_accuracy(training)})
+        networks, names = Alone(training), training.model.metric_names
+        record = torch.zeros(training.batches.n_steps, len(names), 1)
+        for training.epoch in range(n_epochs):
+            train_one_epoch(training_step(networks), networks, record)
+            means = dict(zip(names, record.mean((0, 2)).tolist(), strict=True))
+            accuracy = {name[-3:]: value for name, value in means.items() if name.startswith("accuracy")}
+            results[recipe].append(look(training.model, batches) | {"training": accuracy})
     return results
 
 
@@ -56,13 +59,6 @@ def held_out_batches(training):
     recordings = training.batches.recordings
     group = min(training.settings.SUBJECTS_PER_GROUP, len(subjects) // 2)
     return ContrastiveBatches(recordings, subjects, first, 5, 32, group)
-
-
-def training_accuracy(training):
-    """Contrastive accuracy of the epoch's steps, by modality."""
-    means = training.record.mean(0).tolist()
-    names = training.model.metric_names
-    return {name[-3:]: value for name, value in zip(names, means, strict=True) if name.startswith("accuracy")}
 
 
 @torch.no_grad()
