@@ -85,7 +85,7 @@ def make_windows(data):
     return windows, torch.from_numpy(np.random.default_rng(0).integers(2, size=len(windows)))
 
 
-def make_ours(data_dir, device, batch_size, precision):
+def make_ours(data_dir, device, batch_size, precision, captured=True, compiled=False):
     """The step of utils/finetuning/fitting.py."""
     data = open_prepared(data_dir)
     set_precision(precision, device)
@@ -93,8 +93,10 @@ def make_ours(data_dir, device, batch_size, precision):
     optimizer = adam(model.parameters(), SimpleNamespace(LR=1e-3, WEIGHT_DECAY=0.0), device)
     rows, truth = make_windows(data)
     windows = FusionWindows(Recordings(data, ["eeg", "pps"], data.info["pps_channels"], device), rows, 60)
-    step = fitting.training_step(fitting.Scores(model, windows, precision == "bf16"), optimizer, truth.to(device))
-    step = Captured(step) if device.type == "cuda" else step
+    scores = fitting.Scores(model, windows, precision == "bf16")
+    scores = torch.compile(scores, dynamic=False) if compiled else scores
+    step = fitting.training_step(scores, optimizer, truth.to(device))
+    step = Captured(step) if captured and device.type == "cuda" else step
 
     def of_any_windows():
         index = torch.randint(len(windows), (batch_size,), device=device)
