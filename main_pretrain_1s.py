@@ -33,7 +33,7 @@ SEED = 0  # of the split, the first weights and the batches
 
 # Networks
 WINDOW = "1s"  # window length: 1s | 5s
-FRONT_END = None  # what the encoders see (None: the recipe's): raw samples (paper) | bandpower
+FRONT_END = None  # what the encoders see (None: the recipe's): raw samples (paper) | bandpower | bandpower-v1
 EMBED_DIM = None  # width of a token, a multiple of 4 (None: the recipe's; paper: as many as a window has samples)
 PROJECTOR_DIMS = None  # widths of the projector's layers (paper: 1024,2048,4096)
 MODALITIES = None  # eeg+pps | eeg | pps (None: all that the data have)

@@ -26,7 +26,7 @@ from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.pretraining.checkpoints import load_encoders
 from utils.pretraining.encoding import build, encode, open_recordings
-from utils.pretraining.front_end import block_width
+from utils.pretraining.features import block_width
 from utils.protocol import splits
 from utils.protocol.windows import first_seconds
 

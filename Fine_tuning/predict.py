@@ -40,7 +40,8 @@ from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
 from utils.pretraining.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
-from utils.pretraining.front_end import block_features, block_width, standardise
+from utils.pretraining.features import FIRST_VERSION, block_features, block_width, read_version
+from utils.pretraining.front_end import standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import splits
 from utils.results import drawing, figures
@@ -62,7 +63,7 @@ model_parts = {  # what a model.pt must have
     "channels": {str: [str]},
     "sampling_rate": int,
     "preparation": {},
-    "settings": {"GATE": bool, "FRONT_END": ("raw", "bandpower")},
+    "settings": {"GATE": bool, "FRONT_END": ("raw", "bandpower", FIRST_VERSION)},
 }
 
 
@@ -165,6 +166,7 @@ def load_model(path):
         raise InputError(f"{path} is not a fine-tuned model of this version; {remedy}")
     wrong = find_wrong(made, model_parts) or find_wrong(made.get("kinds", {}), {str: {str: str}})
     if not wrong:
+        read_version(made)
         parts = (made["encoders"], made.get("kinds", {}), len(made["class_names"]), made["settings"]["GATE"])
         if _sizes(made) == _sizes_of_data(made) and fits(_network, {"parts": parts}, made["weights"]):
             model = _network(parts)
@@ -202,7 +204,7 @@ def _network(parts):
 def whole_person(made):
     """What of a model's input is standardised with all that there is of a person, in words; empty for nothing."""
     parts = ["PPS"] if "pps" in made["encoders"] and made["preparation"].get("pps") == "subject" else []
-    parts += ["features"] if made["settings"]["FRONT_END"] == "bandpower" else []
+    parts += ["features"] if made["settings"]["FRONT_END"] != "raw" else []
     return " and ".join(parts)
 
 
@@ -230,8 +232,8 @@ def standardise_all(trials, rate, made):
         if name == "pps" and made["preparation"].get("pps") == "subject":
             mean, deviation = SubjectScales(own).over(nothing)
             own = standardise_person(own[0], mean[0], deviation[0])[None]
-        if made["settings"]["FRONT_END"] == "bandpower":
-            own = standardise(block_features(own, rate, name), nothing)
+        if made["settings"]["FRONT_END"] != "raw":
+            own = standardise(block_features(own, rate, name, made["settings"]["FRONT_END"]), nothing)
         parts[name] = np.split(own[0, 0], ends)
     return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
 

@@ -11,7 +11,8 @@ from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
 from utils.pretraining import recipes
-from utils.pretraining.front_end import BANDS, block_features, block_width, log_band_power, shared_filters, standardise
+from utils.pretraining.features import BANDS, block_features, block_width, log_band_power
+from utils.pretraining.front_end import shared_filters, standardise
 from utils.pretraining.recordings import Recordings
 from utils.protocol import splits
 

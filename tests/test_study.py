@@ -8,9 +8,9 @@ import torch
 from scipy import stats
 
 from benchmarks import study, study_real, study_tables
-from benchmarks.study_held_out import top1
 from tests.builders import stress
 from tests.support import assert_refused, call, done
+from utils.pretraining.moments import top1
 from utils.results import comparison
 
 pytestmark = pytest.mark.slow

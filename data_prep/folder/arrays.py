@@ -16,7 +16,7 @@ from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
 SIGNALS = ("eeg", "pps")
-PERSON = ("id", "eeg", "pps", "eeg_baseline", "pps_baseline", "ratings", "stimuli")
+PERSON = ("id", "eeg", "pps", "eeg_baseline", "pps_baseline", "ratings", "stimuli", "groups")
 OTHER_UNIT = 300  # times the other's largest values: EEG and its rest are in two units
 LARGEST = 1e12  # of a signal; its square must fit into float32
 NAME_CHARACTERS = 200
@@ -151,7 +151,8 @@ def check_numbers(array, where, name):
     if not finite.all():
         place = ", ".join(map(str, np.argwhere(~finite)[0][:-1])) if array.ndim > 1 else ""
         first = f", the first at [{place}]" if place else ""
-        raise InputError(f"{where} has NaN or infinite {name} values{first}; repair them or leave the person out")
+        remedy = 'missing="keep" takes a trial without ratings as not seen' if name == "ratings" else "repair them"
+        raise InputError(f"{where} has NaN or infinite {name} values{first}; {remedy}, or leave the person out")
     if array.dtype.kind == "b" or array.dtype.itemsize > 8 or not array.dtype.isnative:
         array = array.astype(np.float64 if array.dtype.kind != "f" or array.dtype.itemsize > 8 else array.dtype.type)
     return array

@@ -19,9 +19,10 @@ from data_prep.folder.arrays import (
     check_text,
     n_trials_of,
 )
-from data_prep.folder.descriptions import KEYS
+from data_prep.folder.descriptions import KEYS, check_groups
 from data_prep.folder.prepared import ARRAYS
 from data_prep.folder.writer import PreparedWriter, trials_with_ratings
+from data_prep.signals.channels import shorten
 from data_prep.signals.resampling import at_one_rate
 from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
@@ -50,7 +51,8 @@ def write_prepared(
         One per person, at least 2: ``id`` (str), ``eeg`` and ``pps`` (trials, channels, samples) or one of them, and
         ``ratings`` (trials, ratings). ``eeg_baseline`` and ``pps_baseline``, of any length from 1 s on, are the rest
         before each trial; without them no baseline is removed. ``stimuli``, the names of a person's trials, puts
-        everybody's trials into one order; without them trial t must be the same for all. All trials have one length.
+        everybody's trials into one order, and ``groups`` names the film (or session) of each; without stimuli trial t
+        must be the same for all. All trials have one length.
         A generator will do: one person is in memory at a time.
     eeg_normalise : str
         ``"channels"``: standardised across channels at each sample (the paper); ``"trial"``: each over its trial.
@@ -69,7 +71,8 @@ def write_prepared(
         is not there: people name their ``stimuli``, or have a row of NaN in ``ratings`` (signals there: 0 or NaN).
     **description
         As for `PreparedWriter`: ``name``, ``sampling_rate`` (Hz), ``eeg_channels``, ``pps_channels``, ``ratings``
-        (names), ``rating_range``, ``threshold``, ``classes``, and ``stimuli`` for the order of the trials.
+        (names), ``rating_range``, ``threshold``, ``classes``, ``stimuli`` for the order of the trials, and ``groups``,
+        one name per stimulus: the film that it is a part of.
 
     Raises
     ------
@@ -168,6 +171,8 @@ def check_person(person, place, writer, rates):
         person["stimuli"] = check_names(person["stimuli"], f"{where}, stimuli,")
         if len(person["stimuli"]) != n_trials:
             raise InputError(f"{where} has {len(person['stimuli'])} stimuli for {n_trials} trials")
+    if "groups" in person:
+        person["groups"] = check_groups(person["groups"], f"{where}, groups", n_trials)
     at_own_rate = {"eeg"} & set(rates) | {key for key, value in recorded.items() if isinstance(value, Mapping)}
     return person | {key: recorded[key] for key in at_own_rate}, person
 
@@ -183,6 +188,9 @@ class Trials:
         self.writer, self.missing = writer, missing
         self.own = {}  # stimuli by person; None for one who brings none
         self.whose = "the data set's stimuli" if writer.info["stimuli"] else None
+        self.groups = {}  # by stimulus, or by the trial's number where stimuli have no names
+        if "groups" in writer.info:
+            self._note("the data set", writer.info["stimuli"], writer.info["groups"])
 
     def add(self, person, made, seen=None):
         """Prepare a person and write it, or keep it until `finish`; ``seen``: as `only_seen` gives it."""
@@ -200,6 +208,7 @@ class Trials:
             if info["stimuli"] is None:
                 info["stimuli"], self.whose = sorted(own, key=stimuli.natural), f"subject {subject}"
             person = select(person, stimuli.positions(f"subject {subject}", own, info["stimuli"], self.whose))
+        self._note(f"subject {subject}", own or info["stimuli"], person.get("groups"))
         self.own[subject] = own
         self.writer.check_ratings(subject, person["ratings"])
         eeg, pps = prepare_person(person, info["sampling_rate"], made)
@@ -210,8 +219,29 @@ class Trials:
             with np.errstate(over="ignore"):  # what is too large for float32 is refused when it is written
                 np.save(self._path(subject, name), array if name == "ratings" else array.astype(np.float32))
 
+    def _note(self, where, names, groups):
+        """Note the group of each stimulus, which must be one for all people."""
+        names = range(len(groups or ())) if names is None else names
+        if groups is not None and len(names) != len(groups):
+            raise InputError(f"{where} has {len(groups)} groups for {len(names)} stimuli; one each is needed")
+        for name, group in zip(names, groups or (), strict=False):
+            if self.groups.setdefault(name, group) != group:
+                raise InputError(
+                    f"{where} has {name if isinstance(name, str) else f'trial {name}'} in the group {group!r}, "
+                    f"elsewhere in {self.groups[name]!r}; a stimulus belongs to one group"
+                )
+
     def finish(self):
-        """Write what waits: of everybody what all have seen, or with ``"keep"`` what anybody has."""
+        """Write what waits, of all what all have seen or with ``"keep"`` what anybody has; and the groups in order."""
+        self._write_waiting()
+        if self.groups:
+            names = self.writer.info["stimuli"] or range(len(self.groups))
+            if lacking := [name for name in names if name not in self.groups]:
+                remedy = "give one for every stimulus, in the order of the data set's stimuli"
+                raise InputError(f"groups has none for {shorten(list(map(str, lacking)))}; {remedy}")
+            self.writer.info["groups"] = [self.groups[name] for name in names]
+
+    def _write_waiting(self):
         waiting = {subject: own for subject, own in self.own.items() if own is not None}
         if self.missing == "error" or not waiting:
             return

@@ -51,7 +51,42 @@ def _are_classes(value):
 
 
 def _is_range(value):
-    return value is None or (type(value) is list and len(value) == 2 and all(map(_is_number, value)))
+    return type(value) is list and len(value) == 2 and all(map(_is_number, value))
+
+
+def _or_by_rating(is_valid):
+    """None, one for all ratings, or one for each by its name."""
+    return lambda value: value is None or all(map(is_valid, value.values() if _is_dict(value) else [value]))
+
+
+def of_rating(value, name):
+    """The range or threshold of a rating: that of all, or its own."""
+    return value.get(name) if isinstance(value, dict) else value
+
+
+def thresholds_of(info, label, given=None):
+    """Threshold by name of the ratings that make a label: ``given`` (for all or by name), or else that of ``info``."""
+    unknown = [name for name in given if name not in info["ratings"]] if isinstance(given, dict) else []
+    if unknown:
+        raise InputError(f"--threshold: {shorten(unknown)} is not one of the ratings ({shorten(info['ratings'])})")
+    cuts = {}
+    for name in ["arousal", "valence"] if label == QUADRANTS else [label]:
+        cut = of_rating(given, name)
+        cuts[name] = of_rating(info["threshold"], name) if cut is None else cut
+        if cuts[name] is None:
+            raise InputError(f"--label {label}: {info['name']} has no threshold for {name}; give --threshold")
+    return cuts
+
+
+def one_if_alike(cuts):
+    """The threshold of all, or the dictionary where they differ."""
+    return next(iter(cuts.values())) if len(set(cuts.values())) == 1 else cuts
+
+
+def threshold_in_words(value):
+    """A threshold, or several by rating (a dict or its items), as text."""
+    several = isinstance(value, dict | tuple)
+    return ", ".join(f"{name} {one:g}" for name, one in dict(value).items()) if several else f"{value:g}"
 
 
 def _are_lists_of_names(value):
@@ -66,12 +101,13 @@ _FIELDS = {
     "pps_channels": _are_names,
     "ratings": _are_names,
     "classes": _are_classes,
-    "rating_range": _is_range,
-    "threshold": lambda value: value is None or _is_number(value),
+    "rating_range": _or_by_rating(_is_range),
+    "threshold": _or_by_rating(_is_number),
     "copies": _are_names,
     "subjects": _are_names,
     "trials": _is_count,
     "stimuli": _are_names,
+    "groups": lambda value: value is None or (type(value) is list and all(type(name) is str for name in value)),
     "preparation": _is_dict,
     "sources": _is_dict,
     "arrays": _is_dict,
@@ -79,7 +115,7 @@ _FIELDS = {
     "simulated": lambda value: type(value) is bool,
     "not_seen": _are_lists_of_names,
 }
-_OPTIONAL = {"classes": {}, "copies": [], "simulated": False, "not_seen": {}}  # what is not there means this
+_OPTIONAL = {"classes": {}, "copies": [], "groups": None, "simulated": False, "not_seen": {}}  # if it is not there
 
 
 @dataclass
@@ -136,8 +172,8 @@ class Prepared:
         label : str
             One of the ratings by name: 0 = low, 1 = high, or the number of its class where it is categorical; or
             ``"four"``: 0 both high, 1 arousal high and valence low, 2 arousal low and valence high, 3 both low.
-        threshold : float, optional
-            High is a rating of at least this. By default the data set's own: 5 for DEAP, 3 for DREAMER.
+        threshold : float or dict of str to float, optional
+            High is a rating of at least this; by rating where they differ. By default the data set's own.
 
         Returns
         -------
@@ -160,15 +196,13 @@ class Prepared:
         values = [self.ratings[:, :, names.index(name)] for name in needed]
         if categorical:
             classes = self.info["classes"][label]
-            if threshold is not None:
+            if of_rating(threshold, label) is not None:
                 raise InputError(f"--threshold: {label} has the classes {shorten(classes)}; leave the flag out")
             if not np.isin(values[0][self.seen], np.arange(len(classes))).all():
                 raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
             return np.where(self.seen, values[0], -1).astype(np.int64), list(classes)
-        threshold = self.info["threshold"] if threshold is None else threshold
-        if threshold is None:
-            raise InputError(f"--label {label}: {self.folder} has no threshold for it; give --threshold")
-        high = [value >= threshold for value in values]
+        cuts = thresholds_of(self.info, label, threshold)
+        high = [value >= cuts[name] for name, value in zip(needed, values, strict=True)]
         if label == QUADRANTS:
             classes = ["high arousal, high valence", "high arousal, low valence"]
             classes += ["low arousal, high valence", "low arousal, low valence"]
@@ -188,6 +222,12 @@ class Prepared:
         if plain == label and not any(label.startswith(f"{other}_") for other in self.label_names):
             return label
         return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+
+    @property
+    def groups(self):
+        """Number of the group of stimuli, such as a film, that each trial is a part of, int (trials,); None without."""
+        names = self.info["groups"]
+        return None if names is None else np.array([list(dict.fromkeys(names)).index(name) for name in names])
 
     @property
     def modalities(self):
@@ -233,7 +273,9 @@ def open_prepared(folder, rated=True):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
     if rated and not info["ratings"]:
         raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
-    info = {"classes": {}, "copies": [], "not_seen": {}} | info  # folders of before there were any
+    info = {"classes": {}, "copies": [], "groups": None, "not_seen": {}} | info  # folders of before there were any
+    if info["groups"] is not None and len(info["groups"]) != info["trials"]:
+        raise InputError(f"{path} has {len(info['groups'])} groups for {info['trials']} trials; {REMEDY}")
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {
         "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),

@@ -5,6 +5,21 @@ import re
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
+GROUPS = (
+    "if so, name the film of each as its group: groups=[...] of write_prepared, or a column group in trials.csv "
+    "(otherwise all is well)"
+)
+PART = re.compile(r"(.*[^\W\d].*?)([\s_.:/#-]+|[\s_.:/#-]*(part|pt)[\s_.:/#-]*)\d+", re.IGNORECASE)
+
+
+def look_like_parts(names):
+    """Stimuli such as film_1, film_2 in words: two or more that differ in the number at their end; or an empty text."""
+    stems = {}
+    for name in names:
+        if match := PART.fullmatch(name):
+            stems.setdefault(match[1].casefold(), []).append(name)
+    return shorten([name for some in stems.values() if len(some) > 1 for name in sorted(some, key=natural)], 60)
+
 
 def natural(name):
     """Sorts film2 before film10."""

@@ -11,9 +11,19 @@ import numpy as np
 from data_prep.folder import preparation as preparations
 from data_prep.folder.arrays import check_text
 from data_prep.folder.descriptions import describe
-from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, checksum_of, open_prepared, seen_of
+from data_prep.folder.prepared import (
+    ARRAYS,
+    FORMAT_VERSION,
+    INCOMPLETE_VERSION,
+    checksum_of,
+    of_rating,
+    open_prepared,
+    seen_of,
+)
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
+from data_prep.folder.ratings import one_sided
+from data_prep.folder.stimuli import GROUPS, look_like_parts
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
 from utils.base.errors import InputError
@@ -48,12 +58,14 @@ class PreparedWriter:
             Names, in the order of the arrays; no channels for what was not recorded.
         ``classes`` : dict of str to list of str, optional
             Names of the classes of each rating that is categorical; its values are 0, 1, ...
-        ``rating_range`` : tuple of float
-            Lowest and highest possible rating of those that are numbers.
-        ``threshold`` : float
+        ``rating_range`` : tuple of float, or dict of str to tuple
+            Lowest and highest possible rating of those that are numbers; by rating where they differ.
+        ``threshold`` : float, or dict of str to float
             A rating of at least this counts as high.
         ``stimuli`` : list of str, optional
             Names of the trials' stimuli; by default their numbers from 1 on.
+        ``groups`` : list of str, optional
+            For every stimulus the larger whole that it is a part of, such as a film: splits hold out whole groups.
 
     Attributes
     ----------
@@ -69,6 +81,7 @@ class PreparedWriter:
     def __init__(self, folder, *, preparation, rated=True, simulated=False, missing="error", **description):
         self.folder, self.least, self.rated, self.missing = Path(folder), 2 if rated else 1, rated, missing
         self._signals, self._not_seen = {}, {}  # trials by the checksum of their signals; places by person
+        self._rated = []  # ratings of each person
         self.quality = Quality()
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
@@ -150,6 +163,7 @@ class PreparedWriter:
             if not info["subjects"]:
                 self._write_header(name)
             self._files[name].write(array.data)
+        self._rated.append(arrays["ratings"])
         info["subjects"].append(subject)
         info["sources"] |= sources
 
@@ -175,7 +189,7 @@ class PreparedWriter:
         for column, name in enumerate(self.info["ratings"]):
             own, classes = ratings[:, column], self.info["classes"].get(name)
             if classes is None:
-                low, high = self.info["rating_range"]
+                low, high = of_rating(self.info["rating_range"], name)
                 if own.min() < low or own.max() > high:
                     raise InputError(
                         f"subject {subject} has {name} ratings outside {low} to {high}; repair or leave out its file"
@@ -225,8 +239,23 @@ class PreparedWriter:
                 f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
                 "trained on one may be tested on the other: leave copies out (every result will tell of them)"
             )
+        for line in self._one_sided():
+            print(line)
+        if "groups" not in info and (parts := look_like_parts(info["stimuli"])):
+            warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
+
+    def _one_sided(self):
+        """In words: labels of which more than ``ONE_SIDED`` of the trials are one class."""
+        rated = np.concatenate(self._rated) if self._rated else np.zeros((0, len(self.info["ratings"])))
+        rated = rated[~np.isnan(rated).any(axis=1)]  # trials that were not seen
+        for column, name in enumerate(self.info["ratings"]):
+            classes, cut = self.info["classes"].get(name), of_rating(self.info["threshold"], name)
+            values = rated[:, column].astype(int) if classes else (rated[:, column] >= cut).astype(int)
+            names = classes or [f"low {name} (below {cut:g})", f"high {name} ({cut:g} or more)"]
+            if line := one_sided(values, names, "trials"):
+                yield line
 
     def _incomplete(self):
         """How many trials an incomplete design lacks, in words."""
@@ -254,6 +283,8 @@ class PreparedWriter:
         info["trials"], info["seconds"] = self._shapes["eeg"][:2]
         if info["stimuli"] is not None and len(info["stimuli"]) != info["trials"]:
             raise InputError(f"stimuli has {len(info['stimuli'])} names for {info['trials']} trials")
+        if info.get("groups") is not None and len(info["groups"]) != info["trials"]:
+            raise InputError(f"groups has {len(info['groups'])} names for {info['trials']} trials; one each is needed")
         info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
         if self._not_seen:
             names = {who: [info["stimuli"][place] for place in places] for who, places in self._not_seen.items()}

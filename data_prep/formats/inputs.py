@@ -16,8 +16,10 @@ from data_prep.folder.arrays import (
     check_rate,
     check_signals,
     check_text,
+    n_trials_of,
     one_value,
 )
+from data_prep.folder.descriptions import check_groups
 from data_prep.folder.from_arrays import rest_of, signals
 from data_prep.folder.preparation import TEXTS, record, rest_by_modality
 from data_prep.folder.prepared import MARK, open_prepared
@@ -37,9 +39,9 @@ def open_input(path, wanted):
     """Recordings of any supported kind, one person after the other.
 
     ``wanted`` is the record of the model's data (`preparation.of_model`); raw files are prepared as it says. Returns
-    their record (of a prepared folder also ``stimuli`` and ``seen``); an iterator of (name, trials), each trial a dict by modality of blocks (seconds, channels, rate) for
-    a prepared folder, else of (signal, rest); and for raw files a function from a trial and the positions of the
-    channels to blocks, else None.
+    their record (of a prepared folder also ``stimuli`` and ``seen``); an iterator of (name, trials), each trial a dict
+    by modality of blocks (seconds, channels, rate) for a prepared folder, else of (signal, rest); and for raw files a
+    function from a trial and the positions of the channels to blocks, else None.
     """
     readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():
@@ -174,6 +176,8 @@ def _npz(path, how):
     for name in SIGNALS:
         channels[name] = check_names(arrays.pop(f"{name}_channels", np.zeros(0, str)), f"{where}: {name}_channels")
     person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
+    for key in arrays.keys() & {"stimuli", "groups"}:
+        check_groups(arrays[key], f"{where}: {key}", n_trials_of(person))
     subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem
     rests = rest_of(person, rate)
     if "baseline_seconds" in arrays:  # of a rest that was removed already

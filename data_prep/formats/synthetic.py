@@ -177,11 +177,15 @@ class Trial:
         Strength of all traces of arousal and valence in the signals.
     drift : float
         Deviation in uS by which the level of skin conductance wanders within a minute, whatever is felt.
+    trend : float
+        Strength of what changes with the time since the onset, in all trials alike: skin conductance falls by so many
+        uS in a minute, the logarithm of alpha's amplitude grows by half as much.
     """
 
-    def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0, drift=0.0):
+    def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0, drift=0.0, trend=0.0):
         self.rng, self.person, self.stimulus = rng, person, stimulus
         self.rest_seconds, self.total, self.drift = rest_seconds, rest_seconds + seconds, drift
+        self.trend = trend
         n_rest, n = int(rest_seconds * LATENT_RATE), int(seconds * LATENT_RATE)
         course = effect * stimulus.courses[:, :n] * person.gains[:, None]
         self.latents = np.concatenate([np.zeros((2, n_rest)), course], axis=1)
@@ -196,6 +200,10 @@ class Trial:
         """Arousal (0) or valence (1) at ``rate`` Hz, ``delay`` s late."""
         times = np.arange(round(self.total * rate)) / rate - delay
         return np.interp(times, np.arange(self.latents.shape[1]) / LATENT_RATE, self.latents[which], left=0)
+
+    def _minutes(self, rate):
+        """Minutes since the onset at ``rate`` Hz, 0 before it."""
+        return np.maximum(np.arange(round(self.total * rate)) / rate - self.rest_seconds, 0) / 60
 
     def _phase(self, phase, rate):
         return np.interp(np.arange(round(self.total * rate)) / rate, np.arange(len(phase)) / LATENT_RATE, phase)
@@ -229,6 +237,8 @@ class Trial:
         arousal, valence = (self._course(i, rate, person.lag) for i in (0, 1))
         for band, (low, high) in BANDS.items():
             envelope = np.exp(np.outer(person.mixing[band][0], arousal) + np.outer(person.mixing[band][1], valence))
+            if band == "alpha":
+                envelope *= np.exp(0.5 * self.trend * self._minutes(rate))
             source = person.smoothing @ self._noise(shape, rate, low, high)
             out += person.amplitude[band][:, None] * envelope * source
         out += EVOKED * (1 + 0.5 * arousal) * (person.evoked_maps.T @ self._evoked(rate))
@@ -256,6 +266,7 @@ class Trial:
         response = np.exp(-times / 4) - np.exp(-times / 0.75)  # rises in 1.5 s, falls in 4 s
         responses = signal.fftconvolve(heights, response)[: len(arousal)]
         out = 5 + level + responses + 0.005 * self.rng.standard_normal(len(arousal))
+        out -= self.trend * self._minutes(rate)
         if self.drift:
             out += self.drift * np.cumsum(self.rng.standard_normal(len(out))) / np.sqrt(60 * rate)
         return out

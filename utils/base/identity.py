@@ -12,9 +12,11 @@ from utils.base.surroundings import ROOT
 NETWORK = (  # what decides the features of a window, in every stage that has an encoder
     "models/encoder.py",
     "models/front_end.py",
+    "utils/pretraining/features.py",
     "utils/pretraining/front_end.py",
     "utils/pretraining/recordings.py",
     "utils/pretraining/subject_scales.py",
+    "utils/protocol/windows.py",
 )
 CODE = {  # by stage: the files whose code decides what it computes; what they import besides is in NO_CODE
     "pretrain": (
@@ -44,7 +46,7 @@ NO_CODE = (  # what they only record, check, show or write: settings, data and s
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "utils/protocol/audit.py"),
     *("utils/protocol/splits.py", "utils/finetuning/first_encoders.py", "utils/finetuning/labels.py"),
     *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
-    "utils/pretraining/together.py",
+    *("utils/pretraining/together.py", "utils/pretraining/moments.py"),
 )
 
 

@@ -1,4 +1,4 @@
-"""A script may be a guest in somebody's notebook: whatever it changes in the process is put back when it ends."""
+"""Restores what a script changed in the process when it ends, as it may run in a notebook."""
 
 import contextlib
 import io
@@ -69,7 +69,7 @@ def _streams():
     finally:
         sys.stdout, sys.stderr = before
         for stream, errors in strict:
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or it was closed
+            with contextlib.suppress(OSError, ValueError):  # closed
                 stream.reconfigure(errors=errors)
 
 

@@ -28,6 +28,7 @@ from utils.pretraining.checkpoints import (
     refuse_other_fold,
     save_tensors,
 )
+from utils.pretraining.features import VERSION, version_of
 from utils.pretraining.variants import finetune_folder, write_begun
 from utils.protocol import audit, permutation, splits
 from utils.protocol.permutation import permuted_stimuli
@@ -127,6 +128,7 @@ class FineTuning:
         missing = sorted(chosen - complete)
         extra = {"permutation": self._permutation_test(results)} if self.permutation_method and not missing else {}
         description = describe(self.settings, self.data, self.manifest, self.class_names, results)
+        description["features"] = version_of(self.settings.FRONT_END)
         seeds, remarks = self.first.description([self.manifest.folds[result.fold] for result in results])
         description["provenance"]["encoder_seeds"] = seeds
         report(self.folder, description, results, self.data, extra, not missing, remarks)
@@ -159,6 +161,7 @@ class FineTuning:
             "class_names": self.class_names,
             **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
+            "features": VERSION,
             "given": settings.given,
         }
         result = common | {
@@ -210,8 +213,8 @@ class FineTuning:
 
     def _audit(self, checkpoints, train, test):
         """What classifier and encoders saw of the test windows."""
-        seconds = self.data.eeg.shape[2]
-        counts = {"classifier": audit.count(test, train), "encoder_1s": None, "encoder_5s": None}
+        seconds, groups = self.data.eeg.shape[2], self.data.groups
+        counts = {"classifier": audit.count(test, train, groups), "encoder_1s": None, "encoder_5s": None}
         for resolution in self.resolutions:
             n_seconds = splits.RESOLUTIONS[resolution]
             seen = np.zeros((0, 3), int)
@@ -219,7 +222,7 @@ class FineTuning:
                 subjects, rows = (checkpoints[resolution]["trained_on"][name].numpy() for name in ("subjects", "rows"))
                 seen = splits.windows_of(subjects, rows, seconds // n_seconds, self.data.seen)
             tested = test if resolution == "5s" else splits.seconds_of(test, seconds)
-            counts[f"encoder_{resolution}"] = audit.count(tested, seen)
+            counts[f"encoder_{resolution}"] = audit.count(tested, seen, groups)
         return counts
 
     # --- results
@@ -257,7 +260,8 @@ class FineTuning:
         complete = {result.fold for result in results}
         folds = [fold for fold in self.manifest.folds if fold.index in complete]
         if method == "probe":
-            labels = [permuted_stimuli(self.labels, settings.SEED, k) for k in range(1, settings.PERMUTATIONS + 1)]
+            numbers, groups = range(1, settings.PERMUTATIONS + 1), self.data.groups
+            labels = [permuted_stimuli(self.labels, settings.SEED, number, groups) for number in numbers]
             accuracy = self._probe(folds, np.stack([self.labels, *labels]))
             return permutation.result(method, "accuracy per trial", accuracy[0], accuracy[1:])
         folds = [fold for fold in folds if len(self._permuted(fold)) >= settings.PERMUTATIONS]
@@ -277,7 +281,7 @@ class FineTuning:
         missing = range(len(null) + 1, settings.PERMUTATIONS + 1)
         with Progress(desc=f"fold {fold.index} permuted", total=len(missing), unit="run") as progress:
             for number in missing:
-                labels = permuted_stimuli(self.labels, settings.SEED, number)
+                labels = permuted_stimuli(self.labels, settings.SEED, number, self.data.groups)
                 model, _ = self._fit(fold, checkpoints, train, labels)
                 predicted = self._predict(fold, model, test).argmax(1).numpy()
                 null.append(float((predicted == labels[test[:, 0], test[:, 1]]).mean()))

@@ -15,7 +15,7 @@ from utils.pretraining.checkpoints import (
     load_pretrained,
     pretrain_path,
 )
-from utils.pretraining.front_end import block_width
+from utils.pretraining.features import FIRST_VERSION, VERSION, block_width
 from utils.protocol import splits
 
 RESULT_DEPENDS_ON = (
@@ -144,7 +144,7 @@ class FirstEncoders:
         embed_dim = embed_dim or paper_width(n_seconds * self.data.rate)
         block = block_width(front_end, self.data.rate, modality)
         arguments = paper_arguments(modality, self._n_channels(modality), n_seconds * block, embed_dim)
-        return arguments | ({"block_samples": block} if front_end == "bandpower" else {})
+        return arguments | ({"block_samples": block} if front_end != "raw" else {})
 
     def _n_channels(self, modality):
         return len(self.data.info["eeg_channels"] if modality == "eeg" else self.settings.PPS_CHANNELS)
@@ -187,11 +187,16 @@ class FirstEncoders:
     def identity(self, checkpoints):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
         identity = {name: self.settings.as_dict()[name] for name in RESULT_DEPENDS_ON}
+        if identity["FRONT_END"] == FIRST_VERSION:
+            identity["FRONT_END"] = "bandpower"  # as results of then say
+        elif identity["FRONT_END"] != "raw":
+            identity["features"] = VERSION
         identity["manifest"] = self.manifest.hash
         for resolution in self.resolutions:
             if self.settings.INIT == "pretrained":
                 made = checkpoints[resolution]
                 encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
+                encoders["FRONT_END"] = identity["FRONT_END"]
                 if not encoders["WARM_UP"]:  # results from before there was one do not say
                     del encoders["WARM_UP"]
                 identity[f"weights {resolution}"] = self._weights(made)

@@ -4,6 +4,7 @@ import unicodedata
 
 import numpy as np
 
+from data_prep.folder.prepared import one_if_alike, threshold_in_words, thresholds_of
 from data_prep.signals.channels import shorten
 from utils.base import ranks
 from utils.base.progress import warn
@@ -31,15 +32,14 @@ def read_labels(settings, data):
     settings.LABEL = unicodedata.normalize("NFC", settings.LABEL)
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
     if settings.LABEL not in data.info["classes"]:
-        settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
+        settings.THRESHOLD = one_if_alike(thresholds_of(data.info, settings.LABEL, settings.THRESHOLD))
         if settings.LABEL in data.info["ratings"] and ranks.rank() == 0:
             _warn_of_classes(data, settings.LABEL, settings.THRESHOLD)
-    if (
-        len(np.unique(labels[data.seen])) == 1 and labels.shape[1] > 1 and ranks.rank() == 0
-    ):  # a single trial is refused
+    cut, one = settings.THRESHOLD, len(np.unique(labels[data.seen])) == 1
+    if one and labels.shape[1] > 1 and ranks.rank() == 0:  # a single trial is refused
         warn(
             f"--label {settings.LABEL}: every trial is {class_names[labels.max()]!r}, so nothing can be learned; "
-            + ("choose another label" if settings.THRESHOLD is None else f"the threshold is {settings.THRESHOLD:g}")
+            + (f"the threshold is {threshold_in_words(cut)}" if cut is not None else "choose another label")
         )
     if settings.PERMUTE_LABELS:
         labels = permuted_labels(labels, settings.SEED)

@@ -148,9 +148,10 @@ def contrasted_rows(settings, data, fold):
             f"fewer than {needed} training people saw them, and two groups take {settings.SUBJECTS_PER_GROUP} each"
         )
     if len(kept) < min(2, len(rows)):
+        smaller = "a smaller --subjects-per-group, or " if needed > 2 else ""
         raise InputError(
             f"fold {fold.index} has {len(kept)} windows that two groups of {settings.SUBJECTS_PER_GROUP} people saw; "
-            "use a smaller --subjects-per-group, or --positives augmentation"
+            f"use {smaller}--positives augmentation"
         )
     return kept
 

@@ -11,6 +11,7 @@ from utils.base.files import atomic
 from utils.base.identity import code, difference
 from utils.base.progress import say_once
 from utils.base.structure import find_wrong
+from utils.pretraining.features import read_version
 
 FORMAT_VERSION = 1
 SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the settings that made it
@@ -142,6 +143,7 @@ def load_encoders(path, remedy, mmap=False):
         raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
     if isinstance(checkpoint.get("settings"), dict):
         checkpoint["settings"].setdefault("WARM_UP", 0)  # which files from before there was one do not say
+        read_version(checkpoint)
     if not _is_complete(checkpoint):
         raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
     return checkpoint

@@ -14,6 +14,7 @@ from utils.base.files import write_text
 from utils.base.identity import code
 from utils.base.progress import duration
 from utils.base.structure import find_wrong
+from utils.pretraining import moments
 from utils.pretraining import together as processes
 from utils.pretraining.batches import ContrastiveBatches, contrasted_rows
 from utils.pretraining.checkpoints import (
@@ -24,6 +25,7 @@ from utils.pretraining.checkpoints import (
     refuse_other_training,
     save_tensors,
 )
+from utils.pretraining.features import VERSION
 from utils.pretraining.networks import Objective, build
 from utils.pretraining.variants import pretrain_variant
 from utils.protocol import splits
@@ -51,7 +53,8 @@ class FoldPretraining:
         self.path = pretrain_path(settings.RUN_DIR, settings.WINDOW, pretrain_variant(settings), fold.index)
         self.n_seconds = splits.RESOLUTIONS[settings.WINDOW]
         rows, per_trial = contrasted_rows(settings, data, fold), data.eeg.shape[2] // self.n_seconds
-        self.rows, self.validation_rows = set_aside(settings, manifest.split, fold.index, rows, per_trial)
+        parts = set_aside(settings, manifest.split, fold.index, rows, per_trial, data.groups)
+        self.rows, self.validation_rows = parts
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
@@ -62,7 +65,7 @@ class FoldPretraining:
         self.model = build(settings, data.rate, self.n_seconds, recordings, self.batches).to(device)
         use_threads(settings.THREADS, self.model)
         self.optimizer = adam(self.model.parameters(), settings, device)
-        self.epoch, self.history, self.best, self.begun_for = 0, [], None, None
+        self.epoch, self.history, self.best, self.begun_for, self.held_out = 0, [], None, None, None
         self.code, self.provenance = code("pretrain"), []  # of the processes that have trained it, the last one first
         self.at_once = 1  # folds that a step trains, at most
         self.later = 0  # epochs that this process has to train in other folds after this one
@@ -120,6 +123,8 @@ class FoldPretraining:
         line = f"fold {self.fold.index}, epoch {self.epoch} of {settings.EPOCHS}, {loss}, "
         line += f"contrastive accuracy {accuracy} {chance}{self._time_left()}"
         progress.note(line, f"loss {metrics['loss']:.2f}, acc. {accuracy}")  # fits into 80 columns
+        if self.epoch == settings.EPOCHS and self.writes:
+            self.held_out = moments.look_at_held_out(self)
 
     def _time_left(self):
         """How long it will take, from the last epochs; nothing where nothing is left."""
@@ -217,6 +222,7 @@ class FoldPretraining:
             "manifest_hash": self.manifest.hash,
             **preparation.record(self.data, self.settings.PPS_CHANNELS),
             "settings": self.settings.as_dict(),
+            "features": VERSION,
             "given": getattr(self.settings, "given", {}),  # flags, to say how to go on
             "code": self.code,
             "provenance": self.provenance[0] if self.provenance else provenance(self.device),
@@ -224,6 +230,7 @@ class FoldPretraining:
             "encoders": encoders,  # the weights to use
             "trained_on": {"subjects": torch.from_numpy(subjects), "rows": torch.from_numpy(rows)},
             "history": self.history,
+            "held_out": self.held_out,
             "training": {  # the state to go on from
                 "model": state,
                 "optimizer": optimizer,
@@ -238,7 +245,9 @@ class FoldPretraining:
     def _write_log(self):
         if not self.writes:
             return
-        write_text(self.path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in self.history))
+        last = [self.history[-1] | {"held_out": self.held_out}] if self.held_out else self.history[-1:]
+        lines = [json.dumps(entry) + "\n" for entry in [*self.history[:-1], *last]]
+        write_text(self.path.with_name("log.jsonl"), "".join(lines))
 
     def _resume(self):
         """Take up the checkpoint's state."""
@@ -265,6 +274,7 @@ class FoldPretraining:
         if wrong:
             raise InputError(f"{path} does not hold the state of this training ({wrong}); {DELETE_IT}")
         self.best, self.epoch, self.history = training["best"], checkpoint["epoch"], checkpoint["history"]
+        self.held_out = checkpoint.get("held_out") if self.epoch == settings.EPOCHS else None
         self.provenance = [checkpoint[key] for key in ("provenance",) if key in checkpoint]
         self.provenance += checkpoint.get("former_provenance", [])
         self.begun_for = checkpoint["settings"].get("EPOCHS")

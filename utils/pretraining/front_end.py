@@ -8,89 +8,12 @@ label; everything after it (tokens, blocks, LS-TCL, CM-CA) stays as it is.
 import numpy as np
 from scipy.linalg import eigh
 
-BANDS = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
-SMALLEST = 1e-6  # power and deviation of a signal that does not change
+from utils.pretraining.features import SMALLEST
+
 ROUNDING = 2 * np.finfo(np.float32).eps  # deviations up to this share of the features are rounding
-SLOW = ("mean", "slope", "deviation", "step")  # what matters in slow signals, besides their bands
 CLIP = 5.0  # standard deviations: what is further out is an artefact
 SHRINKAGE = 0.1  # of the covariance inside a moment, towards a multiple of the identity
 GAIN = 1.0  # variance of an electrode's gain, in units of its features' own variance
-
-
-def log_band_power(x, rate, bands):
-    """Logarithm of the mean power in frequency bands.
-
-    Parameters
-    ----------
-    x : numpy.ndarray, shape (..., samples)
-    rate : int
-        Sampling rate in Hz.
-    bands : dict of str to (low, high)
-        Hz; one that holds no frequency of so short a signal, or of so low a rate, is left out.
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (..., bands)
-    """
-    power = np.square(np.abs(np.fft.rfft(x * np.hanning(x.shape[-1]))))
-    values = [power[..., chosen].mean(axis=-1) for chosen in bins_of(x.shape[-1], rate, bands)]
-    nothing = np.zeros((*x.shape[:-1], 0), np.float32)
-    return np.log(np.stack(values, axis=-1) + SMALLEST).astype(np.float32) if values else nothing
-
-
-def bins_of(n_samples, rate, bands):
-    """Which frequencies of a spectrum belong to each band that has any."""
-    frequencies = np.fft.rfftfreq(n_samples, 1 / rate)
-    inside = [(frequencies >= low) & (frequencies < high) for low, high in bands.values()]
-    return [chosen for chosen in inside if chosen.any()]
-
-
-def block_width(front_end, rate, modality):
-    """Numbers per channel in a 1 s block: its samples, or the features that `block_features` makes of them."""
-    if front_end == "raw":
-        return rate
-    return len(bins_of(rate, rate, BANDS)) + (n_slow(rate) if modality == "pps" else 0)
-
-
-def n_slow(rate):
-    """How many of ``SLOW`` a 1 s block has: a single sample has a mean and nothing else."""
-    return len(SLOW) if rate > 1 else 1
-
-
-def block_features(blocks, rate, modality):
-    """Features of 1 s blocks.
-
-    Parameters
-    ----------
-    blocks : iterable of numpy.ndarray, shape (trials, ..., channels, rate)
-        One person after the other.
-    rate : int
-        Hz.
-    modality : str
-        ``"eeg"``: log power in ``BANDS``. ``"pps"``: before them those of ``SLOW``: mean, slope (per second), and the
-        logarithms of standard deviation and mean step (per second).
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (subjects, ..., channels, features)
-        NaN for a channel that is missing (0) throughout a second, until `standardise` makes it 0.
-    """
-    # trial by trial, which stay in the processor's cache
-    return np.stack([np.stack([_trial_features(trial, rate, modality) for trial in own]) for own in blocks])
-
-
-def _trial_features(blocks, rate, modality):
-    """Features (..., channels, features) of the blocks of one trial (..., channels, rate)."""
-    values = log_band_power(blocks, rate, BANDS)
-    if modality == "pps":
-        slow = [blocks.mean(axis=-1)]
-        if n_slow(rate) > 1:
-            seconds = (np.arange(rate) - (rate - 1) / 2) / rate
-            change = [blocks.std(axis=-1), np.abs(np.diff(blocks)).mean(axis=-1) * rate]
-            slow += [blocks @ seconds / np.square(seconds).sum(), *(np.log(value + SMALLEST) for value in change)]
-        values = np.concatenate([np.stack(slow, axis=-1), values], axis=-1)
-    values[~blocks.any(axis=-1)] = np.nan
-    return values.astype(np.float32)
 
 
 def standardise(features, training):

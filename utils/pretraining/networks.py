@@ -6,7 +6,8 @@ from torch import nn
 import models
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
-from utils.pretraining import front_end as front_ends
+from utils.pretraining.features import block_width
+from utils.pretraining.front_end import shared_filters
 
 
 def switches(settings):
@@ -27,12 +28,12 @@ def build(settings, rate, n_seconds, recordings, batches):
     encoders = {}
     embed_dim = settings.EMBED_DIM or paper_width(n_seconds * rate)
     for name in recordings.blocks:
-        block = front_ends.block_width(settings.FRONT_END, rate, name)
+        block = block_width(settings.FRONT_END, rate, name)
         arguments = paper_arguments(name, recordings.n_channels(name), n_seconds * block, embed_dim)
-        arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
+        arguments |= {"block_samples": block} if settings.FRONT_END != "raw" else {}
         encoders[name] = models.build(**arguments, projector_dims=settings.PROJECTOR_DIMS)
         # positives by augmentation use nothing of what people share at the same moments
-        if settings.FRONT_END == "bandpower" and settings.EPOCHS and settings.POSITIVES == "stimulus":
+        if settings.FRONT_END != "raw" and settings.EPOCHS and settings.POSITIVES == "stimulus":
             filters = _shared_filters(settings, n_seconds, recordings, batches, name)
             encoders[name].front_end.filters.copy_(filters)
     return models.ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings))
@@ -45,7 +46,7 @@ def _shared_filters(settings, n_seconds, recordings, batches, modality):
     windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1)).cpu().numpy()
     there = None if batches.complete else batches.seen.T.cpu().numpy()
     n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
-    return torch.from_numpy(front_ends.shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes, there))
+    return torch.from_numpy(shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes, there))
 
 
 class Objective(nn.Module):

@@ -238,12 +238,11 @@ def _fit_sizes(settings, filled, manifest, data):
         print(f"SUBJECTS_PER_GROUP {most}: half the training subjects")
     if "SUBJECTS_PER_GROUP" in filled and not data.seen.all():
         viewers = [_viewers(fold, settings.WINDOW, data) for fold in manifest.folds]
-        most = min(int(np.quantile(n[n > 1], 1 - KEPT, method="lower")) // 2 for n in viewers if (n > 1).any())
-        if settings.SUBJECTS_PER_GROUP > most:
+        few = [int(np.quantile(n[n > 1], 1 - KEPT, method="lower")) for n in viewers if (n > 1).any()]
+        most = min(few, default=0) // 2
+        if settings.SUBJECTS_PER_GROUP > most > 0:
             settings.SUBJECTS_PER_GROUP = most
-            print(
-                f"SUBJECTS_PER_GROUP {most}: half the people who saw a stimulus, for {KEPT:.0%} of them in every fold"
-            )
+            print(f"SUBJECTS_PER_GROUP {most}: half the people who saw a stimulus, for {KEPT:.0%} of the stimuli")
 
 
 def _viewers(fold, window, data):

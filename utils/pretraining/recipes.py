@@ -10,7 +10,7 @@ import math
 
 from utils.base.errors import InputError
 from utils.base.settings import show
-from utils.pretraining.front_end import block_width
+from utils.pretraining.features import block_width
 from utils.protocol.windows import WINDOW_SECONDS, windows_of
 
 _PAPER = dict(FRONT_END="raw", PROJECTOR_DIMS=[1024, 2048, 4096])
@@ -77,13 +77,13 @@ def fill(settings, table, data, protocol):
         setattr(settings, name, row[name])
     settings.PPS_CHANNELS = choose_pps(settings, data)
     if (
-        settings.FRONT_END == "bandpower"
+        settings.FRONT_END != "raw"
         and "eeg" in settings.MODALITIES
-        and not block_width("bandpower", data.rate, "eeg")
+        and not block_width(settings.FRONT_END, data.rate, "eeg")
     ):
         raise InputError(
-            f"--front-end bandpower: {data.folder} has EEG at {data.rate} Hz, in which no band can be seen; use "
-            "--front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
+            f"--front-end {settings.FRONT_END}: {data.folder} has EEG at {data.rate} Hz, in which no band can be seen; "
+            "use --front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
         )
     chosen = ", ".join(f"{name} = {show(row[name])}" for name in filled) or "nothing, all was given"
     as_for = known if known == data.name else f"as for {known}"

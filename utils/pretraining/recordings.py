@@ -8,7 +8,8 @@ import torch
 
 from data_prep.signals.channels import shorten
 from utils.base.progress import warn
-from utils.pretraining import front_end as front_ends
+from utils.pretraining.features import block_features
+from utils.pretraining.front_end import standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_blocks, standardise_person
 from utils.protocol.windows import seconds_to_fit
 
@@ -29,7 +30,7 @@ class Recordings:
     device : torch.device
         On the CPU the blocks stay in their memory-mapped files, which all processes of a machine share.
     front_end : str
-        ``"raw"``: the samples; ``"bandpower"``: features of every block (`front_end`), not standardised yet.
+        ``"raw"``: the samples; else features of every block (`features`), not standardised yet.
     stream : bool, optional
         Whether samples stay there also for another device; by default if they do not fit on it.
     eeg_channels : list of str, optional
@@ -50,9 +51,9 @@ class Recordings:
                 picked = [data.info[f"{name}_channels"].index(channel) for channel in wanted[name]]
             if name == "pps":
                 self._look_at_scales(data, array, picked, wanted[name])
-            if front_end == "bandpower":
+            if front_end != "raw":
                 if name != "pps" or self.scales is None:
-                    array = front_ends.block_features(self._people(array, picked), data.rate, name)
+                    array = block_features(self._people(array, picked), data.rate, name, front_end)
                 elif picked is not None:  # features when it is standardised
                     array = np.take(array, picked, axis=3)
                 picked = None
@@ -127,11 +128,11 @@ class Recordings:
                 people = (
                     standardise_person(x.cpu().numpy(), *of) for x, *of in zip(blocks["pps"], *levels, strict=True)
                 )
-                features = front_ends.block_features(people, self.rate, "pps")
+                features = block_features(people, self.rate, "pps", self.front_end)
                 blocks["pps"] = torch.from_numpy(features).to(blocks["pps"].device)
-        if self.front_end == "bandpower":
+        if self.front_end != "raw":
             other.blocks = {
-                name: torch.from_numpy(front_ends.standardise(x.cpu().numpy(), training)).to(x.device)
+                name: torch.from_numpy(standardise(x.cpu().numpy(), training)).to(x.device)
                 for name, x in blocks.items()
             }
         self._last = training, other

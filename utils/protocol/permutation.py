@@ -19,15 +19,22 @@ def permuted_labels(labels, seed, number=0):
     return moved
 
 
-def permuted_stimuli(labels, seed, number):
+def permuted_stimuli(labels, seed, number, groups=None):
     """Labels (subjects, trials), all people's moved from stimulus to stimulus in the same way; for the test.
 
     People's ratings of a stimulus agree, and so do its marks in their signals: they are no independent witnesses. Moved
     together, labels agree across people as before and mean nothing all the same. If each person's are shuffled apart,
     whoever only recognises stimuli beats the permutations. A negative label is none, and stays where it is: who did
-    not see the stimulus that a label would come from takes that of the next one on the way that they saw.
+    not see the stimulus that a label would come from takes that of the next one on the way that they saw. With
+    ``groups`` (trials,) whole groups change places, for the parts of a film are no independent witnesses either.
     """
-    order = np.random.default_rng([seed, 7, number]).permutation(labels.shape[1])
+    rng = np.random.default_rng([seed, 7, number])
+    if groups is None:
+        order = rng.permutation(labels.shape[1])
+    else:  # the groups' labels one after the other, in another order of the groups
+        members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+        order = np.empty(labels.shape[1], int)
+        order[np.concatenate(members)] = np.concatenate([members[i] for i in rng.permutation(len(members))])
     moved = labels.copy()
     for own in moved:
         there, source = own >= 0, order

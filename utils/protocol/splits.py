@@ -139,11 +139,11 @@ def _create(data, protocol, split, n_folds, seed):
         raise InputError(f"{data.folder} has trials of {seconds} s; at least {WINDOW_SECONDS} are needed")
     rng = np.random.default_rng([seed, 5])
     if protocol == "cross-subject":
-        folds = subject_folds(rng, data.seen, seconds, split, n_folds)
+        folds = subject_folds(rng, data.seen, seconds, split, n_folds, data.groups)
     elif split == "authors":
         folds = authors_folds(n_subjects, trials, seconds, n_folds)
     else:
-        folds = window_folds(rng, n_subjects, trials, seconds, split, n_folds)
+        folds = window_folds(rng, n_subjects, trials, seconds, split, n_folds, data.groups)
     content = {
         "format_version": FORMAT_VERSION,
         "dataset": data.name,

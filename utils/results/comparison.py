@@ -25,7 +25,7 @@ MAY_DIFFER = {  # settings in which the seeds of one result may differ
     *("PERMUTATIONS", "PERMUTATION_METHOD"),
     *("PROTOCOL", "SPLIT", "N_FOLDS", "FOLDS"),  # None and [] are filled in; what came of them is compared
 }
-SAME = ("dataset", "label", "protocol", "split", "n_folds", "model")  # of their metrics.json
+SAME = ("dataset", "label", "protocol", "split", "n_folds", "model", "features")  # of their metrics.json
 LEVEL = 0.95  # of the intervals
 
 

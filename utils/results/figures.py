@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from utils.protocol.windows import WINDOW_SECONDS
 from utils.results.drawing import COLOURS, LINES, MARKERS, matplotlib, plain, styled, subplots
 
 WIDTH = 3.9  # in, of every figure of the page: a telephone shows it as large as it is
@@ -170,7 +171,7 @@ def probabilities(curves, class_names, most=12):
     for panel in axes.flat[len(shown) :]:
         panel.set_axis_off()
     for (name, values), panel in zip(shown, axes.flat, strict=False):
-        seconds = np.arange(len(values)) * 5 + 2.5
+        seconds = (np.arange(len(values)) + 0.5) * WINDOW_SECONDS
         for number, label in enumerate(class_names):
             look = dict(color=COLOURS[number % 7], linestyle=LINES[number % len(LINES)], marker=MARKERS[number % 7])
             panel.plot(seconds, values[:, number], markersize=3, label=plain(label), **look)

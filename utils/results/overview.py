@@ -1,5 +1,6 @@
 """All results of a run directory side by side, in words."""
 
+from data_prep.folder.prepared import threshold_in_words
 from utils.results.stored import task
 
 
@@ -11,6 +12,8 @@ def print_overview(results):
         first = next(iter(group.values()))
         dataset = first["dataset"] + (", simulated" if first.get("simulated") else "")
         words = f"{dataset}, {first['label']}: {first['protocol']}, {first['split']} split{other}"
+        if line := above_majority(group.values()):
+            print(f"\n{line}", end="")
         print(f"\n{words}; accuracy as mean ± std over folds, 95 % interval")
         print(f"{'':{width}}  {'per window of 5 s':31} per trial")
         for name, result in group.items():
@@ -42,9 +45,21 @@ def by_task(results):
         manifests, _, ratings = (set(values) for values in zip(*alike, strict=True))
         for (manifest, _, rating), group in alike.items():
             words = f", split.json {manifest[:8]}" if len(manifests) > 1 else ""
-            words += f", high from {rating:g} on" if len(ratings) > 1 and rating is not None else ""
+            words += f", high from {threshold_in_words(rating)} on" if len(ratings) > 1 and rating is not None else ""
             found.append((words, group))
     return found
+
+
+def above_majority(results):
+    """A sentence where none of these results (one label, one split) is above the majority class; else None.
+
+    Results of permuted labels do not count.
+    """
+    real = [result for result in results if not result["settings"].get("PERMUTE_LABELS")]
+    if not real or any(r["accuracy"].get("pooled", r["accuracy"]["mean"]) > r["majority"] for r in real):
+        return None
+    what = "The result is not" if len(results) == 1 else "No result is"
+    return f"{what} above the majority class: nothing here predicts {real[0]['label']}."
 
 
 def mean_std(result, score):
