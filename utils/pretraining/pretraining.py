@@ -102,13 +102,13 @@ def train(folds):
                 each.save()
 
 
-def train_one_epoch(step, networks, record, pace):
+def train_one_epoch(step, networks, record, after_step=lambda number: None):
     """One pass over all windows in all variants; the metrics of every step go into ``record``, on the device."""
     first, variants = networks.shuffle()
     for number in range(len(record)):
         networks.batches.ready(number)
         record[number] = step(first[number], variants[number])
-        pace.update(number)
+        after_step(number)
 
 
 def training_step(networks, compiled=False):
@@ -139,7 +139,7 @@ class Pace:
         self.fold, self.progress, self.compiled = fold, progress, compiled
         self.start, self.n = time.perf_counter(), 0
 
-    def update(self, number):
+    def __call__(self, number):
         """After a step of an epoch."""
         fold, self.n = self.fold, self.n + 1
         self.progress.update()
