@@ -34,7 +34,8 @@ protocols = {
     "DREAMER subject-dependent": ("dreamer", ("--split", "trial", "--n-folds", 10), 10, 23, 0.9, 8, 15),
     "DREAMER across subjects": ("dreamer", ("--protocol", "cross-subject"), 23, 22, 1.0, 8, 10),
 }
-epochs, n_labels = 500, 3
+epochs = 500
+n_labels = 3
 
 
 def main():

@@ -27,6 +27,7 @@ from data_prep.amplifiers.parts import Parts
 from data_prep.amplifiers.proposal import propose_all
 from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, read_trials
 from data_prep.folder import preparation, ratings
+from data_prep.folder import stimuli as stimulus_names
 from data_prep.folder.from_arrays import prepare_person
 from data_prep.folder.quality import Quality, Row, kind_of
 from data_prep.folder.writer import PreparedWriter, is_prepared
@@ -120,6 +121,7 @@ def main():
     keep = {"missing": "keep"} if settings.MISSING == "keep" else {}
     writer = PreparedWriter(settings.OUT_DIR, preparation=made, rated=settings.RATED, **keep, **description)
     writer.quality.notes.append(AS_RECORDED)
+    writer.adjoining = adjoining(plan)
     with writer:
         parts = Parts(settings.OUT_DIR, [made, description, asdict(steps)])
         checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
@@ -221,6 +223,13 @@ def refuse_single(settings, eeg, pps):
     if settings.REFERENCE == "average" and len(eeg) == 1:
         raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     return eeg, pps
+
+
+def adjoining(plan):
+    """Stimuli that begin where another one ends, for the first person; they may be parts of one film."""
+    first = next(iter(plan.people.values()))
+    spans = [(t.stimulus, t.file, onset, onset + t.duration) for t, onset in first if t.duration is not None]
+    return stimulus_names.adjoining(spans)
 
 
 def say_what_follows(settings):

@@ -1,7 +1,6 @@
 """Propose what your recordings hold: tables of trials and channels to look at and to correct, and a picture of both.
 
-    python data_prep/propose_trials.py --bids-dir FACED --task watchingVideoClips --stimulus video_index \\
-        --ratings Valence,Arousal --out-file faced/trials.csv
+    python data_prep/propose_trials.py --bids-dir my_study --task film --ratings arousal --out-file film/trials.csv
     python data_prep/propose_trials.py --files "eeg/*.bdf" --trial marker=2 --until marker=4 --out-file film/trials.csv
 
 Writes trials.csv, and beside it channels.csv and trials.html. prepare_recordings.py does what the two tables say.

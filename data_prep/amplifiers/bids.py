@@ -11,7 +11,9 @@ def find_runs(root, task, sessions=()):
     """Recordings of a task, whatever its capitals, in the order of their names; copies in ``derivatives`` are none."""
     if not root.is_dir():
         raise InputError(f"--bids-dir {root} is not a folder")
-    files = sorted(root.glob("sub-*/**/*"), key=lambda file: natural(str(file)))  # run-2 before run-10
+    files = sorted(
+        (file for folder in people_of(root) for file in folder.rglob("*")), key=lambda file: natural(str(file))
+    )  # run-2 before run-10
     everything = [file for file in files if is_recording(file) and entities(file)[1] == "eeg"]
     of = {file: entities(file)[0] for file in everything}
     paths = [file for file in everything if of[file].get("task") == str(task).casefold()]
@@ -32,16 +34,20 @@ def find_runs(root, task, sessions=()):
     return paths
 
 
+def people_of(root):
+    """The folders of a data set's people, and links to such that lead nowhere."""
+    return [folder for folder in sorted(root.iterdir()) if folder.name.casefold().startswith("sub-")]
+
+
 def subject_of(path):
     """Whose a recording is: as its name says, in its own capitals."""
-    return path.name.split("_")[0].removeprefix("sub-")
+    return path.name.split("_")[0][len("sub-") :]
 
 
 def find_absent(root, task, subjects):
     """What is to be said of people of the data set without a trial: they may have been forgotten."""
-    folders = [folder.name for folder in sorted(root.glob("sub-*")) if folder.is_dir()]
     notes = []
-    absent = [name for name in folders if name.removeprefix("sub-") not in subjects]
+    absent = [folder.name for folder in people_of(root) if folder.name[len("sub-") :] not in subjects]
     if absent:
         notes.append(f"{shorten(absent)} has no recording of task {task} with a trial ({' '.join(FORMATS)} are read)")
     path = root / "participants.tsv"

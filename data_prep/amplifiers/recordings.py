@@ -15,12 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.amplifiers.edf_header import is_edf, read_header
-from data_prep.amplifiers.sidecars import is_clock, place, read_lines, read_sidecar, refuse_absent, refuse_other_names
+from data_prep.amplifiers.sidecars import (
+    compare_header,
+    is_clock,
+    place,
+    read_lines,
+    read_sidecar,
+    refuse_absent,
+    refuse_other_names,
+)
 from data_prep.amplifiers.trials_table import FORMATS, is_recording
 from data_prep.amplifiers.triggers import TRIGGER, find_markers
 from data_prep.formats.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
 from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, Channel, kind
-from data_prep.signals.units import NO_UNIT, SCALES, factor, to_kept
+from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor, to_kept
 from utils.base.errors import InputError
 from utils.base.progress import warn
 from utils.base.surroundings import at_end
@@ -31,9 +39,9 @@ except ImportError:  # said by need_mne()
     mne = None
 
 CUTS = ("boundary", "new segment")  # annotations of EEGLAB and BrainVision where a recording was paused or cut
-BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters stop and begin anew
+BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters are restarted
 BAD = "bad"  # what an annotation of a part that somebody found bad begins with
-HARMLESS = (  # what MNE warns of and nobody can change
+HARMLESS = (  # warnings of MNE without a remedy
     "annotation(s) that were",
     "'boundary' events",
     "naming conventions",
@@ -67,12 +75,7 @@ class Recording:
 
 
 def need_mne():
-    """One line where the packages are missing.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse in one line if the packages are missing."""
     if mne is None:
         raise InputError("MNE-Python is not installed; python -m pip install -r requirements-recordings.txt")
     at_end(
@@ -148,11 +151,12 @@ def open_recording(path, sidecar=None):
         in_header = read_header(path)
         raw = read_raw(path)
         seconds = raw.n_times / raw.info["sfreq"]
+        notes += compare_header(path, raw.info["sfreq"], seconds)
         notes += refuse_other_names(path, sidecar, raw.ch_names) if sidecar.types else []
         units = {n: c.unit for n, c in zip(raw.ch_names, in_header, strict=False)} or raw._orig_units
         rates = {n: c.rate for n, c in zip(raw.ch_names, in_header, strict=False)}
         declared = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
-        scales = SCALES.get(path.suffix.lower(), {})
+        scales, other = SCALES.get(path.suffix.lower(), {}), EEGLAB_SCALE if path.suffix.lower() == ".set" else 1.0
         stim, stim_scales = [], {}
         for name, info in zip(raw.ch_names, raw.info["chs"], strict=True):
             found = kind(name, sidecar.types.get(name, declared[name]), raw.ch_names)
@@ -164,7 +168,7 @@ def open_recording(path, sidecar=None):
             channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
             if found == "stim" and (declared[name] == "stim" or TRIGGER.fullmatch("".join(name.split()))):
                 stim.append(name)
-                stim_scales[name] = 1.0 if declared[name] == "stim" else scales.get(units.get(name), 1.0)
+                stim_scales[name] = 1.0 if declared[name] == "stim" else scales.get(units.get(name), other)
         markers, durations, doubtful, said = find_markers(raw, stim, stim_scales)
         channels = find_units(raw, channels, notes)
     notes += said

@@ -134,6 +134,22 @@ def refuse_other_names(path, sidecar, names):
     return [f"channels.tsv names {shorten(strange, 40)}, which the file has not"] if strange else []
 
 
+def compare_header(path, rate, seconds):
+    """What is to be said where the eeg.json beside a recording speaks of another rate (Hz) or length (s)."""
+    for file in beside(path, "eeg", ".json")[:1]:
+        try:
+            header = json.loads(file.read_text(encoding="utf-8-sig"))
+            said = {"SamplingFrequency": rate, "RecordingDuration": seconds}
+            found = {name: float(header[name]) for name in said if isinstance(header.get(name), int | float)}
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"{file} is no JSON of a recording ({error})"[:290]) from None
+        wrong = [name for name in found if abs(found[name] - said[name]) > 0.02 * said[name] + 1]
+        return [
+            f"its eeg.json says {name} {found[name]:g}, the file {said[name]:g}; the file is right" for name in wrong
+        ]
+    return []
+
+
 def read_physio_header(file):
     """Columns, rate and start of a physiological recording, from its JSON: beside it, or further up for many."""
     stem = file.name.removesuffix(".gz").removesuffix(".tsv")
@@ -201,7 +217,8 @@ def place(physio, n_samples, seconds, began):
     """
     length, name = n_samples / physio.rate, "/".join(physio.columns)
     if physio.start < UNIX:
-        wrong = (length < 0.6 * seconds and physio.start <= 0) or length > 1.6 * seconds + 60
+        end = physio.start + length
+        wrong = end < seconds - max(2, 0.05 * seconds) or end > seconds + max(5, 0.1 * seconds)
         note = f"{name} lasts {length:.4g} s, the EEG {seconds:.4g} s: is its SamplingFrequency {physio.rate:g} right?"
         return physio.start, [note] if wrong else []
     if began is None:

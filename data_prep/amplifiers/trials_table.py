@@ -130,7 +130,7 @@ def refuse_missing(path, header):
     raise InputError(f"{path} has no column {', '.join(missing)}; it has {shorten(header, 90)}; {remedy}")
 
 
-def read_text(path):
+def decode(path):
     """Text of a table: UTF-8, or what older spreadsheets and programs write."""
     try:
         content = Path(path).read_bytes()
@@ -153,7 +153,7 @@ def read_rows(path):
 
     Cells that a row lacks at its end are empty.
     """
-    text = read_text(path)
+    text = decode(path)
     said = re.match(r"sep=(.)\r?\n", text)  # which Excel understands, and leaves there
     first = text[said.end() if said else 0 :].lstrip().split("\n", 1)[0]
     delimiter = (
@@ -206,7 +206,7 @@ def read_decimal_commas(path, rows, name, pattern):
 
 
 def as_text(cell):
-    """A cell without blanks around it and what nobody sees; accents in the one way that all programs know."""
+    """A cell stripped of blanks and invisible characters, in Unicode form NFC."""
     return unicodedata.normalize("NFC", "".join(c for c in cell if unicodedata.category(c) != "Cf")).strip()
 
 

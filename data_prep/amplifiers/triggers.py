@@ -7,7 +7,9 @@ import numpy as np
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
-TRIGGER = re.compile(r"sti\d*|stim.*|status|trig.*|marker.*|events?", re.IGNORECASE)  # of channels, without blanks
+TRIGGER = re.compile(
+    r"sti\d*|stim.*|status|trig.*|marker.*|events?|din\d*|ttl.*|digi.*|evt.*|mkr.*", re.IGNORECASE
+)  # of channels, without blanks
 SUMS = ("STI101", "STI 014")  # channels of an amplifier that has one for every bit, too
 WHOLE = 0.1  # a trigger's value is a whole number, but for an amplifier's resolution
 MOST_CHANGES = 10  # in a second; a counter has more

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
 from data_prep.signals.channels import plain, shorten
 from utils.base.errors import InputError
 from utils.base.files import read_json, sha256
@@ -26,7 +27,6 @@ from utils.base.progress import next_command
 FORMAT_VERSION, INCOMPLETE_VERSION = 1, 2  # versions of before do not know incomplete designs, and refuse them
 ARRAYS = ("eeg", "pps", "ratings")
 MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
-QUADRANTS = "four"  # the label that arousal and valence make together
 REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
 
 
@@ -57,36 +57,6 @@ def _is_range(value):
 def _or_by_rating(is_valid):
     """None, one for all ratings, or one for each by its name."""
     return lambda value: value is None or all(map(is_valid, value.values() if _is_dict(value) else [value]))
-
-
-def of_rating(value, name):
-    """The range or threshold of a rating: that of all, or its own."""
-    return value.get(name) if isinstance(value, dict) else value
-
-
-def thresholds_of(info, label, given=None):
-    """Threshold by name of the ratings that make a label: ``given`` (for all or by name), or else that of ``info``."""
-    unknown = [name for name in given if name not in info["ratings"]] if isinstance(given, dict) else []
-    if unknown:
-        raise InputError(f"--threshold: {shorten(unknown)} is not one of the ratings ({shorten(info['ratings'])})")
-    cuts = {}
-    for name in ["arousal", "valence"] if label == QUADRANTS else [label]:
-        cut = of_rating(given, name)
-        cuts[name] = of_rating(info["threshold"], name) if cut is None else cut
-        if cuts[name] is None:
-            raise InputError(f"--label {label}: {info['name']} has no threshold for {name}; give --threshold")
-    return cuts
-
-
-def one_if_alike(cuts):
-    """The threshold of all, or the dictionary where they differ."""
-    return next(iter(cuts.values())) if len(set(cuts.values())) == 1 else cuts
-
-
-def threshold_in_words(value):
-    """A threshold, or several by rating (a dict or its items), as text."""
-    several = isinstance(value, dict | tuple)
-    return ", ".join(f"{name} {one:g}" for name, one in dict(value).items()) if several else f"{value:g}"
 
 
 def _are_lists_of_names(value):

@@ -16,13 +16,12 @@ from data_prep.folder.prepared import (
     FORMAT_VERSION,
     INCOMPLETE_VERSION,
     checksum_of,
-    of_rating,
     open_prepared,
     seen_of,
 )
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
-from data_prep.folder.ratings import one_sided
+from data_prep.folder.scales import of_rating, one_sided_ratings
 from data_prep.folder.stimuli import GROUPS, look_like_parts
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
@@ -81,7 +80,7 @@ class PreparedWriter:
     def __init__(self, folder, *, preparation, rated=True, simulated=False, missing="error", **description):
         self.folder, self.least, self.rated, self.missing = Path(folder), 2 if rated else 1, rated, missing
         self._signals, self._not_seen = {}, {}  # trials by the checksum of their signals; places by person
-        self._rated = []  # ratings of each person
+        self._rated, self.adjoining = [], []  # ratings of each person; stimuli that begin where another ends
         self.quality = Quality()
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
@@ -239,23 +238,12 @@ class PreparedWriter:
                 f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
                 "trained on one may be tested on the other: leave copies out (every result will tell of them)"
             )
-        for line in self._one_sided():
+        for line in one_sided_ratings(info, self._rated):
             print(line)
-        if "groups" not in info and (parts := look_like_parts(info["stimuli"])):
+        if "groups" not in info and (parts := look_like_parts(info["stimuli"]) or shorten(self.adjoining, 60)):
             warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
-
-    def _one_sided(self):
-        """In words: labels of which more than ``ONE_SIDED`` of the trials are one class."""
-        rated = np.concatenate(self._rated) if self._rated else np.zeros((0, len(self.info["ratings"])))
-        rated = rated[~np.isnan(rated).any(axis=1)]  # trials that were not seen
-        for column, name in enumerate(self.info["ratings"]):
-            classes, cut = self.info["classes"].get(name), of_rating(self.info["threshold"], name)
-            values = rated[:, column].astype(int) if classes else (rated[:, column] >= cut).astype(int)
-            names = classes or [f"low {name} (below {cut:g})", f"high {name} ({cut:g} or more)"]
-            if line := one_sided(values, names, "trials"):
-                yield line
 
     def _incomplete(self):
         """How many trials an incomplete design lacks, in words."""

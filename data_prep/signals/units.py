@@ -10,7 +10,7 @@ MICRO = "\u00b5\u03bc\u0083\u00ca"  # both signs of micro, and that of Japanese 
 EDF_SCALES = {"uV": 1e-6, "\u00b5V": 1e-6, "\u03bcV": 1e-6, "\u0083\u00caV": 1e-6, "mV": 1e-3}
 BRAINVISION_SCALES = EDF_SCALES | {"nV": 1e-9, "uS": 1e-6, "\u00b5S": 1e-6}
 SCALES = {".edf": EDF_SCALES, ".bdf": EDF_SCALES, ".vhdr": BRAINVISION_SCALES}  # what MNE multiplied by; others: 1
-EEGLAB_SCALE = 1e-6  # whatever the channel
+EEGLAB_SCALE = 1e-6  # of every channel
 NO_UNIT = "has no unit"
 
 
@@ -40,6 +40,8 @@ def factor(extension, kind, unit_of_mne, in_header, in_sidecar):
         return scale / EEGLAB_SCALE, None if said == NO_UNIT else said
     given = in_sidecar if (in_header or "n/a").lower() == "n/a" else in_header
     scale, said = to_kept(kind, given)
+    if None not in (read_unit(in_header), read_unit(in_sidecar)) and read_unit(in_header) != read_unit(in_sidecar):
+        said = f"is in {in_header} by the file, in {in_sidecar} by channels.tsv; the file's is taken"
     return scale / SCALES[extension].get(in_header, 1.0), said
 
 

@@ -1,6 +1,6 @@
 """All results of a run directory side by side, in words."""
 
-from data_prep.folder.prepared import threshold_in_words
+from data_prep.folder.scales import threshold_in_words
 from utils.results.stored import task
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.folder.prepared import one_if_alike, threshold_in_words, thresholds_of
-from data_prep.folder.ratings import one_sided
+from data_prep.folder.scales import one_if_alike, one_sided, threshold_in_words, thresholds_of
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 from utils.base.files import write_json, write_text

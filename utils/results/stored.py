@@ -34,21 +34,7 @@ _PERMUTATION = {
 
 
 def read_result(path):
-    """The contents of a ``metrics.json`` that fine-tuning, a baseline or another program of this project has written.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        If it is missing, no JSON, or lacks an entry that a result has.
-    """
+    """The contents of a ``metrics.json`` of this project, checked."""
     result = read_json(path, REMEDY)
     wrong = find_wrong(result, _RESULT)
     if not wrong and "model" not in result:
