@@ -51,14 +51,17 @@ RECIPE = "paper"  # paper: 500 epochs, for a GPU | robust: for few recordings or
 EPOCHS = None  # of pre-training (None: the recipe's)
 ONLY = []  # splits: authors, window, trial, subject, subject+trial; empty: all
 LABELS = []  # ratings; empty: arousal, valence and four, or else all that the data have
-MODELS = []  # of baseline.py (empty: the classical ones, stimulus, and six networks of others)
+MODELS = []  # of baseline.py; empty: the classical ones, and six networks of braindecode
 ENCODERS = []  # networks to try as the EEG encoder too, such as EEGNet or my_net.py:Net
 ABLATIONS = True  # False: leave them out; they are made on the splits trial and subject
 N_FOLDS = None  # of the cross-validation (None: each split's own number)
 FOLDS = []  # which of them to run; empty: all
 SEED = 0  # of splits, weights and batches
 
-tune, baseline = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py"
+networks = ["EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet"]
+classical = [*CLASSICAL, STIMULUS]
+tune = "Fine_tuning/fine_tuning.py"
+baseline = "Fine_tuning/baseline.py"
 pretraining_ablations = {  # name of the variant: flags
     "no-group-loss-eeg": ["--no-group-loss-eeg"],
     "no-group-loss-pps": ["--no-group-loss-pps"],
@@ -70,7 +73,6 @@ tuning_ablations = (
     *(["--no-gate"], ["--freeze"]),
 )
 ablated_splits = ("trial", "subject")
-networks = ("EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet")
 networks_epochs = 20  # of baseline.py
 
 
@@ -88,12 +90,11 @@ def main():
     """Print the plan, run what is missing, write the page."""
     settings = read_settings(globals())
     data = open_prepared(settings.DATA_DIR)
-    settings.LABELS = settings.LABELS or paper_labels(data)
+    settings.LABELS, settings.MODELS = settings.LABELS or paper_labels(data), settings.MODELS or classical + networks
     settings.ONLY = settings.ONLY or [name for names in splits.SPLITS.values() for name in reversed(names)]
-    settings.MODELS = settings.MODELS or [*CLASSICAL, STIMULUS, *networks]
     for flag, names in (("--models", settings.MODELS), ("--encoders", settings.ENCODERS)):
         for name in names:
-            if name not in (*CLASSICAL, STIMULUS):
+            if name not in classical:
                 find(name.partition("=")[0], flag)  # is it there: now, not after hours
     for label in settings.LABELS:
         data.labels(label)  # or it is refused
@@ -204,11 +205,10 @@ def of_split(settings, data, split):
         for flags in tunings:
             what = " ".join([f"fine-tuning, {label}", *flags])
             yield Step(split, what, tune, [*where, *device, "--label", label, *flags])
-        classical = [name for name in settings.MODELS if name in (*CLASSICAL, STIMULUS)]
-        if split in ("trial", "subject+trial"):  # in which no test stimulus is in training
-            classical = [name for name in classical if name != STIMULUS]
-        others = [name for name in settings.MODELS if name not in (*CLASSICAL, STIMULUS)]
-        for names in ([",".join(classical)] if classical else []) + others:
+        new = split in ("trial", "subject+trial")  # no test stimulus is in training
+        quick = [name for name in settings.MODELS if name in classical and not (new and name == STIMULUS)]
+        others = [name for name in settings.MODELS if name not in classical]
+        for names in ([",".join(quick)] if quick else []) + others:
             flags = [*where, "--label", label, "--models", names, *(device if names in others else [])]
             yield Step(split, f"baseline, {label}: {names}", baseline, flags)
 
@@ -249,7 +249,7 @@ def estimate(settings, step, made, costs):
         return sum(len(fold.train.rows[window]) for fold in folds) * cost["windows"] * cost["epochs"] * cost["seconds"]
     n = sum(len(fold.train.rows["5s"]) * len(fold.train.subjects) for fold in folds)
     if step.script == baseline:
-        others = step.what.rpartition(": ")[2] not in ",".join([*CLASSICAL, STIMULUS])
+        others = step.what.rpartition(": ")[2].split(",")[0] not in classical
         return n * costs["5s"]["seconds"] * networks_epochs if others else 2.0 * len(folds)
     row = recipes.FINETUNE.get((settings.RECIPE, "DEAP", made.protocol))
     return n * row["EPOCHS"] * (costs["5s"]["seconds"] + splits.WINDOW_SECONDS * costs["1s"]["seconds"])

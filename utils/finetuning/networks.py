@@ -139,7 +139,8 @@ class Networks:
         settings, start = self.settings, time.perf_counter()
         torch.manual_seed(derive_seed(settings.SEED, "network", self.name, settings.LABEL, fold.index))
         per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
-        rows, others = set_aside(settings, self.split, fold.index, fold.train.rows["5s"], per_trial)
+        groups = self.data.groups
+        rows, others = set_aside(settings, self.split, fold.index, fold.train.rows["5s"], per_trial, groups)
         parts = ((fold.train.subjects, rows), (fold.train.subjects, others), (fold.test.subjects, fold.test.rows["5s"]))
         train, validation, test = (splits.windows_of(*part, per_trial, self.data.seen) for part in parts)
         train = splits.labelled(train, settings.LABEL_FRACTION, settings.SEED)
@@ -164,7 +165,7 @@ class Networks:
             "truth": self._truth(test).cpu(),
             "probability": fitting.predict(model, test_x, settings.BATCH_SIZE, settings.PRECISION == "bf16"),
             "n_train": len(seen),
-            "audit": {"classifier": audit.count(test, seen), "encoder_1s": None, "encoder_5s": None},
+            "audit": {"classifier": audit.count(test, seen, groups), "encoder_1s": None, "encoder_5s": None},
             "seconds": time.perf_counter() - start,
             "provenance": self.provenance,
         }
