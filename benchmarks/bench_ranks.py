@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import distributed
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import common
 from data_prep import open_prepared

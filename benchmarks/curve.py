@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from matplotlib.figure import Figure
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from utils.base.files import atomic, write_text
 from utils.base.settings import ROOT, read_settings

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from utils.base.files import write_text
 from utils.base.settings import ROOT, read_settings

@@ -33,6 +33,8 @@ def left_as_found(main):
         The script's.
     """
     with contextlib.ExitStack() as stack:
+        if not _running and "physiosync" in sys.modules:
+            stack.callback(sys.modules["physiosync"].put_back)
         _running.append(stack)
         stack.callback(_running.remove, stack)
         if main.__globals__.get("__spec__") is None:  # of a script that runs, not of a module that was imported

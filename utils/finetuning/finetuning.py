@@ -158,7 +158,7 @@ class FineTuning:
             "class_names": self.class_names,
             **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
-            "given": settings.given,
+            "given": settings.words,
         }
         result = common | {
             "windows": torch.from_numpy(test),

@@ -268,7 +268,7 @@ class FoldPretraining:
             "manifest_hash": self.manifest.hash,
             **preparation.record(self.data, self.settings.PPS_CHANNELS),
             "settings": self.settings.as_dict(),
-            "given": getattr(self.settings, "given", {}),  # flags, to say how to go on
+            "given": getattr(self.settings, "words", {}),  # flags, to say how to go on
             "code": self.code,
             "provenance": self.provenance[0] if self.provenance else provenance(self.device),
             "former_provenance": self.provenance[1:],

@@ -1,7 +1,6 @@
 """Pre-training of one window size, fold by fold: LS-TCL in each modality and CM-CA between them, without labels."""
 
 import contextlib
-import itertools
 
 from data_prep import open_prepared
 from utils.base import ranks
@@ -9,6 +8,7 @@ from utils.base.devices import choose_device, set_precision
 from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import say_next
+from utils.base.settings import other_flags
 from utils.pretraining import recipes
 from utils.pretraining.checkpoints import pretrain_folder, pretrain_path
 from utils.pretraining.fold_pretraining import FoldPretraining
@@ -17,6 +17,8 @@ from utils.pretraining.recordings import Recordings
 from utils.pretraining.together import meet
 from utils.pretraining.variants import pretrain_variant, write_begun
 from utils.protocol import splits
+
+FINE_TUNING = "Fine_tuning/fine_tuning.py"
 
 
 def pretrain(settings):
@@ -47,13 +49,11 @@ def pretrain(settings):
         return
     where = ["--data-dir", settings.DATA_DIR, "--run-dir", settings.RUN_DIR]
     if window == "1s":
-        others = [words for key, words in settings.given.items() if key not in ("DATA_DIR", "RUN_DIR")]
-        say_next("main_pretrain_5s.py", *where, *itertools.chain(*others))
+        say_next("main_pretrain_5s.py", *where, *other_flags("main_pretrain_5s.py", settings.words))
     else:
-        options = {"--pretrain-variant": name, "--folds": ",".join(map(str, settings.FOLDS))}
-        options |= {"--modalities": "".join(recipes.modalities_in_name(settings))}
-        chosen = [(flag, value) for flag, value in options.items() if value]
-        say_next("Fine_tuning/fine_tuning.py", *where, *itertools.chain(*chosen))
+        words = {key: settings.words[key] for key in ("FOLDS", "MODALITIES")}
+        words = {"PRETRAIN_VARIANT": ["--pretrain-variant", name], **words}
+        say_next(FINE_TUNING, *where, *other_flags(FINE_TUNING, words))
 
 
 def trainings(settings):
