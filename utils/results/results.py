@@ -240,8 +240,8 @@ def summarise(results, subjects, protocol):
     trials = metrics.TrialPredictions(*(np.concatenate(parts) for parts in zip(*trials, strict=True)))
     unit, trial_unit = (windows[:, 0], trials.subject) if protocol == "cross-subject" else (windows[:, 1], trials.trial)
     intervals = {
-        "": metrics.bootstrap_interval(unit, truth, probability.argmax(axis=1), n_classes),
-        "trial_": metrics.bootstrap_interval(trial_unit, trials.truth, trials.predicted, n_classes),
+        "": metrics.interval(unit, truth, probability.argmax(axis=1), n_classes),
+        "trial_": metrics.interval(trial_unit, trials.truth, trials.predicted, n_classes),
     }
     pooled = {
         "": metrics.scores(truth, probability.argmax(axis=1), n_classes),
@@ -282,14 +282,14 @@ def print_summary(summary):
     for prefix, kind in KINDS.items():
         for name in metrics.SCORES:
             value = summary[prefix + name]
-            few = f"(too few {summary['interval_unit']}s)"
+            few = f"(too few {summary['interval_unit']}s, or all alike)"
             interval = "{:.3f} to {:.3f}".format(*value["ci95"]) if value["ci95"] else few
             label = f"{name.replace('_', ' ')} per {kind}".replace("f1", "F1")
             print(f"{label:30}{mean_std(summary, prefix + name):24}{value['pooled']:<21.3f}{interval}")
     print(f"{'majority class':30}{summary['majority']:.3f}")
     if summary["high_from"] is not None:
         print(f"high: rated {summary['high_from']:g} or more")
-    print(f"intervals: bootstrap over {summary['interval_unit']}s, with all their windows\n")
+    print(f"intervals: Student's t over {summary['interval_unit']}s, with all their windows\n")
     if "permutation" in summary:
         print(permutation_in_words(summary["permutation"]) + "\n")
     print("share of the test windows whose ... was seen in training")
