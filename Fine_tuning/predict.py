@@ -40,7 +40,10 @@ from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
 from utils.pretraining.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
-from utils.pretraining.front_end import block_features, block_width, standardise
+from utils.pretraining.front_end import block_features, block_width, scale
+from utils.pretraining.front_end import level as level_of
+from utils.pretraining.population import Standardiser
+from utils.pretraining.population import read as read_population
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import splits
 from utils.results import drawing, figures
@@ -49,6 +52,7 @@ from utils.results import drawing, figures
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
 INPUT = "data/DEAP"  # prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz
 OUT_FILE = "runs/predictions.csv"  # to write; must not exist
+STANDARDISE = "person"  # with what, where training did per person: person: all that there is | training: its people's
 BATCH_SIZE = 256  # windows of 5 s at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
 THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
@@ -88,9 +92,12 @@ def main():
             f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it was "
             "trained on are no test of it; metrics.json beside the model has the honest number"
         )
-    over_person = whole_person(made)
+    over_person, standardiser = whole_person(made), None
     if over_person:
-        print(f"{where}: {over_person} standardised with all seconds of each person, unlabelled")
+        population = read_population(made, f"--model {settings.MODEL}")
+        standardiser = Standardiser(settings.STANDARDISE, population, f"--model {settings.MODEL}")
+        what = {"person": "all seconds of each person, unlabelled", "training": "the levels of the training people"}
+        print(f"{where}: {over_person} standardised with {what[settings.STANDARDISE]}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
         if prepare_trial is not None:
@@ -98,7 +105,7 @@ def main():
         else:
             trials = ({name: trial[name][:, positions[name]] for name in positions} for trial in trials)
         if over_person:
-            trials = standardise_all(list(trials), record["sampling_rate"], made)
+            trials = standardise_all(list(trials), record["sampling_rate"], made, standardiser, subject)
         for number, blocks in enumerate(trials):
             windows = {name: to_windows(blocks[name]) for name in positions}
             if not len(next(iter(windows.values()))):
@@ -122,7 +129,7 @@ def main():
     with atomic(figure_file) as file:
         file.write(picture)
     print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
-    for line in warnings:
+    for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
         warn(line)
 
 
@@ -205,8 +212,8 @@ def whole_person(made):
     return " and ".join(parts)
 
 
-def standardise_all(trials, rate, made):
-    """All trials of a person, their PPS or the front end's features standardised with all of them.
+def standardise_all(trials, rate, made, standardiser, subject):
+    """All trials of a person, their PPS or the front end's features standardised.
 
     Parameters
     ----------
@@ -216,6 +223,8 @@ def standardise_all(trials, rate, made):
         Hz.
     made : dict
         The contents of ``model.pt``.
+    standardiser : population.Standardiser
+    subject : str
 
     Returns
     -------
@@ -227,10 +236,13 @@ def standardise_all(trials, rate, made):
         own = np.concatenate([blocks[name] for blocks in trials])[None, None]  # one person, one long trial
         nothing = np.zeros(own.shape[:3], bool)  # no training seconds: all are looked at
         if name == "pps" and made["preparation"].get("pps") == "subject":
-            mean, deviation = SubjectScales(own).over(nothing)
-            own = standardise_person(own[0], mean[0], deviation[0])[None]
+            level = (part[0].numpy() for part in SubjectScales(own).over(nothing))
+            level = standardiser.levels("pps samples", subject, len(trials), *level)
+            own = standardise_person(own[0], *(torch.from_numpy(part).float() for part in level))[None]
         if made["settings"]["FRONT_END"] == "bandpower":
-            own = standardise(block_features(own, rate, name), nothing)
+            own = block_features(own, rate, name)
+            level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(own[0], nothing[0]))
+            own = scale(own, *level).astype(np.float32)
         parts[name] = np.split(own[0, 0], ends)
     return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
 

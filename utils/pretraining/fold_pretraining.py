@@ -14,6 +14,7 @@ from utils.base.files import write_text
 from utils.base.identity import code
 from utils.base.progress import Progress, duration
 from utils.base.structure import find_wrong
+from utils.pretraining import population
 from utils.pretraining import together as processes
 from utils.pretraining.batches import ContrastiveBatches
 from utils.pretraining.checkpoints import (
@@ -55,6 +56,7 @@ class FoldPretraining:
         rows, per_trial = fold.train.rows[settings.WINDOW], data.eeg.shape[2] // self.n_seconds
         self.rows, self.validation_rows = set_aside(settings, manifest.split, fold.index, rows, per_trial)
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
+        self.population = population.of(recordings, seconds)
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
         n = self.batches.batch_size
@@ -270,6 +272,7 @@ class FoldPretraining:
             "settings": self.settings.as_dict(),
             "given": getattr(self.settings, "words", {}),  # flags, to say how to go on
             "code": self.code,
+            "population": self.population,
             "provenance": self.provenance[0] if self.provenance else provenance(self.device),
             "former_provenance": self.provenance[1:],
             "encoders": encoders,  # the weights to use

@@ -97,18 +97,21 @@ class Recordings:
         picked = self.picked[modality]
         return self.blocks[modality].shape[3] if picked is None else len(picked)
 
-    def standardised(self, training):
+    def standardised(self, training, population=None):
         """These recordings with features standardised per person, and PPS samples where the data ask for it.
 
         Parameters
         ----------
         training : numpy.ndarray, bool, shape (subjects, trials, seconds)
             Seconds that may be looked at.
+        population : dict, optional
+            Levels to take in place of each person's own (`utils.pretraining.population`).
 
         Returns
         -------
         Recordings
         """
+        pooled = population and {k: (v["mean"], v["deviation"]) for k, v in population["levels"].items()}
         if self.front_end == "raw" and self.scales is None:
             return self
         if self._last is not None and np.array_equal(self._last[0], training):
@@ -117,6 +120,8 @@ class Recordings:
         self._last = other._last = None  # else every fold's features would keep those of the fold before
         if self.scales is not None:
             levels = self.scales.over(training)
+            if pooled:
+                levels = [part.expand(len(training), -1) for part in pooled["pps samples"]]
             if self.front_end == "raw":
                 other.levels = {"pps": [part.to(blocks["pps"].device) for part in levels]}
             else:
@@ -126,10 +131,14 @@ class Recordings:
                 features = front_ends.block_features(people, self.rate, "pps")
                 blocks["pps"] = torch.from_numpy(features).to(blocks["pps"].device)
         if self.front_end == "bandpower":
-            other.blocks = {
-                name: torch.from_numpy(front_ends.standardise(x.cpu().numpy(), training)).to(x.device)
-                for name, x in blocks.items()
-            }
+            other.blocks = {}
+            for name, x in blocks.items():
+                features = x.cpu().numpy()
+                if pooled:
+                    features = front_ends.scale(features, *(p.numpy() for p in pooled[f"{name} features"]))
+                else:
+                    features = front_ends.standardise(features, training)
+                other.blocks[name] = torch.from_numpy(features).to(x.device)
         self._last = training, other
         return other
 

@@ -31,6 +31,8 @@ class FoldResult:
     truth : numpy.ndarray, int, shape (n,)
     probability : numpy.ndarray, float, shape (n, n_classes)
     n_train : int
+    train_classes : list of int, optional
+        Training windows of each class; None in results from before it was kept.
     audit : dict
         Of classifier and encoders, from `audit.count`; None for encoders that are not there.
     seconds : float
@@ -50,6 +52,7 @@ class FoldResult:
     seconds: float
     provenance: dict | None = None
     code: dict | None = None
+    train_classes: list | None = None
 
     def scores(self, subjects):
         """The fold's entry in ``metrics.json``; ``subjects`` are all ids."""
@@ -68,6 +71,7 @@ class FoldResult:
         return {
             "fold": self.fold,
             "n_train": self.n_train,
+            "train_classes": self.train_classes,
             "n_test": len(self.truth),
             "n_test_trials": len(trials.truth),
             **metrics.scores_from_confusion(confusion),
@@ -261,6 +265,12 @@ def summarise(results, subjects, protocol):
         for part, seen in results[0].audit.items()
     }
     summary["audit_in_words"] = audit.in_words(summary["audit"])
+    constant = [str(result.fold) for result in results if np.count_nonzero(result.train_classes or [1, 1]) == 1]
+    if constant:
+        summary["audit_in_words"].append(
+            f"all labels used in training are of one class in fold {shorten(constant)} of {len(results)}: what was "
+            "trained there always says the same; raise --label-fraction, or take another seed"
+        )
     single = sum(len(np.unique(result.truth)) == 1 for result in results)
     if single:
         summary["audit_in_words"].append(
