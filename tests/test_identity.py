@@ -137,7 +137,8 @@ def test_what_was_made_before_code_was_recorded_is_kept_and_said(prepared, run_d
     torch.save(result, path)
     before = path.read_bytes()
     outcome = tune(ROOT, prepared, run_dir)
-    assert outcome.status == 0 and "fold 0: complete" in outcome.out, outcome.err
+    assert outcome.status == 0, outcome.err
+    assert "fold 0: complete" in outcome.out
     assert outcome.out.count("before its code was recorded") == 1
     assert path.read_bytes() == before
     metrics = json.loads((run_dir / "finetune_arousal" / "metrics.json").read_text())

@@ -41,7 +41,7 @@ NO_CODE = (  # what they only record, check, show or write: settings, data and s
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "utils/protocol/audit.py"),
     *("utils/protocol/splits.py", "utils/finetuning/first_encoders.py", "utils/finetuning/labels.py"),
     *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
-    *("utils/pretraining/pretraining.py", "utils/pretraining/together.py"),
+    *("utils/pretraining/population.py", "utils/pretraining/pretraining.py", "utils/pretraining/together.py"),
 )
 
 
