@@ -28,10 +28,11 @@ from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.pretraining.checkpoints import load_encoders
 from utils.pretraining.encoding import build, encode, open_recordings
-from utils.pretraining.front_end import block_width
+from utils.pretraining.features import block_width
 from utils.pretraining.population import Standardiser
 from utils.pretraining.population import read as read_population
 from utils.protocol import splits
+from utils.protocol.windows import first_seconds
 
 # what to read and write
 CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1s.py or main_pretrain_5s.py
@@ -78,7 +79,7 @@ def main():
         )
     n_subjects, trials, seconds = data.eeg.shape[:3]
     rows = np.arange(trials * (seconds // n_seconds))
-    windows = splits.windows_of(np.arange(n_subjects), rows, seconds // n_seconds)
+    windows = splits.windows_of(np.arange(n_subjects), rows, seconds // n_seconds, data.seen)
     encoder = build(entry).to(device)
     use_threads(settings.THREADS, encoder)
     features = encode(encoder, recordings, settings.MODALITY, windows, n_seconds, seconds, settings.BATCH_SIZE)
@@ -88,7 +89,7 @@ def main():
         "features": features,
         "subject": np.array(data.subjects)[subject],
         "trial": trial,
-        "start_second": row % (seconds // n_seconds) * n_seconds,
+        "start_second": first_seconds(row, n_seconds, seconds) % seconds,
         "ratings": data.ratings[subject, trial],
         "rating_names": np.array(data.info["ratings"], dtype=str),
         "seen_in_training": seen,
@@ -111,7 +112,7 @@ def main():
 def standardised_per_person(data, modality, front_end):
     """What of the signals is standardised per person, in words; empty for nothing."""
     parts = ["PPS"] if modality == "pps" and data.info["preparation"].get("pps") == "subject" else []
-    return " and ".join([*parts, *(["features"] if front_end == "bandpower" else [])])
+    return " and ".join([*parts, *(["features"] if front_end != "raw" else [])])
 
 
 def seen_in_training(checkpoint, data, windows):

@@ -15,6 +15,7 @@ Amplifiers' files (.edf .bdf .vhdr ...) become a prepared folder first: data_pre
 import contextlib
 import csv
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -31,7 +32,6 @@ import torch
 
 from data_prep.folder.preparation import compare, in_words, of_model
 from data_prep.formats.inputs import open_input
-from models import Encoder
 from models.fusion import N_SECONDS, FusionModel
 from utils.base.devices import choose_device, use_threads
 from utils.base.errors import InputError
@@ -39,9 +39,11 @@ from utils.base.files import atomic, check_new_file, sha256, write_text
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
-from utils.pretraining.checkpoints import ENCODER, FORMAT_VERSION, fits, load_tensors
-from utils.pretraining.front_end import block_features, block_width, scale
+from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
+from utils.pretraining.features import FIRST_VERSION, block_features, block_width, read_version
 from utils.pretraining.front_end import level as level_of
+from utils.pretraining.front_end import scale
+from utils.pretraining.networks import PHYSIOSYNC, build_encoder
 from utils.pretraining.population import Standardiser
 from utils.pretraining.population import read as read_population
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
@@ -60,13 +62,13 @@ QUIET = False  # True: say nothing but warnings and errors
 
 headers = (".csv", ".tsv", ".txt", ".json", ".vhdr", ".vmrk")  # of recordings: may be the same for several people
 model_parts = {  # what a model.pt must have
-    "encoders": {str: {str: ENCODER["arguments"]}},
+    "encoders": {str: {str: ENCODER_PARTS["arguments"]}},
     "weights": {str: torch.Tensor},
     "class_names": [str],
     "channels": {str: [str]},
     "sampling_rate": int,
     "preparation": {},
-    "settings": {"GATE": bool, "FRONT_END": ("raw", "bandpower")},
+    "settings": {"GATE": bool, "FRONT_END": ("raw", "bandpower", FIRST_VERSION)},
 }
 
 
@@ -106,7 +108,8 @@ def main():
             trials = ({name: trial[name][:, positions[name]] for name in positions} for trial in trials)
         if over_person:
             trials = standardise_all(list(trials), record["sampling_rate"], made, standardiser, subject)
-        for number, blocks in enumerate(trials):
+        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
+        for number, blocks in zip(numbers, trials, strict=False):
             windows = {name: to_windows(blocks[name]) for name in positions}
             if not len(next(iter(windows.values()))):
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
@@ -169,9 +172,10 @@ def load_model(path):
     made = load_tensors(path, remedy)
     if made.get("format_version") != FORMAT_VERSION or made.get("stage") != "finetune":
         raise InputError(f"{path} is not a fine-tuned model of this version; {remedy}")
-    wrong = find_wrong(made, model_parts)
+    wrong = find_wrong(made, model_parts) or find_wrong(made.get("kinds", {}), {str: {str: str}})
     if not wrong:
-        parts = (made["encoders"], len(made["class_names"]), made["settings"]["GATE"])
+        read_version(made)
+        parts = (made["encoders"], made.get("kinds", {}), len(made["class_names"]), made["settings"]["GATE"])
         if _sizes(made) == _sizes_of_data(made) and fits(_network, {"parts": parts}, made["weights"]):
             model = _network(parts)
             model.load_state_dict(made["weights"])
@@ -197,9 +201,12 @@ def _sizes_of_data(made):
 
 
 def _network(parts):
-    encoders, n_classes, gate = parts
+    encoders, kinds, n_classes, gate = parts
     encoders = {
-        name: {window: Encoder(**arguments) for window, arguments in by_window.items()}
+        name: {
+            window: build_encoder({"kind": kinds.get(name, {}).get(window, PHYSIOSYNC), "arguments": own})
+            for window, own in by_window.items()
+        }
         for name, by_window in encoders.items()
     }
     return FusionModel(encoders, n_classes, gate)
@@ -208,7 +215,7 @@ def _network(parts):
 def whole_person(made):
     """What of a model's input is standardised with all that there is of a person, in words; empty for nothing."""
     parts = ["PPS"] if "pps" in made["encoders"] and made["preparation"].get("pps") == "subject" else []
-    parts += ["features"] if made["settings"]["FRONT_END"] == "bandpower" else []
+    parts += ["features"] if made["settings"]["FRONT_END"] != "raw" else []
     return " and ".join(parts)
 
 
@@ -239,8 +246,8 @@ def standardise_all(trials, rate, made, standardiser, subject):
             level = (part[0].numpy() for part in SubjectScales(own).over(nothing))
             level = standardiser.levels("pps samples", subject, len(trials), *level)
             own = standardise_person(own[0], *(torch.from_numpy(part).float() for part in level))[None]
-        if made["settings"]["FRONT_END"] == "bandpower":
-            own = block_features(own, rate, name)
+        if made["settings"]["FRONT_END"] != "raw":
+            own = block_features(own, rate, name, made["settings"]["FRONT_END"])
             level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(own[0], nothing[0]))
             own = scale(own, *level).astype(np.float32)
         parts[name] = np.split(own[0, 0], ends)

@@ -77,7 +77,7 @@ def feature_maps(page, results):
     manifest = splits.load(page.folder, data)
     print("drawing feature maps, which takes about a minute")
     test, seconds = manifest.folds[checkpoint["fold"]].test, data.eeg.shape[2]
-    windows = splits.windows_of(test.subjects, test.rows["5s"], seconds // splits.WINDOW_SECONDS)
+    windows = splits.windows_of(test.subjects, test.rows["5s"], seconds // splits.WINDOW_SECONDS, data.seen)
     windows = windows[np.random.default_rng(0).permutation(len(windows))[: figures.MAP_WINDOWS]]
     labels, class_names = data.labels(result["label"], result["settings"]["THRESHOLD"])
     subject, trial, _ = windows.T

@@ -68,14 +68,14 @@ def operations(data, batch_size):
     return counter.get_total_flops() * batch_size / n_windows
 
 
-def make_model(data, bf16=False):
+def make_model(data):
     """The network at the paper's sizes."""
     channels = {name: len(data.info[f"{name}_channels"]) for name in ("eeg", "pps")}
     encoders = {
         name: {r: Encoder(**paper_arguments(name, n, splits.RESOLUTIONS[r] * data.rate)) for r in ("5s", "1s")}
         for name, n in channels.items()
     }
-    return FusionModel(encoders, n_classes=2, bf16=bf16)
+    return FusionModel(encoders, n_classes=2)
 
 
 def make_windows(data):
@@ -90,7 +90,7 @@ def make_ours(data_dir, device, batch_size, precision):
     """The step of utils/finetuning/fitting.py."""
     data = open_prepared(data_dir)
     set_precision(precision, device)
-    model = make_model(data, precision == "bf16").to(device).train()
+    model = make_model(data).to(device).train()
     optimizer = adam(model, SimpleNamespace(LR=1e-3, WEIGHT_DECAY=0.0), device)
     rows, truth = make_windows(data)
     windows = FusionWindows(Recordings(data, ["eeg", "pps"], data.info["pps_channels"], device), rows, 60)
@@ -98,7 +98,12 @@ def make_ours(data_dir, device, batch_size, precision):
 
     def step():
         index = torch.randint(len(windows), (batch_size,), device=device)
-        fitting.step(lambda index: model(windows.take(index)), optimizer, index, truth[index])
+        fitting.step(
+            lambda index: model.head(fitting.encode(model, windows.take(index), precision == "bf16")),
+            optimizer,
+            index,
+            truth[index],
+        )
 
     return step
 

@@ -31,6 +31,7 @@ from models import ContrastiveModel, Encoder
 from utils.base.devices import CapturedStep, adam, choose_device, set_precision
 from utils.base.settings import ROOT, read_settings
 from utils.pretraining.checkpoints import load_tensors
+from utils.pretraining.networks import Objective
 
 DEVICE = "cuda"  # cuda | cpu: what a CPU can do of it | auto
 SEED = 0  # of the weights and the batches that are compared
@@ -111,7 +112,8 @@ def few_steps(device, seed, bf16=False, captured=False):
     torch.manual_seed(seed)
     small = dict(embed_dim=64, projector_dims=(128, 128, 128))
     encoders = {"eeg": Encoder(32, 128, prompt_tokens=2, **small), "pps": Encoder(1, 128, **small)}
-    model = ContrastiveModel(encoders, 0.1, bf16=bf16)
+    model = ContrastiveModel(encoders, 0.1)
+    objective = Objective(model, bf16)
     batches = {name: torch.randn(n_steps, 2, 8, 2, c, 128) for name, c in (("eeg", 32), ("pps", 1))}
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -122,7 +124,7 @@ def few_steps(device, seed, bf16=False, captured=False):
     losses, number = torch.zeros(n_steps, device=device), torch.zeros(1, dtype=torch.int64, device=device)
 
     def step():
-        loss, _ = model({name: x.index_select(0, number)[0] for name, x in batches.items()})
+        loss = objective({name: x.index_select(0, number)[0] for name, x in batches.items()})["loss"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

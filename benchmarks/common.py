@@ -66,17 +66,7 @@ def script(path, *flags):
 
 
 def paired(functions, rounds, device):
-    """Run functions in turns of `TURN` calls; their times in seconds, by name, after one round to warm up.
-
-    In training a step follows one of its own kind, too.
-
-    Parameters
-    ----------
-    functions : dict of str to callable
-    rounds : int
-    device : torch.device
-        Waited for before and after each call.
-    """
+    """Run functions by name in turns of `TURN` calls; their times in seconds, after one round to warm up."""
     times = {name: [] for name in functions}
     for number in range(rounds + 1):
         for name, function in functions.items():
@@ -88,15 +78,7 @@ def paired(functions, rounds, device):
 
 
 class Elsewhere:
-    """A step in a process of its own, so that what one form sets up does not help the other.
-
-    Parameters
-    ----------
-    make : callable
-        Makes the step, there; importable.
-    *arguments
-        For ``make``.
-    """
+    """The step that ``make(*arguments)`` returns, in a process of its own: it shares nothing with the other form."""
 
     def __init__(self, make, *arguments):
         context = multiprocessing.get_context("spawn")

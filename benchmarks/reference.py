@@ -91,6 +91,9 @@ class ReferenceEncoder(nn.Module):
         return self.projector(feature)
 
 
+NAMES = {".gamma": "", "mlp.": "", "prompt.tokens": "prompt", "embedding.norm": "view_norm"}
+
+
 def reference_weights(weights):
     """A `models.Encoder`'s weights under the names that they have here."""
     renamed = {}
@@ -105,7 +108,9 @@ def reference_weights(weights):
         elif kind in ("q_bias", "v_bias"):
             renamed[prefix + {"q": ".query.bias", "v": ".value.bias"}[kind[0]]] = tensor
         else:
-            renamed[name.replace("embedding.norm", "view_norm")] = tensor
+            for today, here in NAMES.items():
+                name = name.replace(today, here)
+            renamed[name] = tensor
     return renamed
 
 
@@ -170,11 +175,11 @@ def augmented(window, variant, rng):
 
 def contrastive_step(model, optimizer, batch):
     """One step of pre-training; its metrics, as numbers."""
-    loss, metrics = model(batch)
+    terms = model(batch)
     optimizer.zero_grad()
-    loss.backward()
+    terms["loss"].backward()
     optimizer.step()
-    return dict(zip(model.metric_names, metrics.tolist(), strict=True))
+    return {name: term.item() for name, term in terms.items()}
 
 
 def fusion_batch(data, pps_channels, windows):

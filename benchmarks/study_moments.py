@@ -8,19 +8,25 @@ every trial has of its own, and on a real set. What is complete is not run again
 
 import contextlib
 import copy
+import io
 import re
+import runpy
 import sys
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import physiosync  # noqa: F401
 import utils.base.errors
-from benchmarks import changes, study, study_held_out, study_tables
+from benchmarks import study, study_tables
 from benchmarks.common import script
+from data_prep.formats import synthetic
 from utils.base.errors import InputError
 from utils.base.files import read_json, write_json, write_text
-from utils.base.settings import read_settings
+from utils.base.settings import ROOT, read_settings
+from utils.pretraining.moments import look, moments_of
+from utils.pretraining.pretraining import trainings
 
 OUT_DIR = "runs/study_moments"  # recordings, run directories, the table
 RAW_DIR = None  # folder with S01, S02, ... of Stress-Predict (None: without a real set)
@@ -64,17 +70,34 @@ def prepare(settings, data_format, seed, size, marked):
     own = copy.copy(settings)
     own.OUT_DIR = settings.OUT_DIR / (size if marked else f"{size}_unmarked")
     own.SUBJECTS, own.TRIALS = map(int, size.split("x"))
-    with contextlib.nullcontext() if marked else changes.no_fingerprints(data_format):
+    with contextlib.nullcontext() if marked else mock.patch.multiple(synthetic, TRIAL_GAIN=0, TRIAL_TILT=0):
         return study.prepare(own, data_format, seed)
 
 
 def follow(settings, data, split, seed):
-    """Retrieval on held-out moments over the epochs, and in training."""
+    """Pre-train fold 0 at 5 s, and look at its held-out moments before the first epoch and after every one.
+
+    By recipe: a list of what `look` returns, and ``training``, the contrastive accuracy of the epoch by modality.
+    """
     cell = data.with_name(f"{data.name}_{split}_{seed}")
     path = cell / "held_out.json"
-    if not path.exists():
-        flags = {"robust": held_out[split]}
-        write_json(path, study_held_out.follow(data, cell, seed, flags, settings.HELD_OUT_EPOCHS))
+    if path.exists():
+        return read_json(path, "delete it")
+    where = ["--data-dir", data, "--run-dir", cell / "robust", "--seed", seed, "--folds", 0, "--device", "cpu"]
+    flags = [*where, "--recipe", "robust", *held_out[split], "--epochs", settings.HELD_OUT_EPOCHS]
+    constants = runpy.run_path(str(ROOT / "main_pretrain_5s.py"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        training = next(trainings(read_settings(constants, list(map(str, flags)))))
+    moments = moments_of(training)
+    looks = [look(training.model, *moments, seed)]
+    for _ in range(settings.HELD_OUT_EPOCHS):
+        training.start_epoch()
+        for _ in range(training.batches.n_steps):
+            training.step()
+        means = dict(zip(training.model.metric_names, training.record.mean(0).tolist(), strict=True))
+        seen = {name: means[f"accuracy_{name}"] for name in training.model.group_losses}
+        looks.append(look(training.model, *moments, seed) | {"training": seen})
+    write_json(path, {"robust": looks})
     return read_json(path, "delete it")
 
 

@@ -33,6 +33,7 @@ SECONDS = 60  # length of a stimulus in s; of the shortest one for dreamer, whos
 SEED = 0  # same seed, same bytes
 EFFECT = 1.0  # strength of emotion's traces in the signals; 1: plain to see, 0.3: hard to find
 GSR_DRIFT = 0.0  # uS by which skin conductance wanders within a minute, whatever is felt; 0: it follows arousal alone
+TREND = 0.0  # strength of what changes over every trial alike: skin conductance that falls, alpha that grows
 NULL = False  # True: ratings have nothing to do with the signals
 QUIET = False  # True: say nothing but warnings and errors
 
@@ -81,7 +82,7 @@ def simulate(settings, channels, lengths, rest_seconds):
         signal_rng, rating_rng = (np.random.default_rng([settings.SEED, i, index]) for i in (3, 4))
         rated = synthetic.make_targets(rating_rng, len(stimuli), balanced=False) if settings.NULL else felt
         trials = (
-            synthetic.Trial(signal_rng, person, s, rest_seconds, n, settings.EFFECT, settings.GSR_DRIFT)
+            synthetic.Trial(signal_rng, person, s, rest_seconds, n, settings.EFFECT, settings.GSR_DRIFT, settings.TREND)
             for s, n in zip(stimuli, lengths, strict=True)
         )
         yield trials, synthetic.make_ratings(rating_rng, person, rated)

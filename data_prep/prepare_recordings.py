@@ -1,11 +1,11 @@
-"""Prepare your own recordings: amplifiers' files and a table of trials, or a BIDS data set -> one prepared folder.
+"""Prepare your own recordings: amplifiers' files, a table of trials and one of channels -> one prepared folder.
 
-    python data_prep/prepare_recordings.py --trials trials.csv --out-dir data/MINE
+    python data_prep/prepare_recordings.py --trials mine/trials.csv --channels mine/channels.csv --out-dir data/MINE
     python data_prep/prepare_recordings.py --bids-dir my_study --task film --out-dir data/MINE
 
-Any file that MNE-Python reads (.edf .bdf .gdf .vhdr .set .fif .cnt). The table has the columns subject, file, stimulus,
-onset (s, or a marker's name), duration (s), and one per rating; with --no-rated none, for recordings that a model is to
-predict. docs/recordings.md says more.
+It does what the tables say and guesses nothing; propose_trials.py writes them, for you to correct. --bids-dir does both
+at once where nothing is in doubt. Any file that MNE-Python reads (.edf .bdf .gdf .vhdr .set .fif .cnt).
+docs/recordings.md says more.
 """
 
 import json
@@ -23,10 +23,12 @@ import utils.base.errors  # before all packages, to say in one line which are no
 
 import numpy as np
 
-from data_prep.amplifiers import bids, recordings, trial_plan, trials_table
+from data_prep.amplifiers import channels_table, proposal_page, recordings, trial_plan, trials_table
 from data_prep.amplifiers.parts import Parts
+from data_prep.amplifiers.proposal import propose_all
 from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, read_trials
 from data_prep.folder import preparation, ratings
+from data_prep.folder import stimuli as stimulus_names
 from data_prep.folder.from_arrays import prepare_person
 from data_prep.folder.quality import Quality, Row, kind_of
 from data_prep.folder.writer import PreparedWriter, is_prepared
@@ -39,16 +41,18 @@ from utils.base.settings import read_settings
 
 # what to read
 TRIALS = "trials.csv"  # table of trials, CSV or TSV
-BIDS_DIR = None  # a BIDS data set in the place of a table (None: the table)
+CHANNELS = None  # table of channels: which are EEG, and which are peripheral (None: by their names)
+BIDS_DIR = None  # a BIDS data set in the place of the tables (None: the tables)
 TASK = None  # its task, such as film
 SESSIONS = []  # its sessions (empty: all)
+STIMULUS = None  # column of its events that names the stimulus (None: stim_file, or else trial_type)
 RATED = True  # False: recordings that nobody has rated, to predict; one person will do
 RATINGS = []  # columns that are ratings (empty: all that have no other meaning)
 RATING_MIN = 1.0  # lowest and
-RATING_MAX = 9.0  # highest possible rating, of all that are numbers
-THRESHOLD = None  # a rating of at least this counts as high (None: the middle of the scale)
+RATING_MAX = 9.0  # highest possible rating, of all that are numbers, or by name: arousal=9,stress=1
+THRESHOLD = None  # a rating of at least this counts as high; one for all, or by name (None: the middle of the scale)
 OUT_DIR = "data/MINE"  # prepared folder to write
-# which signals
+# which signals, without a table of channels
 EEG_CHANNELS = []  # names (empty: all electrodes of the 10-5 system; common: those that everybody has; None: no EEG)
 PPS_CHANNELS = []  # names, or eog ecg emg gsr resp temperature ppg (empty: all of these; common; None: none)
 BAD_CHANNELS = "interpolate"  # EEG channels that a file marks as bad: interpolate | refuse | keep
@@ -60,7 +64,7 @@ REFERENCE = "average"  # average: of the chosen EEG channels at each sample | fi
 SAMPLING_RATE = 128  # of the result, in Hz
 SECONDS = None  # of each trial, from its onset on (None: of the shortest)
 REST_SECONDS = 0  # s before each onset whose mean is subtracted, as for DEAP (0: none)
-MISSING = "error"  # stimuli that somebody did not see: error | drop, for all
+MISSING = "error"  # stimuli that somebody did not see: error | drop, for all | keep, as not there
 EEG_NORMALISE = "channels"  # channels: across channels at each sample (paper) | trial: each channel over its trial
 PPS_NORMALISE = "trial"  # trial: each channel over its trial | subject: over a person's training data | none
 QUIET = False  # True: say nothing but warnings and errors
@@ -71,16 +75,18 @@ def main():
     settings = read_settings(globals())
     recordings.need_mne()
     check_settings(settings)
-    trials, sidecars = read_trials_of(settings)
+    trials, files = read_trials_of(settings)
     names, classes, values = ratings.parse_ratings(trials)
     ratings.check_scale(settings, trials, names, classes, values)
     rated = {id(trial): row for trial, row in zip(trials, values, strict=True)}
     least = 2 if settings.RATED else 1
     people = trial_plan.by_person(trials, least)
     stimuli = trial_plan.find_stimuli(people, settings.MISSING, least)
-    said, files = set(), dict.fromkeys(trial.file for trial in trials)
-    for path in Progress(list(files), desc="opening", unit="file"):
-        files[path] = recordings.open_recording(path, sidecars.get(path), said)
+    groups = trial_plan.find_groups(people, stimuli)
+    files = {path: files.get(path) for path in dict.fromkeys(trial.file for trial in trials)}
+    for path in Progress([path for path in files if files[path] is None], desc="opening", unit="file"):
+        files[path] = recordings.open_recording(path)
+    recordings.say_notes(files.values())
     rest = int(settings.REST_SECONDS or 0)
     plan = trial_plan.make_plan(people, stimuli, files, settings.SECONDS, rest)
     for trial, flaw in trial_plan.flaws_in(plan, files, rest):
@@ -107,14 +113,16 @@ def main():
         "classes": classes,
         "stimuli": stimuli,
     }
-    if len(classes) < len(names):
-        description |= {"rating_range": [settings.RATING_MIN, settings.RATING_MAX], "threshold": settings.THRESHOLD}
+    description |= {"groups": groups} if groups else {}
+    description |= ratings.scales_of(settings, names, classes)
     if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_what_follows(settings)
         return
-    writer = PreparedWriter(settings.OUT_DIR, preparation=made, rated=settings.RATED, **description)
+    keep = {"missing": "keep"} if settings.MISSING == "keep" else {}
+    writer = PreparedWriter(settings.OUT_DIR, preparation=made, rated=settings.RATED, **keep, **description)
     writer.quality.notes.append(AS_RECORDED)
+    writer.adjoining = adjoining(plan)
     with writer:
         parts = Parts(settings.OUT_DIR, [made, description, asdict(steps)])
         checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
@@ -123,14 +131,17 @@ def main():
             used = {trial.file: files[trial.file] for trial, _ in own}
             key = [subject, [(trial.stimulus, onset) for trial, onset in own]]
             key += [checksums[path] for recording in used.values() for path in recording.files]
-            arrays = parts.get(key, lambda: prepare(subject, own, used, eeg, pps, steps, made, said))  # noqa: B023
+            arrays = parts.get(key, lambda: prepare(subject, own, used, eeg, pps, steps, made))  # noqa: B023
             of_person = np.array([rated[id(trial)] for trial, _ in own], float)  # (trials, ratings)
             shown = {name: checksums[path] for name, path in sources.items()}
-            writer.add(subject, arrays["eeg"], arrays["pps"], of_person, sources=shown)
+            saw = [trial.stimulus for trial, _ in own]
+            seen = {"seen": np.isin(stimuli, saw)} if keep else {}
+            writer.add(subject, arrays["eeg"], arrays["pps"], of_person, sources=shown, **seen)
             rows = json.loads(str(arrays["quality"]))
             writer.quality.people[subject] = [Row(**row, kind=kind_of(row["name"])) for row in rows]
     parts.remove()
     writer.report()
+    print(f"EEG: {shorten(eeg, 400) or 'none'}\nPPS: {shorten(pps, 400) or 'none'}")
     say_what_follows(settings)
 
 
@@ -140,33 +151,56 @@ def check_settings(settings):
         raise InputError("--trials and --bids-dir: give one of them")
     if settings.BIDS_DIR is not None and not settings.TASK:
         raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
+    if settings.CHANNELS and {"EEG_CHANNELS", "PPS_CHANNELS"} & set(settings.given):
+        raise InputError("--channels says which channels are taken: without --eeg-channels and --pps-channels")
+    half = {"RATING_MIN": "RATING_MAX", "RATING_MAX": "RATING_MIN"}
+    for name, other in half.items():
+        if name in settings.given and other not in settings.given:
+            flags = [f"--{word.lower().replace('_', '-')}" for word in (name, other)]
+            raise InputError(f"{flags[0]} without {flags[1]}: say both ends of the scale of the ratings")
     if settings.HIGH_PASS and settings.LOW_PASS and settings.HIGH_PASS >= settings.LOW_PASS:
         raise InputError(f"--high-pass {settings.HIGH_PASS:g} must be less than --low-pass {settings.LOW_PASS:g}")
     if (settings.REST_SECONDS or 0) % 1:
         raise InputError(f"--rest-seconds must be whole seconds, not {settings.REST_SECONDS}")
-    if settings.RATING_MIN >= settings.RATING_MAX:
-        raise InputError(f"--rating-min {settings.RATING_MIN:g} must be less than --rating-max {settings.RATING_MAX:g}")
-    if settings.THRESHOLD is None:
-        settings.THRESHOLD = (settings.RATING_MIN + settings.RATING_MAX) / 2
-    if not settings.RATING_MIN <= settings.THRESHOLD <= settings.RATING_MAX:
-        raise InputError(
-            f"--threshold {settings.THRESHOLD:g} lies outside the scale of {settings.RATING_MIN:g} to "
-            f"{settings.RATING_MAX:g} (--rating-min, --rating-max)"
-        )
+    if not any(isinstance(value, dict) for value in (settings.RATING_MIN, settings.RATING_MAX, settings.THRESHOLD)):
+        ratings.scale_of(settings, "all")
     if settings.RATINGS and not settings.RATED:
         raise InputError("--ratings and --no-rated: give one of them")
 
 
 def read_trials_of(settings):
-    """Trials, and what stands beside the recordings of a BIDS data set."""
-    if settings.BIDS_DIR is not None:
-        return bids.read_bids(settings.BIDS_DIR, settings.TASK, settings.RATINGS, settings.SESSIONS, settings.RATED)
-    return trials_table.read_table(settings.TRIALS, settings.RATINGS, settings.RATED), {}
+    """Trials, and the recordings that were opened to find them: of a table, or of a data set that leaves no doubt."""
+    if settings.BIDS_DIR is None:
+        return trials_table.read_table(settings.TRIALS, settings.RATINGS, settings.RATED), {}
+    for name in ("FILES", "TRIAL", "UNTIL", "GROUP", "LAST"):  # propose_trials.py has them
+        setattr(settings, name, None)
+    proposal = propose_all(settings)
+    for text in proposal.warnings:
+        warn(text)
+    if not proposal.doubts:
+        return proposal.trials, proposal.recordings
+    doubt, n = proposal.doubts[0], len(proposal.doubts)
+    folder = settings.OUT_DIR.with_name(f"{settings.OUT_DIR.name}_proposal")
+    *_, page = proposal_page.write(proposal, folder / "trials.csv")
+    for text in proposal.doubts:
+        print(f"doubt: {text}")
+    raise InputError(
+        f"{doubt[:150]}{f', and {n - 1} more doubts' if n > 1 else ''}: look at {page}, correct trials.csv and "
+        "channels.csv beside it, and give them with --trials and --channels"
+    )
 
 
 def choose_channels(settings, files):
     """Names of the EEG and PPS channels that all recordings have."""
     people = {str(path): recording.channels for path, recording in files.items()}
+    if settings.CHANNELS is not None:
+        eeg, pps = channels_table.choose_channels(settings.CHANNELS, people)
+        channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
+        if not eeg and not pps:
+            raise InputError(f"{settings.CHANNELS} takes no channel: write eeg or another kind where it says no")
+        return refuse_single(settings, eeg, pps)
+    if settings.EEG_CHANNELS in ([], channel_kinds.COMMON):
+        channel_kinds.refuse_unknown(people)
     eeg = channel_kinds.choose(settings.EEG_CHANNELS, people, channel_kinds.find_eeg, "--eeg-channels")
     pps = channel_kinds.choose(settings.PPS_CHANNELS, people, channel_kinds.find_pps, "--pps-channels")
     both = [name for name in pps if channel_kinds.key(name) in set(map(channel_kinds.key, eeg))]
@@ -178,13 +212,25 @@ def choose_channels(settings, files):
         first, of_first = next(iter(people.items()))
         there = shorten([f"{channel.name} ({channel.kind})" for channel in of_first])
         raise InputError(f"{first} has no EEG and no peripheral channel that is known as such: {there}; name them")
-    if settings.REFERENCE == "average" and len(eeg) == 1:
-        raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
     left = channel_kinds.left_out(next(iter(people.values())), eeg, pps)
-    if left and not settings.EEG_CHANNELS:
+    if left:
         print(f"left out: {shorten(left, 150)}; --eeg-channels and --pps-channels take names")
+    return refuse_single(settings, eeg, pps)
+
+
+def refuse_single(settings, eeg, pps):
+    """The names, unless the average reference would leave nothing."""
+    if settings.REFERENCE == "average" and len(eeg) == 1:
+        raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     return eeg, pps
+
+
+def adjoining(plan):
+    """Stimuli that begin where another one ends, for the first person; they may be parts of one film."""
+    first = next(iter(plan.people.values()))
+    spans = [(t.stimulus, t.file, onset, onset + t.duration) for t, onset in first if t.duration is not None]
+    return stimulus_names.adjoining(spans)
 
 
 def say_what_follows(settings):
@@ -225,6 +271,7 @@ def name_sources(settings, opened):
     """Every file that was read, by its name relative to the table or the data set."""
     base = (settings.BIDS_DIR or settings.TRIALS.parent).resolve()
     paths = [] if settings.BIDS_DIR is not None else [settings.TRIALS]
+    paths += [settings.CHANNELS] if settings.CHANNELS is not None else []
     paths += [path for recording in opened for path in recording.files]
     return {Path(os.path.relpath(Path(path).resolve(), base)).as_posix(): path for path in paths}
 
@@ -245,12 +292,12 @@ def refuse_copies(opened, checksums):
                 )
 
 
-def prepare(subject, own, files, eeg, pps, steps, made, said):
+def prepare(subject, own, files, eeg, pps, steps, made):
     """Arrays of one person, in the order of the stimuli, and how the signals looked."""
     found, looked, quality = {}, {}, Quality()
     for path, recording in files.items():
         onsets = {index: onset for index, (trial, onset) in enumerate(own) if trial.file == path}
-        arrays, looks = read_trials(recording, list(onsets.values()), eeg, pps, steps, said)
+        arrays, looks = read_trials(recording, list(onsets.values()), eeg, pps, steps)
         for look in looks:
             looked.setdefault((tuple(look.channels), look.rate, look.unit), []).append(look)
         for name, trials in arrays.items():

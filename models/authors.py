@@ -19,7 +19,7 @@ from models.losses import CrossModalAlignment
 _BLOCK_NAMES = {
     "norm1.weight": "norm1.weight",
     "norm1.bias": "norm1.bias",
-    "gamma_1": "scale1",
+    "gamma_1": "scale1.gamma",
     "attn.qkv.weight": "attention.qkv.weight",
     "attn.q_bias": "attention.q_bias",
     "attn.v_bias": "attention.v_bias",
@@ -27,11 +27,11 @@ _BLOCK_NAMES = {
     "attn.proj.bias": "attention.proj.bias",
     "norm2.weight": "norm2.weight",
     "norm2.bias": "norm2.bias",
-    "gamma_2": "scale2",
-    "mlp.fc1.weight": "fc1.weight",
-    "mlp.fc1.bias": "fc1.bias",
-    "mlp.fc2.weight": "fc2.weight",
-    "mlp.fc2.bias": "fc2.bias",
+    "gamma_2": "scale2.gamma",
+    "mlp.fc1.weight": "mlp.fc1.weight",
+    "mlp.fc1.bias": "mlp.fc1.bias",
+    "mlp.fc2.weight": "mlp.fc2.weight",
+    "mlp.fc2.bias": "mlp.fc2.bias",
 }
 _MODULES = {  # their module: ours
     "bn_fc_p1": "projector.1",
@@ -95,7 +95,7 @@ def encoder(state_dict, n_channels):
     }
     for i in range(N_BLOCKS):
         names |= {f"blocks.{i}.{theirs}": f"blocks.{i}.{ours}" for theirs, ours in _BLOCK_NAMES.items()}
-        names[f"blocks.{i}.eeg_prompt"] = f"blocks.{i}.prompt"
+        names[f"blocks.{i}.eeg_prompt"] = f"blocks.{i}.prompt.tokens"
     modules = {f"{kind}_transform.bn": "embedding.norm"} | _MODULES
     for name, tensor in source.items():
         module, _, leaf = name.rpartition(".")
@@ -105,7 +105,7 @@ def encoder(state_dict, n_channels):
             target[f"{modules[module]}.{leaf}"] = tensor
         elif not re.fullmatch(r"blocks\.\d+\.((mlp|norm2)_\w+\..*|\w+_prompt)", name):
             raise ValueError(f"not a pre-training checkpoint of the authors: what is {name}?")
-    prompt = target.get("blocks.0.prompt")
+    prompt = target.get("blocks.0.prompt.tokens")
     module = Encoder(
         n_channels,
         n_inputs // n_channels,

@@ -1,8 +1,12 @@
 """The encoder of one modality (EEG or PPS): multi-view embedding, three attention blocks, projector."""
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from models.front_end import SharedFilters
 
 N_TOKENS = 4  # of a window: a class token in front of three views
 N_VIEWS = N_TOKENS - 1
@@ -13,9 +17,9 @@ INIT_STD = 0.02
 
 
 class MultiViewEmbedding(nn.Module):
-    """Three gated views of a flattened window (PhysioSync, arXiv 2504.17163, multi-view embedding).
+    """Three views of a flattened window, each a gated linear unit (PhysioSync, multi-view embedding).
 
-    One linear map gives the value and the three gates: its rows are [value, gate 1, gate 2, gate 3].
+    The views share the value and have a gate each. One linear map gives all: its rows are [value, gates 1, 2, 3].
     """
 
     def __init__(self, n_inputs, embed_dim):
@@ -41,15 +45,16 @@ class Attention(nn.Module):
         self.q_bias = nn.Parameter(torch.zeros(embed_dim))
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
         self.proj = nn.Linear(embed_dim, embed_dim)
+        self.fused = True  # False: written out, for torch.vmap, which has no rule for PyTorch's fused kernel
 
     def forward(self, x, prompt=None):
-        """Tokens (B, T, E) that look at each other and at prompt tokens (1, P, E); shape (B, T, E)."""
+        """Attention of tokens (B, T, E) to each other and to prompt tokens (1, P, E); shape (B, T, E)."""
         q, k, v = self._by_head(x)  # (B, H, T, E/H)
-        if prompt is not None:  # the same for every window; nobody asks what they see themselves
+        if prompt is not None:  # the same keys and values for every window
             _, prompt_k, prompt_v = self._by_head(prompt).expand(-1, len(x), -1, -1, -1)  # (B, H, P, E/H)
             k, v = torch.cat([k, prompt_k], 2), torch.cat([v, prompt_v], 2)  # (B, H, T + P, E/H)
-        heads = F.scaled_dot_product_attention(q, k, v)  # softmax(q k' / sqrt(E/H)) v: (B, H, T, E/H)
-        return self.proj(heads.transpose(1, 2).flatten(2))
+        attend = F.scaled_dot_product_attention if self.fused else scaled_dot_product_attention
+        return self.proj(attend(q, k, v).transpose(1, 2).flatten(2))
 
     def _by_head(self, x):
         """Queries, keys and values (3, B, H, T, E/H) of tokens (B, T, E)."""
@@ -57,31 +62,84 @@ class Attention(nn.Module):
         return F.linear(x, self.qkv.weight, bias).unflatten(2, (3, N_HEADS, -1)).permute(2, 0, 3, 1, 4)
 
 
-class Block(nn.Module):
-    """A pre-norm transformer block, with optional prompt tokens (PhysioSync, arXiv 2504.17163, encoders).
+def scaled_dot_product_attention(q, k, v):
+    """softmax(q k' / sqrt(d)) v of queries (..., T, d), keys and values (..., S, d): shape (..., T, d)."""
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
 
-    The prompts are appended before the attention and dropped after the perceptron. So they matter as keys and values
-    of the attention and as nothing else, and nothing else is computed of them.
-    """
 
-    def __init__(self, embed_dim, prompt_tokens):
+class MLP(nn.Module):
+    """Two linear layers, a ReLU after both."""
+
+    def __init__(self, embed_dim):
         super().__init__()
-        self.norm1 = nn.LayerNorm(embed_dim)
-        self.attention = Attention(embed_dim)
-        self.scale1 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
-        self.norm2 = nn.LayerNorm(embed_dim)
         self.fc1 = nn.Linear(embed_dim, 4 * embed_dim)
         self.fc2 = nn.Linear(4 * embed_dim, embed_dim)
-        self.scale2 = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
-        self.prompt = nn.Parameter(torch.empty(1, prompt_tokens, embed_dim)) if prompt_tokens else None
-        if prompt_tokens:
-            nn.init.trunc_normal_(self.prompt, std=INIT_STD)
 
     def forward(self, x):
         """Tokens (B, T, embed_dim) to tokens of the same shape."""
-        prompt = None if self.prompt is None else self.norm1(self.prompt)
-        x = x + self.scale1 * self.attention(self.norm1(x), prompt)
-        return x + self.scale2 * F.relu(self.fc2(F.relu(self.fc1(self.norm2(x)))))
+        return F.relu(self.fc2(F.relu(self.fc1(x))))
+
+
+class LayerScale(nn.Module):
+    """A learned factor for each feature of a residual branch (CaiT, arXiv 2103.17239)."""
+
+    def __init__(self, embed_dim):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((embed_dim,), BRANCH_SCALE))
+
+    def forward(self, x):
+        """Scaled tokens (B, T, embed_dim)."""
+        return self.gamma * x
+
+
+class PromptTokens(nn.Module):
+    """Learned tokens (1, P, embed_dim) that a block's attention sees (visual prompt tuning, arXiv 2203.12119)."""
+
+    def __init__(self, n_tokens, embed_dim):
+        super().__init__()
+        self.tokens = nn.Parameter(torch.empty(1, n_tokens, embed_dim))
+        nn.init.trunc_normal_(self.tokens, std=INIT_STD)
+
+    def forward(self):
+        """The tokens."""
+        return self.tokens
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block with LayerScale and optional prompt tokens (PhysioSync, encoders).
+
+    The prompt tokens are appended before the attention and dropped after the MLP, so they matter as keys and values of
+    the attention only, and nothing else of them is computed.
+    """
+
+    FORMER: ClassVar = {"scale1": "scale1.gamma", "scale2": "scale2.gamma", "prompt": "prompt.tokens"} | {
+        f"{layer}.{kind}": f"mlp.{layer}.{kind}" for layer in ("fc1", "fc2") for kind in ("weight", "bias")
+    }
+
+    def __init__(self, embed_dim, prompt_tokens):
+        super().__init__()
+        self.scale1, self.scale2 = LayerScale(embed_dim), LayerScale(embed_dim)
+        self.register_module("prompt", None)  # in this place: stored optimizers number the parameters
+        self.norm1 = nn.LayerNorm(embed_dim)
+        self.attention = Attention(embed_dim)
+        self.norm2 = nn.LayerNorm(embed_dim)
+        self.mlp = MLP(embed_dim)
+        if prompt_tokens:
+            self.prompt = PromptTokens(prompt_tokens, embed_dim)
+        self.register_load_state_dict_pre_hook(former_names)
+
+    def forward(self, x):
+        """Tokens (B, T, embed_dim) to tokens of the same shape."""
+        prompt = None if self.prompt is None else self.norm1(self.prompt())
+        x = x + self.scale1(self.attention(self.norm1(x), prompt))
+        return x + self.scale2(self.mlp(self.norm2(x)))
+
+
+def former_names(module, weights, prefix, *_):
+    """Rename weights of files from before, in place: ``module.FORMER`` has today's names by the former ones."""
+    for former, today in module.FORMER.items():
+        if prefix + former in weights:
+            weights[prefix + today] = weights.pop(prefix + former)
 
 
 class Encoder(nn.Module):
@@ -100,8 +158,7 @@ class Encoder(nn.Module):
     projector_dims : tuple of int
         Widths of the projector's three linear layers.
     block_samples : int, optional
-        Put a linear filter over all channels and samples of each 1 s block first, with so many samples in a block. It
-        begins as the identity and is not trained by gradients (``FRONT_END = "bandpower"``).
+        Numbers per channel in a 1 s block, for `SharedFilters` in front of the embedding; by default there are none.
 
     Raises
     ------
@@ -112,6 +169,8 @@ class Encoder(nn.Module):
     -----
     Source: PhysioSync (arXiv 2504.17163), the EEG and GSR encoders. The projector has no nonlinearity.
     """
+
+    FORMER: ClassVar = {"filters": "front_end.filters"}
 
     def __init__(
         self,
@@ -135,9 +194,7 @@ class Encoder(nn.Module):
             projector_dims=list(projector_dims),
             block_samples=block_samples,
         )
-        self.block_samples = block_samples
-        if block_samples:
-            self.register_buffer("filters", torch.eye(n_channels * block_samples))
+        self.front_end = SharedFilters(n_channels, block_samples) if block_samples else nn.Identity()
         self.feature_dim = N_TOKENS * embed_dim
         self.embedding = MultiViewEmbedding(n_channels * n_samples, embed_dim)
         self.class_token = nn.Parameter(torch.empty(1, 1, embed_dim))
@@ -148,16 +205,8 @@ class Encoder(nn.Module):
         self.input_dropout = nn.Dropout(input_dropout)
         self.blocks = nn.Sequential(*[Block(embed_dim, prompt_tokens) for _ in range(N_BLOCKS)])
         self.norm = nn.LayerNorm(embed_dim)
-        d1, d2, d3 = projector_dims
-        self.projector = nn.Sequential(
-            nn.Linear(self.feature_dim, d1),
-            nn.BatchNorm1d(d1),
-            nn.Dropout(0.2),
-            nn.Linear(d1, d2),
-            nn.BatchNorm1d(d2),
-            nn.Dropout(0.2),
-            nn.Linear(d2, d3),
-        )
+        self.projector = projector(self.feature_dim, *projector_dims)
+        self.register_load_state_dict_pre_hook(former_names)
 
     def forward(self, x):
         """Encode windows.
@@ -172,14 +221,11 @@ class Encoder(nn.Module):
         torch.Tensor, shape (B, 4 * embed_dim)
             Features: the class token and the three views after the last block.
         """
-        if self.block_samples and x.shape[-1] == self.arguments["n_samples"]:
-            blocks = x.unflatten(-1, (-1, self.block_samples)).transpose(-3, -2)  # (B, seconds, C, block_samples)
-            x = blocks.flatten(-2) @ self.filters
-        x = x.flatten(1)  # (B, C * L)
-        if x.shape[1] != self.embedding.linear.in_features:
-            size = f"{self.arguments['n_channels']} channels x {self.arguments['n_samples']} samples"
-            raise ValueError(f"the encoder takes windows of {size}, not of {x.shape[1]} values")
-        views = self.embedding(x)  # (B, 3, E)
+        n_channels, n_samples = self.arguments["n_channels"], self.arguments["n_samples"]
+        if x[0].numel() != n_channels * n_samples:
+            size = f"{n_channels} channels x {n_samples} samples"
+            raise ValueError(f"the encoder takes windows of {size}, not of {x[0].numel()} values")
+        views = self.embedding(self.front_end(x).flatten(1))  # (B, C * L) -> (B, 3, E)
         tokens = torch.cat([self.class_token.expand(len(x), -1, -1), views], dim=1)  # (B, 4, E)
         tokens = self.input_dropout(tokens + self.type_embedding + self.position_embedding)
         return self.norm(self.blocks(tokens)).flatten(1)  # (B, 4E)
@@ -189,26 +235,26 @@ class Encoder(nn.Module):
         return self.projector(feature)
 
 
+def projector(feature_dim, d1, d2, d3):
+    """Layers from features (B, feature_dim) to the space of the contrastive loss (B, d3); no nonlinearity (paper)."""
+    return nn.Sequential(
+        nn.Linear(feature_dim, d1),
+        nn.BatchNorm1d(d1),
+        nn.Dropout(0.2),
+        nn.Linear(d1, d2),
+        nn.BatchNorm1d(d2),
+        nn.Dropout(0.2),
+        nn.Linear(d2, d3),
+    )
+
+
 def paper_width(n_samples):
     """The paper's width of a token: as many as a window has samples, rounded down to a multiple of the heads."""
     return max(N_HEADS, n_samples - n_samples % N_HEADS)  # slow sensors have fewer samples than there are heads
 
 
 def paper_arguments(modality, n_channels, n_samples, embed_dim=None):
-    """Arguments of `Encoder` as in the paper.
-
-    Parameters
-    ----------
-    modality : str
-        ``"eeg"`` (2 prompt tokens, dropout on the tokens) or ``"pps"`` (neither).
-    n_channels, n_samples : int
-    embed_dim : int, optional
-        By default `paper_width`.
-
-    Returns
-    -------
-    dict
-    """
+    """Arguments of `Encoder` as in the paper: for ``"eeg"`` 2 prompt tokens and dropout on the tokens."""
     special = dict(prompt_tokens=2, input_dropout=0.2) if modality == "eeg" else {}
     embed_dim = embed_dim or paper_width(n_samples)
     return dict(n_channels=n_channels, n_samples=n_samples, embed_dim=embed_dim, **special)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-N_SECONDS = 5  # 1 s windows beside each 5 s window
+N_SECONDS = 5  # 1 s windows in each 5 s window
 
 
 class FusionClassifier(nn.Module):
@@ -75,19 +75,16 @@ class FusionModel(nn.Module):
 
     Parameters
     ----------
-    encoders : dict of str to dict of str to Encoder
+    encoders : dict of str to dict of str to encoder
         ``encoders[modality][resolution]``, with the modalities in the order ``"eeg"``, ``"pps"`` and the resolutions
         ``"5s"``, ``"1s"``; absent ones are not used. Their projectors, which only pre-training needs, are dropped.
     n_classes : int
     gate : bool
         Whether features are weighted by their confidence.
-    bf16 : bool
-        Whether the encoders compute in bfloat16 (mixed precision); the weights, the gates and the classifier do not.
     """
 
-    def __init__(self, encoders, n_classes, gate=True, bf16=False):
+    def __init__(self, encoders, n_classes, gate=True):
         super().__init__()
-        self.bf16 = bf16
         self.encoders = nn.ModuleDict({name: nn.ModuleDict(by_window) for name, by_window in encoders.items()})
         by_window = next(iter(encoders.values()))
         widths = {f"feature_dim_{resolution}": encoder.feature_dim for resolution, encoder in by_window.items()}
@@ -117,10 +114,9 @@ class FusionModel(nn.Module):
         features = []
         for name, by_window in self.encoders.items():
             x = blocks[name]
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-                if "5s" in by_window:
-                    features.append(by_window["5s"](x.transpose(1, 2).flatten(2)))  # (B, C, 5 * rate)
-                if "1s" in by_window:
-                    seconds = by_window["1s"](x.flatten(0, 1)).unflatten(0, (-1, N_SECONDS))  # (B, 5, 4E)
-                    features.extend(seconds.unbind(1))
-        return [feature.float() for feature in features] if self.bf16 else features
+            if "5s" in by_window:
+                features.append(by_window["5s"](x.transpose(1, 2).flatten(2)))  # (B, C, 5 * rate)
+            if "1s" in by_window:
+                seconds = by_window["1s"](x.flatten(0, 1)).unflatten(0, (-1, N_SECONDS))  # (B, 5, 4E)
+                features.extend(seconds.unbind(1))
+        return features

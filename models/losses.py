@@ -13,15 +13,15 @@ def group_nt_xent(z, tau):
 
     Parameters
     ----------
-    z : torch.Tensor, shape (..., 2 * B, D)
+    z : torch.Tensor, shape (2 * B, D)
         Group projections, not normalised.
     tau : float
         Temperature.
 
     Returns
     -------
-    loss : torch.Tensor, shape (...)
-    accuracy : torch.Tensor, shape (...)
+    loss : torch.Tensor, scalar
+    accuracy : torch.Tensor, scalar
         Fraction of group 1's rows whose most similar row of group 2 is their own stimulus window. Chance is 1 / B.
 
     Raises
@@ -29,18 +29,18 @@ def group_nt_xent(z, tau):
     ValueError
         If ``z`` has an odd number of rows.
     """
-    *several, rows, width = z.shape
+    rows = len(z)
     if rows % 2:
         raise ValueError(f"group_nt_xent needs two groups of equal size, not {rows} rows")
     n = rows // 2
-    z = F.normalize(z, dim=-1).view(-1, rows, width)
-    similarity = z @ z.mT / tau  # (several, 2B, 2B)
-    own = torch.arange(n, device=z.device)
-    accuracy = (similarity[:, :n, n:].argmax(-1) == own).to(z.dtype).mean(-1)
-    similarity = similarity.masked_fill(torch.eye(rows, dtype=torch.bool, device=z.device), float("-inf"))
-    positive = torch.cat([own + n, own]).expand(len(z), -1)
-    losses = F.cross_entropy(similarity.mT, positive, reduction="none")  # (several, 2B); classes are its second axis
-    return 2 * losses.mean(-1).view(several), accuracy.view(several)
+    z = F.normalize(z, dim=1)
+    similarity = z @ z.T / tau  # (2B, 2B)
+    window = torch.arange(n, device=z.device)
+    accuracy = (similarity[:n, n:].argmax(1) == window).to(z.dtype).mean()
+    itself = torch.eye(rows, dtype=torch.bool, device=z.device)
+    positive = torch.cat([window + n, window])  # (2B,)
+    loss = 2 * F.cross_entropy(similarity.masked_fill(itself, float("-inf")), positive)
+    return loss, accuracy
 
 
 class CrossModalAlignment(nn.Module):
@@ -67,5 +67,6 @@ class CrossModalAlignment(nn.Module):
         """Loss (scalar) of pooled features ``eeg`` and ``pps``, each (2 * B, feature_dim), at temperature ``tau``."""
         eeg, pps = (self.norm(x) for x in self.linear(torch.cat([eeg, pps])).chunk(2))  # BatchNorm sees one at a time
         n = len(eeg) // 2
-        mixed = torch.cat([pps[:n], eeg[n:], eeg[:n], pps[n:]])
-        return group_nt_xent(mixed.unflatten(0, (2, -1)), tau)[0].mean()
+        first, _ = group_nt_xent(torch.cat([pps[:n], eeg[n:]]), tau)
+        second, _ = group_nt_xent(torch.cat([eeg[:n], pps[n:]]), tau)
+        return (first + second) / 2

@@ -1,5 +1,7 @@
 """Small data that several tests share; made by the real scripts."""
 
+import shutil
+
 import pytest
 
 from tests.support import TINY, done
@@ -31,3 +33,14 @@ def pretrained(prepared):
     for script in ("main_pretrain_1s.py", "main_pretrain_5s.py"):
         done(script, "--data-dir", prepared, "--run-dir", run_dir, "--split", "trial", "--epochs", 1, *TINY)
     return run_dir
+
+
+@pytest.fixture(scope="module")
+def run_dir(prepared, pretrained, tmp_path_factory):
+    """A run directory with fine-tuned models of fold 0."""
+    folder = tmp_path_factory.mktemp("predict") / "run"
+    shutil.copytree(pretrained, folder)
+    flags = ["--data-dir", prepared, "--run-dir", folder, "--epochs", 2, "--folds", 0]
+    done("Fine_tuning/fine_tuning.py", *flags)
+    done("Fine_tuning/fine_tuning.py", *flags, "--modalities", "eeg", "--resolutions", "1s")
+    return folder

@@ -1,10 +1,12 @@
 """The check of a GPU, with what a CPU can do of it."""
 
+import pytest
 import torch
 
 from benchmarks import check_gpu
 from tests.support import run
 
+pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 
 

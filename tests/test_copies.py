@@ -1,12 +1,12 @@
-"""What is there twice: a copy of a person or of a trial would be tested by who has seen it in training."""
+"""Copies of a person or of a trial leak from training to test."""
 
 import json
 
 import numpy as np
 
 from data_prep import open_prepared, write_prepared
+from tests.builders.deap import recording, write
 from tests.support import call, done
-from tests.test_deap import recording, write
 
 PREPARE = "data_prep/prepare_deap.py"
 NAMES = dict(name="mine", sampling_rate=32, eeg_channels=["a", "b", "c"], pps_channels=["HR"], ratings=["arousal"])

@@ -11,10 +11,10 @@ import scipy.io
 
 from data_prep import open_prepared
 from data_prep.formats import deap
-from data_prep.make_synthetic import python2_pickle
+from tests.builders.deap import GOOD, recording, write
+from tests.builders.matlab import mat, matrix
 from tests.golden.weights import raw_deap
 from tests.support import assert_refused, call, done
-from tests.test_matlab import mat, matrix
 
 SCRIPT = "data_prep/prepare_deap.py"
 GOLDEN = np.load(Path(__file__).parent / "golden" / "prep_deap.npz", allow_pickle=False)
@@ -35,23 +35,8 @@ def test_preparation_equals_golden():
     close(gsr.reshape(-1, 640)[GOLDEN["eeg_5s_rows"]], GOLDEN["gsr_5s"][:, 0, 0, 0])
 
 
-def recording(seed=0, trials=2, seconds=8, channels=40):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((trials, channels, seconds * 128)), rng.uniform(1, 9, (trials, 4))
-
-
-GOOD = python2_pickle({"labels": recording()[1], "data": recording()[0]})
 NAN, INF, OFF = recording()[0], recording()[0], recording()[1]
 NAN[1, 3, 100], INF[0, 39, 5], OFF[0, 2] = np.nan, np.inf, 9.5
-
-
-def write(folder, **files):
-    """Raw files by subject: (data, labels) or bytes."""
-    folder.mkdir(exist_ok=True)
-    for name, content in files.items():
-        stream = content if isinstance(content, bytes) else python2_pickle({"labels": content[1], "data": content[0]})
-        (folder / f"{name}.dat").write_bytes(stream)
-    return folder
 
 
 def test_labels_and_ratings(tmp_path):
@@ -133,7 +118,7 @@ BAD_MATLAB = {
     "no labels": (dict(data=recording()[0], x=1.0), "has data, x, not data and labels"),
     "of another shape": (dict(data=np.ones((2, 32, 1024)), labels=np.ones((2, 4))), "40 channels"),
     "cells": (dict(data=np.array([[1, "a"]], object), labels=np.ones((2, 4))), "its data is no array"),
-    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "its data is no array of real numbers"),
+    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "its data is not an array of real numbers"),
     "NaN": (dict(data=NAN, labels=np.ones((2, 4))), "NaN or infinite"),
     "DREAMER": (dict(DREAMER={"Data": 1.0}), "has DREAMER, not data and labels"),
     "too large": (

@@ -3,10 +3,12 @@
 import ast
 import json
 import os
+import pickle
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +149,16 @@ def test_foreign_names_in_everything_that_is_drawn(tmp_path, capfd):
     outcome = run("Fine_tuning/predict.py", *model, "--out-file", tmp_path / "p.csv")
     assert outcome.status == 0, outcome.err
     assert "Glyph" not in outcome.err
+
+
+def test_a_message_has_parts():
+    error = InputError(Path("a/file.json"), "has no rate", "prepare it again")
+    assert str(error) == "a/file.json has no rate; prepare it again"
+    assert (error.where, error.what, error.remedy) == ("a/file.json", "has no rate", "prepare it again")
+    again = pickle.loads(pickle.dumps(error))  # as it crosses from one process to another
+    assert (str(again), again.where) == (str(error), error.where)
+    assert str(InputError("--folds 9", "does not exist")) == "--folds 9 does not exist"
+    assert str(InputError("one sentence; and what to do")) == "one sentence; and what to do"
 
 
 def test_messages_are_one_line_of_300_characters_at_most(tmp_path):

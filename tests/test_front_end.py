@@ -11,7 +11,8 @@ from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
 from utils.pretraining import recipes
-from utils.pretraining.front_end import BANDS, block_features, block_width, log_band_power, shared_filters, standardise
+from utils.pretraining.features import BANDS, block_features, block_width, log_band_power
+from utils.pretraining.front_end import shared_filters, standardise
 from utils.pretraining.recordings import Recordings
 from utils.protocol import splits
 
@@ -97,12 +98,12 @@ def test_filters_act_on_every_block():
     x = torch.randn(6, 3, 10)
     before = encoder(x)
     shuffled = torch.randperm(6)
-    encoder.filters.copy_(torch.eye(6)[shuffled])
+    encoder.front_end.filters.copy_(torch.eye(6)[shuffled])
     weight = encoder.embedding.linear.weight.data.unflatten(1, (5, 6))
     assert not torch.allclose(encoder(x), before, atol=1e-3)
     encoder.embedding.linear.weight.data = weight[:, :, shuffled.argsort()].flatten(1)
     assert torch.allclose(encoder(x), before, atol=1e-6)
-    assert "filters" in encoder.state_dict()
+    assert "front_end.filters" in encoder.state_dict()
 
 
 def test_seconds_and_labels_of_the_training_part(prepared, tmp_path):
@@ -149,7 +150,7 @@ def test_the_road_of_the_robust_recipe(robust, prepared, tmp_path):
     assert metrics["settings"]["EPOCHS"] == 9
     assert "fold 0: complete" in done("Fine_tuning/fine_tuning.py", *where)
     entry = torch.load(robust / "pretrain_5s" / "fold_00" / "checkpoint.pt", weights_only=True)["encoders"]["eeg"]
-    assert not torch.equal(entry["weights"]["filters"], torch.eye(32 * 5))
+    assert not torch.equal(entry["weights"]["front_end.filters"], torch.eye(32 * 5))
     out = done("Fine_tuning/fine_tuning.py", *where, "--init", "random", "--label-fraction", 0.5)
     fraction = json.loads((robust / "finetune_arousal_random_labels-0.5" / "metrics.json").read_text())
     assert 2 * fraction["folds"][0]["n_train"] == metrics["folds"][0]["n_train"]
@@ -195,7 +196,7 @@ def test_filters_of_a_fold(robust, prepared):
     x = recordings.standardised(mask).blocks["eeg"].numpy()[trained][:, :, :10]
     windows = x.reshape(len(trained), 4 * 2, 5, -1).mean(axis=2)
     expected = shared_filters(windows, entry["settings"]["SUBJECTS_PER_GROUP"], data.eeg.shape[3])
-    np.testing.assert_allclose(entry["encoders"]["eeg"]["weights"]["filters"].numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(entry["encoders"]["eeg"]["weights"]["front_end.filters"].numpy(), expected, atol=1e-4)
 
 
 def test_fine_tuning_takes_as_many_epochs_as_are_enough_steps():
@@ -212,7 +213,10 @@ def test_positives_by_augmentation_use_nothing_that_people_share(prepared, tmp_p
     done("main_pretrain_5s.py", *where, "--positives", "augmentation")
     path = tmp_path / "pretrain_5s_augmentation" / "fold_00" / "checkpoint.pt"
     encoders = torch.load(path, weights_only=True)["encoders"]
-    assert all(torch.equal(e["weights"]["filters"], torch.eye(len(e["weights"]["filters"]))) for e in encoders.values())
+    assert all(
+        torch.equal(e["weights"]["front_end.filters"], torch.eye(len(e["weights"]["front_end.filters"])))
+        for e in encoders.values()
+    )
 
 
 def test_a_missing_second_is_no_signal():

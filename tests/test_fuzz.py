@@ -21,8 +21,8 @@ from data_prep import open_prepared
 from data_prep.folder import preparation as preparations
 from data_prep.folder.prepared import checksum_of
 from data_prep.formats import deap, dreamer, inputs
-from tests.test_deap import GOOD, recording
-from tests.test_dreamer import good_bytes, small, to_hdf5
+from tests.builders.deap import GOOD, recording
+from tests.builders.dreamer import good_bytes, small, to_hdf5
 from utils.base.errors import InputError
 from utils.protocol import splits
 

@@ -67,6 +67,11 @@ def test_rooms_hold_nothing_to_run_but_preparations(path):
     assert not runs or path.parent.name == "data_prep"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("test_*.py")), ids=lambda path: path.name)
+def test_no_test_imports_from_another_test_file(path):
+    assert not [other for other in imported(path) if other.name.startswith("test_")]
+
+
 def test_every_import_was_seen():
     """The test can fail: files that are known to import each other."""
     files = set(imported(ROOT / "utils" / "finetuning" / "finetuning.py"))

@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
+from tests.builders.checkpoints import weights
 from tests.support import ROOT, TINY, assert_refused, call, done, run
 
 KILLS = int(os.environ.get("KILLS", 21))  # over the three stages
@@ -46,19 +46,6 @@ def start():
     return start
 
 
-def weights(path):
-    """What a checkpoint says, without the time it took."""
-    checkpoint = torch.load(path, weights_only=True)
-    for entry in checkpoint["history"]:
-        del entry["seconds"]
-    parts = {"history": checkpoint["history"], "epoch": checkpoint["epoch"]}
-    for name, encoder in checkpoint["encoders"].items():
-        parts |= {f"{name}.{key}": value.numpy().tobytes() for key, value in encoder["weights"].items()}
-    for key, state in checkpoint["training"]["optimizer"]["state"].items():
-        parts |= {f"adam.{key}.{name}": value.numpy().tobytes() for name, value in state.items()}
-    return parts
-
-
 def outcome(folder, stage):
     """All results of a stage, to compare."""
     if stage == "prepare":
@@ -72,6 +59,7 @@ def outcome(folder, stage):
     return metrics, (folder / "run" / "finetune_arousal_random" / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["prepare", "pretrain", "finetune"])
 def test_kills(tmp_path, raw, prepared, start, stage):
     def command(folder):

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import h5py
@@ -12,9 +11,12 @@ import scipy.io
 
 from data_prep.formats import matlab
 from data_prep.make_synthetic import cells
+from tests.builders.dreamer import good_bytes
+from tests.builders.matlab import element, mat, matrix
 from tests.support import assert_refused, call
-from tests.test_dreamer import SCRIPT, good_bytes
 from utils.base.errors import InputError
+
+SCRIPT = "data_prep/prepare_dreamer.py"
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -67,22 +69,6 @@ def test_files_that_matlab_wrote(tmp_path):
         else:
             assert matlab.load(path, theirs).keys() == theirs
     assert matlab.load(next(p for p in FILES if "teststruct_7" in p.name), ["teststruct"])["teststruct"]["stringfield"]
-
-
-def element(kind, data):
-    return struct.pack("<II", kind, len(data)) + data + b"\0" * (-len(data) % 8)
-
-
-def matrix(kind, shape, content, name=b""):
-    flags, dims = element(6, struct.pack("<II", kind, 0)), element(5, struct.pack(f"<{len(shape)}i", *shape))
-    return element(14, flags + dims + element(1, name) + content)
-
-
-def mat(*variables, compress=False):
-    """A file of version 5."""
-    if compress:
-        variables = [struct.pack("<II", 15, len(squeezed := zlib.compress(v))) + squeezed for v in variables]
-    return b"MATLAB 5.0".ljust(124) + b"\x00\x01IM" + b"".join(variables)
 
 
 def structure(content, names=b"Data\0\0\0\0", length=8):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import models.authors
-from models import ContrastiveModel, CrossModalAlignment, Encoder, FusionClassifier, FusionModel, group_nt_xent
+from models import ContrastiveModel, CrossModalAlignment, Encoder, FusionClassifier, FusionModel, build, group_nt_xent
 from models.encoder import N_TOKENS, Block
 from tests.support import ROOT
 
@@ -35,7 +35,7 @@ def test_group_loss_equals_numpy(n, tau):
 
 def test_group_losses_of_several_are_those_of_each():
     z = torch.randn(3, 12, 5, dtype=torch.float64)
-    losses, accuracies = group_nt_xent(z, 0.1)
+    losses, accuracies = torch.vmap(lambda x: group_nt_xent(x, 0.1))(z)
     assert losses.shape == accuracies.shape == (3,)
     each = [group_nt_xent(x, 0.1) for x in z]
     torch.testing.assert_close(losses, torch.stack([loss for loss, _ in each]), rtol=1e-12, atol=0)
@@ -68,9 +68,9 @@ def test_prompts_are_appended_before_the_attention_and_dropped_after_the_percept
     """What the block leaves out changes nothing: the same as with prompt tokens carried through all of it."""
     torch.manual_seed(0)
     block, plain = Block(8, 3).double(), Block(8, 0).double()
-    plain.load_state_dict({name: w for name, w in block.state_dict().items() if name != "prompt"})
+    plain.load_state_dict({name: w for name, w in block.state_dict().items() if name != "prompt.tokens"})
     x = torch.randn(5, N_TOKENS, 8, dtype=torch.float64)
-    carried = plain(torch.cat([x, block.prompt.expand(5, -1, -1)], 1))
+    carried = plain(torch.cat([x, block.prompt().expand(5, -1, -1)], 1))
     torch.testing.assert_close(block(x), carried[:, :N_TOKENS])
     assert not torch.allclose(block(x), plain(x))
 
@@ -89,6 +89,59 @@ def test_encoder_shapes(channels, samples, prompts):
     assert encoder.project(feature).shape == (3, 20)
     with pytest.raises(ValueError, match="windows of"):
         encoder(torch.randn(3, channels, samples + 1))
+
+
+def test_weights_under_former_names_load():
+    """Checkpoints from before the filters, LayerScale, the MLP and the prompt tokens were modules."""
+    encoder = Encoder(3, 10, prompt_tokens=2, block_samples=2, **SMALL)
+    weights = encoder.state_dict()
+    former = {
+        "front_end.filters": "filters",
+        "blocks.0.scale1.gamma": "blocks.0.scale1",
+        "blocks.1.scale2.gamma": "blocks.1.scale2",
+        "blocks.2.prompt.tokens": "blocks.2.prompt",
+        "blocks.0.mlp.fc1.weight": "blocks.0.fc1.weight",
+        "blocks.1.mlp.fc2.bias": "blocks.1.fc2.bias",
+    }
+    assert former.keys() <= weights.keys()
+    other = Encoder(3, 10, prompt_tokens=2, block_samples=2, **SMALL)
+    other.load_state_dict({former.get(name, name): tensor for name, tensor in weights.items()})
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in other.state_dict().items())
+    with pytest.raises(RuntimeError, match=r"blocks\.0\.scale3"):
+        other.load_state_dict(weights | {"blocks.0.scale3": torch.zeros(8)})
+
+
+def test_order_of_parameters():
+    """Stored optimizers number the parameters: in this order, or they cannot be gone on with."""
+    names = [name for name, _ in Block(8, 2).named_parameters()]
+    assert names[:5] == ["scale1.gamma", "scale2.gamma", "prompt.tokens", "norm1.weight", "norm1.bias"]
+    assert names[5:8] == ["attention.q_bias", "attention.v_bias", "attention.qkv.weight"]
+    assert names[-6:-4] == ["norm2.weight", "norm2.bias"]
+    assert names[-4:] == ["mlp.fc1.weight", "mlp.fc1.bias", "mlp.fc2.weight", "mlp.fc2.bias"]
+
+
+def test_attention_written_out_is_the_fused_one():
+    block = Block(8, 2).double()
+    x = torch.randn(5, N_TOKENS, 8, dtype=torch.float64)
+    expected = block(x)
+    block.attention.fused = False
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_build_makes_encoders_by_kind():
+    class Mean(torch.nn.Module):
+        feature_dim = 3
+
+        def __init__(self, n_channels):
+            super().__init__()
+            self.arguments = {"n_channels": n_channels}
+
+    encoder = build(n_channels=3, n_samples=16, **SMALL)
+    assert isinstance(encoder, Encoder)
+    assert isinstance(build(encoder.kind, **encoder.arguments), Encoder)
+    assert build(Mean, n_channels=3).arguments == {"n_channels": 3}
+    with pytest.raises(ValueError, match="unknown encoder 'mean'; there are physiosync"):
+        build("mean", n_channels=3)
 
 
 @pytest.mark.parametrize(("samples", "millions"), [(128, 26.2), (640, 119.0)])
@@ -123,9 +176,9 @@ def contrastive():
 
 def test_loss_is_the_sum_of_its_terms(contrastive):
     windows = {"eeg": torch.randn(2, 4, 3, 3, 16).double(), "pps": torch.randn(2, 4, 3, 1, 16).double()}
-    loss, metrics = contrastive(windows)
-    parts = dict(zip(contrastive.metric_names, metrics, strict=True))
-    assert parts["loss"] == loss.detach()
+    parts = contrastive(windows)
+    loss = parts["loss"]
+    assert list(parts) == contrastive.metric_names
     assert loss.item() == pytest.approx((parts["loss_eeg"] / 2 + parts["loss_pps"] / 2 + parts["loss_cmca"]).item())
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in contrastive.parameters())
@@ -134,9 +187,9 @@ def test_loss_is_the_sum_of_its_terms(contrastive):
 def test_order_of_people_in_a_group_does_not_matter(contrastive):
     windows = {"eeg": torch.randn(2, 4, 3, 3, 16).double(), "pps": torch.randn(2, 4, 3, 1, 16).double()}
     shuffled = {name: x[:, :, torch.tensor([2, 0, 1])] for name, x in windows.items()}
-    assert contrastive(shuffled)[0].item() == pytest.approx(contrastive(windows)[0].item(), rel=1e-12)
+    assert contrastive(shuffled)["loss"].item() == pytest.approx(contrastive(windows)["loss"].item(), rel=1e-12)
     moved = {name: x.roll(1, 2) if name == "eeg" else x for name, x in windows.items()}
-    assert contrastive(moved)[0].item() == pytest.approx(contrastive(windows)[0].item(), rel=1e-12)
+    assert contrastive(moved)["loss"].item() == pytest.approx(contrastive(windows)["loss"].item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("modalities", [("eeg", "pps"), ("eeg",), ("pps",)])

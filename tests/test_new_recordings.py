@@ -136,7 +136,7 @@ def test_rated_recordings_still_need_two_people_and_two_films(study):
         (["s01.dat", "s02.dat"], "give one .dat file, such as s01.dat, or prepare the folder"),
         (["sub/p1.npz"], "give one .npz file, such as sub/p1.npz, or prepare"),
         (["p1.edf", "notes.txt"], "prepare_recordings.py --no-rated"),
-        ([], "is no prepared folder; give one"),
+        ([], "is not a prepared folder; give one"),
     ],
 )
 def test_folders_of_raw_files_are_no_input(study, tmp_path, names, part):
@@ -146,7 +146,7 @@ def test_folders_of_raw_files_are_no_input(study, tmp_path, names, part):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("x")
     flags = ["--model", model(study), "--out-file", tmp_path / "x.csv"]
-    assert_refused(call(PREDICT, *flags, "--input", folder), f"--input {folder} is no prepared folder", part)
+    assert_refused(call(PREDICT, *flags, "--input", folder), f"--input {folder} is not a prepared folder", part)
 
 
 def test_a_recording_is_no_input_either(study, tmp_path):

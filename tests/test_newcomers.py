@@ -113,7 +113,10 @@ def test_nothing_in_common_is_refused(study, tmp_path):
     recorded.write_edf(tmp_path / "p1.edf", 1)
     edf(tmp_path / "p2.edf", [("E1", RATE, 20), ("E2", RATE, 20), ("E3", RATE, 20), ("ECG", RATE, 20)])
     outcome = prepare(tmp_path, rows(), "--eeg-channels", "common", "--pps-channels", "common")
-    parts = ["p1.edf has Fp1, Fp2", "p2.edf has E1, E2, E3", "--eeg-channels none"]
+    assert_refused(outcome, "p2.edf calls E1, E2, E3 EEG, which are no electrodes of the 10-5 system", "--eeg-channels")
+    edf(tmp_path / "p2.edf", [("Pz", RATE, 20), ("Oz", RATE, 20), ("ECG", RATE, 20)])
+    outcome = prepare(tmp_path, rows(), "--eeg-channels", "common", "--pps-channels", "common")
+    parts = ["p1.edf has Fp1, Fp2", "p2.edf has Pz, Oz", "--eeg-channels none"]
     assert_refused(outcome, "--eeg-channels common: no channel is everybody's", *parts)
     flags = ["--eeg-channels", "none", "--pps-channels", "common"]
     outcome = prepare(tmp_path, rows(), *flags)
@@ -173,17 +176,18 @@ def test_what_is_taken_as_a_rating_is_said(study, tmp_path):
     outcome = prepare(study, lines, header=[*HEADER, "age"], out="age")
     assert_refused(outcome, "row 2: age is 20, off the scale of 1 to 9", "--ratings arousal,valence")
     lines = [[*row[:-1], "only"] for row in lines]
-    outcome = prepare(study, lines, header=[*HEADER, "group"], out="group")
-    assert_refused(outcome, "group has 1 classes (only)", "--ratings arousal,valence")
+    outcome = prepare(study, lines, header=[*HEADER, "cohort"], out="cohort")
+    assert_refused(outcome, "cohort has 1 classes (only)", "--ratings arousal,valence")
 
 
 def test_the_threshold_is_the_middle_of_the_scale(study):
     outcome = prepare(study, rows(), "--rating-min", 0, "--rating-max", 10, out="ten")
     assert "(0 to 10, high from 5 on)" in outcome.out
-    for name, flags, threshold in (("nine", [], 5), ("hundred", ["--rating-max", 100], 50.5)):
+    for name, flags, threshold in (("nine", [], 5), ("hundred", ["--rating-min", 1, "--rating-max", 100], 50.5)):
         outcome = prepare(study, rows(), *flags, out=name)
         assert f"high from {threshold:g} on" in outcome.out
         assert open_prepared(study / name).info["threshold"] == threshold
+    assert_refused(prepare(study, rows(), "--rating-max", 100), "--rating-max without --rating-min")
     assert_refused(prepare(study, rows(), "--threshold", 20), "--threshold 20 lies outside the scale of 1 to 9")
 
 

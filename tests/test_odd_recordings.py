@@ -10,8 +10,10 @@ import pytest
 from data_prep import open_prepared
 from data_prep.amplifiers import trial_plan
 from data_prep.amplifiers.recording_signals import Steps, read_trials
-from data_prep.amplifiers.recordings import Sidecar, find_spoiled, marker_seconds, need_mne, open_recording
+from data_prep.amplifiers.recordings import find_spoiled, need_mne, open_recording, say_notes
+from data_prep.amplifiers.sidecars import Sidecar
 from data_prep.amplifiers.trials_table import read_table
+from data_prep.amplifiers.triggers import marker_seconds
 from data_prep.signals.channel_kinds import clean, key, kind
 from data_prep.signals.units import read_unit
 from tests import recorded
@@ -53,7 +55,7 @@ def write_fif(path, eeg, annotations=((), (), ()), crop=0.0):
 
 def read(path, eeg=(), pps=(), onset=3.0, steps=AS_IT_IS, sidecar=None):
     """The one trial of a recording, by the names of its channels."""
-    arrays, _ = read_trials(open_recording(path, sidecar), [onset], list(eeg), list(pps), steps, set())
+    arrays, _ = read_trials(open_recording(path, sidecar), [onset], list(eeg), list(pps), steps)
     return dict(zip([*eeg, *pps], [*arrays["eeg"][0], *arrays["pps"][0]], strict=True))
 
 
@@ -138,11 +140,14 @@ def test_units_of_a_header_end_in_micro(tmp_path, extension, volts, siemens):
 
 def test_a_unit_that_cannot_be_converted_is_said_once(tmp_path, capsys):
     eeg, (_, gsr) = recorded.signals(1)
-    said = set()
+    opened = []
     for person in (1, 2):
         path = write_edf(tmp_path / f"p{person}.bdf", [("Fz", eeg[0], RATE, "uV"), ("GSR", 300 / gsr, RATE, "kOhm")])
-        assert [channel.factor for channel in open_recording(path, said=said).channels] == [1e6, 1]
-    assert capsys.readouterr().err.count("GSR (gsr) is in 'kOhm', not in siemens; its numbers are kept") == 1
+        opened.append(open_recording(path))
+        assert [channel.factor for channel in opened[-1].channels] == [1e6, 1]
+    say_notes(opened)
+    said = "p1.bdf and 1 more: GSR (gsr) is in 'kOhm', not in siemens; its numbers are kept"
+    assert capsys.readouterr().err.count(said) == 1
 
 
 @pytest.mark.parametrize("unit", ["V", "uV", "microV", None])
@@ -166,12 +171,16 @@ def test_eeglab_in_bids_is_in_microvolts_though_mne_bids_writes_volts(tmp_path, 
         (["SKT", "Skin temperature", "Temp rectal"], "temperature"),
         (["PPG", "BVP", "Pleth", "Pulse", "pulse2"], "ppg"),
         (["Response", "Button Box", "Status", "TRIGGER", "Photodiode"], "stim"),
-        (["Fp1", "EEG Fp1-Ref", "SpO2", "HR", "Acc X"], "eeg"),
+        (["Fp1", "EEG Fp1-Ref", "EEG 1", "eeg_ch12"], "eeg"),
+        (["SpO2", "HR", "Acc X", "E12", "COUNTER_2", "EEG quality"], "eeg?"),
+        (["TIME_STAMP_s", "csv_time_GSR", "clock"], "clock"),
     ],
 )
 @pytest.mark.parametrize("declared", ["eeg", "misc"])
 def test_kinds_by_name(names, wanted, declared):
-    assert {kind(name, declared, names) for name in names} == {declared if wanted == "eeg" else wanted}
+    assert {kind(name, declared, names) for name in names} == {
+        "misc" if declared == "misc" and "eeg" in wanted else wanted
+    }
 
 
 def test_two_sensors_of_one_word_stay_two():
@@ -300,6 +309,9 @@ def test_one_file_of_markers_for_two_recordings_is_refused(tmp_path):
     assert "MarkerFile=p2.vmrk" in header
     files[2].write_text(header.replace("MarkerFile=p2.vmrk", "MarkerFile=p1.vmrk"), encoding="utf-8")
     trials = recorded.write_table(tmp_path / "t.csv", files, markers=True)
+    outcome = call(SCRIPT, "--trials", trials, "--out-dir", tmp_path / "out", *NO_CHANGE)
+    assert_refused(outcome, "p2.vhdr names p1.vmrk as its own, and p2.vmrk is beside it")
+    (tmp_path / "p2.vmrk").unlink()
     outcome = call(SCRIPT, "--trials", trials, "--out-dir", tmp_path / "out", *NO_CHANGE)
     assert_refused(outcome, "p2.vhdr names the markers of", "p1.vhdr as its own (p1.vmrk)")
 
@@ -490,11 +502,24 @@ def test_a_run_in_two_formats_is_refused(tmp_path):
 def test_physiology_of_another_name_is_warned_of(tmp_path):
     def change(root):
         for file in list(root.rglob("*physio*")):
+            file.rename(file.with_name(file.name.replace("_run-1", run)))
+
+    run = "_run-2"
+    outcome = bids(tmp_path, change)
+    assert outcome.status == 0, outcome.err
+    assert "not read, as no run of EEG has the same name: sub-01_task-film_run-2_physio.tsv.gz" in outcome.err
+    assert open_prepared(tmp_path / "out").info["pps_channels"] == ["ECG"]
+
+
+def test_physiology_without_a_run_is_that_of_the_only_run(tmp_path):
+    def change(root):
+        for file in list(root.rglob("*physio*")):
             file.rename(file.with_name(file.name.replace("_run-1", "")))
 
     outcome = bids(tmp_path, change)
     assert outcome.status == 0, outcome.err
-    assert "not read, as no run of EEG has the same name: sub-01_task-film_physio.tsv.gz" in outcome.err
+    assert "not read" not in outcome.err
+    assert open_prepared(tmp_path / "out").info["pps_channels"] == ["ECG", "GSR"]
 
 
 def test_physiology_with_a_header_is_read(tmp_path):

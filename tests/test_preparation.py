@@ -13,8 +13,8 @@ from data_prep.folder import preparation
 from data_prep.folder.prepared import checksum_of
 from data_prep.formats import deap
 from data_prep.signals import channels
+from tests.builders.predictions import recording, table
 from tests.support import assert_refused, call, done
-from tests.test_predict import read, recording, run_dir, table  # noqa: F401 (a fixture)
 from utils.base.errors import InputError
 
 PREDICT, EXTRACT = "Fine_tuning/predict.py", "Fine_tuning/extract_features.py"
@@ -132,7 +132,7 @@ def test_names_say_what_was_matched(capsys):
 # --- the scripts
 
 
-def flags(run_dir, source, out):  # noqa: F811
+def flags(run_dir, source, out):
     return ["--model", run_dir / "finetune_arousal" / "fold_00" / "model.pt", "--input", source, "--out-file", out]
 
 
@@ -160,7 +160,7 @@ FOLDERS = {  # options of preparation: part of the refusal or of the warning
 
 
 @pytest.mark.parametrize("options", FOLDERS)
-def test_folders_that_were_prepared_otherwise(run_dir, pretrained, folders, tmp_path, options):  # noqa: F811
+def test_folders_that_were_prepared_otherwise(run_dir, pretrained, folders, tmp_path, options):
     folder, expected = folders(*options), FOLDERS[options]
     modality = "pps" if "pps" in options[0] else "eeg"
     calls = [call(PREDICT, *flags(run_dir, folder, tmp_path / "out.csv"))]
@@ -214,18 +214,18 @@ def test_raw_recordings_are_prepared_as_the_model_says(folders, raw, tmp_path):
             assert values == pytest.approx(expected[key], abs=1e-5), name
 
 
-def model(run_dir, name="finetune_arousal_random"):  # noqa: F811
+def model(run_dir, name="finetune_arousal_random"):
     return ["--model", run_dir / name / "fold_00" / "model.pt"]
 
 
-def test_files_without_their_rest_are_refused(run_dir, tmp_path):  # noqa: F811
+def test_files_without_their_rest_are_refused(run_dir, tmp_path):
     content = {"data": np.random.default_rng(0).standard_normal((2, 40, 7680)), "labels": np.full((2, 4), 5.0)}
     (tmp_path / "s01.dat").write_bytes(pickle.dumps(content))
     assert_refused(call(PREDICT, *flags(run_dir, tmp_path / "s01.dat", tmp_path / "x.csv")), "s01.dat", "60 s")
     assert [path.name for path in tmp_path.iterdir()] == ["s01.dat"]
 
 
-def test_arrays_say_what_was_done_to_them(run_dir, raw, tmp_path):  # noqa: F811
+def test_arrays_say_what_was_done_to_them(run_dir, raw, tmp_path):
     """Old names, more electrodes than the model has, and another order: the same probabilities."""
     arrays = recording(raw)
     out = [tmp_path / f"{name}.csv" for name in "abc"]
@@ -251,7 +251,7 @@ def test_arrays_say_what_was_done_to_them(run_dir, raw, tmp_path):  # noqa: F811
             assert values == pytest.approx(expected[key], abs=1e-4)
 
 
-def test_rest_that_was_removed_already(run_dir, raw, tmp_path):  # noqa: F811
+def test_rest_that_was_removed_already(run_dir, raw, tmp_path):
     arrays = recording(raw)
     for name in ("eeg", "pps"):
         rest = arrays.pop(f"{name}_baseline")
@@ -305,7 +305,7 @@ def test_features_of_channels_by_name(pretrained, prepared, raw, tmp_path, modal
         assert "not recorded on both sides" in outcome.err
 
 
-def test_older_folders_and_checkpoints_are_read(run_dir, pretrained, prepared, raw, tmp_path):  # noqa: F811
+def test_older_folders_and_checkpoints_are_read(run_dir, pretrained, prepared, raw, tmp_path):
     """What they do not record is said once, not guessed; with the very data there is nothing to say."""
     old = shutil.copytree(prepared, tmp_path / "old")
     info = json.loads((old / "dataset.json").read_text())

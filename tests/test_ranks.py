@@ -15,12 +15,13 @@ import torch
 from torch import distributed
 
 from models import ContrastiveModel, Encoder
+from tests.builders.checkpoints import weights
 from tests.support import ROOT, TINY, assert_refused, call, done
-from tests.test_kills import weights
 from utils.base import ranks
 from utils.base.devices import adam
 from utils.base.errors import InputError
-from utils.pretraining.together import over_processes, own_part
+from utils.pretraining.networks import Objective
+from utils.pretraining.together import gather, over_processes, own_part
 
 CPU = torch.device("cpu")
 FINETUNE = "Fine_tuning/fine_tuning.py"
@@ -183,6 +184,7 @@ def run_dir(pretrained, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_permutations", [2, 30])
 def test_processes_that_come_one_after_the_other_end_with_the_same_metrics(
     run_dir, prepared, turn, alone, n_permutations
@@ -209,6 +211,7 @@ def test_processes_that_come_one_after_the_other_end_with_the_same_metrics(
     assert result(folder) == alone[n_permutations]
 
 
+@pytest.mark.slow
 def test_processes_at_the_same_time_end_with_the_same_metrics(run_dir, prepared, alone):
     flags = ["--data-dir", prepared, "--run-dir", run_dir, "--epochs", 1, "--permutations", 2]
     several = outcome(torchrun(2, FINETUNE, *flags))
@@ -218,6 +221,7 @@ def test_processes_at_the_same_time_end_with_the_same_metrics(run_dir, prepared,
     assert not list(run_dir.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_a_job_array_ends_with_the_same_metrics(run_dir, prepared, alone):
     for fold in (3, 0, 2, 1):
         where = ["--data-dir", prepared, "--run-dir", run_dir, "--folds", fold]
@@ -283,6 +287,7 @@ def kill_a_rank(folder, fold, process):
     os.kill(int(lock.read_text().split()[1]), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_process_keeps_no_other_from_its_folds(tmp_path, prepared, undisturbed, turn):
     command = pretraining(prepared, tmp_path, "--epochs", 3, "--folds", "0,1", "--save-every", 1)
     processes = [by_hand(rank, 2, *command) for rank in range(2)]
@@ -296,6 +301,7 @@ def test_a_killed_process_keeps_no_other_from_its_folds(tmp_path, prepared, undi
     assert not list(tmp_path.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_torchrun_ends_the_job_and_the_same_command_goes_on(tmp_path, prepared, undisturbed):
     command = pretraining(prepared, tmp_path, "--epochs", 3, "--folds", "0,1", "--save-every", 1)
     process = torchrun(2, *command)
@@ -309,6 +315,7 @@ def test_torchrun_ends_the_job_and_the_same_command_goes_on(tmp_path, prepared, 
     assert not list(tmp_path.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_torchrun_restarts_what_was_killed(tmp_path, prepared, undisturbed):
     process = torchrun(2, *pretraining(prepared, tmp_path, "--epochs", 3, "--folds", "0,1"), restarts=1)
     kill_a_rank(tmp_path, 0, process)
@@ -367,7 +374,8 @@ def train(model, forward, batch):
     optimizer = adam(model, SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3), CPU)
     losses, first = [], {}
     for _ in range(2):
-        loss, metrics = forward(batch)
+        terms = forward(batch)
+        loss, metrics = terms["loss"], torch.stack(list(terms.values())).detach()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if not first:
@@ -382,7 +390,7 @@ def be_a_rank(rank, n_ranks, folder, group_losses):
     """Train on this rank's part of the batch."""
     distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=n_ranks)
     model, batch = contrastive(group_losses)
-    forward = over_processes(model, 0, CPU)
+    forward = over_processes(Objective(model, gather=gather), 0, CPU)
     part = 8 // n_ranks
     own = {name: x[:, rank * part : (rank + 1) * part] for name, x in batch.items()}
     torch.save(train(model, forward, own), f"{folder}/{rank}.pt")

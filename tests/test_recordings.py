@@ -141,7 +141,7 @@ def test_all_units_end_in_microvolts(tmp_path, unit):
     recorded.write_edf(tmp_path / "p1.edf", 1, unit=unit)
     recording = open_recording(tmp_path / "p1.edf")
     steps = Steps(None, None, None, "file", "keep", RATE, SECONDS, 0)
-    arrays, looks = read_trials(recording, [ONSETS[0]], ELECTRODES, ["GSR"], steps, set())
+    arrays, looks = read_trials(recording, [ONSETS[0]], ELECTRODES, ["GSR"], steps)
     start = round(ONSETS[0] * RATE)
     eeg, (_, gsr) = recorded.signals(1)
     np.testing.assert_allclose(arrays["eeg"][0], eeg[:, start : start + SECONDS * RATE], atol=0.01)
@@ -164,13 +164,15 @@ def test_a_wrong_unit_is_warned_of(tmp_path):
     assert "p1_raw.fif: EEG of 2e+07 uV; is its unit right?" in outcome.err
 
 
-def test_bids_says_the_unit_that_the_file_does_not(tmp_path, capsys):
-    from data_prep.amplifiers.recordings import Sidecar, open_recording
+def test_bids_says_the_unit_that_the_file_does_not(tmp_path):
+    from data_prep.amplifiers.recordings import open_recording
+    from data_prep.amplifiers.sidecars import Sidecar
 
     recorded.write_edf(tmp_path / "p1.edf", 1, unit="")
-    said = {c.name: c.factor for c in open_recording(tmp_path / "p1.edf", Sidecar(units={"Fp1": "V"})).channels}
+    recording = open_recording(tmp_path / "p1.edf", Sidecar(units={"Fp1": "V"}))
+    said = {channel.name: channel.factor for channel in recording.channels}
     assert (said["Fp1"], said["Fp2"]) == (1e6, 1)
-    assert "does not say the unit of its EEG" in capsys.readouterr().err
+    assert "the file does not say the unit of its EEG; taken as microvolts" in recording.notes
 
 
 def test_a_bad_electrode_is_made_from_its_neighbours(plain, tmp_path):
@@ -266,7 +268,7 @@ def test_filters_see_the_whole_recording(tmp_path):
 
     def level(*filters):
         steps = Steps(*filters, "file", "keep", 128, SECONDS, 0)
-        return read_trials(recording, [10.0], names, [], steps, set())[0]["eeg"][0].std(axis=1)
+        return read_trials(recording, [10.0], names, [], steps)[0]["eeg"][0].std(axis=1)
 
     kept = level(None, None, None)
     np.testing.assert_allclose(level(1.0, 45.0, None)[1:], kept[1:], rtol=0.05)
@@ -434,7 +436,8 @@ def test_what_the_settings_cannot_do_is_one_line(files, flags, parts):
         ("subject,file,stimulus,duration,arousal\np,f,s,1,2\n", ["has no column onset"]),
         ("subject,file,stimulus,onset,duration\np,f,s,1,2\n", ["has no rating"]),
         ("subject,file,stimulus,onset,duration,a,a\np,f,s,1,2,3,4\n", ["the column a twice"]),
-        ("subject,file,stimulus,onset,duration,\xe4\n".encode("latin-1"), ["no UTF-8 text"]),
+        ("subject,file,stimulus,onset,duration,\xe4\n".encode("latin-1"), ["has no trials", "\xe4"]),
+        (b"subject,file\0,stimulus\n", ["is no text"]),
     ],
 )
 def test_tables_that_are_none(files, text, parts):
@@ -445,7 +448,8 @@ def test_tables_that_are_none(files, text, parts):
 def test_markers_that_come_again_are_numbered(tmp_path):
     import mne
 
-    from data_prep.amplifiers.recordings import marker_seconds, open_recording
+    from data_prep.amplifiers.recordings import open_recording
+    from data_prep.amplifiers.triggers import marker_seconds
     from utils.base.errors import InputError
 
     raw = recorded.raw(1, markers=False)
@@ -575,7 +579,7 @@ def test_nothing_is_written_into_the_home_folder_and_mne_is_silent(tmp_path, fil
 @pytest.mark.skipif(not REAL.exists(), reason="needs the real recordings beside the repository")
 def test_a_real_set_of_eeglab_files(tmp_path):
     rows = [
-        [f"p{n}", REAL / f"T5-{n}.set", f"part_{part}", part * 10, 10, (n + part) % 9 + 1, 5]
+        [f"p{n}", REAL / f"T5-{n}.set", "ab"[part], part * 10, 10, (n + part) % 9 + 1, 5]
         for n in (1, 2, 3)
         for part in (0, 1)
     ]

@@ -32,7 +32,7 @@ def test_every_constant_of_every_script_is_a_flag_with_a_comment(path):
     names = [
         node.targets[0].id
         for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.Assign) and node.targets[0].id.isupper()
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper()
     ]
     assert names
     assert set(names) <= set(rules_of(path))
@@ -54,7 +54,7 @@ def test_every_flag_refuses_what_it_cannot_be(path):
     constants = source | {
         node.targets[0].id: ast.literal_eval(node.value)
         for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.Assign) and node.targets[0].id.isupper()
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper()
     }
     tried = 0
     rules = rules_of(path)

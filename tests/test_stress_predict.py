@@ -9,32 +9,11 @@ import pytest
 
 from data_prep import open_prepared
 from data_prep.formats import stress_predict
+from tests.builders.stress import FILES, LENGTH, MARKS, SIZES, START, write_person
 from tests.support import ROOT, TINY, assert_refused, call, done
 
 SCRIPT = "data_prep/prepare_stress_predict.py"
 REAL = ROOT.parent / "shared" / "real" / "Stress-Predict-Dataset.zip"
-START = 1644227574
-MARKS = np.array([30, 42, 52, 66, 77, 86, 97])  # s after the start; hyperventilation is the shortest
-SIZES = ["--seconds", 6, "--delay", 1, "--baseline-before", 15]
-LENGTH = 110  # s
-FILES = {"BVP": (64, 1), "EDA": (4, 1), "TEMP": (4, 1), "HR": (1, 1), "ACC": (32, 3)}
-
-
-def write_person(folder, marks=MARKS, seed=0, length=LENGTH, **changed):
-    """As the wristband exports it: times with six decimals, three equal columns of acceleration, Windows line ends."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    for name, (rate, columns) in FILES.items():
-        start = START + (10 if name == "HR" else 0)
-        time = np.arange((length - (start - START)) * rate) / rate + start - START
-        values = np.stack([time + axis for axis in range(columns)], axis=1)  # a sample says when it was taken
-        values = np.round(60 * rng.standard_normal(values.shape)) if name == "ACC" else values
-        rows = [", ".join([f"{start:.6f}"] * columns), ", ".join([f"{rate:.6f}"] * columns)]
-        rows += [",".join(f"{value:.6g}" if name != "ACC" else f"{value:.0f}" for value in row) for row in values]
-        (folder / f"{name}.csv").write_text(changed.get(name, "\n".join(rows) + "\n"), encoding="utf-8")
-    (folder / "IBI.csv").write_text(f"{START}, IBI\n", encoding="utf-8")
-    tags = "".join(f"{START + mark}\r\n" for mark in marks)
-    (folder / f"tags_{folder.name}.csv").write_bytes(changed.get("tags", tags).encode())
 
 
 @pytest.fixture
@@ -157,12 +136,12 @@ BAD_FILES = {
     "another rate": ("EDA", lines("EDA", _1="8.000000"), "rate of 8 Hz, not 4"),
     "NaN": ("TEMP", lines("TEMP", _9="nan"), "first in row 10"),
     "infinite": ("ACC", lines("ACC", _5="1,inf,3"), "first in row 6"),
-    "a word": ("BVP", lines("BVP", _50="oops"), "no table of numbers"),
-    "a gap": ("ACC", lines("ACC", _50="1,,2"), "no table of numbers"),
+    "a word": ("BVP", lines("BVP", _50="oops"), "is not a table of numbers"),
+    "a gap": ("ACC", lines("ACC", _50="1,,2"), "is not a table of numbers"),
     "a column too few": ("ACC", "\n".join(["1,1", "32,32", "1,2"]), "2 columns, not 3"),
-    "rows that differ": ("ACC", lines("ACC", _50="1,2"), "no table of numbers"),
+    "rows that differ": ("ACC", lines("ACC", _50="1,2"), "is not a table of numbers"),
     "no mark": ("tags", "", "is empty"),
-    "a mark that is no time": ("tags", "12:30\n", "no table of numbers"),
+    "a mark that is no time": ("tags", "12:30\n", "is not a table of numbers"),
     "out of order": ("tags", "".join(f"{START + m}\n" for m in (30, 42, 40, 66, 77, 86, 97)), "mark 3"),
     "of another day": ("tags", f"{START + 86400}\n", "mark 1"),
     "signals apart": ("HR", lines("HR", _0=str(START + 9999)), "do not overlap"),

@@ -1,114 +1,124 @@
-"""The study, tiny: the real scripts on the smallest recordings, then tables and figures of what they wrote."""
+"""The studies, tiny: the real scripts on the smallest recordings, then the tables of what they wrote."""
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from benchmarks import study_tables
-from benchmarks.study_held_out import top1
-from tests.support import done
+from benchmarks import study, study_real, study_tables
+from tests.builders import stress
+from tests.support import assert_refused, call, done
+from utils.pretraining.moments import top1
+from utils.results import comparison
+
+pytestmark = pytest.mark.slow
+SIZES = ["--subjects", 4, "--trials", 4, "--seconds", 10, "--n-folds", 2]
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    sizes = ["--subjects", 4, "--trials", 4, "--seconds", 10, "--n-folds", 2, "--held-out-epochs", 1]
-    flags = ["--out-dir", folder, "--seeds", 1, "--formats", "deap", "--splits", "trial", "--noise-splits", "trial"]
-    return folder, flags + sizes, done("benchmarks/study.py", *flags, *sizes)
+    flags = ["--out-dir", folder, "--seeds", "1,2", "--formats", "deap", "--splits", "trial"]
+    flags += ["--noise-splits", "window", *SIZES]
+    return folder, flags, done("benchmarks/study.py", *flags)
 
 
-def test_every_row_is_there(study):
-    folder, _, out = study
-    table = (folder / "table.md").read_text()
+def test_every_row_is_there(simulated):
+    folder, _, out = simulated
+    table = (folder / "table.md").read_text(encoding="utf-8")
     assert table in out
-    others = {"EEGNet", "ShallowFBCSPNet"}  # where braindecode is installed
-    first = {line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()}
-    assert set(study_tables.results) - others <= first
-    assert {"majority class", "`trial`"} <= first
-    metrics = json.loads((folder / "deap_trial_1" / "robust" / "finetune_arousal_eeg" / "metrics.json").read_text())
-    assert f"| pre-trained, EEG only | {metrics['accuracy']['mean']:.3f}" in table
-    found = json.loads((folder / "study.json").read_text())
-    compared = {entry["against"]: entry for entry in found["comparisons"]["deap trial"]}
-    assert "pre-trained" not in compared
-    assert all(entry["p"] <= entry["p_holm"] <= 1 for entry in compared.values())
-    question = compared["random weights"]
-    assert (question["name"], question["n"], question["n_seeds"]) == ("pre-trained", 4, 1)
-    assert f"| deap trial | 1 | {question['difference']:+.3f} | {study_tables.interval(question)} |" in table
-    assert all((folder / f"study_{name}.png").read_bytes()[1:4] == b"PNG" for name in ("labels", "held_out"))
+    names = {line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:]}
+    assert names == {*study.rows, study_tables.MAJORITY} | ({""} & names)
+    runs = [json.loads((folder / f"deap_trial_{s}" / "robust/finetune_arousal/metrics.json").read_text()) for s in "12"]
+    mean = np.mean([run["accuracy"]["mean"] for run in runs])
+    assert f"| pre-trained | {mean:.3f} ± " in table
+    comparisons = json.loads((folder / "study.json").read_text())["comparisons"]
+    against = {entry["against"]: entry for entry in comparisons["deap, `trial`"]}
+    assert against["random weights"]["name"] == "pre-trained"
+    assert against["random weights, EEG over trials, 25% of labels"]["name"].endswith("EEG over trials, 25% of labels")
+    assert {entry["n_seeds"] for entry in against.values()} == {2}
+    assert all(entry["p"] <= entry["p_holm"] <= 1 for entry in against.values())
+    nearest = next(line for line in table.splitlines() if line.startswith("| nearest neighbour"))
+    assert nearest.split(" | ")[1] == ""
+    assert 0 <= float(nearest.split(" | ")[2][:5]) <= 1  # on noise alone
+    prepared = [json.loads((folder / name / "dataset.json").read_text()) for name in ("deap_1", "deap_1_trial")]
+    assert [made["preparation"]["eeg"] for made in prepared] == ["channels", "trial"]
 
 
-def test_what_is_seen_of_held_out_windows(study):
-    curves = json.loads((study[0] / "study.json").read_text())["held_out"]["deap trial 1"]
-    for curve in (curves["robust"], curves["paper"]):
-        assert len(curve) == 2  # before training, and after the one epoch
-        assert all(0 <= epoch[name] <= 1 for epoch in curve for name in ("eeg", "pps", "cross", "chance"))
-        assert "training" not in curve[0]
-        assert set(curve[1]["training"]) == {"eeg", "pps"}
-
-
-def test_what_is_complete_is_not_run_again(study):
-    folder, flags, _ = study
+def test_what_is_complete_is_not_run_again(simulated):
+    folder, flags, _ = simulated
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("result.pt")}
     assert before
     done("benchmarks/study.py", *flags)
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("result.pt")}
 
 
+def test_recordings_of_another_size_are_refused(simulated):
+    _, flags, _ = simulated
+    assert_refused(call("benchmarks/study.py", *flags, "--trials", 6), "--out-dir", "has recordings of TRIALS 4, not 6")
+
+
 def test_seeds_are_what_is_independent(tmp_path):
     """Three seeds, in each of which a lucky training lifts everybody: not 24 people of whom 16 gain."""
     results = {"finetune_arousal": (0.1, 0.12, -0.05), "finetune_arousal_random": (0, 0, 0)}
-    cells = {}
     for seed in range(3):
-        cells["deap", "trial", seed] = tmp_path / str(seed)
         for name, lifts in results.items():
             people = {f"s{n}": {"accuracy": 0.6 + lifts[seed] + (n - 3.5) / 1000} for n in range(8)}
             folder = tmp_path / str(seed) / "robust" / name
             folder.mkdir(parents=True)
-            made = {"accuracy": {"mean": 0.6 + lifts[seed]}, "majority": 0.5, "folds": [{"subjects": people}]}
-            (folder / "metrics.json").write_text(json.dumps(made))
-    table, comparisons = study_tables.make_table(cells)
-    (entry,) = comparisons["deap trial"]
+            metrics = {"accuracy": {"mean": 0.6 + lifts[seed]}, "majority": 0.5, "folds": [{"subjects": people}]}
+            (folder / "metrics.json").write_text(json.dumps(metrics))
+    columns = {"deap": ([tmp_path / str(seed) for seed in range(3)], "accuracy")}
+    table, comparisons = study_tables.make_table(columns, study.rows)
+    entry = next(entry for entry in comparisons["deap"] if entry["against"] == "random weights")
     assert (entry["n"], entry["n_seeds"], entry["better"]) == (24, 3, 16)
     assert entry["p"] == pytest.approx(stats.ttest_1samp([0.1, 0.12, -0.05], 0).pvalue)
-    assert f"0.600 ± 0.000; +0.057 ({study_tables.interval(entry)})" in table
-    assert "| 3 | +0.057 |" in study_tables.question_table(comparisons)
+    assert f"0.600 ± 0.000; +0.057 ({study_tables.interval(entry)}), p {entry['p']:.2g}" in table
 
 
-def test_the_question_alone(tmp_path):
-    sizes = ["--subjects", 4, "--trials", 4, "--seconds", 10, "--n-folds", 2]
-    part = ["--seeds", "1,2", "--formats", "deap", "--splits", "subject"]
-    out = done("benchmarks/study.py", "--out-dir", tmp_path, "--quick", *part, *sizes)
-    found = json.loads((tmp_path / "question.json").read_text())["comparisons"]["deap subject"]
-    asked = {"LDA, standardised", "LDA, standardised, 25% of labels", "LDA, standardised, EEG over trials"}
-    asked |= {"LDA, standardised, EEG over trials, 25% of labels", *study_tables.questions}
-    assert {(entry["against"], entry["n_seeds"]) for entry in found} == {(name, 2) for name in asked}
-    assert all(f"| {name} | deap subject | 2 |" in out for name in study_tables.questions)
-    prepared = [json.loads((tmp_path / name / "dataset.json").read_text()) for name in ("deap_1", "deap_1_trial")]
-    assert [made["preparation"]["eeg"] for made in prepared] == ["channels", "trial"]
-    assert (tmp_path / "question.md").read_text() in out
-    assert not (tmp_path / "table.md").exists()
+def test_real_recordings(tmp_path):
+    """The same people with every seed: people and seeds both vary."""
+    for number in range(1, 7):
+        marks = np.array([30, 43, 56, 69, 82, 93, 106]) + number % 3
+        stress.write_person(tmp_path / "raw" / f"S{number:02d}", marks, seed=number, length=130)
+    flags = ["--n-folds", 2, "--permutations", 21, "--seconds", 10, "--delay", 1, "--baseline-before", 12]
+    out = done(
+        "benchmarks/study_real.py", "--raw-dir", tmp_path / "raw", "--out-dir", tmp_path, "--seeds", "1,2", *flags
+    )
+    table, found = (tmp_path / "table.md").read_text(), json.loads((tmp_path / "study.json").read_text())
+    assert "A stage is a stimulus" in out
+    assert all(f"| {name} | " in table for name in (*study_real.rows, study_tables.MAJORITY))
+    assert len(found["permutation"]["pre-trained"]) == 2
+    entries = found["comparisons"]["per window"]
+    assert {(entry["n"], entry["n_seeds"]) for entry in entries} == {(6, 2)}
+    entry = next(entry for entry in entries if entry["against"] == "LDA")
+    folders = [tmp_path / "subject_1", tmp_path / "subject_2"]
+    runs = [study_tables.load(folders, study_real.rows[name][0]) for name in ("pre-trained", "LDA")]
+    ours, theirs = ([comparison.scores(run, "accuracy", "subjects") for run in of_row] for of_row in runs)
+    people = [np.mean([a[name] - b[name] for a, b in zip(ours, theirs, strict=True)]) for name in ours[0]]
+    assert entry["difference"] == pytest.approx(np.mean(people))
+    alone = stats.ttest_1samp(people, 0).confidence_interval().high - np.mean(people)
+    assert (entry["ci95"][1] - entry["ci95"][0]) / 2 > 0.99 * alone  # seeds vary, too
 
 
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ("pre-trained", None),
-        ("random weights", "pre-trained"),
-        ("random weights, EEG only", "pre-trained, EEG only"),
-        ("random weights, 10% of labels", "pre-trained, 10% of labels"),
-        ("random weights, EEG only, 25% of labels", "pre-trained, EEG only, 25% of labels"),
-        ("LDA, standardised, 25% of labels", "pre-trained, 25% of labels"),
-        ("LDA, standardised", "pre-trained"),
-        ("LDA, standardised, EEG over trials, 25% of labels", "pre-trained, EEG over trials, 25% of labels"),
-        ("random weights, EEG over trials", "pre-trained, EEG over trials"),
-        ("pre-trained, EEG over trials, 25% of labels", None),
-        ("pre-trained, EEG only", "pre-trained"),
-    ],
-)
-def test_rows_are_compared_with_the_same_signals_and_labels(row, expected):
-    assert study_tables.reference(row) == expected
+def test_held_out_moments(tmp_path):
+    flags = ["--sizes", "4x4", "--seconds", 20, "--seeds", 1, "--formats", "deap", "--held-out-epochs", 1]
+    out = done("benchmarks/study_moments.py", *flags, "--out-dir", tmp_path)
+    assert "| deap 4x4 | robust | eeg | 0.250 |" in out
+    marked, unmarked = (
+        json.loads((tmp_path / size / "deap_1_trial_1" / "held_out.json").read_text())
+        for size in ("4x4", "4x4_unmarked")
+    )
+    assert marked["robust"][1]["training"] != unmarked["robust"][1]["training"]
+    assert all(0 <= epoch[name] <= 1 for epoch in marked["robust"] for name in ("eeg", "pps", "cross", "chance"))
+    assert "training" not in marked["robust"][0]
+
+
+def test_sizes_of_no_size(tmp_path):
+    flags = ["--out-dir", tmp_path, "--sizes", "8"]
+    assert_refused(call("benchmarks/study_moments.py", *flags), "--sizes 8: give people x stimuli")
 
 
 def test_top_1_by_hand():

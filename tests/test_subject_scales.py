@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from data_prep import open_prepared, write_prepared
+from tests.builders.predictions import table
 from tests.support import TINY, call, done
-from tests.test_predict import table
-from utils.finetuning.baselines import features_by_fold, statistics
+from utils.finetuning.baselines import features_by_fold
+from utils.pretraining.features import statistics
 from utils.pretraining.recordings import Recordings
 from utils.pretraining.subject_scales import SubjectScales
 

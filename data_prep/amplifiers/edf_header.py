@@ -17,6 +17,7 @@ FIELDS = (("label", 16), (None, 80), ("unit", 8), (None, 8 * 4 + 80), ("n_sample
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")  # labels of what is no channel
 TIME_OF_RECORD = re.compile(rb"^([+-]\d+(?:\.\d*)?)\x14")  # what an EDF+ record begins with: its start in s
 TIME_BYTES = 24  # at most
+ROUNDED = 1.05  # s; amplifiers that write EDF+C may round the times of records to whole seconds
 
 
 @dataclass
@@ -34,22 +35,10 @@ def is_edf(path):
 
 
 def read_header(path):
-    """Channels of an EDF or BDF file, in their order.
+    """Channels of an EDF or BDF file, in their order, without annotations; empty where there is no such header.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    list of EdfChannel
-        Without annotations. Empty where the header cannot be read, or the file is of another format.
-
-    Raises
-    ------
-    InputError
-        If the recording was paused and the file keeps that only as times of its records (EDF+D): MNE joins the parts,
-        and all times after the pause would be wrong.
+    A recording that was paused is refused, where only the times of its records say so: MNE joins the parts, and all
+    times after the pause would be wrong.
     """
     if not is_edf(path):
         return []
@@ -64,9 +53,10 @@ def read_header(path):
     except (ValueError, IndexError):
         return []
     annotations = [channel.label in ANNOTATIONS for channel in made]
-    if header[192:197] in (b"EDF+D", b"BDF+D") and any(annotations) and min(n_samples) > 0:
+    if any(annotations) and min(n_samples) > 0:
         before = sum(n_samples[: annotations.index(True)])
-        refuse_pauses(path, start, sum(n_samples), before, seconds)
+        times = times_of_records(path, start, sum(n_samples), before)
+        refuse_pauses(path, times, seconds, header[192:197] in (b"EDF+D", b"BDF+D"))
     return [channel for channel, other in zip(made, annotations, strict=True) if not other]
 
 
@@ -82,33 +72,32 @@ def _fields(path):
     return header, fields, int(header[184:192])
 
 
-def refuse_pauses(path, start, n_samples, before, seconds):
-    """Refuse a file whose records do not follow each other.
+def times_of_records(path, start, n_samples, before):
+    """When each record begins, by its annotations; None where one does not say it.
 
-    Parameters
-    ----------
-    path : path
-    start : int
-        Byte at which the records begin.
-    n_samples, before : int
-        Of a record, and of those that come before its annotations.
-    seconds : float
-        Of a record.
+    The records of ``n_samples`` begin at byte ``start``; ``before`` samples of each come before its annotations.
     """
     width = SAMPLE_BYTES[Path(path).suffix.lower()]
     if Path(path).stat().st_size - start < n_samples * width:
-        return
+        return np.zeros(0)
     data = np.memmap(path, np.uint8, "r", offset=start)
     n_records = len(data) // (n_samples * width)
     records = data[: n_records * n_samples * width].reshape(n_records, n_samples * width)
     found = [TIME_OF_RECORD.match(row.tobytes()) for row in records[:, before * width : before * width + TIME_BYTES]]
-    if not all(found):
+    return np.array([float(match[1]) for match in found]) if all(found) else None
+
+
+def refuse_pauses(path, times, seconds, discontinuous):
+    """Refuse a file whose records of so many seconds do not follow each other, whatever its header says of that."""
+    if times is None and discontinuous:
         raise InputError(f"{path} is discontinuous (EDF+D) and does not say when its parts begin; export it as EDF+C")
-    times = np.array([float(match[1]) for match in found])
-    pauses = np.diff(times) - seconds
-    wrong = np.flatnonzero(np.abs(pauses) > 1e-3 * max(seconds, 1))
-    if len(wrong):
-        first = wrong[0]
+    if times is None or len(times) < 2 or times[-1] <= times[0]:  # not written
+        return
+    late = times - times[0] - seconds * np.arange(len(times))  # s, where all before have no pause 0
+    allowed = 1e-3 * max(seconds, 1) if discontinuous else ROUNDED
+    if late.max() - late.min() > allowed:
+        pauses = np.diff(times) - seconds
+        first = np.flatnonzero(np.abs(pauses) > min(allowed, np.abs(pauses).max() / 2))[0]
         at = times[first] - times[0] + seconds
         raise InputError(
             f"{path} is discontinuous (EDF+D): at {at:.6g} s {pauses[first]:.4g} s are missing, so times after that "

@@ -12,14 +12,8 @@ from utils.base.files import atomic
 
 
 class Parts:
-    """People that are prepared already, in a folder beside the one that is to be made.
-
-    Parameters
-    ----------
-    folder : path
-        The prepared folder.
-    settings : dict
-        Everything that the parts depend on beside their own ``key``, for JSON.
+    """People who are prepared already, kept next to the folder to be made; ``settings`` are what they depend on,
+    for JSON.
     """
 
     def __init__(self, folder, settings):
@@ -27,14 +21,8 @@ class Parts:
         self.settings = settings
 
     def get(self, key, make):
-        """Arrays by name: those that were kept under this key, or what ``make()`` gives, kept from now on.
-
-        Parameters
-        ----------
-        key : object
-            For JSON; what this part is made of, checksums of its files included.
-        make : callable
-            Returns a dict of str to numpy.ndarray.
+        """Arrays by name that are kept under this key (for JSON, with checksums), or those that ``make()`` returns,
+        then kept.
         """
         text = json.dumps([self.settings, key], sort_keys=True)
         path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"

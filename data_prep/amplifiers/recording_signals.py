@@ -1,12 +1,12 @@
 """The trials of a recording: chosen channels, filtered and repaired as a whole, then cut and brought to one rate."""
 
-import gzip
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from data_prep.amplifiers.recordings import BREAKS, CUTS, mne, read_raw, through_mne
+from data_prep.amplifiers.sidecars import read_physio
 from data_prep.folder.quality import LOUD
 from data_prep.signals.channel_kinds import clean, key, pick
 from data_prep.signals.channels import shorten
@@ -47,7 +47,7 @@ class Look(NamedTuple):
     loud: dict | None = None  # name -> times the other electrodes' amplitude
 
 
-def read_trials(recording, onsets, eeg, pps, steps, said):
+def read_trials(recording, onsets, eeg, pps, steps):
     """Trials of a recording.
 
     Parameters
@@ -58,8 +58,6 @@ def read_trials(recording, onsets, eeg, pps, steps, said):
     eeg, pps : list of str
         Channels; the recording has them.
     steps : Steps
-    said : set of str
-        MNE's warnings that were printed already.
 
     Returns
     -------
@@ -73,8 +71,8 @@ def read_trials(recording, onsets, eeg, pps, steps, said):
     InputError
         If a bad channel cannot be repaired, a filter does not fit the rate, or a signal has gaps or is too short.
     """
-    groups = [read_eeg(recording, eeg, steps, onsets, said)] if eeg else []
-    groups += read_pps(recording, pps, steps, onsets, said)
+    groups = [read_eeg(recording, eeg, steps, onsets)] if eeg else []
+    groups += read_pps(recording, pps, steps, onsets)
     looks, parts = [look for look, _ in groups], [signal for _, signal in groups]
     rests = [("", 0, steps.seconds), ("_baseline", steps.rest_seconds, steps.rest_seconds)]
     arrays = {}
@@ -93,7 +91,7 @@ def read_trials(recording, onsets, eeg, pps, steps, said):
     return arrays, looks
 
 
-def read_eeg(recording, names, steps, onsets, said):
+def read_eeg(recording, names, steps, onsets):
     """The look at the EEG as it was recorded, and (signal, rate, 0) after all steps."""
     chosen = [pick(recording.channels, name, recording.path) for name in names]
     rates = sorted({channel.rate for channel in chosen})
@@ -102,7 +100,7 @@ def read_eeg(recording, names, steps, onsets, said):
             f"{recording.path}: its EEG has rates of {rates[0]:g} and {rates[-1]:g} Hz; choose with --eeg-channels"
         )
     check_filters(recording, steps, rates[0])
-    with through_mne(recording.path, said):
+    with through_mne(recording.path, recording.notes):
         raw = read_channels(recording, chosen)
         signal = raw.get_data()
         signal *= np.array([[channel.factor] for channel in chosen])
@@ -140,7 +138,7 @@ def read_eeg(recording, names, steps, onsets, said):
 
 
 def edges(recording, raw):
-    """Annotations at which MNE's filters begin anew, from the first sample on: a jump must not ring there."""
+    """Annotations at which MNE's filters are restarted, from the first sample on: a jump must not ring there."""
     cuts = {seconds for name, seconds in recording.markers if name.lower().startswith(CUTS) and seconds > 0}
     made = mne.Annotations(sorted(cuts), 0, "edge")
     for onset, length, name in zip(*(getattr(raw.annotations, what) for what in PARTS), strict=True):
@@ -176,7 +174,7 @@ def read_channels(recording, chosen):
     return raw.pick([raw.ch_names.index(name) for name in names])  # also orders them; a name may be that of a type
 
 
-def read_pps(recording, names, steps, onsets, said):
+def read_pps(recording, names, steps, onsets):
     """Of every peripheral channel the look at it, and (signal, rate, start): each has a rate and a start of its own."""
     chosen = [pick(recording.channels, name, recording.path) for name in names]
     bad = [channel.name for channel in chosen if key(channel.name) in map(key, recording.bads)]
@@ -189,11 +187,11 @@ def read_pps(recording, names, steps, onsets, said):
     for physio, rate in dict.fromkeys((channel.physio, channel.rate) for channel in chosen):  # every file once
         together = [channel for channel in chosen if (channel.physio, channel.rate) == (physio, rate)]
         if physio is None:
-            with through_mne(recording.path, said):
+            with through_mne(recording.path, recording.notes):
                 read |= zip(together, read_channels(recording, together).get_data(), strict=True)
         else:
-            table = read_physio(recording.physio[physio])
-            read |= {c: table[recording.physio[physio].columns.index(c.name)] for c in together}
+            table = read_physio(recording.physio[physio], [channel.name for channel in together])
+            read |= zip(together, table, strict=True)
     found = []
     for channel in chosen:
         signal = read[channel][None] * channel.factor
@@ -212,21 +210,6 @@ def bridge(signal):
     if there.all() or not there.any():
         return np.nan_to_num(signal)
     return np.interp(np.arange(signal.shape[1]), np.flatnonzero(there), signal[0, there])[None]
-
-
-def read_physio(physio):
-    """All columns (columns, samples) of a BIDS physiological recording."""
-    try:
-        with (gzip.open if physio.path.suffix == ".gz" else open)(physio.path, "rt", encoding="utf-8-sig") as file:
-            lines = file.read().replace("n/a", "nan").splitlines()
-        if lines and lines[0].split("\t") == physio.columns:  # which BIDS has in the JSON
-            del lines[0]
-        table = np.loadtxt(lines, delimiter="\t", ndmin=2)
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{physio.path} is no table of numbers ({error})"[:290]) from None
-    if table.shape[1] != len(physio.columns):
-        raise InputError(f"{physio.path} has {table.shape[1]} columns, its JSON names {len(physio.columns)} in Columns")
-    return table.T
 
 
 def check_filters(recording, steps, rate):

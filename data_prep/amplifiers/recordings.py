@@ -4,6 +4,7 @@ MNE-Python: Gramfort et al., "MEG and EEG data analysis with MNE-Python", Fronti
 """
 
 import contextlib
+import importlib.util
 import re
 import struct
 import warnings
@@ -11,12 +12,23 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from data_prep.amplifiers.edf_header import is_edf, read_header
+from data_prep.amplifiers.sidecars import (
+    compare_header,
+    is_clock,
+    place,
+    read_lines,
+    read_sidecar,
+    refuse_absent,
+    refuse_other_names,
+)
 from data_prep.amplifiers.trials_table import FORMATS, is_recording
+from data_prep.amplifiers.triggers import TRIGGER, find_markers
 from data_prep.formats.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
-from data_prep.signals.channel_kinds import Channel, kind
-from data_prep.signals.channels import shorten
-from data_prep.signals.units import factor, to_kept
+from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, Channel, kind
+from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor, to_kept
 from utils.base.errors import InputError
 from utils.base.progress import warn
 from utils.base.surroundings import at_end
@@ -27,40 +39,20 @@ except ImportError:  # said by need_mne()
     mne = None
 
 CUTS = ("boundary", "new segment")  # annotations of EEGLAB and BrainVision where a recording was paused or cut
-BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters stop and begin anew
+BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters are restarted
 BAD = "bad"  # what an annotation of a part that somebody found bad begins with
-HARMLESS = (  # what MNE warns of and nobody can change
+HARMLESS = (  # warnings of MNE without a remedy
     "annotation(s) that were",
     "'boundary' events",
     "naming conventions",
     "Estimated head radius",
     "coordinate frame",
+    "mixed sampling frequencies",  # each channel is read at its own
 )
+IN_VOLTS = 1e-3  # EEG without a unit whose deviation is below: volts, as no EEG has a nanovolt
+LOOKED_AT = 10  # s of it
 MOST_PACKED = 1000  # times that a compressed file unpacks to
 MESSAGE_CHARACTERS = 150  # of MNE's words in ours
-
-
-@dataclass
-class Sidecar:
-    """What stands beside a recording in a BIDS data set."""
-
-    types: dict = field(default_factory=dict)  # channel name -> MNE's type
-    units: dict = field(default_factory=dict)  # channel name -> unit of the file's numbers
-    bads: list = field(default_factory=list)
-    physio: list = field(default_factory=list)  # of `Physio`
-    files: list = field(default_factory=list)  # that all this was read from
-
-
-@dataclass
-class Physio:
-    """Physiology of a run: (columns, samples), the first ``start`` seconds after the EEG's first."""
-
-    path: Path
-    columns: list
-    rate: float
-    start: float
-    units: dict = field(default_factory=dict)
-    header: Path | None = None  # the JSON that all this is from
 
 
 @dataclass
@@ -77,15 +69,13 @@ class Recording:
     spoiled: list  # (name, first, last second) of parts that are marked as bad
     bads: list
     physio: list
+    notes: list = field(default_factory=list)  # what is to be said of it, without its name
+    doubtful: dict = field(default_factory=dict)  # markers whose number is in doubt, and why
+    durations: dict = field(default_factory=dict)  # of markers, in s
 
 
 def need_mne():
-    """One line where the packages are missing.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse in one line if the packages are missing."""
     if mne is None:
         raise InputError("MNE-Python is not installed; python -m pip install -r requirements-recordings.txt")
     at_end(
@@ -94,8 +84,8 @@ def need_mne():
 
 
 @contextlib.contextmanager
-def through_mne(path, said):
-    """MNE's warnings become one line each, once per run (``said``: those so far); what it refuses, an `InputError`."""
+def through_mne(path, notes):
+    """MNE's warnings join the notes, in one line each; what it refuses is an `InputError`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -110,11 +100,9 @@ def through_mne(path, said):
             raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); export it again") from None
     for warning in caught:
         words = _words(warning.message)
-        if issubclass(warning.category, DeprecationWarning | FutureWarning | ResourceWarning) or words in said:
-            continue
-        said.add(words)
-        if not any(part in words for part in HARMLESS):
-            warn(f"{path.name}: {words}")
+        technical = issubclass(warning.category, DeprecationWarning | FutureWarning | ResourceWarning)
+        if not technical and words not in notes and not any(part in words for part in HARMLESS):
+            notes.append(words)
 
 
 def _words(error):
@@ -122,16 +110,24 @@ def _words(error):
     return words if len(words) <= MESSAGE_CHARACTERS else words[: MESSAGE_CHARACTERS - 3] + "..."
 
 
-def open_recording(path, sidecar=None, said=None):
-    """Read what a file holds.
+def say_notes(recordings):
+    """Warn of what was noted of recordings, once for all of which it is true."""
+    said = {}
+    for recording in recordings:
+        for note in recording.notes:
+            said.setdefault(note, []).append(recording.path.name)
+    for note, names in said.items():
+        warn(f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {note}")
+
+
+def open_recording(path, sidecar=None):
+    """Read what a file holds, and what stands beside it.
 
     Parameters
     ----------
     path : path
     sidecar : Sidecar, optional
-        What a BIDS data set says of it.
-    said : set of str, optional
-        MNE's warnings that were printed already.
+        What to believe in the place of the files beside it.
 
     Returns
     -------
@@ -140,40 +136,83 @@ def open_recording(path, sidecar=None, said=None):
     Raises
     ------
     InputError
-        If MNE cannot read it.
+        If MNE cannot read it, or what stands beside it is of something else.
     """
-    path, sidecar, said = Path(path), sidecar or Sidecar(), set() if said is None else said
+    path = Path(path)
     if not is_recording(path):
         raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
-    check = {".fif": refuse_loops, ".set": refuse_damaged}.get(path.suffix.lower())
+    for file in (path, *(file for file in path.parent.glob("*") if file.stem == path.stem)):
+        refuse_absent(file)
+    check = {".fif": refuse_loops, ".set": refuse_damaged, ".vhdr": refuse_renamed}.get(path.suffix.lower())
     if check:
         check(path)
-    with through_mne(path, said):
+    sidecar, notes, channels, placed = sidecar or read_sidecar(path), [], [], []
+    with through_mne(path, notes):
         in_header = read_header(path)
         raw = read_raw(path)
-        markers = find_markers(raw)
-        starts = [seconds for name, seconds in markers if name.lower().startswith(BREAKS)]
+        seconds = raw.n_times / raw.info["sfreq"]
+        notes += compare_header(path, raw.info["sfreq"], seconds)
+        notes += refuse_other_names(path, sidecar, raw.ch_names) if sidecar.types else []
         units = {n: c.unit for n, c in zip(raw.ch_names, in_header, strict=False)} or raw._orig_units
         rates = {n: c.rate for n, c in zip(raw.ch_names, in_header, strict=False)}
-        channels = []
-        for name, declared, info in zip(raw.ch_names, raw.get_channel_types(), raw.info["chs"], strict=True):
-            found = kind(name, sidecar.types.get(name, declared), raw.ch_names)
+        declared = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
+        scales, other = SCALES.get(path.suffix.lower(), {}), EEGLAB_SCALE if path.suffix.lower() == ".set" else 1.0
+        stim, stim_scales = [], {}
+        for name, info in zip(raw.ch_names, raw.info["chs"], strict=True):
+            found = kind(name, sidecar.types.get(name, declared[name]), raw.ch_names)
             in_volts = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V
-            scale = factor(path, name, found, in_volts, units.get(name), sidecar.units.get(name), said)
-            channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), scale))
-    for number, physio in enumerate(sidecar.physio):
+            kept = "eeg" if found == UNKNOWN else found
+            scale, said = factor(path.suffix.lower(), kept, in_volts, units.get(name), sidecar.units.get(name))
+            if said and said != NO_UNIT and found != UNKNOWN:
+                notes.append(f"{name} {said}")
+            channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
+            if found == "stim" and (declared[name] == "stim" or TRIGGER.fullmatch("".join(name.split()))):
+                stim.append(name)
+                stim_scales[name] = 1.0 if declared[name] == "stim" else scales.get(units.get(name), other)
+        markers, durations, doubtful, said = find_markers(raw, stim, stim_scales)
+        channels = find_units(raw, channels, notes)
+    notes += said
+    began = raw.info["meas_date"].timestamp() if raw.info["meas_date"] else None
+    for physio in sidecar.physio:
+        start, said = place(physio, len(read_lines(physio)), seconds, began)
+        notes += said
+        if start is None:
+            continue
+        physio.start = start
+        placed.append(physio)
         for name in physio.columns:
             found = kind(name, "misc")
-            scale = to_kept(physio.path, name, found, physio.units.get(name), said)
-            channels.append(Channel(name, found, physio.rate, scale, number))
+            found = "clock" if found in PERIPHERAL and is_clock(physio, name) else found
+            scale, said = to_kept(found, physio.units.get(name))
+            notes += [f"{name} of {physio.path.name} {said}"] if said else []
+            channels.append(Channel(name, found, physio.rate, scale, len(placed) - 1))
     bads = [*raw.info["bads"], *(name for name in sidecar.bads if name not in raw.info["bads"])]
-    seconds = raw.n_times / raw.info["sfreq"]
     by_mne = [Path(file) for file in raw.filenames if file]  # absolute: the same file must not have two names
     parts = [path if file.resolve() == path.resolve() else file for file in by_mne]
-    files, signals = list(dict.fromkeys([path, *parts, *marker_file(path)])), parts[0] if parts else path
-    spoiled = find_spoiled(raw)
-    files += sidecar.files
-    return Recording(path, files, signals, channels, seconds, markers, starts, spoiled, bads, sidecar.physio)
+    named = [file for file in named_by(path).values() if file.is_file()]
+    files, signals = {}, parts[0] if parts else path
+    for file in (path, *parts, *named, *sidecar.files):
+        files.setdefault(file.resolve(), file)
+    refuse_taken(path, signals)
+    starts = [seconds for name, seconds in markers if name.lower().startswith(BREAKS)]
+    spoiled, files = find_spoiled(raw), list(files.values())
+    return Recording(
+        path, files, signals, channels, seconds, markers, starts, spoiled, bads, placed, notes, doubtful, durations
+    )
+
+
+def find_units(raw, channels, notes):
+    """The channels, where the file says no unit of its EEG: microvolts, or volts where no EEG is so small."""
+    unitless = [channel for channel in channels if channel.unitless and channel.kind == "eeg"]
+    if not unitless:
+        return channels
+    stop = min(raw.n_times, round(LOOKED_AT * raw.info["sfreq"]))
+    level = np.median(raw.get_data([channel.name for channel in unitless], 0, stop).std(axis=1))
+    volts = 0 < level < IN_VOLTS
+    notes.append(f"the file does not say the unit of its EEG; taken as {'volts' if volts else 'microvolts'}")
+    if not volts:
+        return channels
+    return [Channel(c.name, c.kind, c.rate, 1e6) if c in unitless else c for c in channels]
 
 
 def read_raw(path, **options):
@@ -186,13 +225,34 @@ def read_raw(path, **options):
         return mne.io.read_raw(path, preload=False, encoding="latin1", **options)
 
 
-def marker_file(path):
-    """The file of markers that a BrainVision header names, as a list; none of other formats."""
+def named_by(path):
+    """The files that a BrainVision header names, by suffix; none of other formats."""
     if path.suffix.lower() != ".vhdr":
-        return []
-    named = re.search(rb"(?mi)^markerfile\s*=\s*(.+?)\s*$", path.read_bytes())
-    file = path.with_name(named[1].decode("utf-8", "replace").replace("$b", path.stem)) if named else path
-    return [file] if file.is_file() else []
+        return {}
+    named = re.findall(rb"(?mi)^(?:data|marker)file\s*=\s*(.+?)\s*$", path.read_bytes())
+    files = [path.with_name(name.decode("utf-8", "replace").replace("$b", path.stem)) for name in named]
+    return {file.suffix.lower(): file for file in files}
+
+
+def refuse_renamed(path):
+    """Refuse a BrainVision header that was renamed and still names the files of before."""
+    for suffix, file in named_by(path).items():
+        if not file.is_file() and path.with_suffix(suffix).is_file():
+            raise InputError(
+                f"{path} names {file.name}, which is not there, and {path.stem}{suffix} is beside it; write that name "
+                "into its lines DataFile= and MarkerFile="
+            )
+        refuse_taken(path, file)
+
+
+def refuse_taken(path, file):
+    """Refuse a header that names another file than the one which is called like it: whose signals are meant?"""
+    own = path.with_suffix(file.suffix)
+    if file.stem != path.stem and file.is_file() and own.is_file() and not own.samefile(file):
+        raise InputError(
+            f"{path} names {file.name} as its own, and {own.name} is beside it; write the right name into it (it was "
+            "renamed?), or remove the file that is not meant"
+        )
 
 
 def refuse_loops(path):
@@ -216,7 +276,15 @@ def refuse_loops(path):
 def refuse_damaged(path):
     """Refuse a damaged EEGLAB file, at which SciPy's compiled reader of MATLAB files could crash."""
     with open(path, "rb") as file:
-        order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
+        head = file.read(128)
+        if head[124:128] == b"\x00\x02IM" or head.startswith(b"\x89HDF"):
+            if importlib.util.find_spec("pymatreader") is None:
+                raise InputError(
+                    f"{path} is of MATLAB 7.3 (HDF5): python -m pip install pymatreader h5py, or save it in EEGLAB "
+                    "without the option for 7.3"
+                )
+            return
+        order = {b"IM": "<", b"MI": ">"}.get(head[126:])
         if order is None:  # not of MATLAB 5 to 7
             return
         budget = Budget(path.stat().st_size * MOST_PACKED)
@@ -229,19 +297,6 @@ def refuse_damaged(path):
                 raise InputError(f"{path} is damaged or cut short; copy or export it again") from None
 
 
-def find_markers(raw):
-    """(name, seconds) of every annotation; of a file without any, of its trigger channels, as ``trigger 32``."""
-    rate = raw.info["sfreq"]
-    events, names = mne.events_from_annotations(raw, regexp=None)
-    by_number = {number: name for name, number in names.items()}
-    markers = [(by_number[number], (sample - raw.first_samp) / rate) for sample, _, number in events]
-    if markers or "stim" not in raw.get_channel_types():
-        return markers
-    how = {"shortest_event": 1, "consecutive": True}  # also where a value follows another without 0 in between
-    events = mne.find_events(raw, mask=2**16 - 1, mask_type="and", verbose="ERROR", **how)
-    return [(f"trigger {number}", (sample - raw.first_samp) / rate) for sample, _, number in events]
-
-
 def find_spoiled(raw):
     """(name, first, last second) of annotations that say a part is bad, as MNE has it: ``BAD_movement``."""
     onsets = raw.annotations.onset - raw.first_time
@@ -250,31 +305,3 @@ def find_spoiled(raw):
         for name, onset, length in zip(raw.annotations.description, onsets, raw.annotations.duration, strict=True)
         if name.lower().startswith(BAD) and not name.lower().startswith(BREAKS)
     ]
-
-
-def marker_seconds(recording, marker, where):
-    """Seconds of a marker: its name if it comes once, ``name#2`` for the second.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name or several.
-    """
-
-    def plain(name):
-        return "".join(name.lower().split())
-
-    for name, number in ((marker, None), (marker.rpartition("#")[0], marker.rpartition("#")[2])):
-        times = [seconds for found, seconds in recording.markers if plain(found) == plain(name)]
-        if not name or not times or (number is not None and not number.isdecimal()):
-            continue
-        if number is None and len(times) > 1:
-            raise InputError(
-                f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}; write {name}#1 for the "
-                "first, and so on"
-            )
-        if number is not None and not 1 <= int(number) <= len(times):
-            raise InputError(f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}")
-        return times[0 if number is None else int(number) - 1]
-    there = shorten([repr(name) for name in dict.fromkeys(name for name, _ in recording.markers)]) or "none"
-    raise InputError(f"{where}: no marker {marker!r} in {recording.path.name}; there are {there}")

@@ -4,7 +4,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from data_prep.amplifiers.recordings import marker_seconds
+from data_prep.amplifiers.triggers import marker_seconds, number_of
 from data_prep.folder.stimuli import common, natural
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -26,16 +26,7 @@ class Plan:
 def by_person(trials, least=2):
     """Trials by subject and stimulus; people and their trials in the table's order.
 
-    Parameters
-    ----------
-    trials : list of Trial
-    least : int
-        So many people are needed.
-
-    Raises
-    ------
-    InputError
-        If somebody has a stimulus twice, two people share a file, or there are fewer people.
+    A stimulus that comes twice for somebody, two people with one file, and fewer than ``least`` people are refused.
     """
     people, owners, spellings = {}, {}, {}
     for trial in trials:
@@ -76,19 +67,7 @@ def plain_id(name):
 def find_stimuli(people, missing, least=2):
     """Stimuli of the prepared folder, in the order of their names.
 
-    Parameters
-    ----------
-    people : dict
-        As `by_person` gives.
-    missing : str
-        What of a stimulus that somebody did not see: ``error`` or ``drop`` (for all).
-    least : int
-        So many stimuli are needed.
-
-    Raises
-    ------
-    InputError
-        If somebody lacks one and ``missing`` is ``error``, or fewer than ``least`` are left.
+    What somebody did not see is refused (``missing`` is ``error``), dropped for all (``drop``), or kept (``keep``).
     """
     everything = sorted({name for own in people.values() for name in own}, key=natural)
     unseen = {name: [who for who, own in people.items() if name not in own] for name in everything}
@@ -102,40 +81,39 @@ def find_stimuli(people, missing, least=2):
         others = f" ({n} more {'is' if n == 1 else 'are'} not everybody's)" if n else ""
         raise InputError(
             f"{name!r} was not seen by {shorten(who)}{others}{asked}; --missing drop leaves out for all what not all "
-            "have seen; or leave out these people"
+            "have seen, --missing keep marks it as not there; or leave out these people"
         )
+    if missing == "keep":
+        if len(everything) < least:
+            raise InputError(f"{len(everything)} stimuli; at least {least} are needed")
+        return everything
     return common({who: list(own) for who, own in people.items()}, least=least)
 
 
+def find_groups(people, stimuli):
+    """The group of every stimulus, where the table has that column; else an empty list."""
+    groups = {}
+    for trial in (trial for own in people.values() for trial in own.values()):
+        other = groups.setdefault(trial.stimulus, trial)
+        if other.group != trial.group:
+            raise InputError(
+                f"{trial.where}: the group of {trial.stimulus!r} is {trial.group!r}, and {other.group!r} in "
+                f"{other.where}; a stimulus has one group (a rating that is called group: --ratings names it)"
+            )
+    return [groups[name].group or name for name in stimuli] if any(trial.group for trial in groups.values()) else []
+
+
 def alone(people, who):
-    """Stimuli of this person that nobody else has."""
+    """Stimuli that only this person has."""
     return [name for name in people[who] if all(name not in own for other, own in people.items() if other != who)]
 
 
 def make_plan(people, stimuli, recordings, seconds, rest):
-    """Where every trial is cut.
+    """The `Plan` of what is cut where: of every trial ``seconds``, or as many as the shortest has, after ``rest`` s.
 
-    Parameters
-    ----------
-    people : dict
-        As `by_person` gives.
-    stimuli : list of str
-    recordings : dict of pathlib.Path to Recording
-    seconds : int or None
-        Of every trial; None: of the shortest.
-    rest : int
-        Seconds before every trial.
-
-    Returns
-    -------
-    Plan
-
-    Raises
-    ------
-    InputError
-        If a marker does not exist, or trials or rest overlap, leave the recording or are too short.
+    A marker that is not there, trials that are too short, and what `check` finds are refused.
     """
-    chosen = {who: [own[name] for name in stimuli] for who, own in people.items()}
+    chosen = {who: [own[name] for name in stimuli if name in own] for who, own in people.items()}
     trials = [trial for own in chosen.values() for trial in own]
     shortest = min((trial for trial in trials if trial.duration is not None), key=lambda t: t.duration, default=None)
     if seconds is None:
@@ -163,14 +141,18 @@ def make_plan(people, stimuli, recordings, seconds, rest):
 
 
 def onset_of(trial, recording):
-    """Seconds from the first sample to a trial's onset."""
+    """Seconds from the first sample to a trial's onset; a number that is a marker's, too, is refused."""
+    if not isinstance(trial.onset, float):
+        return marker_seconds(recording, trial.onset, trial.where)
     text = trial.onset_text
-    if isinstance(trial.onset, float) and text in {name for name, _ in recording.markers}:
+    code = int(text) if text.isdecimal() else None
+    meant = [name for name, _ in recording.markers if name == text or (code is not None and number_of(name) == code)]
+    if meant:
         raise InputError(
-            f"{trial.where}: onset {text} may be seconds or the marker of this name in {recording.path.name}; write "
-            f"{trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {text}#1 for the first"
+            f"{trial.where}: onset {text} may be seconds or the marker {meant[0]!r} in {recording.path.name}; write "
+            f"{trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {meant[0]}#1 for the first"
         )
-    return trial.onset if isinstance(trial.onset, float) else marker_seconds(recording, trial.onset, trial.where)
+    return trial.onset
 
 
 def check(who, trials, plan, recordings, rest):

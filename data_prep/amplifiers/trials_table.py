@@ -23,6 +23,7 @@ from utils.base.errors import InputError
 
 FORMATS = (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".cnt")  # of recordings, that MNE-Python reads
 COLUMNS = ("subject", "file", "stimulus", "onset", "duration")
+GROUP = "group"  # a column that may be there: which stimuli belong together
 OTHER_WORDS = {  # what people call these columns
     "subject": "participant participant_id subject_id person proband vp id",
     "file": "filename file_name path recording eeg_file",
@@ -48,50 +49,28 @@ class Trial:
     onset: float | str
     duration: float | None
     ratings: dict = field(default_factory=dict)  # name -> text
+    group: str = ""  # of its stimulus: films that are cut from one, say
     onset_text: str = ""  # as the table has it
 
 
 def read_table(path, rating_names=(), rated=True):
-    """Read a table of trials.
-
-    Parameters
-    ----------
-    path : path
-    rating_names : list of str
-        Columns that are ratings; empty: all that are not `COLUMNS`.
-    rated : bool
-        False: no column is a rating, whatever else there is.
-
-    Returns
-    -------
-    list of Trial
-        Blank rows are left out. A file is relative to the table's folder.
-
-    Raises
-    ------
-    InputError
-        If a column is missing, a cell is empty or no number where one is needed, or there is no trial.
-    """
+    """Trials of a table; its ratings are the columns that are named, or all that are not `COLUMNS`, or none."""
     path = Path(path)
     if is_recording(path):
         raise InputError(f"--trials {path} is a recording; give a table that names it (docs/recordings.md shows one)")
     header, rows = read_rows(path)
     refuse_missing(path, header)
-    names = find_ratings(path, header, COLUMNS, rating_names) if rated else []
-    if not rated and len(header) > len(COLUMNS):
-        print(f"not read (--no-rated): {shorten([name for name in header if name not in COLUMNS])}")
+    others = COLUMNS if "group" in map(str.lower, rating_names) else (*COLUMNS, GROUP)
+    names = find_ratings(path, header, others, rating_names) if rated else []
+    if not rated and set(header) - set(others):
+        print(f"not read (--no-rated): {shorten([name for name in header if name not in others])}")
     trials = []
     for number, row in rows:
         where = f"{path.name}, row {number}"
         for name in (*COLUMNS[:4], *names):
             if row[name] in MISSING or (name in names and is_missing(row[name])):
                 raise InputError(f"{where}: {name} is {row[name] or 'empty'}; fill it in, or leave the row out")
-        spellings = [row["file"], row["file"].replace("\\", "/")]  # the second: written on Windows
-        spellings += [unicodedata.normalize("NFD", name) for name in spellings]  # the name of a file on a Mac
-        file = next((path.parent / name for name in spellings if (path.parent / name).exists()), None)
-        if file is None:
-            file = path.parent / spellings[0]
-            raise InputError(f"{where}: {file} does not exist; a file is relative to the table's folder")
+        file = find_file(path.parent, row["file"], where)
         onset = read_number(row["onset"])
         ratings = {name: row[name] for name in names}
         trials.append(
@@ -104,11 +83,22 @@ def read_table(path, rating_names=(), rated=True):
                 duration=read_duration(row["duration"], where),
                 ratings=ratings,
                 onset_text=row["onset"],
+                group=row.get(GROUP, "") if GROUP in others else "",
             )
         )
     if not trials:
         raise InputError(f"{path} has no trials; one row per trial under {','.join(header)}"[:250])
     return trials
+
+
+def find_file(folder, text, where):
+    """A file as a table names it, relative to the table's folder."""
+    spellings = [text, text.replace("\\", "/")]  # the second: written on Windows
+    spellings += [unicodedata.normalize("NFD", name) for name in spellings]  # the name of a file on a Mac
+    file = next((folder / name for name in spellings if (folder / name).exists()), folder / text)
+    if not file.exists() and not file.is_symlink():
+        raise InputError(f"{where}: {file} does not exist; a file is relative to the table's folder")
+    return file
 
 
 def is_recording(path):
@@ -140,30 +130,44 @@ def refuse_missing(path, header):
     raise InputError(f"{path} has no column {', '.join(missing)}; it has {shorten(header, 90)}; {remedy}")
 
 
-def read_rows(path):
-    """Header and rows of a table: names in lower case, and (number in the file, dict of name to text) of every row.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, no text, or a row has other numbers of cells than the header.
-    """
+def decode(path):
+    """Text of a table: UTF-8, or what older spreadsheets and programs write."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+        content = Path(path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
         raise InputError(
             f"{path} does not exist; give a table of trials (docs/recordings.md says what it holds)"
         ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is no UTF-8 text; save the table as 'CSV UTF-8' (Excel) or as TSV") from None
-    first = text.lstrip().split("\n", 1)[0]
-    delimiter = max("\t;,", key=first.count)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    if b"\0" in content:
+        raise InputError(f"{path} is no text; save the table as 'CSV UTF-8' (Excel) or as TSV")
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def read_rows(path):
+    """Header and rows of a table: names in lower case, and (number in the file, dict of name to text) of every row.
+
+    Cells that a row lacks at its end are empty.
+    """
+    text = decode(path)
+    said = re.match(r"sep=(.)\r?\n", text)  # which Excel understands, and leaves there
+    first = text[said.end() if said else 0 :].lstrip().split("\n", 1)[0]
+    delimiter = (
+        said[1] if said else "\t" if Path(path).suffix == ".tsv" and "\t" in first else max("\t;,", key=first.count)
+    )
+    quoting = csv.QUOTE_NONE if Path(path).suffix == ".tsv" and text.count('"') % 2 else csv.QUOTE_MINIMAL
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting))
     except csv.Error as error:
         raise InputError(f"{path} is no table ({error})") from None
     filled = [
-        (n, [as_text(cell) for cell in cells]) for n, cells in enumerate(lines, start=1) if as_text("".join(cells))
+        (n, [as_text(cell) for cell in cells])
+        for n, cells in enumerate(lines, start=1)
+        if as_text("".join(cells)) and not (said and n == 1)
     ]
     if not filled:
         raise InputError(f"{path} is empty; it needs a header and one row per trial")
@@ -176,11 +180,12 @@ def read_rows(path):
     rows = []
     for number, cells in filled[1:]:
         cells, rest = cells[: len(header)], cells[len(header) :]
-        if len(cells) < len(header) or "".join(rest):
+        if "".join(rest):
             raise InputError(
                 f"{path}, row {number} has {len(cells) + len(rest)} cells, the header {len(header)}; "
                 "text that has the separator in it needs quotes"
             )
+        cells += [""] * (len(header) - len(cells))
         rows.append((number, dict(zip(header, cells, strict=True))))
     for name in header:
         read_decimal_commas(path, rows, name, r"[+-]?\d+,\d{1,2}" if delimiter == "," else r"[+-]?\d+,\d+")
@@ -188,13 +193,7 @@ def read_rows(path):
 
 
 def read_decimal_commas(path, rows, name, pattern):
-    """Write numbers of a column with a decimal point, where a spreadsheet wrote a comma, as in some countries.
-
-    Raises
-    ------
-    InputError
-        If others have a point: then 1,234 may be a thousand, or a little more than one.
-    """
+    """Write numbers of a column with a point where a spreadsheet wrote a comma; 1,234 beside 1.5 is refused."""
     commas = [(number, row) for number, row in rows if re.fullmatch(pattern, row[name])]
     points = [number for number, row in rows if re.fullmatch(r"[+-]?\d+\.\d+", row[name])]
     for number, row in commas:
@@ -207,7 +206,7 @@ def read_decimal_commas(path, rows, name, pattern):
 
 
 def as_text(cell):
-    """A cell without blanks around it and what nobody sees; accents in the one way that all programs know."""
+    """A cell stripped of blanks and invisible characters, in Unicode form NFC."""
     return unicodedata.normalize("NFC", "".join(c for c in cell if unicodedata.category(c) != "Cf")).strip()
 
 

@@ -19,9 +19,9 @@ from data_prep.folder.arrays import (
     check_text,
     n_trials_of,
 )
-from data_prep.folder.descriptions import KEYS
+from data_prep.folder.descriptions import KEYS, check_groups
 from data_prep.folder.prepared import ARRAYS
-from data_prep.folder.writer import PreparedWriter
+from data_prep.folder.writer import PreparedWriter, trials_with_ratings
 from data_prep.signals.resampling import at_one_rate
 from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
@@ -50,7 +50,8 @@ def write_prepared(
         One per person, at least 2: ``id`` (str), ``eeg`` and ``pps`` (trials, channels, samples) or one of them, and
         ``ratings`` (trials, ratings). ``eeg_baseline`` and ``pps_baseline``, of any length from 1 s on, are the rest
         before each trial; without them no baseline is removed. ``stimuli``, the names of a person's trials, puts
-        everybody's trials into one order; without them trial t must be the same for all. All trials have one length.
+        everybody's trials into one order, and ``groups`` names the film (or session) of each; without stimuli trial t
+        must be the same for all. All trials have one length.
         A generator will do: one person is in memory at a time.
     eeg_normalise : str
         ``"channels"``: standardised across channels at each sample (the paper); ``"trial"``: each over its trial.
@@ -65,10 +66,12 @@ def write_prepared(
         is resampled (`data_prep.signals.resampling`). Then ``pps`` and ``pps_baseline`` are dicts: name of a channel to
         (trials, samples).
     missing : str
-        What of a stimulus that somebody has not seen: ``"error"``, or ``"drop"``, for all.
+        What of a stimulus that somebody has not seen: ``"error"``; ``"drop"``, for all; or ``"keep"``, as a trial that
+        is not there: people name their ``stimuli``, or have a row of NaN in ``ratings`` (signals there: 0 or NaN).
     **description
         As for `PreparedWriter`: ``name``, ``sampling_rate`` (Hz), ``eeg_channels``, ``pps_channels``, ``ratings``
-        (names), ``rating_range``, ``threshold``, ``classes``, and ``stimuli`` for the order of the trials.
+        (names), ``rating_range``, ``threshold``, ``classes``, ``stimuli`` for the order of the trials, and ``groups``,
+        one name per stimulus: the film that it is a part of.
 
     Raises
     ------
@@ -78,8 +81,8 @@ def write_prepared(
     """
     options = ("eeg_normalise", "pps_normalise", "filters", "reference", "resampling", "sampling_rates", "missing")
     check_keys(description, (*KEYS, *options), "write_prepared")
-    if missing not in ("error", "drop"):
-        raise InputError(f"missing must be error or drop, not {missing!r}")
+    if missing not in ("error", "drop", "keep"):
+        raise InputError(f"missing must be error, drop or keep, not {missing!r}")
     if isinstance(subjects, str | bytes | Mapping) or not hasattr(subjects, "__iter__"):
         raise InputError("subjects must be a list or a generator of dictionaries, one per person")
     rates = _rates(sampling_rates)
@@ -89,11 +92,12 @@ def write_prepared(
     before = {"filters": filters, "reference": reference, "resampling": resampling}
     before = {key: value for key, value in before.items() if value is not None}
     made = preparations.make(eeg_normalise, pps_normalise, segment=None, **before)
-    with PreparedWriter(folder, preparation=made, **description) as writer:
+    with PreparedWriter(folder, preparation=made, missing=missing, **description) as writer:
         rate, rests, trials = writer.info["sampling_rate"], [], Trials(writer, missing)
         for place, recorded in enumerate(subjects, 1):
+            recorded, seen = only_seen(recorded) if missing == "keep" else (recorded, None)
             recorded, person = check_person(recorded, place, writer, rates)
-            trials.add(person, made)
+            trials.add(person, made, seen)
             rests.append(rest_of(person, rate))
             look(writer, recorded, rate, rates)
         trials.finish()
@@ -112,27 +116,35 @@ def _rates(sampling_rates):
     return rates
 
 
-def check_person(person, place, writer, rates):
-    """A person of `write_prepared`, checked: as recorded, and at one rate.
+def only_seen(person):
+    """A person without the trials whose ratings are all NaN, and which trials these leave, bool (trials,).
 
-    Parameters
-    ----------
-    person : dict
-    place : int
-        Which one it is, counted from 1, for messages about one without a name.
-    writer : PreparedWriter
-        Its description says what there must be.
-    rates : dict of str to float
-
-    Returns
-    -------
-    recorded, person : dict
-
-    Raises
-    ------
-    InputError
-        If it is none, or something in it is unknown, missing, twice, or does not fit the rest.
+    None where nothing is left out; what is not as it must be stays for `check_person` to refuse.
     """
+    try:
+        ratings = np.asarray(person["ratings"], np.float64)
+        seen = trials_with_ratings(ratings.reshape(len(ratings), -1), f"subject {person['id']}")
+    except (KeyError, TypeError, ValueError):
+        return person, None
+    if seen.all():
+        return person, None
+
+    def cut(key, value):
+        if isinstance(value, Mapping):
+            return {name: cut(key, array) for name, array in value.items()}
+        if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
+            return value
+        if key in SIGNALS and np.nan_to_num(np.asarray(value)[~seen]).any():
+            raise InputError(
+                f"subject {person['id']} has signals in a trial without ratings; leave the trial out, or rate it"
+            )
+        return np.asarray(value)[seen]
+
+    return {key: cut(key, value) for key, value in person.items()}, seen
+
+
+def check_person(person, place, writer, rates):
+    """A person of `write_prepared` (the ``place``-th), checked: as recorded, and at one rate."""
     info = writer.info
     if not isinstance(person, Mapping):
         raise InputError(f"person number {place} is a {type(person).__name__}, not a dictionary with id, eeg, ...")
@@ -158,6 +170,8 @@ def check_person(person, place, writer, rates):
         person["stimuli"] = check_names(person["stimuli"], f"{where}, stimuli,")
         if len(person["stimuli"]) != n_trials:
             raise InputError(f"{where} has {len(person['stimuli'])} stimuli for {n_trials} trials")
+    if "groups" in person:
+        person["groups"] = check_groups(person["groups"], f"{where}, groups", n_trials)
     at_own_rate = {"eeg"} & set(rates) | {key for key, value in recorded.items() if isinstance(value, Mapping)}
     return person | {key: recorded[key] for key in at_own_rate}, person
 
@@ -165,17 +179,20 @@ def check_person(person, place, writer, rates):
 class Trials:
     """Puts everybody's trials into one order, by the stimuli that people bring.
 
-    With ``missing="drop"`` it is known at the end only what all have seen: until then the prepared arrays of everybody
-    wait in the unfinished folder, so that one person is in memory at a time.
+    With ``missing="drop"`` or ``"keep"`` it is known at the end only what people have seen: until then the prepared
+    arrays of everybody wait in the unfinished folder, so that one person is in memory at a time.
     """
 
     def __init__(self, writer, missing):
         self.writer, self.missing = writer, missing
         self.own = {}  # stimuli by person; None for one who brings none
         self.whose = "the data set's stimuli" if writer.info["stimuli"] else None
+        self.groups = stimuli.Groups()
+        if "groups" in writer.info:
+            self.groups.note("the data set", writer.info["stimuli"], writer.info["groups"])
 
-    def add(self, person, made):
-        """Prepare a person and write it, or keep it until `finish`."""
+    def add(self, person, made, seen=None):
+        """Prepare a person and write it, or keep it until `finish`; ``seen``: as `only_seen` gives it."""
         subject, own, info = person["id"], person.get("stimuli"), self.writer.info
         if subject in self.own:
             raise InputError(f"subject {subject} comes twice; keep one of its files")
@@ -190,26 +207,33 @@ class Trials:
             if info["stimuli"] is None:
                 info["stimuli"], self.whose = sorted(own, key=stimuli.natural), f"subject {subject}"
             person = select(person, stimuli.positions(f"subject {subject}", own, info["stimuli"], self.whose))
+        self.groups.note(f"subject {subject}", own or info["stimuli"], person.get("groups"), None if own else seen)
         self.own[subject] = own
         self.writer.check_ratings(subject, person["ratings"])
         eeg, pps = prepare_person(person, info["sampling_rate"], made)
         if own is None or self.missing == "error":
-            self.writer.add(subject, eeg, pps, person["ratings"], sources={})
+            self.writer.add(subject, eeg, pps, person["ratings"], sources={}, seen=seen)
             return
         for name, array in zip(ARRAYS, (eeg, pps, person["ratings"]), strict=True):
             with np.errstate(over="ignore"):  # what is too large for float32 is refused when it is written
                 np.save(self._path(subject, name), array if name == "ratings" else array.astype(np.float32))
 
     def finish(self):
-        """Write what waits: of everybody what all have seen."""
+        """Write what waits, of all what all have seen or with ``"keep"`` what anybody has; and the groups in order."""
+        self._write_waiting()
+        if self.groups:
+            self.writer.info["groups"] = self.groups.of(self.writer.info["stimuli"])
+
+    def _write_waiting(self):
         waiting = {subject: own for subject, own in self.own.items() if own is not None}
         if self.missing == "error" or not waiting:
             return
-        kept = self.writer.info["stimuli"] = stimuli.common(waiting, self.writer.info["stimuli"])
+        choose = stimuli.seen_by_any if self.missing == "keep" else stimuli.common
+        kept = self.writer.info["stimuli"] = choose(waiting, self.writer.info["stimuli"])
         for subject, own in waiting.items():
-            places = [own.index(name) for name in kept]
+            places = [own.index(name) for name in kept if name in own]
             arrays = (np.load(self._path(subject, name), mmap_mode="r")[places] for name in ARRAYS)
-            self.writer.add(subject, *arrays, sources={})
+            self.writer.add(subject, *arrays, sources={}, seen=np.isin(kept, own))
         self.writer.remove_scratch()
 
     def _path(self, subject, name):
@@ -238,25 +262,9 @@ def look(writer, person, rate, rates):
 
 
 def prepare_person(person, rate, made):
-    """1 s blocks of one person's arrays, normalised.
+    """1 s blocks of one person's arrays, normalised; EEG and PPS, float64 (trials, seconds, channels, rate).
 
-    Parameters
-    ----------
-    person : dict
-        As `check_signals` leaves it: ``eeg``, ``pps`` and the rests that there are.
-    rate : int
-        Of all its signals, in Hz.
-    made : dict
-        The preparation; see `data_prep.folder.preparation`.
-
-    Returns
-    -------
-    eeg, pps : numpy.ndarray, float64, shape (trials, seconds, channels, rate)
-
-    Raises
-    ------
-    InputError
-        If across-channel standardisation finds too few channels that record.
+    ``person`` is as `check_signals` leaves it, ``made`` the preparation (`data_prep.folder.preparation`).
     """
     blocks = {"eeg": [], "pps": []}
     for trial in signals(person):

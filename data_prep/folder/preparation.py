@@ -33,13 +33,7 @@ OLD_WORDS = {"z-score across channels": "channels"}  # of folders and models bef
 
 
 def make(eeg="channels", pps="trial", **others):
-    """The preparation as it is recorded; see the module.
-
-    Raises
-    ------
-    InputError
-        For a key or a value that is not in the vocabulary.
-    """
+    """The preparation as it is recorded; see the module."""
     made = {"eeg": eeg, "pps": pps} | others
     made |= {key: None for key in TEXTS if isinstance(made.get(key), str) and made[key].strip().lower() == "none"}
     for key, value in made.items():
@@ -65,13 +59,7 @@ def read(stored):
 
 
 def rest_of_all(rests):
-    """``baseline_seconds`` of all people from those of each, by modality.
-
-    Raises
-    ------
-    InputError
-        If it was removed for some people only.
-    """
+    """``baseline_seconds`` by modality of all people from those of each; refused if only some have it."""
     found = {}
     for name in sorted({name for rest in rests for name in rest}):
         values = [rest[name] for rest in rests if name in rest]
@@ -90,13 +78,8 @@ def agree(one, other):
 
 
 def record(data, pps_channels=None):
-    """The record of a prepared folder (`Prepared`), as checkpoints and models carry it.
-
-    Parameters
-    ----------
-    data : Prepared
-    pps_channels : list of str, optional
-        Those that a model uses; by default all.
+    """The record of a prepared folder (`Prepared`) for checkpoints and models; ``pps_channels``: those used, by
+    default all.
     """
     if not is_valid(data.info["preparation"]):
         raise InputError(
@@ -114,13 +97,7 @@ def record(data, pps_channels=None):
 
 
 def of_model(made, where):
-    """The record in a checkpoint or ``model.pt``; older ones hold parts of it.
-
-    Raises
-    ------
-    InputError
-        If a part is of another type than it must be.
-    """
+    """The record in a checkpoint or ``model.pt``, its types checked; older ones contain parts of it."""
     settings = made.get("settings")
     old = {"pps": settings.get("PPS_CHANNELS")} if isinstance(settings, dict) else {}
     channels, preparation = made.get("channels", old), made.get("preparation", {})
@@ -163,31 +140,11 @@ def rest_by_modality(made, modality):
 
 
 def compare(wanted, found, where, modalities, standardised=True):
-    """Whether recordings are what a model was trained on; where its channels are among theirs.
+    """Compare recordings (record ``found``) with what a model was trained on (``wanted``).
 
-    Parameters
-    ----------
-    wanted, found : dict
-        Records of the model's data (`of_model`) and of what it meets.
-    where : str
-        What it meets, for messages.
-    modalities : iterable of str
-        Those that are used.
-    standardised : bool
-        Whether ``found`` is standardised already, so that EEG channels that the model does not know have had their
-        part in it; False: it will be, without them.
-
-    Returns
-    -------
-    positions : dict of str to list of int, or None
-        Of the model's channels by modality; None where it does not record them.
-    warnings : list of str
-        What differs and what only one side records, for when all has gone well.
-
-    Raises
-    ------
-    InputError
-        If a channel, the sampling rate, a normalisation or the rest is another.
+    ``standardised``: EEG in ``found`` is standardised already, with channels that the model does not know. Returns the
+    positions of the model's channels by modality (None where ``found`` does not record them), and warnings. Raises
+    InputError if a channel, the rate, a normalisation or the rest differs.
     """
     rate, own_rate = found["sampling_rate"], wanted.get("sampling_rate")
     if own_rate not in (None, rate):

@@ -4,9 +4,11 @@
 ``ratings.npy``              float32 (subjects, trials, ratings)
 ``dataset.json``             names, scales, subject ids, how it was made, checksums
 
-Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by construction.
+Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by construction. In an incomplete design
+``not_seen`` in ``dataset.json`` names the stimuli that a person did not see: the ratings there are NaN, the blocks 0.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -16,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
 from data_prep.signals.channels import plain, shorten
 from utils.base.errors import InputError
 from utils.base.files import read_json, sha256
 from utils.base.progress import next_command
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, INCOMPLETE_VERSION = 1, 2  # versions of before do not know incomplete designs, and refuse them
 ARRAYS = ("eeg", "pps", "ratings")
 MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
-QUADRANTS = "four"  # the label that arousal and valence make together
 REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
 
 
@@ -49,7 +51,16 @@ def _are_classes(value):
 
 
 def _is_range(value):
-    return value is None or (type(value) is list and len(value) == 2 and all(map(_is_number, value)))
+    return type(value) is list and len(value) == 2 and all(map(_is_number, value))
+
+
+def _or_by_rating(is_valid):
+    """None, one for all ratings, or one for each by its name."""
+    return lambda value: value is None or all(map(is_valid, value.values() if _is_dict(value) else [value]))
+
+
+def _are_lists_of_names(value):
+    return _is_dict(value) and all(_are_names(names) and names for names in value.values())
 
 
 _FIELDS = {
@@ -60,19 +71,21 @@ _FIELDS = {
     "pps_channels": _are_names,
     "ratings": _are_names,
     "classes": _are_classes,
-    "rating_range": _is_range,
-    "threshold": lambda value: value is None or _is_number(value),
+    "rating_range": _or_by_rating(_is_range),
+    "threshold": _or_by_rating(_is_number),
     "copies": _are_names,
     "subjects": _are_names,
     "trials": _is_count,
     "stimuli": _are_names,
+    "groups": lambda value: value is None or (type(value) is list and all(type(name) is str for name in value)),
     "preparation": _is_dict,
     "sources": _is_dict,
     "arrays": _is_dict,
     "checksum": lambda value: type(value) is str,
     "simulated": lambda value: type(value) is bool,
+    "not_seen": _are_lists_of_names,
 }
-_OPTIONAL = {"classes": {}, "copies": [], "simulated": False}  # what is not there means this
+_OPTIONAL = {"classes": {}, "copies": [], "groups": None, "simulated": False, "not_seen": {}}  # if it is not there
 
 
 @dataclass
@@ -82,13 +95,10 @@ class Prepared:
     Attributes
     ----------
     folder : pathlib.Path
-    name : str
-        Of the data set, such as ``"DEAP"``.
-    rate : int
-        Sampling rate of EEG and PPS in Hz.
     eeg, pps : numpy.memmap, float32, shape (subjects, trials, seconds, channels, rate)
         EEG standardised across channels; PPS as ``info["preparation"]`` says.
     ratings : numpy.ndarray, float32, shape (subjects, trials, ratings)
+        NaN where a person did not see a stimulus.
     info : dict
         The contents of ``dataset.json``.
     """
@@ -119,6 +129,11 @@ class Prepared:
         """SHA-256 of everything that makes the data set, as results and checkpoints carry it."""
         return self.info["checksum"]
 
+    @functools.cached_property
+    def seen(self):
+        """Who saw which stimulus: bool, shape (subjects, trials)."""
+        return seen_of(self.info)
+
     def labels(self, label, threshold=None):
         """Class of every trial.
 
@@ -127,12 +142,13 @@ class Prepared:
         label : str
             One of the ratings by name: 0 = low, 1 = high, or the number of its class where it is categorical; or
             ``"four"``: 0 both high, 1 arousal high and valence low, 2 arousal low and valence high, 3 both low.
-        threshold : float, optional
-            High is a rating of at least this. By default the data set's own: 5 for DEAP, 3 for DREAMER.
+        threshold : float or dict of str to float, optional
+            High is a rating of at least this; by rating where they differ. By default the data set's own.
 
         Returns
         -------
         labels : numpy.ndarray, int64, shape (subjects, trials)
+            -1 where a person did not see the stimulus.
         class_names : list of str
 
         Raises
@@ -150,24 +166,22 @@ class Prepared:
         values = [self.ratings[:, :, names.index(name)] for name in needed]
         if categorical:
             classes = self.info["classes"][label]
-            if threshold is not None:
+            if of_rating(threshold, label) is not None:
                 raise InputError(f"--threshold: {label} has the classes {shorten(classes)}; leave the flag out")
-            if not np.isin(values[0], np.arange(len(classes))).all():
+            if not np.isin(values[0][self.seen], np.arange(len(classes))).all():
                 raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
-            return values[0].astype(np.int64), list(classes)
-        threshold = self.info["threshold"] if threshold is None else threshold
-        if threshold is None:
-            raise InputError(f"--label {label}: {self.folder} has no threshold for it; give --threshold")
-        high = [value >= threshold for value in values]
+            return np.where(self.seen, values[0], -1).astype(np.int64), list(classes)
+        cuts = thresholds_of(self.info, label, threshold)
+        high = [value >= cuts[name] for name, value in zip(needed, values, strict=True)]
         if label == QUADRANTS:
             classes = ["high arousal, high valence", "high arousal, low valence"]
             classes += ["low arousal, high valence", "low arousal, low valence"]
-            return (2 * ~high[0] + ~high[1]).astype(np.int64), classes
-        return high[0].astype(np.int64), [f"low {label}", f"high {label}"]
+            return np.where(self.seen, 2 * ~high[0] + ~high[1], -1).astype(np.int64), classes
+        return np.where(self.seen, high[0], -1).astype(np.int64), [f"low {label}", f"high {label}"]
 
     @property
     def label_names(self):
-        """All labels that there are: the ratings, and the quadrants of arousal and valence that are numbers."""
+        """All labels: the ratings, and the quadrants of arousal and valence where these are numbers."""
         numeric = [name for name in self.info["ratings"] if name not in self.info["classes"]]
         return self.info["ratings"] + ([QUADRANTS] if {"arousal", "valence"} <= set(numeric) else [])
 
@@ -180,23 +194,20 @@ class Prepared:
         return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
     @property
+    def groups(self):
+        """Number of the group of stimuli, such as a film, that each trial is a part of, int (trials,); None without."""
+        names = self.info["groups"]
+        return None if names is None else np.array([list(dict.fromkeys(names)).index(name) for name in names])
+
+    @property
     def modalities(self):
         """``"eeg"`` and ``"pps"``, those that were recorded."""
         return [name for name in ("eeg", "pps") if self.info[f"{name}_channels"]]
 
     def pps_names(self, names):
-        """Full names of PPS channels.
+        """Full names of PPS channels; all for an empty list.
 
-        Parameters
-        ----------
-        names : list of str
-            A name, or what several names have in front of a number (``"ECG"`` for ECG1 and ECG2), whatever their case
-            and blanks; empty for all.
-
-        Raises
-        ------
-        InputError
-            For a name that the data set does not have.
+        A name may be what several have in front of a number (``"ECG"`` for ECG1 and ECG2), in any case.
         """
         known, found = self.info["pps_channels"], []
         for name in names:
@@ -209,23 +220,10 @@ class Prepared:
 
 
 def open_prepared(folder, rated=True):
-    """Open a prepared folder, after checking every file against its checksum.
+    """The `Prepared` of a folder, after checking every file against its checksum.
 
-    Parameters
-    ----------
-    folder : path
-    rated : bool
-        False: recordings that nobody has rated will do.
-
-    Returns
-    -------
-    Prepared
-        Signals are memory-mapped; the files cannot be changed through them.
-
-    Raises
-    ------
-    InputError
-        If a file is missing, damaged, edited or of another version, or there are no ratings where they are needed.
+    Signals are memory-mapped; the files cannot be changed through them. With ``rated=False`` recordings that nobody has
+    rated will do.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -234,9 +232,10 @@ def open_prepared(folder, rated=True):
     if not path.exists() and not (folder / "eeg.npy").exists():
         raise InputError(f"{path} does not exist, so this is no prepared folder; {_how_to_begin(folder)}")
     info = read_json(path, REMEDY)
-    if info.get("format_version") != FORMAT_VERSION:
+    expected = INCOMPLETE_VERSION if info.get("not_seen") else FORMAT_VERSION
+    if info.get("format_version") != expected:
         version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
-        raise InputError(f"{path} has format version {version!r}, not {FORMAT_VERSION}; {remedy}")
+        raise InputError(f"{path} has format version {version!r}, not {expected}; {remedy}")
     for field, is_valid in _FIELDS.items():
         if field not in info | _OPTIONAL or not is_valid(info.get(field, _OPTIONAL.get(field))):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
@@ -244,14 +243,31 @@ def open_prepared(folder, rated=True):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
     if rated and not info["ratings"]:
         raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
-    info = {"classes": {}, "copies": []} | info  # folders of before there were any
+    info = {"classes": {}, "copies": [], "groups": None, "not_seen": {}} | info  # folders of before there were any
+    if info["groups"] is not None and len(info["groups"]) != info["trials"]:
+        raise InputError(f"{path} has {len(info['groups'])} groups for {info['trials']} trials; {REMEDY}")
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {
         "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),
         "pps": (people, trials, seconds, len(info["pps_channels"]), rate),
         "ratings": (people, trials, len(info["ratings"])),
     }
-    return Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
+    data = Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
+    try:
+        agrees = (np.isnan(data.ratings) == ~data.seen[..., None]).all()
+    except ValueError:  # a name in not_seen that is nowhere else
+        agrees = False
+    if not agrees or not data.seen.any(axis=0).all() or not data.seen.any(axis=1).all():
+        raise InputError(f"{path} names other trials in 'not_seen' than ratings.npy lacks; {REMEDY}")
+    return data
+
+
+def seen_of(info):
+    """Who saw which stimulus, bool (subjects, trials), as ``not_seen`` of ``dataset.json`` says."""
+    seen = np.ones((len(info["subjects"]), info["trials"]), bool)
+    for subject, names in info.get("not_seen", {}).items():
+        seen[info["subjects"].index(subject), [info["stimuli"].index(name) for name in names]] = False
+    return seen
 
 
 def _how_to_begin(folder):

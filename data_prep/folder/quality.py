@@ -26,19 +26,9 @@ BINS, HEIGHT = 48, 30  # of the pictures
 class Kind:
     """A signal that is known by its channel's name.
 
-    Attributes
-    ----------
-    names : str
-        Regular expression of the name in small letters, without digits and signs.
-    unit : str
-    low, high : float
-        Human range in that unit.
-    step : float
-        The most by which it changes in a second.
-    still : int
-        For so many seconds it may stay the same.
-    clips : bool
-        Whether it is fast enough for single samples at the edge to say something.
+    ``names``: regular expression of the lower-case name without digits and signs; ``low``, ``high``: human range in
+    ``unit``; ``step``: largest change in a second; ``still``: seconds for which it may be constant; ``clips``: whether
+    it is fast enough to judge single samples at its limits.
     """
 
     names: str
@@ -85,22 +75,10 @@ class Quality:
         self.notes = []  # what else there is to say on the page
 
     def look(self, subject, channels, rate, trials, units_known=True, unit="", louder=None):
-        """Look at some signals of a person.
+        """Look at signals of a person as recorded: trials (channels, n_samples) of any length, NaN for missing.
 
-        Parameters
-        ----------
-        subject : str
-        channels : sequence of str
-        rate : float
-            Of these signals, in Hz.
-        trials : sequence of numpy.ndarray, shape (len(channels), n_samples)
-            As they were recorded; lengths may differ. What is NaN counts as missing.
-        units_known : bool
-            Whether skin conductance is in uS, temperature in degrees Celsius, heart rate in beats per minute.
-        unit : str
-            Of signals whose names do not say it.
-        louder : dict of str to float, optional
-            Electrodes that are clearly louder than the others, and how many times.
+        ``units_known``: GSR is in uS, temperature in degrees Celsius, heart rate in beats per minute; ``unit``: of
+        other signals; ``louder``: electrodes much louder than the others, and how many times.
         """
         block = max(1, round(rate))
         trials = [to_seconds(np.asarray(trial), block) for trial in trials]

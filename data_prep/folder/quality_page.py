@@ -11,15 +11,7 @@ PAGE = "quality.html"
 
 
 def write_page(path, title, quality):
-    """Write what a `Quality` has seen as one page that needs no network and no JavaScript.
-
-    Parameters
-    ----------
-    path : path
-    title : str
-        Name of the data set.
-    quality : Quality
-    """
+    """Write a `Quality` as one page that needs no network and no JavaScript."""
     parts = [f"<h1>Signals of {_text(title)}</h1>", f"<p>{quality.counts().capitalize()}.</p>", LEGEND]
     parts += [f"<p>{_text(note, 1000)}.</p>" for note in quality.notes]
     for subject, rows in quality.people.items():

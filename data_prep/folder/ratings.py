@@ -3,33 +3,19 @@
 import math
 
 from data_prep.folder.descriptions import MOST_CLASSES
+from data_prep.folder.scales import of_rating
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError, command
 from utils.base.progress import warn
 
+SCALE = ("RATING_MIN", "RATING_MAX", "THRESHOLD")
 MANY = 20  # so many ratings tell something of the scale that they were given on
 
 
 def parse_ratings(trials):
-    """Numbers of all ratings, and the names of classes.
+    """Ratings of trials: names, classes by name (sorted) of those that are words, and values of every trial.
 
-    Parameters
-    ----------
-    trials : list of Trial
-        With the same ratings each.
-
-    Returns
-    -------
-    names : list of str
-    classes : dict of str to list of str
-        Of every rating whose cells hold names: these, sorted; the rating is the index among them.
-    values : list of list of float
-        Of every trial, in the order of ``names``.
-
-    Raises
-    ------
-    InputError
-        If a rating has numbers and names, or one class is written in two ways.
+    The value of a rating that is a word is its index among the classes.
     """
     names, classes, columns = list(trials[0].ratings), {}, []
     for name in names:
@@ -49,7 +35,7 @@ def parse_ratings(trials):
 
 
 def refuse_spellings(trials, name):
-    """Refuse ``Sad`` beside ``sad``: they would be two classes."""
+    """Refuse ``Sad`` together with ``sad``: they would be two classes."""
     seen = {}
     for trial in trials:
         found = trial.ratings[name]
@@ -58,12 +44,47 @@ def refuse_spellings(trials, name):
             raise InputError(f"{trial.where}: {name} is {found!r}, elsewhere {other!r}; write one class in one way")
 
 
+def scale_of(settings, name):
+    """Lowest and highest possible value and threshold of a rating, as the settings give them for all or by name."""
+    low, high, threshold = (of_rating(getattr(settings, key), name) for key in SCALE)
+    for flag, value in (("--rating-min", low), ("--rating-max", high)):
+        if value is None:
+            raise InputError(f"{flag} has none for {name}: give one number for all, or one for each rating")
+    if low >= high:
+        raise InputError(f"--rating-min {low:g} must be less than --rating-max {high:g}")
+    threshold = (low + high) / 2 if threshold is None else threshold
+    if not low <= threshold <= high:
+        raise InputError(
+            f"--threshold {threshold:g} lies outside the scale of {low:g} to {high:g} (--rating-min, --rating-max)"
+        )
+    return low, high, threshold
+
+
+def scales_of(settings, names, classes):
+    """``rating_range`` and ``threshold`` of the data set's description, by rating where the settings are."""
+    given = {key: getattr(settings, key) for key in SCALE}
+    numbers = [name for name in names if name not in classes]
+    for key, value in given.items():
+        if wrong := [name for name in value if name not in numbers] if isinstance(value, dict) else []:
+            flag = "--" + key.lower().replace("_", "-")
+            raise InputError(f"{flag}: {wrong[0]} is not one of the numeric ratings ({shorten(numbers)})")
+    if not numbers:
+        return {}
+    scales = {name: scale_of(settings, name) for name in numbers}
+    if not any(isinstance(value, dict) for value in given.values()):
+        low, high, threshold = scales[numbers[0]]
+        return {"rating_range": [low, high], "threshold": threshold}
+    ranges = {name: [low, high] for name, (low, high, _) in scales.items()}
+    return {"rating_range": ranges, "threshold": {name: scale[2] for name, scale in scales.items()}}
+
+
 def check_scale(settings, trials, names, classes, ratings):
     """Refuse numbers off the scale and classes that are none, before hours of work; say what is taken as a rating."""
-    low, high = settings.RATING_MIN, settings.RATING_MAX
     numbers = [name for name in names if name not in classes]
+    scales = {name: scale_of(settings, name) for name in numbers}
     columns = dict(zip(names, zip(*ratings, strict=True), strict=True))
-    wrong = [name for name in numbers if not all(low <= value <= high for value in columns[name])]
+    off_scale = lambda value, low, high, _: not low <= value <= high  # noqa: E731
+    wrong = [name for name in numbers if any(off_scale(value, *scales[name]) for value in columns[name])]
     wrong += [name for name, values in classes.items() if not 2 <= len(values) <= MOST_CLASSES]
     if wrong:
         name, others = wrong[0], ",".join(name for name in names if name not in wrong)
@@ -73,17 +94,21 @@ def check_scale(settings, trials, names, classes, ratings):
             raise InputError(
                 f"{trials[0].where}: {name} has {n} classes ({shorten(classes[name])}), not 2 to {MOST_CLASSES}{remedy}"
             )
+        low, high, _ = scales[name]
         trial, value = next((t, v) for t, v in zip(trials, columns[name], strict=True) if not low <= v <= high)
         raise InputError(
             f"{trial.where}: {name} is {value:g}, off the scale of {low:g} to {high:g}; correct it, or set "
             f"--rating-min and --rating-max{remedy}"
         )
-    parts = [f"{shorten(numbers)} ({low:g} to {high:g}, high from {settings.THRESHOLD:g} on)"] if numbers else []
+    alike = {}  # ratings by their scale
+    for name, scale in scales.items():
+        alike.setdefault(scale, []).append(name)
+    parts = [f"{shorten(some)} ({low:g} to {high:g}, high from {cut:g} on)" for (low, high, cut), some in alike.items()]
     parts += [f"{name} ({len(values)} classes: {shorten(values, 40)})" for name, values in classes.items()]
     if parts:
         print(f"ratings: {'; '.join(parts)}" + ("" if settings.RATINGS else "; --ratings chooses among the columns"))
     for name in numbers:
-        given = min(columns[name]), max(columns[name])
+        given, (low, high, _) = (min(columns[name]), max(columns[name])), scales[name]
         if len(trials) >= MANY and not given[0] < (low + high) / 2 < given[1]:
             warn(
                 f"all ratings of {name} lie from {given[0]:g} to {given[1]:g}, in one half of {low:g} to {high:g}; is "

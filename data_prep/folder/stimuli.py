@@ -5,6 +5,53 @@ import re
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
+GROUPS = (
+    "if so, name the film of each as its group: groups=[...] of write_prepared, or a column group in trials.csv "
+    "(otherwise all is well)"
+)
+PART = re.compile(r"(.*[^\W\d].*?)([\s_.:/#-]+|[\s_.:/#-]*(part|pt)[\s_.:/#-]*)\d+", re.IGNORECASE)
+
+
+def look_like_parts(names):
+    """Stimuli such as film_1, film_2 in words: two or more that differ in the number at their end; or an empty text."""
+    stems = {}
+    for name in names:
+        if match := PART.fullmatch(name):
+            stems.setdefault(match[1].casefold(), []).append(name)
+    return shorten([name for some in stems.values() if len(some) > 1 for name in sorted(some, key=natural)], 60)
+
+
+class Groups(dict):
+    """The group of every stimulus, such as its film, as people name it; by the trial's number without stimuli."""
+
+    def note(self, where, names, groups, seen=None):
+        """Note the groups of these stimuli, or of those that a person saw; a stimulus belongs to one group."""
+        if groups is None:
+            return
+        names = list(range(len(groups) if seen is None else len(seen)) if names is None else names)
+        names = names if seen is None else [name for name, there in zip(names, seen, strict=True) if there]
+        if len(names) != len(groups):
+            raise InputError(f"{where} has {len(groups)} groups for {len(names)} stimuli; one each is needed")
+        for name, group in zip(names, groups, strict=True):
+            if self.setdefault(name, group) != group:
+                words = f"{name if isinstance(name, str) else f'trial {name}'} in the group {group!r}"
+                raise InputError(f"{where} has {words}, elsewhere in {self[name]!r}; a stimulus belongs to one group")
+
+    def of(self, names):
+        """Groups in the order of these stimuli, or of the trials."""
+        names = names or range(len(self))
+        if lacking := [str(name) for name in names if name not in self]:
+            remedy = "give one for every stimulus, in the order of the data set's stimuli"
+            raise InputError(f"groups has none for {shorten(lacking)}; {remedy}")
+        return [self[name] for name in names]
+
+
+def adjoining(trials):
+    """Names of a person's stimuli that begin where another one of the same file ends, from (name, file, onset, end)."""
+    ends = {(file, round(end, 2)): name for name, file, _, end in trials}
+    pairs = [(ends[file, round(onset, 2)], name) for name, file, onset, _ in trials if (file, round(onset, 2)) in ends]
+    return sorted({name for pair in pairs for name in pair}, key=natural)
+
 
 def natural(name):
     """Sorts film2 before film10."""
@@ -30,12 +77,21 @@ def positions(where, own, wanted, whose):
     """
     lacking = [name for name in wanted if name not in own]
     others = [name for name in own if name not in wanted]
-    remedy = 'missing="drop" leaves out for all what not all have seen'
+    remedy = 'missing="keep" keeps such trials as not there, missing="drop" leaves the stimulus out for all'
     if lacking:
         raise InputError(f"{where} has not seen {shorten(lacking)}, which {whose} has; {remedy}")
     if others:
         raise InputError(f"{where} has seen {shorten(others)}, which {whose} has not; {remedy}")
     return [own.index(name) for name in wanted]
+
+
+def seen_by_any(people, wanted=None):
+    """What at least one person has seen, in the order of ``wanted`` or of the names; what is not wanted is refused."""
+    everything = sorted({name for own in people.values() for name in own}, key=natural)
+    others = [name for name in everything if wanted and name not in wanted]
+    if others:
+        raise InputError(f"{shorten(others)} was seen and is not among the data set's stimuli; add it, or leave it out")
+    return [name for name in wanted if name in everything] if wanted else everything
 
 
 def common(people, wanted=None, least=2):

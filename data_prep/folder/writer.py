@@ -11,9 +11,18 @@ import numpy as np
 from data_prep.folder import preparation as preparations
 from data_prep.folder.arrays import check_text
 from data_prep.folder.descriptions import describe
-from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, checksum_of, open_prepared
+from data_prep.folder.prepared import (
+    ARRAYS,
+    FORMAT_VERSION,
+    INCOMPLETE_VERSION,
+    checksum_of,
+    open_prepared,
+    seen_of,
+)
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
+from data_prep.folder.scales import of_rating, one_sided_ratings
+from data_prep.folder.stimuli import GROUPS, look_like_parts
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
 from utils.base.errors import InputError
@@ -35,6 +44,8 @@ class PreparedWriter:
         The settings that made the arrays, in the words of `data_prep.folder.preparation`.
     rated : bool
         False: recordings that nobody has rated, to predict; one person is enough, and ``ratings`` is empty.
+    missing : str
+        ``"keep"``: an incomplete design, in which people may lack trials (see `add`); ``"error"``: nobody may.
     simulated : bool
         Whether the raw files are marked as simulated, for results to say so.
     **description
@@ -46,12 +57,14 @@ class PreparedWriter:
             Names, in the order of the arrays; no channels for what was not recorded.
         ``classes`` : dict of str to list of str, optional
             Names of the classes of each rating that is categorical; its values are 0, 1, ...
-        ``rating_range`` : tuple of float
-            Lowest and highest possible rating of those that are numbers.
-        ``threshold`` : float
+        ``rating_range`` : tuple of float, or dict of str to tuple
+            Lowest and highest possible rating of those that are numbers; by rating where they differ.
+        ``threshold`` : float, or dict of str to float
             A rating of at least this counts as high.
         ``stimuli`` : list of str, optional
             Names of the trials' stimuli; by default their numbers from 1 on.
+        ``groups`` : list of str, optional
+            For every stimulus the larger whole that it is a part of, such as a film: splits hold out whole groups.
 
     Attributes
     ----------
@@ -61,13 +74,13 @@ class PreparedWriter:
     Raises
     ------
     InputError
-        If the folder exists already and is not empty, the description is not as it must be, two channels are the same,
-        or the EEG has too few electrodes for its standardisation.
+        If the folder exists and is not empty, the description is wrong, or the EEG has too few electrodes.
     """
 
-    def __init__(self, folder, *, preparation, rated=True, simulated=False, **description):
-        self.folder, self.least, self.rated = Path(folder), 2 if rated else 1, rated
-        self._seen = {}  # trials by the checksum of their signals
+    def __init__(self, folder, *, preparation, rated=True, simulated=False, missing="error", **description):
+        self.folder, self.least, self.rated, self.missing = Path(folder), 2 if rated else 1, rated, missing
+        self._signals, self._not_seen = {}, {}  # trials by the checksum of their signals; places by person
+        self._rated, self.adjoining = [], []  # ratings of each person; stimuli that begin where another ends
         self.quality = Quality()
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
@@ -90,7 +103,7 @@ class PreparedWriter:
             self._context = stack.pop_all()
         return self
 
-    def add(self, subject, eeg, pps, ratings, sources):
+    def add(self, subject, eeg, pps, ratings, sources, seen=None):
         """Append one subject.
 
         Parameters
@@ -99,8 +112,11 @@ class PreparedWriter:
             Its id.
         eeg, pps : numpy.ndarray, shape (trials, seconds, channels, rate)
         ratings : numpy.ndarray, shape (trials, ratings)
+            With ``missing="keep"``, a row of NaN: the person did not see that stimulus, and its blocks are 0.
         sources : dict of str to str
             Checksum of every raw file that went in.
+        seen : numpy.ndarray, bool, shape (stimuli,), optional
+            With ``missing="keep"``: the arrays hold only the trials that the person saw; this says which they are.
 
         Raises
         ------
@@ -111,6 +127,10 @@ class PreparedWriter:
         where = f"subject {subject}"
         if subject in info["subjects"]:
             raise InputError(f"{where} comes twice; keep one of its files")
+        if self.missing == "keep":
+            eeg, pps, ratings, seen = self._fill(where, (eeg, pps, ratings), seen)
+        else:
+            seen = np.ones(len(eeg), bool)
         rate, n_ratings = info["sampling_rate"], len(info["ratings"])
         named = {name: (len(info[f"{name}_channels"]), rate) for name in ("eeg", "pps")} | {"ratings": (n_ratings,)}
         arrays = {}
@@ -131,24 +151,44 @@ class PreparedWriter:
                 )
             with np.errstate(over="ignore"):  # what does not fit into float32 is looked for
                 arrays[name] = np.ascontiguousarray(array, dtype="<f4")
-            if not np.isfinite(arrays[name]).all():
+            if not np.isfinite(arrays[name]).all(axis=tuple(range(1, array.ndim)))[seen].all():
                 raise InputError(f"{where} has NaN or infinite {name} values; repair or leave out its file")
-        self.check_ratings(subject, ratings)
+        self.check_ratings(subject, ratings[seen])
+        if not seen.all():
+            self._not_seen[subject] = np.flatnonzero(~seen)
         if self.rated:
-            self._find_copies(subject, arrays["eeg"], arrays["pps"])
+            self._find_copies(subject, arrays["eeg"], arrays["pps"], seen)
         for name, array in arrays.items():
             if not info["subjects"]:
                 self._write_header(name)
             self._files[name].write(array.data)
+        self._rated.append(arrays["ratings"])
         info["subjects"].append(subject)
         info["sources"] |= sources
+
+    def _fill(self, where, arrays, seen):
+        """Arrays (trials, ...) of all stimuli, 0 or NaN (ratings) where one was not seen, and which were seen."""
+        ratings = np.asarray(arrays[2], np.float64)
+        if seen is None:
+            seen = trials_with_ratings(ratings, where) if self.rated else np.ones(len(ratings), bool)
+            if any(np.any(part[~seen]) for part in arrays[:2]):
+                raise InputError(f"{where} has signals in a trial without ratings; leave the trial out, or rate it")
+            filled = [*arrays[:2], ratings]
+        else:
+            filled = []
+            for part, nothing in zip((*arrays[:2], ratings), (0, 0, np.nan), strict=True):
+                filled.append(np.full((len(seen), *part.shape[1:]), nothing, part.dtype))
+                filled[-1][seen] = part
+        if not np.any(seen):
+            raise InputError(f"{where} saw no stimulus; leave the person out")
+        return *filled, np.asarray(seen, bool)
 
     def check_ratings(self, subject, ratings):
         """Refuse ratings (trials, ratings) that are off the scale, or not the number of a class."""
         for column, name in enumerate(self.info["ratings"]):
             own, classes = ratings[:, column], self.info["classes"].get(name)
             if classes is None:
-                low, high = self.info["rating_range"]
+                low, high = of_rating(self.info["rating_range"], name)
                 if own.min() < low or own.max() > high:
                     raise InputError(
                         f"subject {subject} has {name} ratings outside {low} to {high}; repair or leave out its file"
@@ -160,13 +200,15 @@ class PreparedWriter:
                     "classes"
                 )
 
-    def _find_copies(self, subject, eeg, pps):
+    def _find_copies(self, subject, eeg, pps, seen):
         """Note a trial whose signals are there already: it would be tested by who has seen it in training."""
         for number, signals in enumerate(zip(eeg, pps, strict=True), start=1):
+            if not seen[number - 1]:
+                continue
             checksum = hashlib.blake2b(digest_size=16)
             for part in signals:
                 checksum.update(part.data if part.size else b"")
-            first = self._seen.setdefault(checksum.digest(), f"{subject} trial {number}")
+            first = self._signals.setdefault(checksum.digest(), f"{subject} trial {number}")
             some = [part.ravel()[:: 1 + part.size // SOME_VALUES] for part in signals]
             if first != f"{subject} trial {number}" and max(len(np.unique(part)) for part in some) > FEW_VALUES:
                 self.info["copies"].append(f"{subject} trial {number} is {first}")
@@ -189,13 +231,26 @@ class PreparedWriter:
             f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels, {info['sampling_rate']} Hz"
             + ("" if info["ratings"] else "; no ratings: to predict")
         )
+        if info.get("not_seen"):
+            print(self._incomplete())
         if info["copies"]:
             warn(
                 f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
                 "trained on one may be tested on the other: leave copies out (every result will tell of them)"
             )
+        for line in one_sided_ratings(info, self._rated):
+            print(line)
+        if "groups" not in info and (parts := look_like_parts(info["stimuli"]) or shorten(self.adjoining, 60)):
+            warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
+
+    def _incomplete(self):
+        """How many trials an incomplete design lacks, in words."""
+        seen = seen_of(self.info)
+        people, n = shorten(list(self.info["not_seen"])), seen.sum(axis=0)
+        words = f"incomplete: {(~seen).sum()} of {seen.size} trials are not there ({people}); each stimulus was seen by"
+        return f"{words} {n.min()} to {n.max()} of {len(seen)} people"
 
     def __exit__(self, *error):
         if error[0] is None:
@@ -216,7 +271,16 @@ class PreparedWriter:
         info["trials"], info["seconds"] = self._shapes["eeg"][:2]
         if info["stimuli"] is not None and len(info["stimuli"]) != info["trials"]:
             raise InputError(f"stimuli has {len(info['stimuli'])} names for {info['trials']} trials")
+        if info.get("groups") is not None and len(info["groups"]) != info["trials"]:
+            raise InputError(f"groups has {len(info['groups'])} names for {info['trials']} trials; one each is needed")
         info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
+        if self._not_seen:
+            names = {who: [info["stimuli"][place] for place in places] for who, places in self._not_seen.items()}
+            info |= {"format_version": INCOMPLETE_VERSION, "not_seen": names}
+            unseen = [name for name, n in zip(info["stimuli"], seen_of(info).sum(axis=0), strict=True) if n == 0]
+            if unseen:
+                raise InputError(f"{shorten(unseen)} was seen by nobody; leave it out of stimuli")
+            self.quality.notes.append(self._incomplete())
         info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
         info["checksum"] = checksum_of(info)
         if self.quality.people:
@@ -232,19 +296,20 @@ class PreparedWriter:
         )
 
 
-def is_prepared(folder, preparation, files, **description):
-    """Whether a folder holds what these settings make of these raw files, so that nothing is left to do.
+def trials_with_ratings(ratings, where):
+    """Which trials have ratings (trials, ratings), bool; all of a trial are there or, where it was not seen, none."""
+    there = ~np.isnan(ratings)
+    partly = np.flatnonzero(there.any(axis=1) & ~there.all(axis=1))
+    if len(partly):
+        raise InputError(
+            f"{where}, trial {partly[0] + 1} lacks some of its ratings: a trial has all of them, or none where the "
+            "person did not see the stimulus; leave out that trial or that rating"
+        )
+    return there.all(axis=1)
 
-    Parameters
-    ----------
-    folder : path
-    preparation : dict
-        As for `PreparedWriter`.
-    files : dict of str to path
-        By the name that the folder's sources have for each.
-    **description
-        What else must be the same, as for `PreparedWriter`.
-    """
+
+def is_prepared(folder, preparation, files, **description):
+    """Whether a folder holds what these settings make of these files (by their names in the folder's sources)."""
     if not (Path(folder) / "dataset.json").exists():
         return False
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes

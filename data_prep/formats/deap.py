@@ -42,24 +42,7 @@ OTHER_RATES = (100, 200, 250, 256, 500, 512, 1000, 1024)  # Hz, to which people 
 
 
 def find_files(folder):
-    """Files of all subjects.
-
-    Parameters
-    ----------
-    folder : path
-        With ``s01.dat``, ``s02.dat``, ... or ``s01.mat``, ``s02.mat``, ..., or with the archive's folder that has them:
-        ``data_preprocessed_python`` before ``data_preprocessed_matlab``. Capitals do not matter.
-
-    Returns
-    -------
-    dict of str to pathlib.Path
-        By subject id (``"s01"``), in order.
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or there are fewer than two subjects, strange names, or two files for a subject.
-    """
+    """Files of all subjects by id (``"s01"``), in order; ``folder`` has them, or the archive's folder that has them."""
     folder = Path(folder)
     if not folder.is_dir():
         without = "without DEAP, data_prep/make_synthetic.py simulates recordings"
@@ -93,26 +76,9 @@ def find_files(folder):
 
 
 def read_file(path):
-    """One subject's raw file, checked.
+    """One subject's ``.dat`` or ``.mat``, checked.
 
-    Parameters
-    ----------
-    path : path
-        ``.dat``, or ``.mat`` for MATLAB; what else that one holds does not matter.
-
-    Returns
-    -------
-    data : numpy.ndarray, shape (trials, 40, samples)
-        128 Hz, the first 3 s before the video.
-    ratings : numpy.ndarray, shape (trials, 4)
-        Valence, arousal, dominance, liking.
-    checksum : str
-        SHA-256 of the file.
-
-    Raises
-    ------
-    InputError
-        If the file is not such a file, or its arrays have another shape, or values that are not finite.
+    Returns data (trials, 40, samples) at 128 Hz, the first 3 s before the video; ratings (trials, 4); the SHA-256.
     """
     path = Path(path)
     data, ratings = _read_matlab(path) if path.suffix.lower() == ".mat" else _read_pickle(path)
@@ -150,13 +116,13 @@ def _read_matlab(path):
     arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
     for name, array in arrays.items():
         if not matlab.is_real(array):
-            what = "is no array of real numbers"
+            what = "is not an array of real numbers"
             raise InputError(f"{path} is not a DEAP file: its {name} {what}; use the files of {FOLDERS[1]}")
     return _both(path, arrays, arrays if len(arrays) == 2 else matlab.variable_names(path))
 
 
 def _both(path, arrays, names):
-    """The two arrays, if they are there; ``names``: what else a message is to name."""
+    """Data and labels; ``names`` of all variables are for the message."""
     if not set(VARIABLES) <= set(arrays):
         found = shorten(sorted(names))
         raise InputError(
@@ -172,21 +138,9 @@ def constant_channels(data):
 
 
 def rest_seconds(path, data, asked=None):
-    """Seconds of rest that each trial of a file begins with.
+    """Seconds of rest that each trial of ``data`` (trials, 40, samples) begins with.
 
-    Parameters
-    ----------
-    path : path
-        For messages.
-    data : numpy.ndarray, shape (trials, 40, samples)
-    asked : float, optional
-        What the user says, in s; 0: the files have none. None: DEAP's 3 s, unless the trials are exactly as long as
-        DEAP's are without them.
-
-    Raises
-    ------
-    InputError
-        If the rest seems to be gone, or too little is left of the trials.
+    ``asked`` is what the user says; None: DEAP's 3 s, unless the trials are exactly as long as DEAP's without them.
     """
     length = data.shape[2] / RATE
     if asked is None and length == TRIAL_SECONDS:
@@ -215,25 +169,12 @@ def other_rate(data):
 
 
 def is_unusual(data):
-    """Whether trials (trials, 40, samples) are not as long as DEAP's, so that nobody knows how much of them is rest."""
+    """Whether trials (trials, 40, samples) are not as long as DEAP's: how much of them is rest is then unknown."""
     return data.shape[2] != (BASELINE_SECONDS + TRIAL_SECONDS) * RATE
 
 
 def signals(data, rest=BASELINE_SECONDS):
-    """Trial and rest of every trial, by modality.
-
-    Parameters
-    ----------
-    data : numpy.ndarray, shape (trials, 40, samples)
-        As `read_file` returns it.
-    rest : float
-        Seconds of rest at the start of each trial.
-
-    Yields
-    ------
-    dict of str to tuple of numpy.ndarray, shape (channels, samples)
-        ``"eeg"``, ``"pps"``: the trial, and the rest before it or None.
-    """
+    """Trial and rest (or None) by modality, (channels, samples), of each trial of ``data`` (trials, 40, samples)."""
     start, n_eeg = round(rest * RATE), len(EEG_CHANNELS)
     for trial in data:
         parts = {"eeg": trial[:n_eeg], "pps": trial[n_eeg:]}
@@ -241,26 +182,9 @@ def signals(data, rest=BASELINE_SECONDS):
 
 
 def to_prepared(data, eeg_normalise="channels", pps_normalise="trial", rest=BASELINE_SECONDS):
-    """Baseline removal and normalisation (PhysioSync, preprocessing).
+    """Baseline removal and normalisation (PhysioSync, preprocessing) of ``data`` (trials, 40, samples).
 
-    Parameters
-    ----------
-    data : numpy.ndarray, shape (trials, 40, samples)
-        As `read_file` returns it.
-    eeg_normalise, pps_normalise : str
-        As in `data_prep.folder.preparation`.
-    rest : float
-        Seconds of rest at the start of each trial; 0: nothing is subtracted.
-
-    Returns
-    -------
-    eeg : numpy.ndarray, float32, shape (trials, seconds, 32, 128)
-    pps : numpy.ndarray, float32, shape (trials, seconds, 8, 128)
-
-    Raises
-    ------
-    InputError
-        If the normalisation would leave nothing of the EEG.
+    Returns EEG (trials, seconds, 32, 128) and PPS (trials, seconds, 8, 128), float32.
     """
     how, blocks = {"eeg": eeg_normalise, "pps": pps_normalise}, {"eeg": [], "pps": []}
     for trial in signals(data, rest):  # one trial at a time stays in the processor's cache

@@ -43,12 +43,8 @@ REMEDY = "use the file as it was published"
 class Person:
     """One subject's recordings.
 
-    Attributes
-    ----------
-    clips : list of dict of str to tuple of numpy.ndarray
-        For each clip ``{"EEG": (stimulus, baseline), "ECG": ...}``, each (samples, channels).
-    ratings : numpy.ndarray, shape (clips, 3)
-        Valence, arousal, dominance.
+    ``clips``: for each clip ``{"EEG": (stimulus, baseline), "ECG": ...}``, each (samples, channels).
+    ``ratings``: (clips, 3).
     """
 
     clips: list
@@ -56,23 +52,9 @@ class Person:
 
 
 def read_file(path):
-    """The subjects of DREAMER.mat; the file as a whole is in memory.
+    """The subjects of DREAMER.mat, checked: a list of `Person`, EEG in the order of `EEG_CHANNELS`.
 
-    Parameters
-    ----------
-    path : path
-        Of MATLAB version 5 to 7; of version 7.3 too, where h5py is installed. Other variables beside DREAMER do not
-        matter, nor whether its numbers are stored as doubles.
-
-    Returns
-    -------
-    list of Person
-        EEG in the order of `EEG_CHANNELS`, found by the names in the file.
-
-    Raises
-    ------
-    InputError
-        If the file is not DREAMER's, or its values are impossible.
+    MATLAB version 5 to 7, or 7.3 if h5py is installed. The whole file is in memory.
     """
     path = Path(path)
     if not path.is_file():
@@ -98,7 +80,7 @@ def read_file(path):
     n_clips = None
     for index, value in enumerate(people):
         where = f"{path}, subject {index + 1}"
-        person = people[index] = _person(where, value, order)  # in place: what was read is let go
+        person = people[index] = _person(where, value, order)  # in place, to free what was read
         n_clips = n_clips or len(person.clips)
         if len(person.clips) != n_clips:
             raise InputError(f"{where} has {len(person.clips)} clips, not {n_clips} as the first; {REMEDY}")
@@ -126,18 +108,7 @@ def clip_seconds(clip):
 
 
 def signals(clip):
-    """Clip and rest by modality, at the rate of the EEG and equally long.
-
-    Parameters
-    ----------
-    clip : dict
-        An element of ``Person.clips``.
-
-    Returns
-    -------
-    dict of str to tuple of numpy.ndarray, shape (channels, samples)
-        ``"eeg"``, ``"pps"``: the clip, and the rest before it. The ECG is resampled.
-    """
+    """Clip and rest by modality, each (channels, samples), equally long; the ECG is resampled to the EEG's rate."""
     parts = {}
     for (name, (rate, _)), modality in zip(SIGNALS.items(), ("eeg", "pps"), strict=True):
         stimulus, baseline = (np.asarray(part).T for part in clip[name])
@@ -155,25 +126,7 @@ def signals(clip):
 def to_prepared(clip, segment, eeg_normalise="channels", pps_normalise="trial"):
     """Baseline removal, resampling and normalisation of one clip (PhysioSync, preprocessing; with the real ECG).
 
-    Parameters
-    ----------
-    clip : dict
-        An element of ``Person.clips``.
-    segment : str
-        ``"first 60 s"`` or ``"last 60 s"``, of any length that is no longer than `clip_seconds`.
-    eeg_normalise, pps_normalise : str
-        As in `data_prep.folder.preparation`.
-
-    Returns
-    -------
-    eeg : numpy.ndarray, float32, shape (seconds, 14, 128)
-    pps : numpy.ndarray, float32, shape (seconds, 2, 128)
-        ECG, resampled to the rate of the EEG.
-
-    Raises
-    ------
-    InputError
-        If the normalisation would leave nothing of the EEG.
+    ``segment``: such as ``"first 60 s"``. Returns EEG (seconds, 14, 128) and ECG (seconds, 2, 128), float32.
     """
     how = {"eeg": eeg_normalise, "pps": pps_normalise}
     return tuple(
@@ -200,7 +153,7 @@ def _electrode_order(path, names):
 def _show(value):
     """A value in a message."""
     if isinstance(value, np.ndarray) and value.size != 1:
-        return f"{'an array' if matlab.is_real(value) else 'no array of numbers, but one'} of shape {value.shape}"
+        return f"{'an array' if matlab.is_real(value) else 'an array that is not real numbers,'} of shape {value.shape}"
     if isinstance(value, dict | list):
         return f"a structure of {shorten(value)}" if isinstance(value, dict) else f"{len(value)} cells"
     return "nothing" if value is None else " ".join(str(value.item() if hasattr(value, "item") else value).split())[:60]

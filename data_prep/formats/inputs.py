@@ -1,4 +1,4 @@
-"""Recordings of whatever kind that a model meets, prepared as the model's own data were."""
+"""Recordings of any supported kind, prepared as the data of a model."""
 
 import math
 import zipfile
@@ -16,8 +16,10 @@ from data_prep.folder.arrays import (
     check_rate,
     check_signals,
     check_text,
+    n_trials_of,
     one_value,
 )
+from data_prep.folder.descriptions import check_groups
 from data_prep.folder.from_arrays import rest_of, signals
 from data_prep.folder.preparation import TEXTS, record, rest_by_modality
 from data_prep.folder.prepared import MARK, open_prepared
@@ -34,35 +36,19 @@ NPZ = (*PERSON, "sampling_rate", "eeg_channels", "pps_channels", "baseline_secon
 
 
 def open_input(path, wanted):
-    """Recordings of whatever kind, one person after the other.
+    """Recordings of any supported kind, one person after the other.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz.
-    wanted : dict
-        Record of the model's data (`data_prep.folder.preparation.of_model`). Raw recordings are prepared as it says.
-
-    Returns
-    -------
-    record : dict
-        Of these recordings, as they will be prepared; of a prepared folder also ``stimuli``, their names.
-    people : iterator of (str, iterator)
-        Of every person the name and the trials: dictionaries by modality, for a prepared folder of 1 s blocks
-        (seconds, channels, rate), else of (signal, rest).
-    prepare_trial : callable or None
-        For raw recordings: from a trial and the positions of the channels to 1 s blocks.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, it cannot be read, or lacks what this preparation needs.
+    ``wanted`` is the record of the model's data (`preparation.of_model`); raw files are prepared as it says. Returns
+    their record (of a prepared folder also ``stimuli`` and ``seen``); an iterator of (name, trials), each trial a dict
+    by modality of blocks (seconds, channels, rate) for a prepared folder, else of (signal, rest); and for raw files a
+    function from a trial and the positions of the channels to blocks, else None.
     """
     readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():
         refuse_raw_folder(path, readers)
         data = open_prepared(path, rated=False)
-        return record(data) | {"stimuli": data.info["stimuli"]}, _folder(data), None
+        seen = dict(zip(data.subjects, data.seen, strict=True))
+        return record(data) | {"stimuli": data.info["stimuli"], "seen": seen}, _folder(data), None
     if not path.is_file():
         raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
     if is_recording(path):
@@ -88,7 +74,7 @@ def open_input(path, wanted):
 
 
 def refuse_raw_folder(path, extensions):
-    """Refuse a folder that is not a prepared one, and say what may be meant."""
+    """Refuse a folder that is not a prepared one, with a hint."""
     if (path / "dataset.json").exists() or (path / "eeg.npy").exists():
         return
     files = sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
@@ -100,12 +86,13 @@ def refuse_raw_folder(path, extensions):
         remedy = PREPARE_RECORDINGS
     else:
         remedy = "give one, or a .dat, a .mat or an .npz file"
-    raise InputError(f"--input {path} is no prepared folder; {remedy}")
+    raise InputError(f"--input {path} is not a prepared folder; {remedy}")
 
 
 def _folder(data):
     for number, subject in enumerate(Progress(data.subjects, desc="predicting", unit="subject")):
-        trials = zip(data.eeg[number], data.pps[number], strict=True)
+        seen = np.flatnonzero(data.seen[number])
+        trials = ((data.eeg[number, trial], data.pps[number, trial]) for trial in seen)
         yield subject, ({"eeg": np.asarray(eeg), "pps": np.asarray(pps)} for eeg, pps in trials)
 
 
@@ -124,7 +111,7 @@ def _raw_record(how, rate, channels, rest, before, seconds):
 
 
 def _matlab(path, how):
-    """A .mat file, whose variables tell whose it is."""
+    """A .mat file of DEAP or DREAMER, by its variables."""
     names = matlab.variable_names(path)
     if dreamer.VARIABLE in names:
         return _dreamer(path, how)
@@ -135,7 +122,7 @@ def _matlab(path, how):
 
 
 def _deap(path, how):
-    """DEAP's .dat or .mat. Where a model's data kept no rest, it is cut off and not subtracted."""
+    """DEAP's .dat or .mat. If no rest was subtracted from the model's data, it is cut off only."""
     data, *_ = deap.read_file(path)
     without = "baseline_seconds" in how and rest_by_modality(how, "eeg") is None
     length = data.shape[2] / deap.RATE
@@ -152,7 +139,7 @@ def _deap(path, how):
         )
     if deap.is_unusual(data):
         rest = 0 if without else rest
-        if not path.with_name(MARK).exists():  # simulated trials have it, whatever their length
+        if not path.with_name(MARK).exists():  # simulated trials have it, regardless of their length
             said = f"trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest"
             remarks.append(f"--input {path} has {said}")
     channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
@@ -182,16 +169,18 @@ def _dreamer(path, how):
 
 
 def _npz(path, how):
-    """An .npz file: arrays as for `write_prepared`, and what its user says of them."""
+    """An .npz file: arrays as for `write_prepared`, and what was done to them."""
     where, arrays = f"--input {path}", read_npz(path, NPZ)
     rate = check_rate(arrays["sampling_rate"], f"{where}: sampling_rate")
     channels = {}
     for name in SIGNALS:
         channels[name] = check_names(arrays.pop(f"{name}_channels", np.zeros(0, str)), f"{where}: {name}_channels")
     person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
+    for key in arrays.keys() & {"stimuli", "groups"}:
+        check_groups(arrays[key], f"{where}: {key}", n_trials_of(person))
     subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem
     rests = rest_of(person, rate)
-    if "baseline_seconds" in arrays:  # of a rest that somebody has removed already
+    if "baseline_seconds" in arrays:  # of a rest that was removed already
         rests = dict.fromkeys(rests, check_number(arrays["baseline_seconds"], f"{where}: baseline_seconds") or None)
     before = {key: _text(arrays[key], f"{where}: {key}") for key in TEXTS if key in arrays}
     seconds = next(person[name].shape[2] for name in SIGNALS if name in person) // rate
@@ -200,19 +189,7 @@ def _npz(path, how):
 
 
 def read_npz(path, known):
-    """Arrays of an .npz file by name; nothing in it is run, and no more is read than the file says it holds.
-
-    Parameters
-    ----------
-    path : path
-    known : tuple of str
-        Names that there may be.
-
-    Raises
-    ------
-    InputError
-        If it is none, damaged, holds Python objects, or an array that is not known.
-    """
+    """Arrays of an .npz file by name (one of ``known``); nothing is unpickled, and no more read than declared."""
     where, arrays, size = f"--input {path}", {}, path.stat().st_size
     try:
         with zipfile.ZipFile(path) as file:
@@ -249,7 +226,7 @@ def _read_array(file, size):
 
 
 def _text(array, what):
-    """What was done, from an .npz; an empty text or ``none`` is nothing."""
+    """A text of an .npz; None if it is empty or ``none``."""
     value = one_value(array)
     nothing = isinstance(value, str) and value.strip().lower() in ("", "none")
     return None if nothing else check_text(value, what)[:100]

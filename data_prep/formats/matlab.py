@@ -26,41 +26,15 @@ HDF5_START = b"\x89HDF\r\n\x1a\n"
 
 
 def variable_names(path):
-    """Names of the variables of a MATLAB file, in order.
-
-    Parameters
-    ----------
-    path : path
-
-    Raises
-    ------
-    InputError
-        If it is none, or is damaged.
-    """
+    """Names of the variables of a MATLAB file, in order."""
     return _read(path, (), 0)[1]
 
 
 def load(path, names, max_bytes=MAX_BYTES):
-    """Variables of a MATLAB file, as far as it has them.
+    """Variables of a MATLAB file by name, as far as it has them; together at most ``max_bytes`` when unpacked.
 
-    Parameters
-    ----------
-    path : path
-    names : iterable of str
-    max_bytes : int
-        What they may have unpacked.
-
-    Returns
-    -------
-    dict of str to dict, list, numpy.ndarray or str
-        A structure is a dict; cells, an array of structures and the rows of a matrix of characters are a list, in
-        MATLAB's order (first index fastest).
-
-    Raises
-    ------
-    InputError
-        If the file is none of MATLAB 5 to 7.3, is damaged, larger or deeper than any recording, or a variable asked
-        for holds objects or what else recordings do not have.
+    A structure is a dict; cells, an array of structures and the rows of a matrix of characters are a list, in MATLAB's
+    order (first index fastest).
     """
     return _read(path, tuple(names), max_bytes)[0]
 

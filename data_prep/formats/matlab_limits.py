@@ -48,25 +48,7 @@ class Budget:
 
 
 def variables(file, order):
-    """Every variable of a file of version 5 to 7, its header read.
-
-    Parameters
-    ----------
-    file : binary file
-        Only one variable after the other can be measured.
-    order : str
-        ``"<"`` or ``">"``: order of the bytes.
-
-    Yields
-    ------
-    Variable
-        With ``name`` and ``measure(budget)``.
-
-    Raises
-    ------
-    RefusedError, struct.error, zlib.error
-        If the file is damaged.
-    """
+    """Every `Variable` of a file of version 5 to 7 in turn; its bytes have the ``order`` ``"<"`` or ``">"``."""
     end = file.seek(0, io.SEEK_END)
     place = file.seek(128)
     while place < end:

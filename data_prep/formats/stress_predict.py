@@ -48,22 +48,15 @@ REMEDY = "use the file as it was published"
 
 
 class LeftOutError(Exception):
-    """A person whose recording is whole but does not follow the plan; the message says why."""
+    """A person is left out because the recording does not follow the protocol; the message says why."""
 
 
 @dataclass
 class Recording:
     """One person's files.
 
-    Attributes
-    ----------
-    folder : pathlib.Path
-    signals : dict of str to tuple
-        For each file of `SIGNALS` the time of its first sample (s) and its samples (channels, n_samples).
-    marks : list of float
-        Times (s) at which tasks began and ended, those that were 12 hours off mended.
-    mended : list of int
-        Numbers of those marks, from 1 on.
+    ``signals``: for each file of `SIGNALS` the time of its first sample (s) and its samples (channels, n_samples).
+    ``marks``: times (s) at which tasks began and ended; ``mended``: numbers from 1 of those that were 12 h off.
     """
 
     folder: Path
@@ -73,33 +66,17 @@ class Recording:
 
     @property
     def begin(self):
-        """Time from which on there are all signals."""
+        """Time at which the last signal begins."""
         return max(start for start, _ in self.signals.values())
 
     @property
     def end(self):
-        """Time up to which there are all signals."""
+        """Time at which the first signal ends."""
         return min(start + x.shape[1] / SIGNALS[name][0] for name, (start, x) in self.signals.items())
 
 
 def find_people(folder):
-    """Folders of all people.
-
-    Parameters
-    ----------
-    folder : path
-        ``Raw_data``, with a folder for each person.
-
-    Returns
-    -------
-    dict of str to pathlib.Path
-        By the folder's name, in the order of their numbers.
-
-    Raises
-    ------
-    InputError
-        If it is no such folder, or has fewer than two people, or a file is missing.
-    """
+    """Folders of all people in ``Raw_data`` by name, in the order of their numbers."""
     folder = Path(folder)
     if not folder.is_dir():
         what = "does not exist" if not folder.exists() else "is not a folder"
@@ -126,27 +103,13 @@ def files_of(folder):
         if not path.is_file():
             raise InputError(
                 f"{folder} has no file {path.name}; give Raw_data of Stress-Predict with --raw-dir, and download the "
-                "person again or take the folder out if it is no person's"
+                "person again, or remove the folder if it is not a person's"
             )
     return files
 
 
 def read_person(folder):
-    """One person's files, checked.
-
-    Parameters
-    ----------
-    folder : path
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    InputError
-        If a file is missing, empty or damaged, has another rate or NaN, or marks are out of order or of another day.
-    """
+    """One person's files, checked: a `Recording`."""
     files = files_of(Path(folder))
     signals = {name: _read_signal(files[name], rate, len(names)) for name, (rate, names) in SIGNALS.items()}
     recording = Recording(Path(folder), signals, [], [])
@@ -175,29 +138,10 @@ def read_person(folder):
 
 
 def stage_starts(recording, seconds, delay, baseline_before):
-    """When the part of each stage that is kept begins.
+    """Time in s at which the kept part of each of `STAGES` begins.
 
-    Parameters
-    ----------
-    recording : Recording
-    seconds : int
-        Length of the part.
-    delay : int
-        Seconds from the mark that begins a stage to the part.
-    baseline_before : int
-        Seconds from the beginning of the baseline's part to the mark that ends it.
-
-    Returns
-    -------
-    list of float
-        For each of `STAGES`, in s.
-
-    Raises
-    ------
-    LeftOutError
-        If the recording lacks the baseline, a mark, or the end.
-    InputError
-        If a stage is too short for the settings.
+    The part has ``seconds`` and begins ``delay`` s after the mark of its stage; the baseline's, ``baseline_before`` s
+    before the first mark. Raises `LeftOutError` if the recording lacks the baseline, a mark or the end.
     """
     marks, n_stages = recording.marks, len(STAGES)
     if len(marks) < n_stages:
@@ -226,13 +170,7 @@ def stage_starts(recording, seconds, delay, baseline_before):
 
 
 def cut(recording, starts, seconds):
-    """The same part of every stage, of each file at its own rate.
-
-    Returns
-    -------
-    dict of str to list of numpy.ndarray, shape (channels, samples)
-        By file; one array per stage, with a sample more than ``seconds`` have where there is one.
-    """
+    """The same part of every stage by file: arrays (channels, samples) at its rate, one sample more if available."""
     parts = {}
     for name, (first, samples) in recording.signals.items():
         rate = SIGNALS[name][0]
@@ -242,7 +180,7 @@ def cut(recording, starts, seconds):
 
 
 def join(parts, seconds):
-    """All channels at `RATE`: (stages, channels, samples), of what `cut` returns."""
+    """All channels at `RATE`, (stages, channels, samples), of what `cut` returns."""
     joined = [
         np.concatenate(
             [resample(part, SIGNALS[name][0], RATE, seconds) for name, part in zip(parts, stage, strict=True)]
@@ -270,7 +208,7 @@ def _numbers(path, lines, n_columns, first_row=1):
     try:
         values = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None)
     except ValueError as error:
-        raise InputError(f"{path} holds what is no table of numbers ({str(error)[:100]}); {REMEDY}") from None
+        raise InputError(f"{path} is not a table of numbers ({str(error)[:100]}); {REMEDY}") from None
     if values.shape[1] != n_columns:
         raise InputError(f"{path} has {values.shape[1]} columns, not {n_columns}; {REMEDY}")
     if not np.isfinite(values).all():

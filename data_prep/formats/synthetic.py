@@ -31,12 +31,7 @@ ROWS = {"Fp": 1, "AF": 0.8, "F": 0.6, "FC": 0.3, "C": 0, "T": 0, "CP": -0.3, "P"
 
 
 def electrode_positions(names):
-    """Coordinates on the head from 10-20 names: x to the right, y to the front, both in -1..1.
-
-    Returns
-    -------
-    numpy.ndarray, shape (len(names), 2)
-    """
+    """Coordinates on the head (n, 2) from 10-20 names: x to the right, y to the front, both in -1..1."""
     positions = []
     for name in names:
         row, column = re.fullmatch(r"([A-Za-z]+?)(z|\d+)", name).groups()
@@ -70,18 +65,8 @@ class Person:
 
 
 def make_stimuli(seed, n_trials, seconds):
-    """Stimuli of an experiment, a quarter of them in each quadrant of arousal and valence.
-
-    Parameters
-    ----------
-    seed : int
-    n_trials : int
-    seconds : float
-        Length of the longest.
-
-    Returns
-    -------
-    list of Stimulus
+    """Stimuli of an experiment, a quarter of them in each quadrant of arousal and valence; ``seconds`` of the
+    longest.
     """
     rng = np.random.default_rng([seed, 0])
     targets = make_targets(rng, n_trials)
@@ -140,19 +125,8 @@ def make_person(seed, index, channels):
 
 
 def make_ratings(rng, person, targets):
-    """Ratings of every trial, in -1..1, with the person's bias and noise.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    person : Person
-    targets : numpy.ndarray, shape (trials, 2)
-        Arousal and valence to be rated.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray, shape (trials,)
-        ``arousal``, ``valence``, ``dominance`` and ``liking``.
+    """Ratings (trials,) by name in -1..1 of ``targets`` (trials, 2: arousal, valence), with the person's bias and
+    noise.
     """
     noise = rng.standard_normal((4, len(targets)))
     arousal, valence = (targets * person.gains + person.bias).T
@@ -176,12 +150,16 @@ class Trial:
     effect : float
         Strength of all traces of arousal and valence in the signals.
     drift : float
-        Deviation in uS by which the level of skin conductance wanders within a minute, whatever is felt.
+        Deviation in uS by which the level of skin conductance wanders within a minute, regardless of emotion.
+    trend : float
+        Strength of what changes with the time since the onset, in all trials alike: skin conductance falls by so many
+        uS in a minute, the logarithm of alpha's amplitude grows by half as much.
     """
 
-    def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0, drift=0.0):
+    def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0, drift=0.0, trend=0.0):
         self.rng, self.person, self.stimulus = rng, person, stimulus
         self.rest_seconds, self.total, self.drift = rest_seconds, rest_seconds + seconds, drift
+        self.trend = trend
         n_rest, n = int(rest_seconds * LATENT_RATE), int(seconds * LATENT_RATE)
         course = effect * stimulus.courses[:, :n] * person.gains[:, None]
         self.latents = np.concatenate([np.zeros((2, n_rest)), course], axis=1)
@@ -196,6 +174,10 @@ class Trial:
         """Arousal (0) or valence (1) at ``rate`` Hz, ``delay`` s late."""
         times = np.arange(round(self.total * rate)) / rate - delay
         return np.interp(times, np.arange(self.latents.shape[1]) / LATENT_RATE, self.latents[which], left=0)
+
+    def _minutes(self, rate):
+        """Minutes since the onset at ``rate`` Hz, 0 before it."""
+        return np.maximum(np.arange(round(self.total * rate)) / rate - self.rest_seconds, 0) / 60
 
     def _phase(self, phase, rate):
         return np.interp(np.arange(round(self.total * rate)) / rate, np.arange(len(phase)) / LATENT_RATE, phase)
@@ -229,6 +211,8 @@ class Trial:
         arousal, valence = (self._course(i, rate, person.lag) for i in (0, 1))
         for band, (low, high) in BANDS.items():
             envelope = np.exp(np.outer(person.mixing[band][0], arousal) + np.outer(person.mixing[band][1], valence))
+            if band == "alpha":
+                envelope *= np.exp(0.5 * self.trend * self._minutes(rate))
             source = person.smoothing @ self._noise(shape, rate, low, high)
             out += person.amplitude[band][:, None] * envelope * source
         out += EVOKED * (1 + 0.5 * arousal) * (person.evoked_maps.T @ self._evoked(rate))
@@ -256,6 +240,7 @@ class Trial:
         response = np.exp(-times / 4) - np.exp(-times / 0.75)  # rises in 1.5 s, falls in 4 s
         responses = signal.fftconvolve(heights, response)[: len(arousal)]
         out = 5 + level + responses + 0.005 * self.rng.standard_normal(len(arousal))
+        out -= self.trend * self._minutes(rate)
         if self.drift:
             out += self.drift * np.cumsum(self.rng.standard_normal(len(out))) / np.sqrt(60 * rate)
         return out

@@ -14,10 +14,12 @@ EXTENDED_10_20 = re.compile(  # the 10-20, 10-10 and 10-5 systems (Oostenveld an
     r"fp[12z]|n[z12]|(af|f|ft|fc|t|c|tp|cp|p|po|o|i)(z|\d|10)h?|"
     r"(afp|aff|fft|ffc|ftt|fcc|ttp|ccp|tpp|cpp|ppo|poo|oi)(z|\d|10)h?"
 )
+SAYS_EEG = re.compile(r"eeg[\s_-]*(ch|channel)?[\s_-]*\d+", re.IGNORECASE)  # numbered, and called EEG
 KINDS = {  # what a name says; the first that fits
+    "clock": r".*(time|clock|stamp).*",
     "stim": r"sti\d*|stim.*|status|trig.*|marker.*|events?|.*annotations|sync.*|counter|photo.*|battery|"
-    r"responses?|button.*|keyboard",
-    "ground": r"gnd|ground|ref|reference|cms|drl|[am][12]",  # electrodes that record no brain of their own
+    r"responses?|button.*|keyboard|din\d*|ttl.*|digi.*|evt.*|mkr.*",
+    "ground": r"gnd|ground|ref|reference|cms|drl|[am][12]",  # reference and ground electrodes
     "eog": r".*eog.*|[hv]eo[a-z]?|[ls]o[12]|io[12]?|[lr]oc",
     "ecg": r".*(ecg|ekg).*|cardiac",
     "emg": r".*emg.*|zyg.*|corrugator.*|masseter.*|trapez.*",
@@ -28,22 +30,19 @@ KINDS = {  # what a name says; the first that fits
 }
 PERIPHERAL = ("eog", "ecg", "emg", "gsr", "resp", "temperature", "ppg")
 COMMON = ["common"]  # in the place of names: those that everybody has
+UNKNOWN = "eeg?"  # the kind of what a file calls EEG, as amplifiers call nearly everything, and no name supports
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel of a recording, or of a file of physiology beside it."""
+    """A channel of a recording or of its physiology file."""
 
     name: str  # in the file
     kind: str  # MNE's types, and ppg
     rate: float  # Hz
     factor: float = 1.0  # from MNE's unit to the one that is kept: volts to microvolts
     physio: int | None = None  # which of the files of physiology it is in
-
-    @property
-    def is_electrode(self):
-        """Whether this is EEG from a named place of the head."""
-        return self.kind == "eeg" and EXTENDED_10_20.fullmatch(key(self.name)) is not None
+    unitless: bool = False
 
 
 def key(name):
@@ -62,16 +61,27 @@ def kind(name, declared, names=()):
     if declared not in ("eeg", "misc", "bio"):
         return declared
     letters = re.sub(r"[\W_]", "", key(name))
-    if letters in ("a1", "a2") and "A3" in names:  # a cap whose electrodes are numbered: A1 is not the ear
-        return declared
-    return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, letters)), declared)
+    numbered = letters in ("a1", "a2") and "A3" in names  # a cap whose electrodes are numbered: A1 is not the ear
+    said = None if numbered else next((kind for kind, of in KINDS.items() if re.fullmatch(of, letters)), None)
+    if said or declared != "eeg":
+        return said or declared
+    return "eeg" if EXTENDED_10_20.fullmatch(key(name)) or SAYS_EEG.fullmatch(name.strip()) else UNKNOWN
 
 
 def find_eeg(channels):
-    """EEG channels of one file: its named electrodes; where few have such names (numbered caps), all it calls EEG."""
-    eeg = [channel for channel in channels if channel.kind == "eeg"]
-    named = [channel for channel in eeg if channel.is_electrode]
-    return named if 2 * len(named) >= len(eeg) else eeg
+    """EEG channels of one file."""
+    return [channel for channel in channels if channel.kind == "eeg"]
+
+
+def refuse_unknown(people, flag="--eeg-channels"):
+    """Refuse files that call EEG what is none by its name: neither taken nor dropped in silence."""
+    for who, channels in people.items():
+        unknown = [channel.name for channel in channels if channel.kind == UNKNOWN]
+        if unknown:
+            raise InputError(
+                f"{who} calls {shorten(unknown)} EEG, which are no electrodes of the 10-5 system; name the EEG with "
+                f"{flag}, or write channels.csv with data_prep/propose_trials.py and give --channels"
+            )
 
 
 def find_pps(channels):
@@ -80,13 +90,7 @@ def find_pps(channels):
 
 
 def common(people, find, flag):
-    """Names of the channels that ``find`` gives for everybody; which are left out, and whose file lacks them, is said.
-
-    Raises
-    ------
-    InputError
-        If there are such channels, and none is everybody's.
-    """
+    """Names of the channels that ``find`` gives for everybody; what is left out, and whose file lacks it, is said."""
     shown = file_names(people)
     found = {who: {key(channel.name): channel.name for channel in find(own)} for who, own in people.items()}
     first, own = next(iter(found.items()))
@@ -116,7 +120,7 @@ def file_names(paths):
 
 
 def choose(wanted, people, find, flag):
-    """The channels that all people have, in one order.
+    """Names of the channels that all people have, in one order, as the first file has them or as they are wanted.
 
     Parameters
     ----------
@@ -129,16 +133,6 @@ def choose(wanted, people, find, flag):
         `find_eeg` or `find_pps`.
     flag : str
         For messages.
-
-    Returns
-    -------
-    list of str
-        Names as the first file has them, or as they are wanted.
-
-    Raises
-    ------
-    InputError
-        If somebody lacks one, or has two of it.
     """
     if wanted is None:
         return []
@@ -150,7 +144,7 @@ def choose(wanted, people, find, flag):
     else:
         chosen = []
         for name in wanted:
-            of_kind = [] if has(first, name) else [c.name for c in first if c.kind == name.lower()]
+            of_kind = [] if has(first, name) else [c.name for c in first if c.kind.rstrip("?") == name.lower()]
             chosen += of_kind or [name]
     lacking = {who: [name for name in chosen if not has(channels, name)] for who, channels in people.items()}
     for who, names in lacking.items():
@@ -192,7 +186,7 @@ def left_out(channels, eeg, pps):
 
 
 def say_rates(people, names, rate):
-    """Say it if a channel has several rates in the files: what is brought to one, in Hz."""
+    """Print the channels that have several rates in the files, in Hz, and are resampled."""
     shown = file_names(people)
     rates = {who: {key(channel.name): channel.rate for channel in own} for who, own in people.items()}
     for name in map(key, names):

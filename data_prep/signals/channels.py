@@ -9,26 +9,8 @@ LIST_CHARACTERS = 60  # of names in a message
 
 
 def match_channels(wanted, available, modality, where):
-    """Positions of channels by name, without regard to case and blanks, and to older names of electrodes (T3 is T7).
-
-    Parameters
-    ----------
-    wanted, available : list of str
-        Names of the model's channels, and of the recording's.
-    modality : str
-        ``"eeg"`` or ``"pps"``.
-    where : str
-        What is being read, for messages.
-
-    Returns
-    -------
-    list of int
-        Of each of ``wanted``. What is not the same to the letter is printed.
-
-    Raises
-    ------
-    InputError
-        If a channel is missing, or two names mean the same one.
+    """Positions of ``wanted`` channels among ``available`` by name, regardless of case, blanks and older names (T3
+    is T7).
     """
     places = distinct(available, modality, where)
     keys = distinct(wanted, modality, "the model")

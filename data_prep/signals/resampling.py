@@ -75,28 +75,9 @@ def resample(signal, rate, new_rate, seconds, start=0.0):
 
 
 def at_one_rate(person, pps_channels, rate, rates):
-    """A person's arrays at one rate.
+    """A person's arrays (trials, channels, samples) at ``rate`` Hz, cut to the whole seconds that all have.
 
-    Parameters
-    ----------
-    person : dict
-        As for `data_prep.write_prepared`; ``pps`` and ``pps_baseline`` may be dicts of channel to (trials, samples).
-    pps_channels : list of str
-        Their order in the result.
-    rate : int
-        Of the result, in Hz.
-    rates : dict of str to float
-        Of ``eeg`` and of peripheral channels, in Hz, where it is another.
-
-    Returns
-    -------
-    dict
-        With arrays (trials, channels, samples), cut to the whole seconds that all of them have.
-
-    Raises
-    ------
-    InputError
-        If names or shapes do not agree.
+    ``rates``: Hz of ``eeg`` and of peripheral channels where it differs; ``pps`` may be a dict by channel.
     """
     where, result = f"subject {person.get('id')}", dict(person)
     unknown = [name for name in rates if name not in ("eeg", *pps_channels)]
@@ -122,11 +103,23 @@ def at_one_rate(person, pps_channels, rate, rates):
                 raise InputError(
                     f"{where}: {name}{suffix} has {array.ndim - (name != 'eeg')} axes, not those of trials"
                 )
-        lengths = [array.shape[-1] / rates.get(name, rate) for name, array in signals.items()]
-        seconds = int(min(lengths, default=0) + 1e-6)
+        lengths = {name: array.shape[-1] / rates.get(name, rate) for name, array in signals.items()}
+        whole = {"eeg": eeg, "pps": pps if not isinstance(pps, dict) else None}  # at the rate of the result
+        others = {name: np.shape(array)[-1] / rate for name, array in whole.items() if np.ndim(array) == 3}
+        refuse_lengths(where + suffix, others | lengths if rates else lengths, rates)
+        seconds = int(min(lengths.values(), default=0) + 1e-6)
         made = {name: resample(array, rates.get(name, rate), rate, seconds) for name, array in signals.items()}
         if "eeg" in made:
             result[f"eeg{suffix}"] = made.pop("eeg")
         if made:
             result[f"pps{suffix}"] = np.concatenate(list(made.values()), axis=1)
     return result
+
+
+def refuse_lengths(where, lengths, rates):
+    """Refuse signals of one recording that differ in length (s) by more than a second: one of the rates is wrong."""
+    short, long = min(lengths, key=lengths.get, default=None), max(lengths, key=lengths.get, default=None)
+    if lengths and lengths[long] - lengths[short] > 1 + 1e-6:
+        said = [f"{name} lasts {lengths[name]:.4g} s" for name in (short, long)]
+        rate = next((f", {rates[name]:g} Hz of {name}," for name in (long, short) if name in rates), "")
+        raise InputError(f"{where}: {' and '.join(said)}; is a rate of sampling_rates{rate} wrong?")

@@ -1,8 +1,7 @@
 """From one trial's signals to the 1 s blocks of the prepared folder.
 
-What is left of a constant by rounding is no signal: deviations are compared with the size of the numbers that they come
-from. A channel is missing where it is 0 throughout a second; there it stays 0 and does not count. Single zeros are
-values like any other.
+Constant features are set to 0; deviations within rounding error count as constant. A channel that is 0 throughout a
+second is missing there: it stays 0 and is ignored. Single zeros are values.
 """
 
 import numpy as np
@@ -61,19 +60,7 @@ def prepare(signal, rest, rate, normalise, segment=None):
 
 
 def to_blocks(signal, rate):
-    """Cut a signal into 1 s blocks.
-
-    Parameters
-    ----------
-    signal : numpy.ndarray, shape (n_channels, n_samples)
-        A last second that is not complete is left out.
-    rate : int
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_channels, seconds, rate)
-    """
+    """A signal (channels, samples) as 1 s blocks (channels, seconds, rate); an incomplete last second is dropped."""
     seconds = signal.shape[1] // rate
     return signal[:, : seconds * rate].reshape(len(signal), seconds, rate)
 
@@ -87,12 +74,8 @@ def cut(blocks, segment):
 
 
 def remove_baseline(blocks, baseline):
-    """Subtract the mean block of the rest before the trial from every second of it (PhysioSync, preprocessing).
-
-    Parameters
-    ----------
-    blocks, baseline : numpy.ndarray, shape (n_channels, seconds, rate)
-        Of the trial and of the rest; their numbers of seconds differ.
+    """Subtract the mean block of the rest from every second (both (channels, seconds, rate); PhysioSync,
+    preprocessing).
     """
     return blocks - baseline.mean(axis=1, keepdims=True)
 
@@ -104,18 +87,9 @@ def precision(x):
 
 
 def zscore_channels(blocks, rounding=None):
-    """Standardise across channels at each sample in time.
+    """Standardise (channels, ..., rate) across channels at each sample; where all channels agree it becomes 0.
 
-    Parameters
-    ----------
-    blocks : numpy.ndarray, shape (n_channels, ..., rate)
-    rounding : numpy.ndarray, optional, of the same shape
-        What may be rounding in each sample; by default a share of the sample itself.
-
-    Returns
-    -------
-    numpy.ndarray, float64
-        A sample at which all channels agree becomes 0.
+    ``rounding``: possible rounding error of each sample.
     """
     blocks, rounding = _floats(blocks, rounding)
     present = blocks.any(axis=-1, keepdims=True)
@@ -126,17 +100,9 @@ def zscore_channels(blocks, rounding=None):
 
 
 def zscore_trial(blocks, rounding=None):
-    """Standardise each channel over the whole trial; a constant channel becomes 0.
+    """Standardise each channel of (channels, seconds, rate) over the trial; a constant channel becomes 0.
 
-    Parameters
-    ----------
-    blocks : numpy.ndarray, shape (n_channels, seconds, rate)
-    rounding : numpy.ndarray, optional, of the same shape
-        What may be rounding in each sample; by default a share of the sample itself.
-
-    Returns
-    -------
-    numpy.ndarray, float64
+    ``rounding``: possible rounding error of each sample.
     """
     blocks, rounding = _floats(blocks, rounding)
     present = blocks.any(axis=-1, keepdims=True)

@@ -2,8 +2,6 @@
 
 import re
 
-from utils.base.progress import warn
-
 KEPT = {"V": ("eeg", "eog", "ecg", "emg"), "S": ("gsr",)}  # what is kept in microvolts, and in microsiemens
 PREFIXES = {"": 1e6, "m": 1e3, "milli": 1e3, "u": 1, "micro": 1, "n": 1e-3, "nano": 1e-3}
 WORDS = {"v": "V", "volt": "V", "volts": "V", "s": "S", "siemens": "S", "mho": "S", "mhos": "S"}
@@ -12,62 +10,50 @@ MICRO = "\u00b5\u03bc\u0083\u00ca"  # both signs of micro, and that of Japanese 
 EDF_SCALES = {"uV": 1e-6, "\u00b5V": 1e-6, "\u03bcV": 1e-6, "\u0083\u00caV": 1e-6, "mV": 1e-3}
 BRAINVISION_SCALES = EDF_SCALES | {"nV": 1e-9, "uS": 1e-6, "\u00b5S": 1e-6}
 SCALES = {".edf": EDF_SCALES, ".bdf": EDF_SCALES, ".vhdr": BRAINVISION_SCALES}  # what MNE multiplied by; others: 1
-EEGLAB_SCALE = 1e-6  # whatever the channel
+EEGLAB_SCALE = 1e-6  # of every channel
+NO_UNIT = "has no unit"
 
 
 def read_unit(text):
-    """What a unit is: ("V" or "S", its factor to microvolts or microsiemens), or None.
-
-    Parameters
-    ----------
-    text : str or None
-        ``uV``, ``\u00b5V``, ``mv``, ``microvolts``, ``uS``, ``\u00b5mho``, and the like.
-    """
+    """What a unit such as ``uV``, ``microvolts``, ``mho`` is: ("V" or "S", its factor to the micro one), or None."""
     plain = re.sub(rf"[{MICRO}]+", "u", "".join((text or "").split())).lower()
     found = PATTERN.fullmatch(plain)
     return (WORDS[found[2]], PREFIXES[found[1] or ""]) if found else None
 
 
-def factor(path, name, kind, unit_of_mne, in_header, in_sidecar, said):
-    """From the numbers that MNE gives to uV, uS, or for others the numbers of the file.
+def factor(extension, kind, unit_of_mne, in_header, in_sidecar):
+    """From the numbers that MNE gives to uV, uS, or for others those of the file; and what is to be said of the unit.
 
     Parameters
     ----------
-    path : pathlib.Path
-    name, kind : str
-        Of the channel.
+    extension, kind : str
+        Of the file, and of the channel.
     unit_of_mne : bool
         Whether MNE takes it for volts or siemens.
     in_header, in_sidecar : str or None
         Its unit, as the file and as channels.tsv have it; None where there is no such place.
-    said : set
-        What was warned of already.
     """
-    extension = path.suffix.lower()
     if extension not in SCALES and extension != ".set":  # FIF and others: MNE's units
-        return 1e6 if unit_of_mne or kind == "gsr" else 1.0
+        return 1e6 if unit_of_mne or kind == "gsr" else 1.0, None
     if extension == ".set":  # MNE-BIDS writes MNE's volts beside EEGLAB's numbers, which are microvolts
-        given = None if read_unit(in_sidecar) == ("V", 1e6) else in_sidecar
-        return to_kept(path, name, kind, given, said) / EEGLAB_SCALE
-    if not in_header and not in_sidecar and kind == "eeg" and path not in said:
-        said.add(path)
-        warn(f"{path.name} does not say the unit of its EEG; taken as microvolts")
+        scale, said = to_kept(kind, None if read_unit(in_sidecar) == ("V", 1e6) else in_sidecar)
+        return scale / EEGLAB_SCALE, None if said == NO_UNIT else said
     given = in_sidecar if (in_header or "n/a").lower() == "n/a" else in_header
-    return to_kept(path, name, kind, given, said) / SCALES[extension].get(in_header, 1.0)
+    scale, said = to_kept(kind, given)
+    if None not in (read_unit(in_header), read_unit(in_sidecar)) and read_unit(in_header) != read_unit(in_sidecar):
+        said = f"is in {in_header} by the file, in {in_sidecar} by channels.tsv; the file's is taken"
+    return scale / SCALES[extension].get(in_header, 1.0), said
 
 
-def to_kept(path, name, kind, text, said):
-    """From a file's numbers to those that are kept; a unit that cannot be brought to it is said once for all files."""
+def to_kept(kind, text):
+    """From a file's numbers to those that are kept; and what is to be said of a unit that cannot be brought to it."""
     unit = read_unit(text)
     wanted = next((wanted for wanted, kinds in KEPT.items() if kind in kinds), None)
     if wanted is None:  # a second is no siemens
-        return unit[1] if unit and unit[0] == "V" else 1.0
+        return unit[1] if unit and unit[0] == "V" else 1.0, None
     if not text or text.lower() == "n/a":
-        return 1.0
+        return 1.0, NO_UNIT if kind == "eeg" else None
     if unit is None or unit[0] != wanted:
-        if ("unit", kind, text) not in said:
-            said.add(("unit", kind, text))
-            what = {"V": "volts", "S": "siemens"}[wanted]
-            warn(f"{path.name}: {name} ({kind}) is in {text[:20]!r}, not in {what}; its numbers are kept as they are")
-        return 1.0
-    return unit[1]
+        what = {"V": "volts", "S": "siemens"}[wanted]
+        return 1.0, f"({kind}) is in {text[:20]!r}, not in {what}; its numbers are kept as they are"
+    return unit[1], None

@@ -22,11 +22,14 @@ FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 class InputError(Exception):
     """Something the user gave is wrong; the message names the file or flag, the cause and the remedy.
 
-    It is one line of at most ``LONGEST`` characters, whatever it quotes: what is too long is shortened in the middle.
+    ``InputError(where, what, remedy)`` reads ``where what; remedy``; one argument is the whole message. It is one line
+    of at most ``LONGEST`` characters, regardless of what it quotes: it is shortened in the middle.
     """
 
-    def __init__(self, message):
-        super().__init__(one_line(message))
+    def __init__(self, where, what="", remedy=""):
+        self.where, self.what, self.remedy = (str(where), what, remedy) if what else ("", str(where), remedy)
+        sentence = " ".join(filter(None, (self.where, self.what)))
+        super().__init__(one_line("; ".join(filter(None, (sentence, self.remedy)))))
 
 
 def one_line(message):
@@ -89,7 +92,7 @@ def is_out_of_memory(error):
 
 
 def _out_of_memory(main):
-    """What to do depends on what the script has; its constants are beside its ``main``."""
+    """The remedy depends on the script's constants, found in its ``main``'s globals."""
     if "BATCH_SIZE" not in main.__globals__:
         return "out of memory; end other programs, or use a machine with more"
     gpu = ", or on a GPU --precision bf16" if "PRECISION" in main.__globals__ else ""

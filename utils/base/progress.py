@@ -1,4 +1,4 @@
-"""What a script says while it works: one progress bar on a terminal, plain lines in a log, nothing with --quiet."""
+"""Output of a script: a progress bar on a terminal, lines in a log, nothing with --quiet."""
 
 import functools
 import os
@@ -22,10 +22,10 @@ class Progress(tqdm):
         disable = True if silent else None  # None: unless standard error is a terminal
         super().__init__(*args, disable=disable, bar_format=self.FORMAT, dynamic_ncols=True, **kwargs)
 
-    def note(self, line, beside=None):
-        """Show ``beside`` (or ``line``) beside the bar, and print ``line`` where standard output is no terminal."""
+    def note(self, line, postfix=None):
+        """Show ``postfix`` (or ``line``) behind the bar; print ``line`` if standard output is not a terminal."""
         if not self.disable:
-            self.set_postfix_str(beside or line)
+            self.set_postfix_str(postfix or line)
         if self.disable or not is_terminal(sys.stdout):
             print(line, flush=True)
 
@@ -42,12 +42,12 @@ def say_once(line):
 
 
 def is_terminal(stream):
-    """Whether somebody watches a stream; a notebook's may not even know the question."""
+    """Whether a stream is a terminal; a notebook's may lack ``isatty``."""
     return hasattr(stream, "isatty") and stream.isatty()
 
 
 def duration(seconds):
-    """A time in words, as precise as an estimate can be."""
+    """A duration as text, rounded for an estimate."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
@@ -55,27 +55,19 @@ def duration(seconds):
 
 
 def say_next(script, *arguments):
-    """The last line of a script: the command that follows, ready to copy; not in a demo, which goes on by itself."""
+    """Print the next command, ready to copy; not in the demo, which runs it."""
     if "PHYSIOSYNC_DEMO" not in os.environ:
         print(f"next: {next_command(script, *arguments)}")
 
 
 def say_pretraining(data_dir, *flags):
-    """The command that follows a preparation: the run directory is called after the data, so that none are mixed."""
+    """Print the command that follows a preparation; the run directory has the name of the data."""
     where = ("--data-dir", data_dir, "--run-dir", f"runs/{Path(data_dir).name.lower()}")
     say_next("main_pretrain_1s.py", *where, "--recipe", "robust", *flags)
 
 
 def next_command(script, *arguments):
-    """A command, ready to copy.
-
-    Parameters
-    ----------
-    script : str
-        Its path in this repository.
-    *arguments
-        Flags and their values; a path inside the working directory is shown relative to it.
-    """
+    """A command, ready to copy; a path inside the working directory is shown relative to it."""
     here = Path.cwd()
     words = [script if here == ROOT else str(ROOT / script)]
     for argument in arguments:

@@ -1,8 +1,7 @@
-"""Several processes of one job: which one this is, of how many, and what its share of the folds is.
+"""Several processes of one job: rank, number of processes, and this process's share of the folds.
 
-Folds are independent, so this is all that a process needs to know: it takes its folds and waits for none of the others.
-torchrun says it in RANK and WORLD_SIZE, and whoever starts processes by hand sets these; srun and mpirun have names of
-their own. Without them there is one process.
+Folds are independent, so processes do not communicate. torchrun sets RANK and WORLD_SIZE; srun and mpirun use other
+names. Without them there is one process.
 """
 
 import os
@@ -27,22 +26,12 @@ def size():
 
 
 def local_rank():
-    """Number of this process on its machine, from 0; where nobody says it, its number in the job."""
+    """Number of this process on its machine, from 0; if it is not set, its number in the job."""
     return _place()[2]
 
 
 def share(folds):
-    """This process's folds: always the same ones of these, whichever are complete, so that none is left out.
-
-    Parameters
-    ----------
-    folds : list of splits.Fold
-
-    Returns
-    -------
-    list of splits.Fold
-        Every so many-th, from the one of this process's number on.
-    """
+    """This process's folds, the same regardless of which are complete: every ``size()``-th from ``rank()`` on."""
     own = folds[rank() :: size()]
     if size() > 1:
         what = "folds " + ", ".join(str(fold.index) for fold in own) if own else "no fold is left for this process"
@@ -62,7 +51,7 @@ def _place():
             number, n, local = -1, 0, 0
         if not (0 <= number < n and local >= 0):
             said = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
-            raise InputError(f"{said} in the environment do not say which of how many processes this is, from 0")
+            raise InputError(f"{said} in the environment do not number this process, from 0, and all processes")
         return number, n, local
     if "RANK" in os.environ or "WORLD_SIZE" in os.environ:
         raise InputError("RANK and WORLD_SIZE in the environment go together: set both, or unset both for one process")

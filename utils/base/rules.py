@@ -7,7 +7,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Rule:
-    """What values a constant may take. ``kind``: path, text, tag (for a file's name), int, float, bool, ints, names."""
+    """What values a constant may take. ``kind``: path, text, tag (for a file's name), int, float, bool, ints, names,
+    numbers (one, or one by name)."""
 
     kind: str
     choices: tuple = ()
@@ -42,12 +43,13 @@ RULES = {
     "SEED": Rule("int", least=0, most=2**32 - 1),
     "SEEDS": Rule("ints", least=0),
     "LABEL": Rule("text"),
-    "THRESHOLD": Rule("float", optional=True),
+    "THRESHOLD": Rule("numbers", optional=True),
     "PERMUTE_LABELS": Rule("bool"),
     "LABEL_FRACTION": Rule("float", positive=True, most=1),
     "PERMUTATIONS": _count(0),
     "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
-    "MODELS": Rule("names", ("logistic", "lda", "nearest", "stimulus")),
+    "MODELS": Rule("names"),
+    "ENCODER": Rule("text"),
     "STANDARDISE": _choice("none", "subject", optional=True),
     # comparison
     "RUNS": Rule("names"),
@@ -75,7 +77,7 @@ RULES = {
     "POSITIVES": _choice("stimulus", "augmentation"),
     # training
     "RECIPE": _choice("paper", "robust", optional=True),
-    "FRONT_END": _choice("raw", "bandpower", optional=True),
+    "FRONT_END": _choice("raw", "bandpower", "bandpower-v1", optional=True),
     "EPOCHS": _count(0, optional=True),
     "BATCH_SIZE": _count(2, optional=True),
     "SUBJECTS_PER_GROUP": _count(1, optional=True),
@@ -91,6 +93,8 @@ RULES = {
     "THREADS": _count(optional=True),
     "PRECISION": _choice("fp32", "tf32", "bf16"),
     "CUDA_GRAPH": Rule("bool"),
+    "COMPILE": Rule("bool", optional=True),
+    "FOLDS_AT_ONCE": _count(optional=True),
     "STREAM": Rule("bool", optional=True),
     "PARALLEL": _choice("folds", "batch"),
     # preparation and synthetic recordings
@@ -100,11 +104,17 @@ RULES = {
     "RAW_FILE": Rule("path"),
     "BIDS_DIR": Rule("path", optional=True),
     "TASK": Rule("text", optional=True),
+    "FILES": Rule("text", optional=True),
+    "TRIAL": Rule("text", optional=True),
+    "UNTIL": Rule("text", optional=True),
+    "LAST": Rule("float", positive=True, optional=True),
+    "STIMULUS": Rule("text", optional=True),
+    "GROUP": Rule("text", optional=True),
     "SESSIONS": Rule("names"),
     "RATED": Rule("bool"),
     "RATINGS": Rule("names"),
-    "RATING_MIN": Rule("float"),
-    "RATING_MAX": Rule("float"),
+    "RATING_MIN": Rule("numbers"),
+    "RATING_MAX": Rule("numbers"),
     "EEG_CHANNELS": Rule("names"),
     "HIGH_PASS": Rule("float", positive=True, optional=True),
     "LOW_PASS": Rule("float", positive=True, optional=True),
@@ -112,7 +122,7 @@ RULES = {
     "REFERENCE": _choice("average", "file"),
     "BAD_CHANNELS": _choice("interpolate", "refuse", "keep"),
     "SAMPLING_RATE": _count(1),
-    "MISSING": _choice("error", "drop"),
+    "MISSING": _choice("error", "drop", "keep"),
     "SEGMENT": _choice("first", "last"),
     "SEGMENT_SECONDS": _count(5),
     "SHORT_TRIALS": _choice("error", "drop"),
@@ -124,6 +134,7 @@ RULES = {
     "SECONDS": _count(1),
     "EFFECT": Rule("float", least=0, most=2),
     "GSR_DRIFT": Rule("float", least=0, most=100),
+    "TREND": Rule("float", least=0, most=10),
     "NULL": Rule("bool"),
     # report, prediction, features
     "MODEL": Rule("path"),
@@ -138,12 +149,16 @@ RULES = {
     "FORMATS": Rule("names", ("deap", "dreamer")),
     "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
+    "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
+    "LABELS": Rule("names"),
+    "ENCODERS": Rule("names"),
+    "ABLATIONS": Rule("bool"),
+    "DRY_RUN": Rule("bool"),
     "EPOCH_LIST": Rule("ints", least=0),
     "RECORDINGS": Rule("names"),
     "VARIANTS": Rule("names"),
     "SIZES": Rule("names"),
     "HELD_OUT_EPOCHS": _count(1),
-    "OTHER_EPOCHS": _count(1),
     "CHANNELS": _count(1),
     "ROUNDS": _count(1),
     "QUICK": Rule("bool"),
@@ -154,6 +169,7 @@ OF_SCRIPT = {  # rules of one script, where its constant is another thing than e
     "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),
+        "CHANNELS": Rule("path", optional=True),
         "SECONDS": _count(5, optional=True),
         "EEG_CHANNELS": Rule("names", optional=True),
         "PPS_CHANNELS": Rule("names", optional=True),

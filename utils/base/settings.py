@@ -194,6 +194,8 @@ def _flag(name):
 
 def show(value):
     """A value as it stands on the command line."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={number:g}" for name, number in value.items())
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -203,6 +205,8 @@ def _check(rule, value, where):
         if rule.optional:
             return None
         raise InputError(f"{where} needs a value")
+    if rule.kind == "numbers":
+        return _check_numbers(value, where)
     if rule.kind in ("ints", "names"):
         items = value.split(",") if isinstance(value, str) else value
         items = [value] if type(value) is int and rule.kind == "ints" else items
@@ -218,6 +222,19 @@ def _check(rule, value, where):
             raise InputError(f"{where} needs {rule.length} values, not {len(items)}")
         return items
     return _check_one(rule, value, where)
+
+
+def _check_numbers(value, where):
+    """A number, or numbers by name: 5, ``arousal=5,stress=.5`` or a dictionary."""
+    if isinstance(value, str) and "=" in value:
+        pairs = [item.rpartition("=") for item in value.split(",") if item.strip()]
+        names = [name.strip() for name, _, _ in pairs]
+        if "" in names or len(set(names)) < len(names):
+            raise InputError(f"{where} must be a number, or one by name such as arousal=5,stress=.5; not {value!r}")
+        value = {name: number.strip() for name, (_, _, number) in zip(names, pairs, strict=True)}
+    if isinstance(value, dict):
+        return {name: _check_one(Rule("float"), number, f"{where}, {name},") for name, number in value.items()}
+    return _check_one(Rule("float"), value, where)
 
 
 def _check_one(rule, value, where):

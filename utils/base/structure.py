@@ -1,20 +1,13 @@
-"""Whether plain values that were read from a file have the structure that whoever uses them relies on."""
+"""Validation of nested values that were read from a file."""
 
 import math
 
 
 def find_wrong(value, shape, where=""):
-    """What of a nest of plain values has not the shape it should have, in words; an empty text if nothing.
+    """Where a nested value from JSON or a checkpoint does not have a shape, in words; an empty text if it does.
 
-    Parameters
-    ----------
-    value : object
-        From JSON or a checkpoint.
-    shape : type, value, list, dict or tuple
-        A type (float takes whole numbers too); a value; ``[shape]`` for a list of such; ``{name: shape}`` for entries
-        that must be there, ``{str: shape}`` for all entries; a tuple for one of several shapes.
-    where : str
-        How to get there.
+    ``shape``: a type (float accepts ints); a value; ``[shape]``; ``{name: shape}`` for required entries, ``{str:
+    shape}`` for all; a tuple of alternatives. ``where`` is the path to the value.
     """
     if isinstance(shape, tuple):
         found = [find_wrong(value, one, where) for one in shape]

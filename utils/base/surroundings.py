@@ -1,4 +1,4 @@
-"""A script may be a guest in somebody's notebook: whatever it changes in the process is put back when it ends."""
+"""Restores what a script changed in the process when it ends, as it may run in a notebook."""
 
 import contextlib
 import io
@@ -23,15 +23,7 @@ class Silence(io.TextIOBase):
 
 @contextlib.contextmanager
 def left_as_found(main):
-    """Put back what a script changes: streams, signals, environment, warnings, PyTorch's settings, the import path.
-
-    Matplotlib's backend and style are not touched in the first place (`utils.results.figures`).
-
-    Parameters
-    ----------
-    main : callable
-        The script's.
-    """
+    """Restore what a script changes: streams, signals, environment, warnings, PyTorch's settings, the import path."""
     with contextlib.ExitStack() as stack:
         if not _running and "physiosync" in sys.modules:
             stack.callback(sys.modules["physiosync"].put_back)
@@ -79,7 +71,7 @@ def _streams():
     finally:
         sys.stdout, sys.stderr = before
         for stream, errors in strict:
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or it was closed
+            with contextlib.suppress(OSError, ValueError):  # closed
                 stream.reconfigure(errors=errors)
 
 

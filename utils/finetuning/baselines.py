@@ -1,4 +1,4 @@
-"""Classical baselines on the same folds: band power and linear models, which any network has to beat."""
+"""Baselines on the same folds: band power and linear models, which any network has to beat; and networks of others."""
 
 import copy
 import functools
@@ -20,15 +20,19 @@ from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, say_next
 from utils.finetuning.labels import read_labels
+from utils.finetuning.networks import SETTINGS as NETWORK_SETTINGS
+from utils.finetuning.networks import Networks
 from utils.pretraining import recipes
-from utils.pretraining.front_end import bins_of, log_band_power, standardise
+from utils.pretraining.features import BANDS as ALL_BANDS
+from utils.pretraining.features import VERSION, bins_of, log_band_power, statistics
+from utils.pretraining.front_end import standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import audit, splits
+from utils.protocol.windows import seconds_to_fit
 from utils.results.results import FoldResult, describe, report
 from utils.results.stored import refuse_other
 
-BANDS = {"theta": (4, 8), "alpha": (8, 13), "beta": (13, 30), "gamma": (30, 45)}  # Hz
-PPS_STATISTICS = ("mean", "standard deviation", "lowest", "highest", "slope", "mean step")
+BANDS = {name: band for name, band in ALL_BANDS.items() if name != "delta"}  # in which slow drifts lie
 MODELS = {
     "logistic": lambda: LogisticRegression(C=0.1, max_iter=1000),
     "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
@@ -49,7 +53,7 @@ RESULT_DEPENDS_ON = (
 
 
 def run_baselines(settings):
-    """Train and test every chosen classical model on every chosen fold; writes and prints like fine-tuning.
+    """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning.
 
     Parameters
     ----------
@@ -60,29 +64,51 @@ def run_baselines(settings):
     -----
     Writes ``<run-dir>/baseline_<label>_<model>/metrics.json`` and ``predictions.csv``.
     """
-    if ranks.rank() > 0:
-        print(f"rank {ranks.rank()} of {ranks.size()}: nothing to do; baselines take seconds, and rank 0 computes them")
-        return
     data = open_prepared(settings.DATA_DIR)
     modalities = recipes.choose_modalities(settings, data)
     labels, class_names = read_labels(settings, data)
-    check_bands(data, modalities)
+    settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    asked = settings.MODELS
+    settings.MODELS = [name for name in asked if name in (*MODELS, STIMULUS)]
+    others = [name for name in asked if name not in settings.MODELS]
+    networks = [Networks(name, settings, data, labels, class_names) for name in others]
+    names = settings.MODELS + [network.name for network in networks]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"--models has two of one name: {', '.join(names)}; give each a command and a --tag of its own"
+        )
+    if settings.FREEZE and not any(network.weights for network in networks):
+        raise InputError("--freeze is for a foundation model with its weights, such as CBraMod=FOLDER")
+    if settings.MODELS:
+        check_bands(data, modalities)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
-    settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    if settings.MODELS and ranks.rank() == 0:
+        _run_classical(settings, data, modalities, manifest, folds, labels, class_names)
+    elif settings.MODELS:
+        print(f"rank {ranks.rank()} of {ranks.size()}: rank 0 computes the classical models, which take seconds")
+    for network in networks:
+        network.run(_folder(network.settings, data, network.name), manifest, folds)
+    if ranks.rank() == 0:
+        say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
+
+
+def _run_classical(settings, data, modalities, manifest, folds, labels, class_names):
+    settings = copy.copy(settings)
+    for name in (*NETWORK_SETTINGS, "DEVICE", "THREADS", "RESUME"):
+        delattr(settings, name)
     settings.MODELS = _with_known_stimuli(settings.MODELS, manifest)
     chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
     for _, own, folder in chosen:
-        refuse_other(folder, own, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds)
+        refuse_other(folder, own, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds, features=VERSION)
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
     for name, own, folder in chosen:
         with only_writer(folder):
-            results = _evaluate(name, folds, features, labels, own, len(class_names))
+            results = _evaluate(name, folds, features, labels, own, len(class_names), data.groups)
             description = describe(own, data, manifest, class_names, results)
             description["transductive"] &= name != STIMULUS  # which no signal enters
-            report(folder, description, results, data, {"model": name})
-    say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
+            report(folder, description, results, data, {"model": name, "features": VERSION})
 
 
 def _with_known_stimuli(models, manifest):
@@ -109,6 +135,7 @@ def _folder(settings, data, name):
     """Folder of a model's results: its name has the label and every option that is not the default."""
     parts = ["baseline", data.folder_name(settings.LABEL), name]
     parts += recipes.modalities_in_name(settings)
+    parts += ["frozen"] if getattr(settings, "FREEZE", False) else []
     parts += ["standardised"] if settings.STANDARDISE == "subject" else []
     parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
     parts += ["permuted"] if settings.PERMUTE_LABELS else []
@@ -116,12 +143,12 @@ def _folder(settings, data, name):
     return Path(settings.RUN_DIR) / "_".join(parts)
 
 
-def _evaluate(name, folds, features, labels, settings, n_classes):
+def _evaluate(name, folds, features, labels, settings, n_classes, groups):
     """Results of one model on all folds."""
     results = []
     with Progress(desc=name, total=len(folds), unit="fold") as progress:
         for fold in folds:
-            results.append(evaluate_fold(name, fold, features(fold), labels, settings, n_classes))
+            results.append(evaluate_fold(name, fold, features(fold), labels, settings, n_classes, groups))
             hits = results[-1].probability.argmax(axis=1) == results[-1].truth
             accuracy = f"test accuracy {hits.mean():.2f}"
             progress.update()
@@ -129,7 +156,7 @@ def _evaluate(name, folds, features, labels, settings, n_classes):
     return results
 
 
-def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
+def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=None):
     """One model on one fold.
 
     Parameters
@@ -140,19 +167,22 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     features : numpy.ndarray, shape (subjects, trials, windows, width)
         Of this fold.
     labels : numpy.ndarray, int, shape (subjects, trials)
+        Negative where a person did not see the stimulus.
     settings : Settings
         ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
     n_classes : int
+    groups : numpy.ndarray, int, shape (trials,), optional
 
     Returns
     -------
     FoldResult
     """
     start = time.perf_counter()
-    parts = [splits.windows_of(part.subjects, part.rows["5s"], features.shape[2]) for part in (fold.train, fold.test)]
+    seen = labels >= 0
+    parts = [splits.windows_of(p.subjects, p.rows["5s"], features.shape[2], seen) for p in (fold.train, fold.test)]
     if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
         windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
-        features = standardise(features, windows[:, :, :: splits.WINDOW_SECONDS])
+        features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen))
     parts[0] = splits.labelled(parts[0], settings.LABEL_FRACTION, settings.SEED)
     if name == STIMULUS:  # in place of signals: which stimulus it is
         features = np.broadcast_to(
@@ -167,8 +197,10 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
         probability[:, classes[0]] = 1  # nothing to tell apart in training
     elif name == STIMULUS:
         votes = np.eye(n_classes)[y]
-        of_stimulus = x.T @ votes  # (stimuli, classes); of one that is not in training nothing is known but all votes
-        of_stimulus[of_stimulus.sum(axis=1) == 0] = votes.sum(axis=0)
+        of_stimulus = x.T @ votes  # (stimuli, classes); without any, those of its group, or all
+        member = np.eye(len(of_stimulus))[:, :0] if groups is None else np.eye(groups.max() + 1)[groups]
+        for others in (member @ (member.T @ of_stimulus), votes.sum(axis=0)):
+            of_stimulus = np.where(of_stimulus.sum(axis=1, keepdims=True) == 0, others, of_stimulus)
         probability = x_test @ (of_stimulus / of_stimulus.sum(axis=1, keepdims=True))
     elif name == "lda" and len(y) <= len(classes):
         raise InputError(
@@ -177,7 +209,7 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2):
     else:
         model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
         probability[:, model.classes_] = model.predict_proba(x_test)
-    counts = {"classifier": audit.count(parts[1], parts[0]), "encoder_1s": None, "encoder_5s": None}
+    counts = {"classifier": audit.count(parts[1], parts[0], groups), "encoder_1s": None, "encoder_5s": None}
     seconds, made = time.perf_counter() - start, provenance(torch.device("cpu"))
     n = np.bincount(y, minlength=n_classes).tolist()
     return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, seconds, made, train_classes=n)
@@ -198,9 +230,14 @@ def features_by_fold(data, modalities, pps_channels):
         levels = scales.over(np.frombuffer(training, bool).reshape(data.pps.shape[:3]))
         people = zip(data.pps, *levels, strict=True)
         blocks = (standardise_person(own[:, :, columns], *of) for own, *of in people)
-        return np.concatenate([*eeg, np.stack([statistics(_windows(own), data.rate) for own in blocks])], axis=-1)
+        pps = [statistics(_windows(person), data.rate).numpy() for person in blocks]
+        return np.concatenate([*eeg, np.stack(pps)], axis=-1)
 
-    return lambda fold: features(fold.index, splits.training_seconds(fold, data.pps.shape[:3]).tobytes())
+    def of_fold(fold):
+        training = splits.training_seconds(fold, data.pps.shape[:3])
+        return features(fold.index, seconds_to_fit(training, data.seen).tobytes())
+
+    return of_fold
 
 
 def check_bands(data, modalities):
@@ -236,7 +273,7 @@ def window_features(data, modalities, pps_channels):
         if "eeg" in modalities:
             parts.append(band_power(_windows(data.eeg[subject]), data.rate))
         if "pps" in modalities:
-            parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate))
+            parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate).numpy())
         return np.concatenate(parts, axis=-1)
 
     return np.stack([person(subject) for subject in range(len(data.subjects))])  # one person in memory at a time
@@ -252,18 +289,4 @@ def _windows(blocks):
 
 def band_power(windows, rate):
     """Logarithm of the mean power in each band of ``BANDS``; (..., channels, samples) -> (..., bands * channels)."""
-    return np.moveaxis(log_band_power(windows, rate, BANDS), -1, -2).reshape(*windows.shape[:-2], -1)
-
-
-def statistics(windows, rate):
-    """``PPS_STATISTICS`` of each channel; (..., channels, samples) -> (..., statistics * channels)."""
-    seconds = (np.arange(windows.shape[-1]) - (windows.shape[-1] - 1) / 2) / rate
-    values = [
-        windows.mean(axis=-1),
-        windows.std(axis=-1),
-        windows.min(axis=-1),
-        windows.max(axis=-1),
-        windows @ seconds / np.square(seconds).sum(),  # least squares, per second
-        np.abs(np.diff(windows)).mean(axis=-1) * rate,
-    ]
-    return np.concatenate(values, axis=-1).astype(np.float32)
+    return log_band_power(windows, rate, BANDS).transpose(-1, -2).flatten(-2).numpy()

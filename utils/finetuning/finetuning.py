@@ -28,6 +28,7 @@ from utils.pretraining.checkpoints import (
     refuse_other_fold,
     save_tensors,
 )
+from utils.pretraining.features import VERSION, version_of
 from utils.pretraining.variants import finetune_folder, write_begun
 from utils.protocol import audit, permutation, splits
 from utils.protocol.permutation import permuted_stimuli
@@ -81,7 +82,7 @@ class FineTuning:
         settings.RECIPE = settings.RECIPE or "paper"
         filled = recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
         if settings.RECIPE == "robust" and "EPOCHS" in filled:
-            recipes.cut_epochs(settings, self.manifest)
+            recipes.cut_epochs(settings, self.manifest, self.data)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
         self.device = choose_device(settings.DEVICE)
@@ -128,6 +129,7 @@ class FineTuning:
         missing = sorted(chosen - complete)
         extra = {"permutation": self._permutation_test(results)} if self.permutation_method and not missing else {}
         description = describe(self.settings, self.data, self.manifest, self.class_names, results)
+        description["features"] = version_of(self.settings.FRONT_END)
         seeds, remarks = self.first.description([self.manifest.folds[result.fold] for result in results])
         description["provenance"]["encoder_seeds"] = seeds
         report(self.folder, description, results, self.data, extra, not missing, remarks)
@@ -155,11 +157,13 @@ class FineTuning:
         }
         model_file = common | {
             "encoders": {m: {r: e.arguments for r, e in encoders.items()} for m, encoders in model.encoders.items()},
+            "kinds": {m: {r: e.kind for r, e in encoders.items()} for m, encoders in model.encoders.items()},
             "weights": model.state_dict(),
             "class_names": self.class_names,
             "population": population.of(self.recordings, splits.training_seconds(fold, self.data.eeg.shape[:3])),
             **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
+            "features": VERSION,
             "given": settings.words,
         }
         result = common | {
@@ -199,12 +203,15 @@ class FineTuning:
         return model
 
     def _predict(self, fold, model, windows):
-        return fitting.predict(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
+        return fitting.predict(model, self._on_device(fold, windows), self.settings.BATCH_SIZE, self._bf16())
+
+    def _bf16(self):
+        return self.settings.PRECISION == "bf16"
 
     def _windows(self, fold):
         """(subject, trial, 5 s row) of every training window whose label is used, and of every test window."""
-        per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
-        train, test = (splits.windows_of(part.subjects, part.rows["5s"], per_trial) for part in (fold.train, fold.test))
+        per_trial, seen = self.data.eeg.shape[2] // splits.WINDOW_SECONDS, self.data.seen
+        train, test = (splits.windows_of(p.subjects, p.rows["5s"], per_trial, seen) for p in (fold.train, fold.test))
         return splits.labelled(train, self.settings.LABEL_FRACTION, self.settings.SEED), test
 
     def _on_device(self, fold, windows):
@@ -213,16 +220,16 @@ class FineTuning:
 
     def _audit(self, checkpoints, train, test):
         """What classifier and encoders saw of the test windows."""
-        seconds = self.data.eeg.shape[2]
-        counts = {"classifier": audit.count(test, train), "encoder_1s": None, "encoder_5s": None}
+        seconds, groups = self.data.eeg.shape[2], self.data.groups
+        counts = {"classifier": audit.count(test, train, groups), "encoder_1s": None, "encoder_5s": None}
         for resolution in self.resolutions:
             n_seconds = splits.RESOLUTIONS[resolution]
             seen = np.zeros((0, 3), int)
             if self.settings.INIT == "pretrained":
                 subjects, rows = (checkpoints[resolution]["trained_on"][name].numpy() for name in ("subjects", "rows"))
-                seen = splits.windows_of(subjects, rows, seconds // n_seconds)
+                seen = splits.windows_of(subjects, rows, seconds // n_seconds, self.data.seen)
             tested = test if resolution == "5s" else splits.seconds_of(test, seconds)
-            counts[f"encoder_{resolution}"] = audit.count(tested, seen)
+            counts[f"encoder_{resolution}"] = audit.count(tested, seen, groups)
         return counts
 
     # --- results
@@ -261,7 +268,8 @@ class FineTuning:
         complete = {result.fold for result in results}
         folds = [fold for fold in self.manifest.folds if fold.index in complete]
         if method == "probe":
-            labels = [permuted_stimuli(self.labels, settings.SEED, k) for k in range(1, settings.PERMUTATIONS + 1)]
+            numbers, groups = range(1, settings.PERMUTATIONS + 1), self.data.groups
+            labels = [permuted_stimuli(self.labels, settings.SEED, number, groups) for number in numbers]
             accuracy = self._probe(folds, np.stack([self.labels, *labels]))
             return permutation.result(method, "accuracy per trial", accuracy[0], accuracy[1:])
         folds = [fold for fold in folds if len(self._permuted(fold)) >= settings.PERMUTATIONS]
@@ -281,7 +289,7 @@ class FineTuning:
         missing = range(len(null) + 1, settings.PERMUTATIONS + 1)
         with Progress(desc=f"fold {fold.index} permuted", total=len(missing), unit="run") as progress:
             for number in missing:
-                labels = permuted_stimuli(self.labels, settings.SEED, number)
+                labels = permuted_stimuli(self.labels, settings.SEED, number, self.data.groups)
                 model, _ = self._fit(fold, checkpoints, train, labels)
                 predicted = self._predict(fold, model, test).argmax(1).numpy()
                 null.append(float((predicted == labels[test[:, 0], test[:, 1]]).mean()))
@@ -312,7 +320,8 @@ class FineTuning:
                 model = self._build(self.first.checkpoints(fold))
                 parts = []
                 for windows in self._windows(fold):
-                    features = fitting.features(model, self._on_device(fold, windows), self.settings.BATCH_SIZE)
+                    windows_here, size = self._on_device(fold, windows), self.settings.BATCH_SIZE
+                    features = fitting.features(model, windows_here, size, self._bf16())
                     features = torch.cat(features, dim=1).cpu().numpy()
                     parts.append(permutation.trial_means(windows, features))
                 accuracy.append(permutation.probe_accuracy(*parts, labels, len(self.class_names)))

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from data_prep.signals.channels import shorten
-from models import Encoder, FusionModel
+from models import FusionModel
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
 from utils.base.identity import NETWORK, changed_code, code, weights_hash
 from utils.base.settings import show
-from utils.pretraining.checkpoints import DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
-from utils.pretraining.front_end import block_width
+from utils.pretraining.checkpoints import BEFORE, DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
+from utils.pretraining.features import FIRST_VERSION, VERSION, block_width
+from utils.pretraining.networks import build_encoder
 from utils.protocol import splits
 
 RESULT_DEPENDS_ON = (
@@ -138,7 +139,7 @@ class FirstEncoders:
         embed_dim = embed_dim or paper_width(n_seconds * self.data.rate)
         block = block_width(front_end, self.data.rate, modality)
         arguments = paper_arguments(modality, self._n_channels(modality), n_seconds * block, embed_dim)
-        return arguments | ({"block_samples": block} if front_end == "bandpower" else {})
+        return arguments | ({"block_samples": block} if front_end != "raw" else {})
 
     def _n_channels(self, modality):
         return len(self.data.info["eeg_channels"] if modality == "eeg" else self.settings.PPS_CHANNELS)
@@ -149,12 +150,13 @@ class FirstEncoders:
         for modality in self.modalities:
             encoders[modality] = {}
             for resolution in self.resolutions:
-                encoder = Encoder(**self._arguments(checkpoints, resolution, modality))
+                kind = checkpoints[resolution]["encoders"][modality].get("kind") if resolution in checkpoints else None
+                arguments = self._arguments(checkpoints, resolution, modality)
+                encoder = build_encoder({"kind": kind or "physiosync", "arguments": arguments})
                 if self.settings.INIT == "pretrained":
                     encoder.load_state_dict(checkpoints[resolution]["encoders"][modality]["weights"])
                 encoders[modality][resolution] = encoder
-        bf16 = self.settings.PRECISION == "bf16"
-        return FusionModel(encoders, n_classes, self.settings.GATE, bf16)
+        return FusionModel(encoders, n_classes, self.settings.GATE)
 
     def description(self, folds):
         """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""
@@ -180,13 +182,19 @@ class FirstEncoders:
     def identity(self, checkpoints):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
         identity = {name: self.settings.as_dict()[name] for name in RESULT_DEPENDS_ON}
+        if identity["FRONT_END"] == FIRST_VERSION:
+            identity["FRONT_END"] = "bandpower"  # as results of then say
+        elif identity["FRONT_END"] != "raw":
+            identity["features"] = VERSION
         identity["manifest"] = self.manifest.hash
         for resolution in self.resolutions:
             if self.settings.INIT == "pretrained":
                 made = checkpoints[resolution]
                 encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
-                if not encoders["WARM_UP"]:  # results from before there was one do not say
-                    del encoders["WARM_UP"]
+                encoders["FRONT_END"] = identity["FRONT_END"]
+                for name, value in BEFORE.items():
+                    if encoders[name] == value:  # results from before there was one do not say
+                        del encoders[name]
                 identity[f"weights {resolution}"] = self._weights(made)
             else:
                 encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}

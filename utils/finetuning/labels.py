@@ -4,6 +4,7 @@ import unicodedata
 
 import numpy as np
 
+from data_prep.folder.scales import one_if_alike, threshold_in_words, thresholds_of
 from data_prep.signals.channels import shorten
 from utils.base import ranks
 from utils.base.progress import warn
@@ -25,18 +26,20 @@ def read_labels(settings, data):
     Returns
     -------
     labels : numpy.ndarray, int64, shape (subjects, trials)
+        -1 where a person did not see the stimulus.
     class_names : list of str
     """
     settings.LABEL = unicodedata.normalize("NFC", settings.LABEL)
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
     if settings.LABEL not in data.info["classes"]:
-        settings.THRESHOLD = data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
+        settings.THRESHOLD = one_if_alike(thresholds_of(data.info, settings.LABEL, settings.THRESHOLD))
         if settings.LABEL in data.info["ratings"] and ranks.rank() == 0:
             _warn_of_classes(data, settings.LABEL, settings.THRESHOLD)
-    if len(np.unique(labels)) == 1 and labels.shape[1] > 1 and ranks.rank() == 0:  # a single trial is refused
+    cut, one = settings.THRESHOLD, len(np.unique(labels[data.seen])) == 1
+    if one and labels.shape[1] > 1 and ranks.rank() == 0:  # a single trial is refused
         warn(
-            f"--label {settings.LABEL}: every trial is {class_names[labels.flat[0]]!r}, so nothing can be learned; "
-            + ("choose another label" if settings.THRESHOLD is None else f"the threshold is {settings.THRESHOLD:g}")
+            f"--label {settings.LABEL}: every trial is {class_names[labels.max()]!r}, so nothing can be learned; "
+            + (f"the threshold is {threshold_in_words(cut)}" if cut is not None else "choose another label")
         )
     if settings.PERMUTE_LABELS:
         labels = permuted_labels(labels, settings.SEED)
@@ -45,7 +48,7 @@ def read_labels(settings, data):
 
 def _warn_of_classes(data, label, threshold):
     """Say it if a rating has few distinct values: -1, 0 and 1 may be three classes, and not a scale."""
-    values = data.ratings[:, :, data.info["ratings"].index(label)]
+    values = data.ratings[data.seen][:, data.info["ratings"].index(label)]
     distinct = np.unique(values)
     few = 2 < len(distinct) <= FEW and values.size >= EACH * len(distinct)
     numbered = 2 < len(distinct) <= MOST_CLASSES and np.array_equal(distinct, np.arange(len(distinct)))

@@ -195,6 +195,8 @@ def _pretraining(folder, split):
 def _results(folder, split):
     metrics = read_result(folder / "metrics.json") if (folder / "metrics.json").exists() else None
     complete = {fold["fold"] for fold in metrics["folds"]} if metrics else set()
+    if folder.name.startswith("baseline_"):  # networks of others keep no model.pt
+        complete |= {int(path.parent.name[5:]) for path in folder.glob("fold_[0-9]*/result.pt")}
     made = [metrics] if metrics else []
     for path in sorted(folder.glob("fold_*/model.pt")):
         model = _load(path, {"fold": int, "settings": {"FOLDS": [int]}})

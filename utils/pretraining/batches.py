@@ -3,8 +3,10 @@
 import numpy as np
 import torch
 
+from utils.base.errors import InputError
 from utils.pretraining.recordings import Recordings
 from utils.pretraining.streaming import Stream
+from utils.protocol.windows import RESOLUTIONS, WINDOW_SECONDS, first_seconds
 
 __all__ = ["ContrastiveBatches", "FusionWindows", "Recordings", "augment"]
 
@@ -19,6 +21,7 @@ class ContrastiveBatches:
 
     With positives ``"stimulus"`` an item is a stimulus window, and its pair is two disjoint groups of N people who see
     it. With ``"augmentation"`` an item is one person's window, and its pair is two augmented views of that (N = 1).
+    Nobody is drawn for a stimulus that they did not see; windows that fewer than 2 N people saw are left out.
 
     Parameters
     ----------
@@ -53,8 +56,17 @@ class ContrastiveBatches:
         self.subjects, self.first_seconds, self.n_seconds = subjects, first_seconds, n_seconds
         self.subjects_per_group = subjects_per_group if positives == "stimulus" else 1
         self.positives, self.augmented = positives, augmented
-        self.n_items = len(first_seconds) * (1 if positives == "stimulus" else len(subjects))
-        self.batch_size = min(batch_size, self.n_items)
+        seen = recordings.seen.to(subjects.device)[subjects]  # (people, trials)
+        self.seen = seen.T[first_seconds // recordings.trial_seconds]  # (windows, people)
+        if positives == "stimulus":
+            enough = self.seen.sum(1) >= 2 * subjects_per_group
+            self.first_seconds, self.seen = first_seconds[enough], self.seen[enough]
+            self.n_items = len(self.first_seconds)
+        else:
+            self.items = self.seen.T.flatten().nonzero().flatten()  # person * windows + window
+            self.n_items = len(self.items)
+        self.complete = bool(self.seen.all())
+        self.batch_size = max(1, min(batch_size, self.n_items))
         self.n_steps = N_VARIANTS * self.n_items // self.batch_size
 
     def shuffle(self):
@@ -76,6 +88,7 @@ class ContrastiveBatches:
             at_once = max(1, DRAWS_AT_ONCE // (self.batch_size * len(self.subjects)))  # steps
             people = torch.cat([self._groups(part) for part in items.split(at_once)])
         else:
+            items = self.items[items]
             people = self.subjects[items // n_windows][:, None, :, None].expand(-1, 2, -1, -1)  # the same person twice
             other = torch.randint(1, N_VARIANTS, items.shape, device=device)
             variants = torch.stack([variants[:, 0], (variants[:, 0] + other) % N_VARIANTS], 1)  # two views that differ
@@ -84,8 +97,10 @@ class ContrastiveBatches:
 
     def _groups(self, items):
         """People of the two groups of each item (n_steps, B): (n_steps, 2, B, N), no one twice."""
-        order = torch.rand(*items.shape, len(self.subjects), device=items.device).argsort(-1)
-        people = self.subjects[order[..., : 2 * self.subjects_per_group]]  # (n_steps, B, 2N)
+        draw = torch.rand(*items.shape, len(self.subjects), device=items.device)
+        if not self.complete:
+            draw.masked_fill_(~self.seen[items], 2)  # behind all who saw it
+        people = self.subjects[draw.argsort(-1)[..., : 2 * self.subjects_per_group]]  # (n_steps, B, 2N)
         return people.unflatten(-1, (2, -1)).transpose(1, 2)
 
     def place(self, first):
@@ -116,8 +131,29 @@ class ContrastiveBatches:
         for name in self.recordings.blocks:
             blocks = self.source.at(name, first.flatten(), self.n_seconds)
             x = blocks.transpose(1, 2).flatten(2).unflatten(0, first.shape)  # (2, B, N, C, L)
-            batch[name] = augment(x, variants[:, :, None].expand_as(first))
+            batch[name] = augment(x, variants[..., None].expand_as(first))
         return batch
+
+
+def contrasted_rows(settings, data, fold):
+    """Training rows of the window size at which two groups of people can be drawn; how many are left out is printed."""
+    n_seconds, rows = RESOLUTIONS[settings.WINDOW], fold.train.rows[settings.WINDOW]
+    if settings.POSITIVES == "augmentation":
+        return rows
+    needed, viewers = 2 * settings.SUBJECTS_PER_GROUP, data.seen[fold.train.subjects].sum(axis=0)  # (trials,)
+    kept = rows[viewers[rows // (data.info["seconds"] // n_seconds)] >= needed]
+    if len(kept) < len(rows):
+        print(
+            f"fold {fold.index}: {len(rows) - len(kept)} of {len(rows)} stimulus windows are left out of contrast: "
+            f"fewer than {needed} training people saw them, and two groups take {settings.SUBJECTS_PER_GROUP} each"
+        )
+    if len(kept) < min(2, len(rows)):
+        smaller = "a smaller --subjects-per-group, or " if needed > 2 else ""
+        raise InputError(
+            f"fold {fold.index} has {len(kept)} windows that two groups of {settings.SUBJECTS_PER_GROUP} people saw; "
+            f"use {smaller}--positives augmentation"
+        )
+    return kept
 
 
 def augment(x, variants):
@@ -158,10 +194,9 @@ class FusionWindows:
         Length of a window.
     """
 
-    def __init__(self, recordings, windows, seconds, n_seconds=5):
+    def __init__(self, recordings, windows, seconds, n_seconds=WINDOW_SECONDS):
         self.recordings, self.n_seconds = recordings, n_seconds
-        subject, trial, row = windows.T
-        first_second = trial * seconds + row % (seconds // n_seconds) * n_seconds
+        subject, first_second = windows[:, 0], first_seconds(windows[:, 2], n_seconds, seconds)
         device = next(iter(recordings.blocks.values())).device  # not where the windows go, if they are streamed
         self.subject, self.first_second = (
             torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first_second)

@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
-from models import Encoder
 from utils.base.progress import Progress
+from utils.pretraining.networks import build_encoder
 from utils.pretraining.population import of
 from utils.pretraining.recordings import Recordings
+from utils.protocol.windows import first_seconds
 
 
 def open_recordings(data, modality, channels, device, front_end, standardiser=None):
@@ -36,7 +37,7 @@ def open_recordings(data, modality, channels, device, front_end, standardiser=No
 
 def build(entry, random=False):
     """The encoder of a checkpoint's entry, in evaluation mode; with ``random`` as it was before it learned."""
-    encoder = Encoder(**entry["arguments"])
+    encoder = build_encoder(entry)
     if not random:
         encoder.load_state_dict(entry["weights"])
     return encoder.eval()
@@ -48,7 +49,7 @@ def encode(encoder, recordings, modality, windows, n_seconds, seconds, batch_siz
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : torch.nn.Module
         In evaluation mode.
     recordings : Recordings
     modality : str
@@ -62,8 +63,7 @@ def encode(encoder, recordings, modality, windows, n_seconds, seconds, batch_siz
     -------
     numpy.ndarray, float32, shape (n, 4 * embed_dim)
     """
-    subject, trial, row = windows.T
-    first = trial * seconds + row % (seconds // n_seconds) * n_seconds
+    subject, first = windows[:, 0], first_seconds(windows[:, 2], n_seconds, seconds)
     device = recordings.blocks[modality].device
     subject, first = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first))
     parts = []

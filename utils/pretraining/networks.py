@@ -1,11 +1,18 @@
-"""The networks of one pre-training, and what their front end starts with."""
+"""The networks of one pre-training, what their front end starts with, and their loss as a step computes it."""
 
 import torch
+from torch import nn
 
-from models import ContrastiveModel, Encoder
+import models
+from models.adapted import AdaptedEncoder
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
-from utils.pretraining import front_end as front_ends
+from utils.base.other_networks import find, in_one_line
+from utils.pretraining.features import block_width
+from utils.pretraining.front_end import shared_filters
+
+PHYSIOSYNC = "physiosync"
+N_OUTPUTS = 2  # of another network, whose last layer is taken off
 
 
 def switches(settings):
@@ -19,34 +26,66 @@ def switches(settings):
 
 
 def build(settings, rate, n_seconds, recordings, batches):
-    """Encoders of the recordings' modalities with their losses, on the CPU.
+    """The `models.ContrastiveModel` of the recordings' modalities, on the CPU.
 
-    Parameters
-    ----------
-    settings : Settings
-    rate : int
-        Hz.
-    n_seconds : int
-        Length of a window.
-    recordings : Recordings
-    batches : ContrastiveBatches
-        Of the training rows; the robust front end's filters come from them.
-
-    Returns
-    -------
-    ContrastiveModel
+    With the robust front end, ``batches`` of the training rows give its filters.
     """
     encoders = {}
     embed_dim = settings.EMBED_DIM or paper_width(n_seconds * rate)
     for name in recordings.blocks:
-        block = front_ends.block_width(settings.FRONT_END, rate, name)
+        block = block_width(settings.FRONT_END, rate, name)
         arguments = paper_arguments(name, recordings.n_channels(name), n_seconds * block, embed_dim)
-        arguments |= {"block_samples": block} if settings.FRONT_END == "bandpower" else {}
-        encoders[name] = Encoder(**arguments, projector_dims=settings.PROJECTOR_DIMS)
+        arguments |= {"block_samples": block} if settings.FRONT_END != "raw" else {}
+        other = settings.network if name == "eeg" else None
+        if other is not None:
+            sizes = {key: arguments[key] for key in ("n_channels", "n_samples", "embed_dim")}
+            arguments = sizes | {"sfreq": rate, "origin": other.version}
+        entry = {"kind": other.kind if other else PHYSIOSYNC}
+        encoders[name] = build_encoder(entry | {"arguments": arguments | {"projector_dims": settings.PROJECTOR_DIMS}})
         # positives by augmentation use nothing of what people share at the same moments
-        if settings.FRONT_END == "bandpower" and settings.EPOCHS and settings.POSITIVES == "stimulus":
-            encoders[name].filters.copy_(_shared_filters(settings, n_seconds, recordings, batches, name))
-    return ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings), settings.PRECISION == "bf16")
+        if settings.FRONT_END != "raw" and settings.EPOCHS and settings.POSITIVES == "stimulus":
+            filters = _shared_filters(settings, n_seconds, recordings, batches, name)
+            encoders[name].front_end.filters.copy_(filters)
+    return models.ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings))
+
+
+def choose_encoder(settings):
+    """Find the network that ENCODER asks for, as ``settings.network``; None is this project's own."""
+    settings.network = None
+    if settings.ENCODER == PHYSIOSYNC:
+        return
+    settings.network = find(settings.ENCODER, "--encoder")
+    if "eeg" not in settings.MODALITIES:
+        raise InputError(f"--encoder {settings.ENCODER} is for EEG, which --modalities leaves out")
+    if settings.FRONT_END not in (None, "raw"):
+        raise InputError(f"--encoder {settings.ENCODER} takes samples; leave --front-end {settings.FRONT_END} out")
+    if settings.FOLDS_AT_ONCE not in (None, 1):
+        raise InputError(
+            f"--encoder {settings.ENCODER}: folds of another network are not stacked; leave out --folds-at-once"
+        )
+    settings.FRONT_END, settings.FOLDS_AT_ONCE = "raw", 1
+    settings.CUDA_GRAPH, settings.COMPILE = False, bool(settings.COMPILE)  # it may do what cannot be captured
+    file = settings.network.file
+    settings.ENCODER = f"{file.name}:{settings.network.name}" if file else settings.network.name  # it may move
+
+
+def build_encoder(entry):
+    """The encoder of a checkpoint's entry: its ``kind``, a name or the file of a network, and its ``arguments``."""
+    kind, arguments = entry.get("kind", PHYSIOSYNC), entry["arguments"]
+    if kind == PHYSIOSYNC:
+        return models.build(**arguments)
+    if not all(isinstance(text, str) for text in (kind, arguments.get("origin"))):
+        raise ValueError("another network needs a name and a version")
+    network = find(kind, "the encoder", arguments["origin"])
+
+    def make(sfreq, **own):
+        with torch.device("cpu"), in_one_line(network.name, network.file):
+            other = network.build(own["n_channels"], own["n_samples"], sfreq, N_OUTPUTS)
+            return AdaptedEncoder(other, N_OUTPUTS, sfreq=sfreq, **own)
+
+    encoder = models.build(make, **arguments)
+    encoder.kind = kind
+    return encoder
 
 
 def _shared_filters(settings, n_seconds, recordings, batches, modality):
@@ -54,5 +93,32 @@ def _shared_filters(settings, n_seconds, recordings, batches, modality):
     grid = torch.cartesian_prod(batches.subjects, batches.first_seconds)
     blocks = recordings.take(modality, *grid.T, n_seconds)  # (people * moments, seconds, C, features)
     windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1)).cpu().numpy()
+    there = None if batches.complete else batches.seen.T.cpu().numpy()
     n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
-    return torch.from_numpy(front_ends.shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes))
+    return torch.from_numpy(shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes, there))
+
+
+class Objective(nn.Module):
+    """The loss of a batch as a step computes it: the encoders in bfloat16 if asked for, the losses in single precision.
+
+    Parameters
+    ----------
+    model : models.ContrastiveModel
+    bf16 : bool
+    gather : callable, optional
+        Puts the pooled windows (2, B, D) of all processes together.
+    """
+
+    def __init__(self, model, bf16=False, gather=None):
+        super().__init__()
+        self.model, self.bf16, self.gather = model, bf16, gather
+
+    def forward(self, windows):
+        """Terms of the loss by name."""
+        with torch.autocast(next(iter(windows.values())).device.type, torch.bfloat16, enabled=self.bf16):
+            pooled = self.model.encode(windows)
+        if self.bf16:
+            pooled = [{name: x.float() for name, x in part.items()} for part in pooled]
+        if self.gather is not None:
+            pooled = [{name: self.gather(x) for name, x in part.items()} for part in pooled]
+        return self.model.losses(*pooled)

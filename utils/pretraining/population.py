@@ -7,6 +7,7 @@ from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 from utils.base.structure import find_wrong
 from utils.pretraining import front_end as front_ends
+from utils.pretraining.features import block_features
 from utils.pretraining.subject_scales import standardise_person
 
 STRUCTURE = {"trials": int, "levels": {str: {"mean": torch.Tensor, "deviation": torch.Tensor, "least": float}}}
@@ -28,15 +29,17 @@ def of(recordings, training):
         features``: ``mean`` and ``deviation`` within a person, of all training people, and ``least``: the smallest
         deviation of one of them, in units of that.
     """
+    training = training & recordings.seen.numpy()[..., None]
     people, levels = training.any(axis=(1, 2)), {}
     if recordings.scales is not None:
         scales = recordings.scales.over(training)
         levels["pps samples"] = _pool(*(part.double().numpy()[people] for part in scales))
-    for name, blocks in recordings.blocks.items() if recordings.front_end == "bandpower" else ():
+    for name, blocks in recordings.blocks.items() if recordings.front_end != "raw" else ():
         features = blocks.cpu().numpy()[people]
         if name == "pps" and recordings.scales is not None:
             parts = zip(features, *(part[people] for part in scales), strict=True)
-            features = front_ends.block_features((standardise_person(*own) for own in parts), recordings.rate, name)
+            parts = (standardise_person(*own) for own in parts)
+            features = block_features(parts, recordings.rate, name, recordings.front_end)
         parts = [front_ends.level(own, seen) for own, seen in zip(features, training[people], strict=True)]
         levels[f"{name} features"] = _pool(*map(np.stack, zip(*parts, strict=True)))
     return {"trials": int(training.any(axis=2).sum(axis=1)[people].min()), "levels": levels} if levels else None

@@ -10,7 +10,8 @@ import math
 
 from utils.base.errors import InputError
 from utils.base.settings import show
-from utils.pretraining.front_end import block_width
+from utils.pretraining.features import block_width
+from utils.protocol.windows import WINDOW_SECONDS, windows_of
 
 _PAPER = dict(FRONT_END="raw", PROJECTOR_DIMS=[1024, 2048, 4096])
 _DEPENDENT = _PAPER | dict(EPOCHS=500, WEIGHT_DECAY=1e-3, BATCH_SIZE=8, SUBJECTS_PER_GROUP=2, TEMPERATURE=0.1)
@@ -52,22 +53,8 @@ PPS_CHANNELS = {"DEAP": ["GSR"]}  # what the paper uses; all channels of any oth
 
 
 def fill(settings, table, data, protocol):
-    """Put the recipe's value in place of every None, and the paper's PPS channels in place of none.
-
-    Parameters
-    ----------
-    settings : Settings
-        Changed in place.
-    table : dict
-        ``PRETRAIN`` or ``FINETUNE``.
-    data : data_prep.Prepared
-        Its name chooses the row; a data set that the paper does not know takes DEAP's.
-    protocol : str
-
-    Returns
-    -------
-    list of str
-        Names that the recipe filled, for those who may adapt them.
+    """Replace every None in ``settings`` by the recipe's value for this data set (else DEAP's); returns the names
+    that were filled.
     """
     known = data.name if (settings.RECIPE, data.name, protocol) in table else "DEAP"
     row = table[settings.RECIPE, known, protocol]
@@ -76,13 +63,13 @@ def fill(settings, table, data, protocol):
         setattr(settings, name, row[name])
     settings.PPS_CHANNELS = choose_pps(settings, data)
     if (
-        settings.FRONT_END == "bandpower"
+        settings.FRONT_END != "raw"
         and "eeg" in settings.MODALITIES
-        and not block_width("bandpower", data.rate, "eeg")
+        and not block_width(settings.FRONT_END, data.rate, "eeg")
     ):
         raise InputError(
-            f"--front-end bandpower: {data.folder} has EEG at {data.rate} Hz, in which no band can be seen; use "
-            "--front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
+            f"--front-end {settings.FRONT_END}: {data.folder} has EEG at {data.rate} Hz, in which no band can be seen; "
+            "use --front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
         )
     chosen = ", ".join(f"{name} = {show(row[name])}" for name in filled) or "nothing, all was given"
     as_for = known if known == data.name else f"as for {known}"
@@ -90,9 +77,10 @@ def fill(settings, table, data, protocol):
     return filled
 
 
-def cut_epochs(settings, manifest):
+def cut_epochs(settings, manifest, data):
     """No more epochs of fine-tuning than are enough steps; alike for all folds, and for all seeds of a data set."""
-    n = min(len(fold.train.subjects) * len(fold.train.rows["5s"]) for fold in manifest.folds)
+    per_trial = data.info["seconds"] // WINDOW_SECONDS
+    n = min(len(windows_of(f.train.subjects, f.train.rows["5s"], per_trial, data.seen)) for f in manifest.folds)
     n = round(n * settings.LABEL_FRACTION)
     settings.EPOCHS = enough_epochs(settings.EPOCHS, n, settings.BATCH_SIZE)
     print(f"EPOCHS {settings.EPOCHS}: enough steps with {n} training windows")
@@ -111,13 +99,7 @@ def choose_pps(settings, data):
 
 
 def choose_modalities(settings, data):
-    """Fill MODALITIES with all that the data have, where it is None; what they do not have is refused.
-
-    Returns
-    -------
-    list of str
-        ``"eeg"``, ``"pps"``.
-    """
+    """Fill MODALITIES with all that the data have if it is None; refuse what they lack. Returns the list."""
     settings.asked = settings.MODALITIES  # what a folder's name is made of
     settings.MODALITIES = settings.MODALITIES or "+".join(data.modalities)
     for name in settings.MODALITIES.split("+"):

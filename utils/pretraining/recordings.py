@@ -8,8 +8,10 @@ import torch
 
 from data_prep.signals.channels import shorten
 from utils.base.progress import warn
-from utils.pretraining import front_end as front_ends
+from utils.pretraining.features import block_features
+from utils.pretraining.front_end import scale, standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_blocks, standardise_person
+from utils.protocol.windows import seconds_to_fit
 
 SMALL = 1e-3  # deviation of samples below which the first BatchNorm, and the bands' smallest power, hide them
 RESIDENT_SHARE = 0.5  # of a GPU's free memory that recordings may take; larger ones are streamed
@@ -28,7 +30,7 @@ class Recordings:
     device : torch.device
         On the CPU the blocks stay in their memory-mapped files, which all processes of a machine share.
     front_end : str
-        ``"raw"``: the samples; ``"bandpower"``: features of every block (`front_end`), not standardised yet.
+        ``"raw"``: the samples; else features of every block (`features`), not standardised yet.
     stream : bool, optional
         Whether samples stay there also for another device; by default if they do not fit on it.
     eeg_channels : list of str, optional
@@ -48,10 +50,10 @@ class Recordings:
             if wanted[name] != data.info[f"{name}_channels"]:
                 picked = [data.info[f"{name}_channels"].index(channel) for channel in wanted[name]]
             if name == "pps":
-                self._look_at_scales(data.info["preparation"].get("pps"), array, picked, wanted[name])
-            if front_end == "bandpower":
+                self._look_at_scales(data, array, picked, wanted[name])
+            if front_end != "raw":
                 if name != "pps" or self.scales is None:
-                    array = front_ends.block_features(self._people(array, picked), data.rate, name)
+                    array = block_features(self._people(array, picked), data.rate, name, front_end)
                 elif picked is not None:  # features when it is standardised
                     array = np.take(array, picked, axis=3)
                 picked = None
@@ -62,6 +64,7 @@ class Recordings:
                 self.blocks[name] = self.blocks[name].to(device)
             self.picked[name] = None if picked is None else torch.tensor(picked)
         self.release()
+        self.seen, self.trial_seconds = torch.from_numpy(data.seen), data.eeg.shape[2]
         self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
 
     def _people(self, array, picked):
@@ -70,15 +73,16 @@ class Recordings:
             yield own if picked is None else np.take(own, picked, axis=2)
             self.release()
 
-    def _look_at_scales(self, normalise, array, picked, names):
+    def _look_at_scales(self, data, array, picked, names):
         """Keep what standardisation over people needs; warn of samples that no network sees, such as siemens."""
+        normalise = data.info["preparation"].get("pps")
         if normalise not in ("subject", "none"):
             return
         scales = SubjectScales(self._people(array, picked))
         if normalise == "subject":
             self.scales = scales
             return
-        deviation = scales.over(np.zeros(array.shape[:3], bool))[1].amin(0)
+        deviation = scales.over(np.broadcast_to(data.seen[..., None], array.shape[:3]))[1].amin(0)
         small = [name for name, value in zip(names, deviation.tolist(), strict=True) if value < SMALL]
         if small:
             warn(
@@ -103,7 +107,7 @@ class Recordings:
         Parameters
         ----------
         training : numpy.ndarray, bool, shape (subjects, trials, seconds)
-            Seconds that may be looked at.
+            Seconds that may be looked at; of a person without any, all.
         population : dict, optional
             Levels to take in place of each person's own (`utils.pretraining.population`).
 
@@ -114,6 +118,7 @@ class Recordings:
         pooled = population and {k: (v["mean"], v["deviation"]) for k, v in population["levels"].items()}
         if self.front_end == "raw" and self.scales is None:
             return self
+        training = seconds_to_fit(training, self.seen.numpy())
         if self._last is not None and np.array_equal(self._last[0], training):
             return self._last[1]
         other, blocks = copy.copy(self), dict(self.blocks)
@@ -128,16 +133,16 @@ class Recordings:
                 people = (
                     standardise_person(x.cpu().numpy(), *of) for x, *of in zip(blocks["pps"], *levels, strict=True)
                 )
-                features = front_ends.block_features(people, self.rate, "pps")
+                features = block_features(people, self.rate, "pps", self.front_end)
                 blocks["pps"] = torch.from_numpy(features).to(blocks["pps"].device)
-        if self.front_end == "bandpower":
+        if self.front_end != "raw":
             other.blocks = {}
             for name, x in blocks.items():
                 features = x.cpu().numpy()
                 if pooled:
-                    features = front_ends.scale(features, *(p.numpy() for p in pooled[f"{name} features"]))
+                    features = scale(features, *(p.numpy() for p in pooled[f"{name} features"]))
                 else:
-                    features = front_ends.standardise(features, training)
+                    features = standardise(features, training)
                 other.blocks[name] = torch.from_numpy(features).to(x.device)
         self._last = training, other
         return other

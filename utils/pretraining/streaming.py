@@ -8,17 +8,10 @@ CHUNK = 16  # steps whose windows are copied together; twice as many have their 
 
 
 class Stream:
-    """A buffer on the device with the windows of the steps that come next.
+    """A buffer on the device with the windows of the next steps.
 
-    The order of an epoch's windows is known beforehand. Chunks of steps are gathered from the recordings' files into
-    memory that the device can copy from by itself, and copied while it computes the chunk before.
-
-    Parameters
-    ----------
-    recordings : Recordings
-        Streamed ones.
-    n_seconds : int
-        Length of a window.
+    The order of an epoch is known: chunks of steps are gathered into pinned memory and copied while the device computes
+    the chunk before.
     """
 
     def __init__(self, recordings, n_seconds):
@@ -26,17 +19,8 @@ class Stream:
         self.copier = torch.cuda.Stream(recordings.device) if recordings.device.type == "cuda" else None
 
     def begin(self, first):
-        """Take up the order of an epoch.
-
-        Parameters
-        ----------
-        first : torch.Tensor, int64, shape (n_steps, ...)
-            Place in the recordings of each window's first second.
-
-        Returns
-        -------
-        torch.Tensor, int64, shape (n_steps, ...)
-            Place in the buffer, for `at`.
+        """Take the order of an epoch, places of first seconds (n_steps, ...); returns places in the buffer, for
+        `at`.
         """
         self.first = first.flatten(1).cpu()
         n_steps, per_step = self.first.shape

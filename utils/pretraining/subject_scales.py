@@ -12,12 +12,8 @@ ROUNDING = 2 * np.finfo(np.float32).eps  # deviations up to this share of the sa
 
 
 class SubjectScales:
-    """Mean and deviation of every person's channels over any choice of seconds.
-
-    Parameters
-    ----------
-    people : iterable of numpy.ndarray, shape (trials, seconds, channels, rate)
-        1 s blocks, one person at a time.
+    """Mean and standard deviation of every person's channels over any seconds, from blocks (trials, seconds,
+    channels, rate).
     """
 
     def __init__(self, people):
@@ -30,18 +26,10 @@ class SubjectScales:
         )  # (S, T, seconds, C)
 
     def over(self, training):
-        """Mean and deviation over these seconds.
+        """Mean and standard deviation (subjects, channels) over ``training`` (subjects, trials, seconds).
 
-        Parameters
-        ----------
-        training : numpy.ndarray, bool, shape (subjects, trials, seconds)
-            Those that may be looked at. A person without any, as a test person across subjects, is standardised with
-            all of their own (transductive: the audit says so). Seconds in which a channel is missing do not count.
-
-        Returns
-        -------
-        mean, deviation : torch.Tensor, float32, shape (subjects, channels)
-            Infinite deviation for a channel that does not change: it becomes 0.
+        A person without any is standardised with all of their own (transductive: the audit says so). Missing seconds
+        are ignored; a constant channel has an infinite standard deviation, so it becomes 0.
         """
         means, deviations = [], []
         for subject, seen in enumerate(training):
@@ -60,13 +48,7 @@ class SubjectScales:
 
 
 def standardise_blocks(blocks, mean, deviation):
-    """Standardise 1 s blocks in place; a channel that is missing in a second stays 0.
-
-    Parameters
-    ----------
-    blocks : torch.Tensor, shape (n, channels, rate)
-    mean, deviation : torch.Tensor, shape (n, channels) or (channels,)
-    """
+    """Standardise blocks (n, channels, rate) in place; a channel that is missing in a second stays 0."""
     present = (blocks != 0).any(dim=-1, keepdim=True)
     return blocks.sub_(mean[..., None]).div_(deviation[..., None]).mul_(present)
 

@@ -1,7 +1,7 @@
 """One batch computed by all processes: PyTorch's DistributedDataParallel over the loss of the whole batch.
 
 Every process computes its part of the windows, and the loss of the whole batch from the pooled windows of all
-(`models.ContrastiveModel`).
+(`networks.Objective`).
 """
 
 import contextlib
@@ -43,12 +43,22 @@ def own_part(batch_size):
     return slice(ranks.rank() * part, (ranks.rank() + 1) * part)
 
 
-def over_processes(model, epoch, device):
-    """The model with the loss and the gradients of the whole batch.
+def gather(x):
+    """Pooled windows (2, B, D) of all processes, (2, B of all, D)."""
+    parts = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, x.detach().contiguous())
+    parts[distributed.get_rank()] = x  # whose gradient only this process computes,
+    x.register_hook(lambda gradient: gradient * len(parts))  # and DistributedDataParallel takes the mean
+    return torch.cat(parts, dim=1)
+
+
+def over_processes(objective, epoch, device):
+    """The objective with the gradients of the whole batch.
 
     Parameters
     ----------
-    model : models.ContrastiveModel
+    objective : Objective
+        With `gather`.
     epoch : int
         That it goes on from, which all must have read.
     device : torch.device
@@ -65,8 +75,8 @@ def over_processes(model, epoch, device):
     distributed.all_gather(epochs, torch.full((1,), float(epoch), device=device))
     if any(other.item() != epoch for other in epochs):
         raise InputError(f"{FLAG}: processes see different checkpoints; --run-dir must be a folder that all share")
-    model.together = True
+    model = objective.model
     if device.type == "cuda":
         model.encoders = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model.encoders)
     unused = len(model.group_losses) < len(model.encoders)  # the projector of a modality without a group loss
-    return torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=unused)
+    return torch.nn.parallel.DistributedDataParallel(objective, find_unused_parameters=unused)

@@ -5,19 +5,21 @@ import numpy as np
 TRANSDUCTIVE = "test people's signals were standardised with their own, unlabelled"
 
 
-def count(test, seen):
+def count(test, seen, groups=None):
     """What training data shared with the test data, counted from the windows that were really used.
 
     Parameters
     ----------
     test, seen : numpy.ndarray, int, shape (n, 3)
         (subject, trial, row) of every window; an empty ``seen`` for weights that were never trained.
+    groups : numpy.ndarray, int, shape (trials,), optional
+        Group of stimuli that each trial is a part of, such as a film.
 
     Returns
     -------
     dict of str to float
         Fraction of the test windows whose ``window``, ``trial`` (this subject's), ``subject`` and ``stimulus``
-        (the trial of any subject) are among ``seen``.
+        (the trial of any subject) are among ``seen``; with ``groups`` also ``group``, any part of the same film.
     """
     keys = {"window": [0, 2], "trial": [0, 1], "subject": [0], "stimulus": [1]}
     size = 1 + max(int(test.max()), int(seen.max()) if len(seen) else 0)
@@ -25,24 +27,32 @@ def count(test, seen):
     for name, columns in keys.items():
         codes = [sum(part[:, column] * size**i for i, column in enumerate(columns)) for part in (test, seen)]
         fractions[name] = float(np.isin(*codes).mean())
+    if groups is not None:
+        fractions["group"] = float(np.isin(groups[test[:, 1]], groups[seen[:, 1]]).mean())
     return fractions
 
 
 def in_words(audit):
     """Sentences for a person who has to judge the number, from the audit of classifier and encoders."""
     keys = ("window", "trial", "subject", "stimulus")
-    seen = {key: max(part[key] for part in audit.values() if part) for key in keys}
+    seen = {key: max(part.get(key, 0) for part in audit.values() if part) for key in (*keys, "group")}
     lines = []
     if seen["window"] > 0:
         lines.append(f"{seen['window']:.0%} of the test windows themselves were seen in training: a worthless number")
     if seen["trial"] > 0:
         lines.append(
-            "test windows come from trials seen in training: this number measures recall of the trial, not emotion"
+            "a leak: test windows come from trials seen in training: this number measures recall of the trial, not "
+            "emotion"
         )
     if seen["subject"] > 0:
         lines.append("test subjects were seen in training: this number does not speak of new people")
     if seen["stimulus"] > 0:
         lines.append(
             "test stimuli were seen in training, by other people or the same: this number does not speak of new stimuli"
+        )
+    if seen["group"] > seen["stimulus"]:
+        lines.append(
+            "a leak: other parts of the test films (groups of stimuli) were seen in training: this number does not "
+            "speak of new films"
         )
     return lines or ["training and test data share no window, trial, subject or stimulus"]

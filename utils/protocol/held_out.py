@@ -6,19 +6,11 @@ import numpy as np
 
 from utils.base.devices import derive_seed
 from utils.base.errors import InputError
+from utils.protocol.windows import RESOLUTIONS, WINDOW_SECONDS, seconds_of_windows
 
-WINDOW_SECONDS = 5
-RESOLUTIONS = {"1s": 1, "5s": WINDOW_SECONDS}  # seconds per window
 DEFAULT_FOLDS = 10
 TRIAL_PARTS = 4  # subject+trial: each fold holds out one of so many parts of the trials
 AUTHORS_SEED, AUTHORS_FOLDS = 42, 10
-
-
-def seconds_of_windows(rows, seconds):
-    """1 s rows (trial * seconds + second) of the five seconds of each 5 s row; shape (len(rows), 5)."""
-    windows = seconds // WINDOW_SECONDS
-    trial, window = np.divmod(np.asarray(rows), windows)
-    return (trial * seconds + window * WINDOW_SECONDS)[:, None] + np.arange(WINDOW_SECONDS)
 
 
 def _part(subjects, rows_5s, seconds, rows_1s=None):
@@ -38,35 +30,58 @@ def _groups(rng, n, n_folds, what):
     return np.array_split(rng.permutation(n), n_folds)
 
 
-def window_folds(rng, n_subjects, trials, seconds, split, n_folds):
-    """Subject-dependent: trials or single windows are held out, for all subjects."""
-    rows = np.arange(trials * (seconds // WINDOW_SECONDS))
-    units = rows.reshape(trials, -1) if split == "trial" else rows[:, None]  # what is held out together
-    people = range(n_subjects)
+def _units_of(trials, groups):
+    """The unit of every trial that is held out together, and what they are called: its group, or the trial itself."""
+    return (np.arange(trials), "trials") if groups is None else (groups, "groups of stimuli")
+
+
+def window_folds(rng, n_subjects, trials, seconds, split, n_folds, groups=None):
+    """Subject-dependent: trials (with ``groups``, all of a group) or single windows are held out, for all subjects."""
+    per_trial = seconds // WINDOW_SECONDS
+    units, what = _units_of(trials, groups)
+    units = np.repeat(units, per_trial) if split == "trial" else np.arange(trials * per_trial)  # (rows,)
+    n, people = len(np.unique(units)), range(n_subjects)
     folds = []
-    for held_out in _groups(rng, len(units), n_folds or min(DEFAULT_FOLDS, len(units)), f"{split}s"):
-        train = np.delete(units, held_out, axis=0)
-        folds.append({"train": _part(people, train, seconds), "test": _part(people, units[held_out], seconds)})
+    for held_out in _groups(rng, n, n_folds or min(DEFAULT_FOLDS, n), what if split == "trial" else "windows"):
+        test = np.isin(units, held_out)
+        rows = [np.flatnonzero(part) for part in (~test, test)]
+        folds.append({name: _part(people, part, seconds) for name, part in zip(("train", "test"), rows, strict=True)})
     return folds
 
 
-def subject_folds(rng, n_subjects, trials, seconds, split, n_folds):
-    """Cross-subject: one subject or a group is held out; with subject+trial, and tested on held-out trials only."""
+def subject_folds(rng, seen, seconds, split, n_folds, groups=None):
+    """Cross-subject: one subject or some are held out; with subject+trial, and tested on held-out trials only.
+
+    Each of these parts of the trials in turn; where nobody of those people, or nobody else, saw any of it (``seen``,
+    subjects x trials), the next one.
+    """
+    n_subjects, trials = seen.shape
     if n_subjects < 2:
         raise InputError("--protocol cross-subject needs at least 2 subjects")
     one_each = n_folds in (None, n_subjects)
-    groups = np.arange(n_subjects)[:, None] if one_each else _groups(rng, n_subjects, n_folds, "subjects")
-    by_trial = np.arange(trials * (seconds // WINDOW_SECONDS)).reshape(trials, -1)
+    people = np.arange(n_subjects)[:, None] if one_each else _groups(rng, n_subjects, n_folds, "subjects")
+    per_trial = seconds // WINDOW_SECONDS
+    by_trial = np.arange(trials * per_trial).reshape(trials, -1)
     if split == "subject":
         trial_parts = [(by_trial, by_trial)]  # training rows, test rows
     else:
-        held_out = _groups(rng, trials, min(TRIAL_PARTS, trials), "trials")
-        trial_parts = [(np.delete(by_trial, part, axis=0), by_trial[part]) for part in held_out]
+        units, what = _units_of(trials, groups)
+        n = len(np.unique(units))
+        tested = [np.isin(units, part) for part in _groups(rng, n, min(TRIAL_PARTS, n), what)]
+        trial_parts = [(by_trial[~part], by_trial[part]) for part in tested]
     folds = []
-    for index, group in enumerate(groups):
-        train, test = trial_parts[index % len(trial_parts)]
-        others = np.setdiff1d(np.arange(n_subjects), group)
-        folds.append({"train": _part(others, train, seconds), "test": _part(group, test, seconds)})
+    for index, some in enumerate(people):
+        others = np.setdiff1d(np.arange(n_subjects), some)
+        for turn in range(index, index + len(trial_parts)):
+            train, test = trial_parts[turn % len(trial_parts)]
+            trained, tested = (seen[who][:, part[:, 0] // per_trial] for who, part in ((others, train), (some, test)))
+            if trained.any() and tested.any():
+                break
+        else:
+            raise InputError(
+                f"--split {split}: fold {index} would train or test on nothing, as people saw too few trials"
+            )
+        folds.append({"train": _part(others, train, seconds), "test": _part(some, test, seconds)})
     return folds
 
 
@@ -92,15 +107,17 @@ def authors_folds(n_subjects, trials, seconds, n_folds):
     return folds
 
 
-def set_aside(settings, split, fold, rows, per_trial):
-    """Training rows to train on, and those set aside for KEEP = "best": whole trials, unless windows are split."""
+def set_aside(settings, split, fold, rows, per_trial, groups=None):
+    """Training rows to train on, and those set aside for KEEP = "best": whole trials or groups, or single windows."""
     if settings.KEEP == "last":
         return rows, rows[:0]
     units = rows if split in ("window", "authors") else rows // per_trial
+    if groups is not None and units is not rows:
+        units = groups[units]
     distinct = np.unique(units)
     n = max(1, round(settings.VALIDATION_FRACTION * len(distinct)))
     if len(distinct) < 2:
-        raise InputError(f"--keep best sets training trials aside, but fold {fold} has only one")
+        raise InputError(f"--keep best sets training trials (or groups of them) aside, but fold {fold} has only one")
     rng = np.random.default_rng(derive_seed(settings.SEED, fold, "validation"))
     held_out = np.isin(units, rng.permutation(distinct)[:n])
     return rows[~held_out], rows[held_out]

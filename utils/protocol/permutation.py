@@ -6,22 +6,41 @@ from sklearn.preprocessing import StandardScaler
 
 
 def permuted_labels(labels, seed, number=0):
-    """Labels (subjects, trials) with each person's shuffled over the trials; ``number`` tells permutations apart."""
-    return np.random.default_rng([seed, 6, number]).permuted(labels, axis=1)
+    """Labels (subjects, trials) with each person's shuffled over the trials; ``number`` tells permutations apart.
+
+    A negative label is none, and stays where it is.
+    """
+    rng = np.random.default_rng([seed, 6, number])
+    if (labels >= 0).all():
+        return rng.permuted(labels, axis=1)
+    moved = labels.copy()
+    for own in moved:
+        own[own >= 0] = rng.permutation(own[own >= 0])
+    return moved
 
 
-def permuted_stimuli(labels, seed, number):
+def permuted_stimuli(labels, seed, number, groups=None):
     """Labels (subjects, trials), all people's moved from stimulus to stimulus in the same way; for the test.
 
     People's ratings of a stimulus agree, and so do its marks in their signals: they are no independent witnesses. Moved
     together, labels agree across people as before and mean nothing all the same. If each person's are shuffled apart,
-    whoever only recognises stimuli beats the permutations. A negative label is none, and stays where it is.
+    whoever only recognises stimuli beats the permutations. A negative label is none, and stays where it is: who did
+    not see the stimulus that a label would come from takes that of the next one on the way that they saw. With
+    ``groups`` (trials,) whole groups change places, for the parts of a film are no independent witnesses either.
     """
-    order = np.random.default_rng([seed, 7, number]).permutation(labels.shape[1])
+    rng = np.random.default_rng([seed, 7, number])
+    if groups is None:
+        order = rng.permutation(labels.shape[1])
+    else:  # the groups' labels one after the other, in another order of the groups
+        members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+        order = np.empty(labels.shape[1], int)
+        order[np.concatenate(members)] = np.concatenate([members[i] for i in rng.permutation(len(members))])
     moved = labels.copy()
     for own in moved:
-        there = own >= 0
-        own[there] = own[order[there[order]]]
+        there, source = own >= 0, order
+        while not there[source[there]].all():
+            source = np.where(there[source], source, order[source])
+        own[there] = own[source[there]]
     return moved
 
 
@@ -32,17 +51,7 @@ def p_value(score, null):
 
 
 def result(method, score_name, score, null):
-    """The test's entry in ``metrics.json``.
-
-    Parameters
-    ----------
-    method, score_name : str
-        How it was done, and what was scored.
-    score : float
-        With the labels as they are.
-    null : sequence of float
-        With permuted labels.
-    """
+    """The test's entry in ``metrics.json``: the score with the labels as they are, and ``null`` with permuted ones."""
     return {
         "method": method,
         "score_name": score_name,
@@ -55,20 +64,7 @@ def result(method, score_name, score, null):
 
 
 def trial_means(windows, features):
-    """Mean feature of every trial of a subject.
-
-    Parameters
-    ----------
-    windows : numpy.ndarray, int, shape (n, 3)
-        Subject, trial and row of every window.
-    features : numpy.ndarray, shape (n, width)
-
-    Returns
-    -------
-    keys : numpy.ndarray, int, shape (n_trials, 2)
-        Subject and trial.
-    means : numpy.ndarray, shape (n_trials, width)
-    """
+    """Keys (n_trials, 2: subject, trial) and mean features (n_trials, width) of windows (n, 3)."""
     keys, owner, count = np.unique(windows[:, :2], axis=0, return_inverse=True, return_counts=True)
     sums = np.zeros((len(keys), features.shape[1]))
     np.add.at(sums, owner.ravel(), features)
@@ -76,20 +72,10 @@ def trial_means(windows, features):
 
 
 def probe_accuracy(train, test, labels, n_classes):
-    """Accuracy of a ridge classifier on one value per trial, for many labellings at once.
+    """Accuracies (n_labellings,) of a ridge classifier on `trial_means`, for labels (n_labellings, subjects,
+    trials).
 
     The map from training labels to predictions is linear, so a thousand labellings cost little more than one.
-
-    Parameters
-    ----------
-    train, test : tuple
-        From `trial_means`.
-    labels : numpy.ndarray, int, shape (n_labellings, subjects, trials)
-    n_classes : int
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_labellings,)
     """
     (train_keys, x), (test_keys, x_test) = train, test
     scaler = StandardScaler().fit(x)

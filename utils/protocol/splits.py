@@ -9,13 +9,15 @@ import numpy as np
 
 from utils.base.errors import InputError
 from utils.base.files import only_writer, read_json, write_text
-from utils.protocol.held_out import (
+from utils.protocol.held_out import authors_folds, subject_folds, window_folds
+from utils.protocol.windows import (  # noqa: F401 (some are for others, who know them by this module's name)
     RESOLUTIONS,
     WINDOW_SECONDS,
-    authors_folds,
+    labelled,
+    seconds_of,
     seconds_of_windows,
-    subject_folds,
-    window_folds,
+    training_seconds,
+    windows_of,
 )
 
 FORMAT_VERSION = 1
@@ -28,14 +30,10 @@ REMEDY = "use another --run-dir; this one keeps its results"
 
 @dataclass(frozen=True)
 class Part:
-    """The training or the test part of a fold: every one of these subjects at every one of these rows.
+    """The training or test part of a fold: all of these ``subjects`` (indices) at all of these ``rows`` by
+    resolution.
 
-    Attributes
-    ----------
-    subjects : numpy.ndarray, int
-        Indices of subjects.
-    rows : dict of str to numpy.ndarray, int
-        By resolution: at ``"1s"``, trial * seconds + second; at ``"5s"``, trial * windows + window.
+    A row is trial * seconds + second at ``"1s"``, trial * windows + window at ``"5s"``.
     """
 
     subjects: np.ndarray
@@ -53,15 +51,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The folds of a run directory.
-
-    Attributes
-    ----------
-    protocol, split : str
-    folds : list of Fold
-    hash : str
-        Of the whole file; checkpoints and results carry it.
-    """
+    """The folds of a run directory; ``hash`` of the whole file is stored in checkpoints and results."""
 
     protocol: str
     split: str
@@ -71,24 +61,7 @@ class Manifest:
 
 
 def load_or_create(settings, data):
-    """The manifest of the run directory; the first script of a run writes it.
-
-    Parameters
-    ----------
-    settings : Settings
-        ``RUN_DIR``; ``PROTOCOL``, ``SPLIT`` and ``N_FOLDS``, where None means "as the run directory has it";
-        ``SEED`` of a new one.
-    data : data_prep.Prepared
-
-    Returns
-    -------
-    Manifest
-
-    Raises
-    ------
-    InputError
-        If the run directory was split otherwise or from other data, or the data cannot be split like this.
-    """
+    """The manifest of the run directory, written by the first script; None in ``settings`` means as it is there."""
     path = Path(settings.RUN_DIR) / "split.json"
     if not path.exists():
         _write_new(path, settings, data)
@@ -137,11 +110,11 @@ def _create(data, protocol, split, n_folds, seed):
         raise InputError(f"{data.folder} has trials of {seconds} s; at least {WINDOW_SECONDS} are needed")
     rng = np.random.default_rng([seed, 5])
     if protocol == "cross-subject":
-        folds = subject_folds(rng, n_subjects, trials, seconds, split, n_folds)
+        folds = subject_folds(rng, data.seen, seconds, split, n_folds, data.groups)
     elif split == "authors":
         folds = authors_folds(n_subjects, trials, seconds, n_folds)
     else:
-        folds = window_folds(rng, n_subjects, trials, seconds, split, n_folds)
+        folds = window_folds(rng, n_subjects, trials, seconds, split, n_folds, data.groups)
     content = {
         "format_version": FORMAT_VERSION,
         "dataset": data.name,
@@ -205,40 +178,3 @@ def _indices(values, n):
     if len(np.unique(array)) < len(array):
         raise ValueError
     return array
-
-
-def windows_of(subjects, rows, rows_per_trial):
-    """Every (subject, trial, row) of ``subjects`` at ``rows``; shape (len(subjects) * len(rows), 3)."""
-    subject, row = np.meshgrid(subjects, rows, indexing="ij")
-    return np.stack([subject.ravel(), row.ravel() // rows_per_trial, row.ravel()], axis=1)
-
-
-def labelled(windows, fraction, seed):
-    """Those training windows (subject, trial, row) whose labels are used: all windows of a fraction of the trials.
-
-    Trials of people are drawn one by one in an order that depends on ``seed`` alone, so that a larger fraction holds a
-    smaller one; at least two are kept.
-    """
-    if fraction == 1:
-        return windows
-    pairs, inverse = np.unique(windows[:, :2], axis=0, return_inverse=True)
-    order = np.random.default_rng([seed, 5]).permutation(len(pairs))
-    kept = np.isin(inverse.ravel(), order[: max(2, round(fraction * len(pairs)))])
-    return windows[kept]
-
-
-def training_seconds(fold, shape):
-    """Which seconds lie in the training 5 s windows of a fold; ``shape`` (subjects, trials, seconds), bool array."""
-    n_subjects, n_trials, seconds = shape
-    per_trial = seconds // WINDOW_SECONDS
-    windows = np.zeros((n_trials, per_trial), bool)
-    windows.flat[fold.train.rows["5s"]] = True
-    mask = np.zeros(shape, bool)
-    mask[fold.train.subjects, :, : per_trial * WINDOW_SECONDS] = windows.repeat(WINDOW_SECONDS, axis=1)
-    return mask
-
-
-def seconds_of(windows, seconds):
-    """The 1 s windows (5n, 3) inside 5 s windows (n, 3), both as (subject, trial, row)."""
-    rows = seconds_of_windows(windows[:, 2], seconds)
-    return np.column_stack([np.repeat(windows[:, :2], WINDOW_SECONDS, axis=0), rows.ravel()])

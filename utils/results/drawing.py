@@ -1,4 +1,4 @@
-"""How figures are drawn: in one style, with nothing of the user's Matplotlib used or changed."""
+"""The style of all figures; the user's Matplotlib settings are neither used nor changed."""
 
 import contextlib
 import functools
@@ -9,8 +9,8 @@ import warnings
 
 
 @contextlib.contextmanager
-def _whatever_backend():
-    """Let Matplotlib be imported whatever MPLBACKEND says: a notebook exports a backend that is not here."""
+def _without_backend():
+    """Import Matplotlib without MPLBACKEND: a notebook exports a backend that is not installed here."""
     name = os.environ.pop("MPLBACKEND", None)
     new = "matplotlib" not in sys.modules
     try:
@@ -19,11 +19,11 @@ def _whatever_backend():
         if name is not None:
             os.environ["MPLBACKEND"] = name
             with contextlib.suppress(ValueError):
-                if new:  # what Matplotlib does itself, for whoever draws with pyplot afterwards
+                if new:  # as Matplotlib does itself, for later use of pyplot
                     matplotlib.rcParams["backend"] = name
 
 
-with _whatever_backend():
+with _without_backend():
     import matplotlib
     import matplotlib.style
     from cycler import cycler
@@ -48,14 +48,14 @@ STYLE = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "axes.prop_cycle": cycler(color=COLOURS),
-    "text.parse_math": False,  # a $ in somebody's name is no formula
+    "text.parse_math": False,  # a $ in a name does not begin a formula
     "svg.hashsalt": "PhysioSync",  # the same picture, the same bytes
 }
 
 
 @contextlib.contextmanager
 def style():
-    """The style of these figures and nothing of the user's, who has theirs back afterwards."""
+    """A context with the style of these figures; the user's is restored afterwards."""
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", r"Glyph \d+ .*missing from", UserWarning
@@ -64,7 +64,7 @@ def style():
 
 
 def styled(draw):
-    """Decorate a function that makes a figure, for the figure to have this style."""
+    """Decorate a function that makes a figure."""
 
     @functools.wraps(draw)
     def drawn(*args, **kwargs):
@@ -75,16 +75,7 @@ def styled(draw):
 
 
 def image(figure, kind, **options):
-    """A figure as the bytes of a file.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    kind : str
-        ``"png"``, ``"svg"``, ...
-    **options
-        Of Matplotlib's ``savefig``.
-    """
+    """A figure as the bytes of a file; ``options`` are those of Matplotlib's ``savefig``."""
     content = io.BytesIO()
     with style():
         figure.savefig(content, format=kind, **options)
@@ -92,12 +83,12 @@ def image(figure, kind, **options):
 
 
 def plain(name):
-    """A name from outside as a figure can show it: one line, not long, without what no font and no file can have."""
+    """A name as a figure can show it: one short line of printable characters."""
     name = " ".join(str(name).encode("utf-8", "backslashreplace").decode().split())
     return shorten("".join(letter if letter.isprintable() else "?" for letter in name), LONGEST_NAME)
 
 
 def subplots(n_rows=1, n_columns=1, *, figsize, **options):
-    """A figure and its panels; what pyplot's function of this name does, without anything global."""
+    """A figure and its panels, like pyplot's function of this name, but without global state."""
     figure = Figure(figsize=figsize, layout="constrained")
     return figure, figure.subplots(n_rows, n_columns, **options)

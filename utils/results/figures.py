@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from utils.protocol.windows import WINDOW_SECONDS
 from utils.results.drawing import COLOURS, LINES, MARKERS, matplotlib, plain, styled, subplots
 
 WIDTH = 3.9  # in, of every figure of the page: a telephone shows it as large as it is
@@ -10,13 +11,7 @@ MAP_WINDOWS = 600  # of a feature map, drawn at random where there are more
 
 @styled
 def accuracies(results):
-    """Accuracy per window of every result with its 95 % interval, beside the majority class.
-
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by name, of one data set, label and split.
-    """
+    """Accuracy per window of every result (``metrics.json`` by name) with its 95 % interval, and the majority class."""
     figure, axes = subplots(figsize=(WIDTH, 0.8 + 0.55 * len(results)))
     lows, highs = [], []
     for row, (name, result) in enumerate(results.items()):
@@ -87,13 +82,7 @@ def subjects(result):
 
 @styled
 def pretraining(logs):
-    """Loss and contrastive accuracy of one pre-training by epoch, mean over folds.
-
-    Parameters
-    ----------
-    logs : list of list of dict
-        ``log.jsonl`` of every fold.
-    """
+    """Loss and contrastive accuracy by epoch of pre-training, mean over the folds' ``log.jsonl``."""
     figure, (above, below) = subplots(2, 1, figsize=(WIDTH, 4.6))
     figure.get_layout_engine().set(hspace=0.05)
     _curves(above, logs, {"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}, "loss")
@@ -133,19 +122,10 @@ def _curves(axes, logs, names, ylabel):
 
 @styled
 def feature_maps(features, groups, seed=0):
-    """Features of test windows in two dimensions, each map coloured by what the windows have in common.
+    """Features of test windows in two dimensions, coloured by label, subject, trial.
 
-    Parameters
-    ----------
-    features : dict of str to numpy.ndarray, shape (n, width)
-        By the name of the encoder's state, such as before and after pre-training.
-    groups : dict of str to numpy.ndarray, shape (n,)
-        What to colour by: label, subject, trial.
-
-    Returns
-    -------
-    dict of str to matplotlib.figure.Figure
-        By the method that makes two dimensions of many: PCA, and t-SNE if there are enough windows.
+    ``features``: (n, width) by state of the encoder; ``groups``: (n,) by name. Returns a figure per method: PCA, and
+    t-SNE if there are enough windows.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -184,21 +164,14 @@ def _scatter(axes, points, values):
 
 @styled
 def probabilities(curves, class_names, most=12):
-    """Probability of each class over the time of a trial, one panel per trial, for the first ``most`` trials.
-
-    Parameters
-    ----------
-    curves : dict of str to numpy.ndarray, shape (windows, n_classes)
-        By the trial's name.
-    class_names : list of str
-    """
+    """Probability of each class over time for the first ``most`` trials; ``curves``: (windows, classes) by trial."""
     shown = list(curves.items())[:most]
     n_rows = -(-len(shown) // 3)
     figure, axes = subplots(n_rows, 3, figsize=(9, 2 * n_rows + 0.4), sharey=True, squeeze=False)
     for panel in axes.flat[len(shown) :]:
         panel.set_axis_off()
     for (name, values), panel in zip(shown, axes.flat, strict=False):
-        seconds = np.arange(len(values)) * 5 + 2.5
+        seconds = (np.arange(len(values)) + 0.5) * WINDOW_SECONDS
         for number, label in enumerate(class_names):
             look = dict(color=COLOURS[number % 7], linestyle=LINES[number % len(LINES)], marker=MARKERS[number % 7])
             panel.plot(seconds, values[:, number], markersize=3, label=plain(label), **look)

@@ -18,19 +18,10 @@ def confusion(truth, predicted, n_classes):
 
 
 def scores_from_confusion(confusion):
-    """Accuracy, F1 and balanced accuracy of confusion counts.
+    """Accuracy, F1 and balanced accuracy of confusion counts (..., classes, classes), rows the truth.
 
-    Parameters
-    ----------
-    confusion : numpy.ndarray, shape (..., n_classes, n_classes)
-        Rows are the truth.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray, shape (...); floats for one matrix
-        In 0..1. With two classes, F1 takes class 1 (high) as positive; with more it is weighted by class size. A
-        class without any true window does not count in the balanced accuracy; F1 of a class that is neither there
-        nor predicted is 0.
+    With two classes F1 is that of class 1 (high), else weighted by class size. A class without true windows is left out
+    of the balanced accuracy; F1 of a class that is neither true nor predicted is 0.
     """
     confusion = np.asarray(confusion, dtype=float)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -61,17 +52,7 @@ class TrialPredictions(NamedTuple):
 
 
 def per_trial(subject, trial, truth, probability):
-    """One prediction per trial: the mean of its windows' probabilities.
-
-    Parameters
-    ----------
-    subject, trial, truth : numpy.ndarray, int, shape (n,)
-    probability : numpy.ndarray, shape (n, n_classes)
-
-    Returns
-    -------
-    TrialPredictions
-    """
+    """One prediction per trial: the mean of its windows' probabilities (n, classes)."""
     keys, first, owner = np.unique(np.stack([subject, trial]), axis=1, return_index=True, return_inverse=True)
     sums = np.zeros((len(first), probability.shape[1]))
     np.add.at(sums, owner.ravel(), probability)

@@ -1,9 +1,11 @@
-"""The card beside every model.pt: what the model was made of, how good it is, how to use it, and what not for."""
+"""The model card written with every model.pt: data, scores, use and limits."""
 
 import re
 
+from data_prep.folder.scales import threshold_in_words
 from data_prep.signals.channels import shorten
 from utils.protocol import audit
+from utils.protocol.windows import RESOLUTIONS
 
 NAME = "model_card.md"
 LOADING = """\
@@ -30,26 +32,9 @@ Real windows must be prepared as the table above says{features}; `predict.py` do
 
 
 def card(made, scores, data, manifest, settings, transductive):
-    """The card of one fold's model, in Markdown. It holds no times: the same model has the same card.
-
-    Parameters
-    ----------
-    made : dict
-        The contents of ``model.pt``.
-    scores : dict
-        The fold's entry of ``metrics.json``, of its test windows.
-    data : data_prep.Prepared
-    manifest : splits.Manifest
-    settings : Settings
-        Of fine-tuning.
-    transductive : bool
-        Whether test people's signals were standardised with their own.
-
-    Returns
-    -------
-    str
-    """
+    """The card of one fold's model in Markdown, without times: the same model has the same card."""
     classes = [plain(name) for name in made["class_names"]]
+    cut = None if settings.LABEL in data.info["classes"] else settings.THRESHOLD
     sections = [
         f"# {plain(settings.LABEL)} from {' and '.join(made['encoders']).upper().replace('AND', 'and')}, "
         f"{plain(data.name)}, fold {made['fold']} of {len(manifest.folds)}",
@@ -58,7 +43,7 @@ def card(made, scores, data, manifest, settings, transductive):
         f"PhysioSync (arXiv 2504.17163): encoders of {' and '.join(settings.RESOLUTIONS.split('+'))} windows, "
         f"{_first_weights(settings)}, and a classifier. For every 5 s it gives the probabilities of "
         f"{', '.join(f'`{name}`' for name in classes)}."
-        + ("" if settings.LABEL in data.info["classes"] else f" High is a rating of at least {settings.THRESHOLD:g}."),
+        + ("" if cut is None else f" High is a rating of at least {threshold_in_words(cut)}."),
         "## Data",
         _data(made, data, manifest, scores),
         "## Scores of this fold's test windows",
@@ -92,7 +77,8 @@ def _data(made, data, manifest, scores):
     used = {"EEG": eeg if "eeg" in made["encoders"] else [], "PPS": pps if "pps" in made["encoders"] else []}
     rows = {
         "data set": f"{plain(data.name)}, {len(data.subjects)} people x {data.info['trials']} trials x "
-        f"{data.info['seconds']} s",
+        f"{data.info['seconds']} s"
+        + ("" if data.seen.all() else f", of which {(~data.seen).sum()} trials were not seen"),
         "checksum": made["dataset_checksum"],
         "protocol": f"{manifest.protocol}, {manifest.split} split, fold {made['fold']} of {len(manifest.folds)}",
         "training": f"{scores['n_train']} windows of 5 s",
@@ -122,7 +108,7 @@ def _scores(scores, n_classes):
 
 
 def _audit(seen, transductive):
-    keys = ("window", "trial", "subject", "stimulus")
+    keys = list(next(of for of in seen.values() if of))
     rows = [(part.replace("_", " "), *(f"{of[key]:.0%}" for key in keys)) for part, of in seen.items() if of]
     lines = audit.in_words(seen) + ([audit.TRANSDUCTIVE] if transductive else [])
     return _table(["seen by", *keys], rows) + "\n\n" + "\n".join(f"- {line}" for line in lines)
@@ -133,9 +119,7 @@ def _loading(made, data, settings, classes):
         name: f'"{name}": torch.zeros(1, 5, {len(made["channels"][name])}, {_block(made, name)})'
         for name in made["encoders"]
     }
-    features = (
-        " and then become features (`utils/pretraining/front_end.py`)" if settings.FRONT_END == "bandpower" else ""
-    )
+    features = " and then become features (`utils/pretraining/features.py`)" if settings.FRONT_END != "raw" else ""
     inputs, names = ", ".join(shapes.values()), ", ".join(classes)
     return LOADING.format(inputs=inputs, classes=names, features=features)
 
@@ -144,7 +128,7 @@ def _block(made, name):
     """Numbers that a 1 s block has per channel: samples, or features."""
     by_window = made["encoders"][name]
     window, arguments = next(iter(by_window.items()))
-    return arguments["n_samples"] // {"1s": 1, "5s": 5}[window]
+    return arguments["n_samples"] // RESOLUTIONS[window]
 
 
 def limits(seen, settings, data):

@@ -1,22 +1,19 @@
 """All results of a run directory side by side, in words."""
 
+from data_prep.folder.scales import threshold_in_words
 from utils.results.stored import task
 
 
 def print_overview(results):
-    """One line per result: accuracy per window and per trial beside the majority class, then protocol and audit.
-
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-    """
+    """One line per result (``metrics.json`` by folder): accuracy per window and per trial; then protocol and audit."""
     shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
     width = max(len(name) for name in (*shown.values(), "always the majority class"))
     for other, group in by_task(results):
         first = next(iter(group.values()))
         dataset = first["dataset"] + (", simulated" if first.get("simulated") else "")
         words = f"{dataset}, {first['label']}: {first['protocol']}, {first['split']} split{other}"
+        if line := above_majority(group.values()):
+            print(f"\n{line}", end="")
         print(f"\n{words}; accuracy as mean ± std over folds, 95 % interval")
         print(f"{'':{width}}  {'per window of 5 s':31} per trial")
         for name, result in group.items():
@@ -33,18 +30,9 @@ def print_overview(results):
 
 
 def by_task(results):
-    """Groups of results that may be compared: of one split, label and threshold.
+    """Groups of results of the same split, label and threshold: list of (words, results by name in order).
 
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-
-    Returns
-    -------
-    list of (str, dict)
-        What is to be said of a group besides its label, protocol and split, where several have these in common; and
-        its results by name, in order.
+    The words tell groups apart that have label, protocol and split in common.
     """
     groups, shared = {}, {}
     for name, result in in_order(results).items():
@@ -57,27 +45,31 @@ def by_task(results):
         manifests, _, ratings = (set(values) for values in zip(*alike, strict=True))
         for (manifest, _, rating), group in alike.items():
             words = f", split.json {manifest[:8]}" if len(manifests) > 1 else ""
-            words += f", high from {rating:g} on" if len(ratings) > 1 and rating is not None else ""
+            words += f", high from {threshold_in_words(rating)} on" if len(ratings) > 1 and rating is not None else ""
             found.append((words, group))
     return found
 
 
+def above_majority(results):
+    """A sentence where none of these results (one label, one split) is above the majority class; else None.
+
+    Results of permuted labels do not count.
+    """
+    real = [result for result in results if not result["settings"].get("PERMUTE_LABELS")]
+    if not real or any(r["accuracy"].get("pooled", r["accuracy"]["mean"]) > r["majority"] for r in real):
+        return None
+    what = "The result is not" if len(results) == 1 else "No result is"
+    return f"{what} above the majority class: nothing here predicts {real[0]['label']}."
+
+
 def mean_std(result, score):
-    """A score as text: mean ± standard deviation over folds; of a single fold there is none."""
+    """A score as text: mean ± standard deviation over folds; a single fold has none."""
     value = result[score]
     return f"{value['mean']:.3f}" + (f" ± {value['std']:.3f}" if len(result["folds"]) > 1 else "")
 
 
 def in_order(results):
-    """Results in the order in which they are asked for, label by label.
-
-    Pre-trained, random weights, baselines from the best on, and controls, which are those with permuted labels.
-
-    Parameters
-    ----------
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-    """
+    """Results label by label: pre-trained, random weights, baselines from the best on, then permuted labels."""
 
     def place(name):
         result, label = results[name], results[name]["label"]
@@ -96,12 +88,16 @@ def in_order(results):
 
 
 def who(summary):
-    """What made the predictions, in words."""
+    """The model of a result, in words."""
     settings = summary["settings"]
     if "model" in summary:
         if summary["model"] == "stimulus":
             return "without signals: what most training people rated this stimulus"
         kind = ", standardised per person" if settings.get("STANDARDISE") == "subject" else ""
+        if network := summary.get("network"):
+            weights = ", pre-trained elsewhere" if network.get("weights") else ""
+            kind = weights + (", last layer only" if settings.get("FREEZE") else "") + kind
+            return f"network: {summary['model']} of {network['version']}{kind}"
         return f"classical baseline: {summary['model']}{kind}"
     weights = {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]]
     return (
@@ -114,13 +110,13 @@ def who(summary):
 
 
 def missing_folds(summary):
-    """Which part of the folds a result is made of, in words; nothing if it is all of them."""
+    """How many folds a result has, in words; an empty text if complete."""
     done, n_folds = len(summary["folds"]), summary["n_folds"]
     return f"{done} of {n_folds} folds" if done < n_folds else ""
 
 
 def most_complete(results):
-    """The result with the most folds: its majority class is nearest to that of all test windows."""
+    """The result with the most folds."""
     return max(results, key=lambda result: len(result["folds"]))
 
 

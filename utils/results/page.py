@@ -47,13 +47,7 @@ dt { font-weight: 600; } dd { margin: 0 0 .6rem 1rem; max-width: 42rem; } summar
 
 
 class Page:
-    """Parts of a page, in their order; texts are escaped.
-
-    Parameters
-    ----------
-    folder : path
-        Where ``report.html`` and ``figures/`` are written.
-    """
+    """Parts of a page in their order; texts are escaped. ``folder`` gets ``report.html`` and ``figures/``."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -64,23 +58,15 @@ class Page:
         self.parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
 
     def text(self, text, kind="p"):
-        """A paragraph; ``kind`` may be ``"warn"`` for one that nobody should miss, or ``"code"``."""
+        """A paragraph; ``kind`` may be ``"warn"`` or ``"code"``."""
         body = f"<code>{html.escape(text)}</code>" if kind == "code" else html.escape(text)
         self.parts.append(f'<p class="warn">{body}</p>' if kind == "warn" else f"<p>{body}</p>")
 
     def table(self, header, rows, asides=(), compact=False):
         """A table; on a narrow screen each row becomes a block with the header's words in front of its cells.
 
-        Parameters
-        ----------
-        header : list of str
-            Of the columns.
-        rows : list of list
-            The first cell is the row's name. A cell is a text, or (text, CSS class); lines after its first are small.
-        asides : list of list
-            More rows, set apart.
-        compact : bool
-            Whether cells are so short that those of a row stay beside each other on a narrow screen.
+        A row is a list of cells, the first its name; a cell is a text, or (text, CSS class), and lines after its first
+        are small. ``asides`` are rows set apart; ``compact`` keeps a row's short cells side by side there.
         """
         css = [cell[1] if isinstance(cell, tuple) else "" for cell in rows[0]] if rows else [""] * len(header)
         numbers = [' class="n"' if name == "n" else "" for name in css]

@@ -1,4 +1,4 @@
-"""Accuracies that others have published, in percent, to print beside one's own."""
+"""Published accuracies in percent."""
 
 # PhysioSync (arXiv 2504.17163): data set, protocol, label -> accuracy, F1
 PAPER = {
@@ -26,13 +26,9 @@ SIZES = {"DEAP": (32, 40), "DREAMER": (23, 18)}  # people and trials of the publ
 
 
 def is_published_data(result):
-    """Whether a result is of the data that these figures are of: all of them, and not simulated in their format.
+    """Whether a result is of the whole published data set and not simulated.
 
-    Parameters
-    ----------
-    result : dict
-        Contents of ``metrics.json``. Earlier versions did not write the number of trials, nor whether the recordings
-        are simulated: then the number of people decides.
+    Earlier versions did not store the number of trials, nor whether recordings are simulated: then people are counted.
     """
     people = {name for fold in result["folds"] for name in fold["subjects"]}
     n_people, n_trials = SIZES.get(result["dataset"], (None, None))
@@ -41,10 +37,7 @@ def is_published_data(result):
 
 
 def figures(result):
-    """Published figures for a result's task: list of (source, accuracy, F1), texts in percent.
-
-    None where its data are a part of the published ones, or simulated.
-    """
+    """Published (source, accuracy, F1) for a result's task, in percent; empty if it is not of the published data."""
     if not is_published_data(result):
         return []
     key = (result["dataset"], result["protocol"], result["label"])

@@ -3,10 +3,21 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from utils.base.progress import warn
 from utils.base.structure import find_wrong
 from utils.results import figures, published
-from utils.results.overview import by_task, in_order, mean_std, missing_folds, most_complete, permutation_in_words, who
+from utils.results.overview import (
+    above_majority,
+    by_task,
+    in_order,
+    mean_std,
+    missing_folds,
+    most_complete,
+    permutation_in_words,
+    who,
+)
 from utils.results.page import Page
 
 SCORES = {
@@ -15,7 +26,7 @@ SCORES = {
     "balanced_accuracy": "balanced accuracy",
     "trial_accuracy": "accuracy per trial",
 }
-KEYS = ("window", "trial", "subject", "stimulus")
+KEYS = ("window", "trial", "subject", "stimulus")  # and group, where stimuli have groups
 GLOSSARY = {
     "subject, trial, stimulus": "A person; a film as one person watched it; the film itself, watched by all people.",
     "window": "5 s of a trial. Every window is a test of its own, so neighbours in one trial are not independent.",
@@ -26,7 +37,7 @@ GLOSSARY = {
     "protocol": "subject-dependent: people of the test were trained on, with other data. cross-subject: they were not.",
     "pre-trained, random": "Whether the encoders learned from signals without labels before fine-tuning, or began with "
     "random weights. The difference is what pre-training is worth.",
-    "baseline": "A simple classical model on the same folds. A network that does not beat it has shown nothing.",
+    "baseline": "A classical model, or a network of others, on the same folds. What does not beat it shows nothing.",
     "majority class": "The accuracy of always saying the most frequent class. A score near it has learned nothing.",
     "accuracy per window, per trial": "Share of the windows that were classified rightly; the same for whole trials, "
     "from the mean probability of their windows.",
@@ -35,6 +46,7 @@ GLOSSARY = {
     "F1": "Between 0 and 1: how well the high class is found without false alarms; with more classes than two, the "
     "mean over them, weighted by how frequent they are.",
     "mean ± std, 95 % interval": "Over the folds; and where the score would lie for other trials or people like these.",
+    "group": "A larger whole that stimuli are parts of, such as a film that was cut into trials, or a session.",
     "audit": "The share of the test windows whose window, trial, subject or stimulus was in training: of the "
     "classifier and of each pre-trained encoder. 0 % is clean. A trial that was seen makes a score worthless as a "
     "measure of emotion; a subject that was seen means that it does not hold for new people.",
@@ -42,6 +54,8 @@ GLOSSARY = {
     "labels. For a new person, a recording must be there before the first answer.",
     "permutation test": "The same with labels that mean nothing, many times. p: how often that was at least as good.",
     "contrastive accuracy": "In pre-training: how often the two views of one moment find each other in a batch.",
+    "by the clock alone": "The same where the second group is at the same second of another stimulus. What changes "
+    "over every trial alike, such as falling skin conductance, is recognised as often; the difference is the stimulus.",
 }
 
 
@@ -67,10 +81,13 @@ def write(run_dir, results, maps=None):
     dataset = " and ".join(dict.fromkeys(result["dataset"] for result in results.values()))
     title = f"{dataset}{', simulated' if simulated else ''}: {'; '.join(protocols)}"
     page.heading(f"PhysioSync on {title}", 1)
+    groups = by_task(results)
+    for line in dict.fromkeys(filter(None, (above_majority(group.values()) for _, group in groups))):
+        page.text(line, "warn")
     page.text(str(run_dir), "code")
     if simulated:
         page.text("These recordings are simulated. The numbers say nothing about people.", "warn")
-    for task, group in by_task(results):
+    for task, group in groups:
         first = next(iter(group.values()))
         protocol = f": {first['protocol']}, {first['split']} split" if len(protocols) > 1 else ""
         _headline(page, first["label"], protocol + task, group)
@@ -140,16 +157,18 @@ def _audit(page, results):
     """What test and training data share: one row per result, or per parts of it that differ."""
     page.heading("Audit: what the test windows shared with the training data")
     rows, words = [], []
+    grouped = any("group" in (seen or {}) for result in results.values() for seen in result["audit"].values())
+    keys = [*KEYS, "group"] if grouped else KEYS
     for name, result in results.items():
         parts = {part.replace("_", " "): seen for part, seen in result["audit"].items() if set(KEYS) <= set(seen or {})}
         alike = {}  # parts by what they have seen
         for part, seen in parts.items():
-            alike.setdefault(tuple(seen[key] for key in KEYS), []).append(part)
+            alike.setdefault(tuple(seen.get(key) for key in keys), []).append(part)
         for shares, some in alike.items():
-            cells = [(f"{share:.0%}", "seen" if share else "free") for share in shares]
+            cells = ["" if s is None else (f"{s:.0%}", "seen" if s else "free") for s in shares]
             rows.append([f"{name}\n{'all parts' if 1 < len(parts) == len(some) else ', '.join(some)}", *cells])
         words += result["audit_in_words"]
-    page.table(["seen in training", *KEYS], rows, compact=True)
+    page.table(["seen in training", *keys], rows, compact=True)
     for line in dict.fromkeys(words):
         page.text(line, "warn")
 
@@ -169,8 +188,24 @@ def _pretraining(page):
     if folders:
         page.heading("Pre-training")
     for folder in folders:
+        if line := _clock(read_logs(folder)):
+            page.text(f"{folder.name}: {line}")
         caption = f"{folder.name}: mean and range of the folds; contrastive accuracy by chance is 1 / batch size"
         page.figure(figures.pretraining(read_logs(folder)), folder.name, caption)
+
+
+def _clock(logs):
+    """How often moments of stimuli that training has not seen were recognised, mean over folds, as a sentence."""
+    looks = [log[-1]["held_out"] for log in logs if log[-1].get("held_out")]
+    names = [name for name in ("eeg", "pps") if looks and all(f"{name}_clock" in look for look in looks)]
+    parts = []
+    for name in names:
+        found, clock, chance = (np.mean([look[key] for look in looks]) for key in (name, f"{name}_clock", "chance"))
+        parts.append(
+            f"in the {name.upper()} {found:.3f} (chance {chance:.3f}), but {clock:.3f} already by the clock alone, so "
+            f"{found - clock:+.3f} is the stimulus itself"
+        )
+    return f"of the moments of new stimuli, these shares are recognised: {'; '.join(parts)}." if parts else None
 
 
 def _provenance(page, results):

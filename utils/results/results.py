@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.folder.scales import one_if_alike, one_sided, threshold_in_words, thresholds_of
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 from utils.base.files import write_json, write_text
@@ -13,7 +14,7 @@ from utils.base.identity import changed_code
 from utils.base.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
-from utils.results.overview import mean_std, permutation_in_words, who
+from utils.results.overview import above_majority, mean_std, permutation_in_words, who
 from utils.results.stored import read_result, task
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
@@ -121,19 +122,26 @@ def _threshold(settings, data):
     """The rating from which on a label is high; None for classes."""
     if settings.LABEL in data.info["classes"]:
         return None
-    return data.info["threshold"] if settings.THRESHOLD is None else settings.THRESHOLD
+    return one_if_alike(thresholds_of(data.info, settings.LABEL, settings.THRESHOLD))
 
 
 def is_transductive(settings, data, manifest):
     """Whether signals of test people were standardised with their own."""
-    return manifest.protocol == "cross-subject" and is_standardised(settings, data)
+    if not is_standardised(settings, data):
+        return False
+    per_trial = data.info["seconds"] // splits.WINDOW_SECONDS
+    return manifest.protocol == "cross-subject" or any(
+        # somebody whose trials are all in the test part
+        not data.seen[fold.train.subjects][:, np.unique(fold.train.rows["5s"] // per_trial)].any(axis=1).all()
+        for fold in manifest.folds
+    )
 
 
 def is_standardised(settings, data):
     """Whether each person's features were standardised, in fine-tuning or in a baseline, or their PPS samples."""
     if "pps" in settings.MODALITIES and data.info["preparation"].get("pps") == "subject":
         return True
-    return getattr(settings, "FRONT_END", "raw") == "bandpower" or getattr(settings, "STANDARDISE", "none") == "subject"
+    return getattr(settings, "FRONT_END", "raw") != "raw" or getattr(settings, "STANDARDISE", "none") == "subject"
 
 
 def report(folder, description, results, data, extra=None, show=True, remarks=()):
@@ -153,13 +161,19 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
     remarks : iterable of str
         More sentences for the audit.
     """
-    summary = description | summarise(results, data.subjects, description["protocol"]) | (extra or {})
+    summary = description | summarise(
+        results, data.subjects, description["protocol"], description["class_names"], data.groups
+    )
+    summary |= extra or {}
     if summary["transductive"]:
         summary["audit_in_words"].append(audit.TRANSDUCTIVE)
     if differ := _differ(results):
         remarks = [*remarks, f"the folds were not all computed by the same code and versions: {differ}"]
     if copies := data.info["copies"]:
         remarks = [*remarks, f"trials are there twice, so that test data may be training data: {shorten(copies)}"]
+    if not data.seen.all():
+        n = (~data.seen).sum()
+        remarks = [*remarks, f"incomplete design: {n} of {data.seen.size} trials were not seen, and count nowhere"]
     summary["audit_in_words"] += remarks
     write_json(folder / "metrics.json", summary)
     write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
@@ -219,7 +233,7 @@ def predictions_csv(results, data, class_names):
     return text.getvalue()
 
 
-def summarise(results, subjects, protocol):
+def summarise(results, subjects, protocol, class_names=None, groups=None):
     """Metrics of all folds.
 
     Parameters
@@ -229,6 +243,9 @@ def summarise(results, subjects, protocol):
         Ids of all subjects.
     protocol : str
         Decides what is independent: subjects across subjects, else trials (a stimulus with all its viewers).
+    class_names : list of str, optional
+    groups : numpy.ndarray, int, shape (trials,), optional
+        What is independent in place of trials.
 
     Returns
     -------
@@ -240,9 +257,13 @@ def summarise(results, subjects, protocol):
     windows, truth = (np.concatenate([getattr(r, name) for r in results]) for name in ("windows", "truth"))
     probability = np.concatenate([result.probability for result in results])
     n_classes = probability.shape[1]
+    class_names = class_names or [f"class {number}" for number in range(n_classes)]
     trials = [metrics.per_trial(*r.windows.T[:2], r.truth, r.probability) for r in results]
     trials = metrics.TrialPredictions(*(np.concatenate(parts) for parts in zip(*trials, strict=True)))
-    unit, trial_unit = (windows[:, 0], trials.subject) if protocol == "cross-subject" else (windows[:, 1], trials.trial)
+    kind = "subject" if protocol == "cross-subject" else "trial" if groups is None else "group"
+    unit, trial_unit = (windows[:, 0], trials.subject) if kind == "subject" else (windows[:, 1], trials.trial)
+    if kind == "group":
+        unit, trial_unit = groups[unit], groups[trial_unit]
     intervals = {
         "": metrics.interval(unit, truth, probability.argmax(axis=1), n_classes),
         "trial_": metrics.interval(trial_unit, trials.truth, trials.predicted, n_classes),
@@ -257,7 +278,7 @@ def summarise(results, subjects, protocol):
             mean, std = float(np.mean(values)), float(np.std(values))
             together = {"pooled": pooled[prefix][name], "ci95": intervals[prefix][name]}
             summary[prefix + name] = {"mean": mean, "std": std, **together}
-    summary["interval_unit"] = "subject" if protocol == "cross-subject" else "trial"
+    summary["interval_unit"] = kind
     summary["majority"] = float(np.bincount(truth).max() / len(truth))
     share = np.array([len(result.truth) for result in results]) / len(truth)
     summary["audit"] = {
@@ -277,6 +298,8 @@ def summarise(results, subjects, protocol):
             f"{single} of {len(results)} test folds hold one class only: their accuracy may be a guess, their F1 and "
             "balanced accuracy are all or nothing; read the scores of all folds together, or take fewer folds"
         )
+    if line := one_sided(truth, class_names, "test windows"):
+        summary["audit_in_words"].append(line)
     summary["seconds"] = sum(result.seconds for result in results)
     return summary
 
@@ -286,6 +309,8 @@ def print_summary(summary):
     done, n_folds = len(summary["folds"]), summary["n_folds"]
     n = sum(fold["n_test"] for fold in summary["folds"])
     simulated = ", simulated" if summary["simulated"] else ""
+    if line := above_majority([summary]):
+        print(f"\n{line}", end="")
     print(f"\n{summary['dataset']}{simulated}, {summary['label']}: {summary['protocol']}, {summary['split']} split")
     print(f"{done} of {n_folds} folds, {n} test windows of 5 s, {who(summary)}\n")
     print(f"{'':30}{'mean ± std over folds':24}{'all folds together':21}95 % interval of that")
@@ -298,12 +323,13 @@ def print_summary(summary):
             print(f"{label:30}{mean_std(summary, prefix + name):24}{value['pooled']:<21.3f}{interval}")
     print(f"{'majority class':30}{summary['majority']:.3f}")
     if summary["high_from"] is not None:
-        print(f"high: rated {summary['high_from']:g} or more")
+        print(f"high: rated {threshold_in_words(summary['high_from'])} or more")
     print(f"intervals: Student's t over {summary['interval_unit']}s, with all their windows\n")
     if "permutation" in summary:
         print(permutation_in_words(summary["permutation"]) + "\n")
     print("share of the test windows whose ... was seen in training")
-    print(f"{'':14}{'window':>10}{'trial':>10}{'subject':>10}{'stimulus':>10}")
+    columns = next(seen for seen in summary["audit"].values() if seen)
+    print(f"{'':14}" + "".join(f"{key:>10}" for key in columns))
     for part, seen in summary["audit"].items():
         if seen:
             print(f"{part.replace('_', ' '):14}" + "".join(f"{seen[key]:10.0%}" for key in seen))

@@ -35,21 +35,7 @@ _PERMUTATION = {
 
 
 def read_result(path):
-    """The contents of a ``metrics.json`` that fine-tuning, a baseline or another program of this project has written.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        If it is missing, no JSON, or lacks an entry that a result has.
-    """
+    """The contents of a ``metrics.json`` of this project, checked."""
     result = read_json(path, REMEDY)
     wrong = find_wrong(result, _RESULT)
     if not wrong and "model" not in result:
@@ -76,14 +62,15 @@ def task(result):
 
 def threshold(result):
     """The rating from which on a label is high; None for classes."""
-    return result.get("high_from", result["settings"].get("THRESHOLD"))
+    value = result.get("high_from", result["settings"].get("THRESHOLD"))
+    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 def _confusions(result):
     return [fold["confusion"] for fold in result["folds"]]
 
 
-def refuse_other(folder, settings, names, folds):
+def refuse_other(folder, settings, names, folds, **others):
     """Refuse to replace a result by one of other settings, or by one of fewer folds.
 
     Parameters
@@ -95,6 +82,8 @@ def refuse_other(folder, settings, names, folds):
         Settings that it depends on.
     folds : list of splits.Fold
         Those that will be run.
+    **others
+        More entries of ``metrics.json`` that must be the same.
     """
     path = folder / "metrics.json"
     if not path.exists():
@@ -104,6 +93,9 @@ def refuse_other(folder, settings, names, folds):
         before, now = made["settings"].get(name), settings.as_dict()[name]
         if before != now:
             raise InputError(f"{path} was made with {name} = {before}, not {now}; {remedy}")
+    for name, now in others.items():
+        if made.get(name) != now:
+            raise InputError(f"{path} was made with {name} = {made.get(name, 'those of before')}, not {now}; {remedy}")
     lost = sorted({fold["fold"] for fold in made["folds"]} - {fold.index for fold in folds})
     if lost:
         raise InputError(f"{path} has the folds {','.join(map(str, lost))} too, which --folds leaves out; {remedy}")

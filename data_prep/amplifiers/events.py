@@ -1,0 +1,257 @@
+"""Rows of events, from events.tsv or a file's own annotations: in seconds, and where trials begin and end."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.amplifiers.recordings import BREAKS
+from data_prep.amplifiers.sidecars import beside
+from data_prep.amplifiers.trial_plan import MIN_SECONDS, TOLERANCE
+from data_prep.amplifiers.trials_table import MISSING, read_rows
+from data_prep.amplifiers.triggers import number_of, plain
+from data_prep.folder.ratings import read_number
+from data_prep.signals.channels import shorten
+from utils.base.errors import InputError
+
+ANNOTATION = "trial_type"  # the column that a file's own annotations are read into; value: their number
+ANNOTATION_WORDS = ("marker", "annotation", "description", "trigger")
+AGREE = 0.9  # of the onsets that lie at a marker of the file, so that they are meant in this unit
+
+
+@dataclass
+class Run:
+    """A recording and the rows of its events."""
+
+    subject: str
+    recording: object
+    where: str  # of the rows, for messages
+    header: list
+    rows: list  # of dicts, with ``at``: seconds, and ``row``: where it stands
+    from_file: bool  # annotations of the file itself
+    beh: Path | None
+    trials: list = field(default_factory=list)  # of rows
+    factor: float = 1.0  # from the unit of onsets to seconds
+
+
+@dataclass
+class Sayings:
+    """What is said of recordings, once for all of which it is true."""
+
+    def __init__(self):
+        self.by_text = {}
+
+    def add(self, text, who):
+        """Note it of somebody."""
+        self.by_text.setdefault(text, []).append(who)
+
+    def lines(self):
+        """Of everybody."""
+        return [f"{shorten(list(dict.fromkeys(who)), 50)}: {text}" for text, who in self.by_text.items()]
+
+
+def read_run(path, subject, recording, doubts):
+    """A recording with the rows of its events.tsv, or else with its own annotations and triggers."""
+    events, beh = beside(path, "events", ".tsv"), beside(path, "beh", ".tsv")
+    if events:
+        header, numbered = read_rows(events[0])
+        if "onset" not in header:
+            raise InputError(f"{events[0]} has no column onset; it has {shorten(header)}")
+        rows = [{**row, "row": f"{events[0].name}, row {number}"} for number, row in numbered]
+        recording.files.append(events[0])
+    else:
+        header = ["onset", "duration", ANNOTATION, "value"]
+        rows = [
+            {
+                "onset": str(at),
+                "duration": str(recording.durations.get((name, at), "")),
+                ANNOTATION: name,
+                "value": "" if number_of(name) is None else str(number_of(name)),
+                "row": f"{path.name}, marker {name!r} at {at:.4g} s",
+            }
+            for name, at in recording.markers
+            if (name, at) not in doubled(recording)
+        ]
+    where = str(events[0]) if events else f"{path.name} (its annotations)"
+    run = Run(subject, recording, where, header, rows, not events, beh[0] if beh else None)
+    if beh:
+        recording.files.append(beh[0])
+    run.factor = find_unit(run, doubts) if events else 1.0
+    for row in rows:
+        onset = read_number(row["onset"])
+        row["at"] = None if onset is None else onset * run.factor
+    rows.sort(key=lambda row: -1 if row["at"] is None else row["at"])
+    return run
+
+
+def doubled(recording):
+    """Triggers that an annotation of the same number and time says again."""
+    said = {(number_of(name), at) for name, at in recording.durations if number_of(name) is not None}
+    return {(name, at) for name, at in recording.markers if (name, at) not in recording.durations} & {
+        (name, at) for name, at in recording.markers if (number_of(name), at) in said
+    }
+
+
+def find_unit(run, doubts):
+    """From the unit of a table's onsets to seconds: tested against the markers and the length of the file."""
+    recording = run.recording
+    rate = max((channel.rate for channel in recording.channels if channel.physio is None), default=1.0)
+    onsets = np.array([read_number(row["onset"]) for row in run.rows if read_number(row["onset"]) is not None])
+    times = np.array([at for name, at in recording.markers if not name.lower().startswith(BREAKS)])
+    units = {"seconds": 1.0, f"samples at {rate:g} Hz": 1 / rate, "milliseconds": 1e-3}
+    if not len(onsets):
+        return 1.0
+
+    def agreement(factor):
+        near = np.abs(times[:, None] - onsets * factor).min(axis=0) if len(times) else np.full(len(onsets), np.inf)
+        return float((near <= max(2 / rate, 0.01)).mean())
+
+    fits = {unit: onsets.max() * factor <= recording.seconds + 1 for unit, factor in units.items()}
+    agrees = {unit: agreement(factor) for unit, factor in units.items()}
+    best = max(units, key=lambda unit: (agrees[unit] if fits[unit] else -1, unit == "seconds"))
+    if fits["seconds"] and (agrees["seconds"] >= agrees[best] or agrees[best] < AGREE):
+        if len(times) >= 3 and agrees["seconds"] == 0:
+            doubts.add("no onset of events.tsv lies at a marker of the file: are they of this recording?", run.subject)
+        samples = [(read_number(row["onset"]), read_number(row.get("sample", ""))) for row in run.rows]
+        off = [abs(onset * rate - sample) for onset, sample in samples if None not in (onset, sample)]
+        if off and np.median(off) > 2:
+            doubts.add(f"the columns onset and sample of events.tsv do not agree at {rate:g} Hz", run.subject)
+        return 1.0
+    if not fits[best]:
+        doubts.add(f"onsets go to {onsets.max():.6g}, the recording ends at {recording.seconds:.6g} s", run.subject)
+        return 1.0
+    share = "all" if agrees[best] == 1 else f"over {agrees[best] // 0.1 * 10:.0f} %"
+    shown = f"{share} agree with the markers in the file" if len(times) else "no marker to compare with"
+    doubts.add(f"onsets are no seconds: taken as {best} ({shown})", run.subject)
+    return units[best]
+
+
+def read_values(text, runs, flag):
+    """What a flag says of each person: {subject: (column, values)}, from COLUMN=VALUE|VALUE or a table subject,value.
+
+    Without values, COLUMN alone: (column, []).
+    """
+    if text is None:
+        return {}
+    if not Path(text).is_file():
+        column, _, values = text.partition("=")
+        if flag == "--trial" and not values:
+            raise InputError(f"--trial {text}: write COLUMN=VALUE, or a table with the columns subject, value")
+        return {run.subject: (find_column(column, run, flag), values.split("|") if values else []) for run in runs}
+    header, rows = read_rows(text)
+    if "subject" not in header or "value" not in header:
+        raise InputError(f"{flag} {text} has no column subject, or no value (and column, where it is no annotation's)")
+    found = {}
+    for _, row in rows:
+        column, values = found.setdefault(row["subject"].removeprefix("sub-").casefold(), (row.get("column"), []))
+        values += row["value"].split("|")
+    lacking = dict.fromkeys(run.subject for run in runs if run.subject.casefold() not in found)
+    if lacking:
+        raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
+    own = {run.subject: (run, *found[run.subject.casefold()]) for run in runs}
+    return {
+        who: (find_column(column or guess_column(run, values), run, flag), values)
+        for who, (run, column, values) in own.items()
+    }
+
+
+def guess_column(run, values):
+    """The column of a run that holds these values most often."""
+    columns = [name for name in run.header if name not in ("onset", "duration", "sample")]
+    return max(columns, key=lambda c: sum(any(alike(row.get(c, ""), v) for v in values) for row in run.rows))
+
+
+def find_column(name, run, flag):
+    """A column of a run's events by its name, whatever its capitals."""
+    name = name.strip().lower()
+    if run.from_file and name in ANNOTATION_WORDS:
+        return ANNOTATION
+    if name not in run.header:
+        raise InputError(f"{flag} {name}: no such column in {run.where}; there are {shorten(run.header, 90)}")
+    return name
+
+
+def alike(cell, wanted):
+    """Whether a cell holds this value: the same text, number, or a marker of this number."""
+    if plain(cell) == plain(wanted):
+        return True
+    one, other = read_number(cell.strip()), read_number(wanted.strip())
+    return other is not None and (one == other or (one is None and number_of(cell) == other))
+
+
+def find_ends(runs, asked, doubts):
+    """Give every trial its ``length`` in seconds, or None."""
+    every = Counter(row.get("duration", "") for run in runs for row in run.rows if not run.from_file)
+    most, n = every.most_common(1)[0] if every else ("", 0)
+    own = {row.get("duration", "") for run in runs for row in run.trials}
+    kinds = {row.get(ANNOTATION, "") for run in runs for row in run.rows}
+    same = own == {most} and n > 0.9 * every.total() and len(kinds) > 2 and (read_number(most) or 0) > 0
+    ends = read_values(asked.until, runs, "--until")
+    for run in runs:
+        lengths = [read_length(row, run) for row in run.trials]
+        following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds]
+        pairs = list(zip(run.trials, following, strict=True))
+        overlap = any(
+            length and row["at"] + length > end + TOLERANCE for (row, end), length in zip(pairs, lengths, strict=True)
+        )
+        if ends:
+            lengths = [until(row, end, run, *ends[run.subject]) for row, end in pairs]
+            if None in lengths:
+                doubts.add(
+                    f"{lengths.count(None)} of {len(lengths)} trials have no --until before the next", run.subject
+                )
+        elif same or overlap or None in lengths:
+            untrue = f"duration {most} in every row" if same else "durations reach into the next trial"
+            said = untrue if same or overlap else "no durations"
+            value, guessed = guess_ends(run, following)
+            if guessed:
+                text = f"{said}: taken from each trial's beginning to {value!r} (--until says another)"
+                doubts.add(text, run.subject)
+            elif same or overlap:
+                doubts.add(f"{said}: left empty; give --until, or --seconds to prepare_recordings.py", run.subject)
+            lengths = guessed or ([None] * len(lengths) if same or overlap else lengths)
+        for row, length in zip(run.trials, lengths, strict=True):
+            row["length"] = length
+
+
+def read_length(row, run):
+    """A row's own duration in seconds, or None."""
+    length = read_number(row.get("duration", ""))
+    if length is not None and length < 0:
+        raise InputError(f"{row['row']}: the trial ends before it begins: its duration is {length:g}")
+    return length * run.factor if length else None
+
+
+def until(row, following, run, column, values):
+    """Seconds from a trial's beginning to the row that ends it, or to the time that its own cell says; or None."""
+    end = read_number(row.get(column, ""))
+    if not values and end is not None and column not in ("value", ANNOTATION):
+        if end * run.factor <= row["at"]:
+            raise InputError(f"{row['row']}: the trial ends before it begins: {column} {end:g}, onset {row['onset']}")
+        return end * run.factor - row["at"]
+    for other in run.rows:
+        if other["at"] is None or not row["at"] < other["at"] <= following + TOLERANCE:
+            continue
+        if any(alike(other[column], value) for value in values) if values else other[column] not in MISSING:
+            return other["at"] - row["at"]
+    return None
+
+
+def guess_ends(run, following):
+    """What comes after the beginning of every trial and before the next, soonest: its name, and seconds to it."""
+    column = ANNOTATION if ANNOTATION in run.header else "value" if "value" in run.header else None
+    if column is None or len(run.trials) < 2:
+        return None, None
+    after = []  # for every trial: value -> seconds to it
+    for row, end in zip(run.trials, following, strict=True):
+        own = {}
+        for other in run.rows:
+            if other["at"] is not None and row["at"] + MIN_SECONDS <= other["at"] < end:
+                own.setdefault(other[column], other["at"] - row["at"])
+        after.append(own)
+    shared = [value for value in after[0] if value not in MISSING and all(value in own for own in after)]
+    if not shared:
+        return None, None
+    value = min(shared, key=lambda value: np.median([own[value] for own in after]))
+    return value, [own[value] for own in after]

@@ -1,0 +1,358 @@
+"""What recordings seem to hold: trials, found by events, annotations and ratings, and every doubt about them."""
+
+import glob
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep.amplifiers import bids
+from data_prep.amplifiers.events import ANNOTATION, Sayings, alike, find_ends, read_run, read_values
+from data_prep.amplifiers.recordings import open_recording
+from data_prep.amplifiers.trial_plan import TOLERANCE
+from data_prep.amplifiers.trials_table import MISSING, Trial, is_missing, is_recording, read_rows
+from data_prep.folder.ratings import read_number
+from data_prep.signals.channels import shorten
+from utils.base.errors import InputError
+from utils.base.progress import Progress
+
+EVENT_COLUMNS = (  # of events.tsv that are no ratings
+    "onset duration trial_type stim_file value sample response_time hed channel event_type trial_number".split()
+)
+ASKED = ("TRIAL", "UNTIL", "STIMULUS", "RATINGS", "GROUP", "LAST", "RATED")
+
+
+@dataclass
+class Asked:
+    """What the user says of the trials; see propose_trials.py."""
+
+    trial: str | None = None
+    until: str | None = None
+    stimulus: str | None = None
+    ratings: list = field(default_factory=list)
+    group: str | None = None
+    last: float | None = None
+    rated: bool = True
+
+
+@dataclass
+class Proposal:
+    """What was understood: trials, recordings by path; what was found, in plain lines; and what is in doubt."""
+
+    trials: list
+    recordings: dict
+    found: list
+    doubts: list
+    warnings: list = field(default_factory=list)
+
+
+def propose_all(settings):
+    """The `Proposal` of what settings name: a task of a BIDS data set, or files."""
+    asked = Asked(*(getattr(settings, name) for name in ASKED))
+    if asked.ratings and not asked.rated:
+        raise InputError("--ratings and --no-rated: give one of them")
+    if settings.BIDS_DIR is None:
+        if not settings.FILES:
+            raise InputError('--bids-dir and --task, or --files "DIR/*.bdf": give one of them')
+        paths = [Path(name) for name in sorted(glob.glob(settings.FILES)) if is_recording(name)]
+        if not paths:
+            raise InputError(f"--files {settings.FILES}: no such recording; write the pattern in quotes")
+        proposal = propose(paths, lambda path: bids.subject_of(path) if "sub-" in path.name else path.stem, asked)
+        proposal.found.append(
+            "a file's name is its person: correct the column subject where somebody has several files"
+        )
+        return proposal
+    if settings.FILES:
+        raise InputError("--files and --bids-dir: give one of them")
+    if not settings.TASK:
+        raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
+    paths = bids.find_runs(settings.BIDS_DIR, settings.TASK, settings.SESSIONS)
+    proposal = propose(paths, bids.subject_of, asked)
+    read = [physio.path for recording in proposal.recordings.values() for physio in recording.physio]
+    proposal.warnings += bids.find_absent(
+        settings.BIDS_DIR, settings.TASK, {trial.subject for trial in proposal.trials}
+    )
+    proposal.warnings += bids.find_left_physio(settings.TASK, paths, read)
+    return proposal
+
+
+def propose(paths, subject_of, asked):
+    """Trials of recordings.
+
+    Parameters
+    ----------
+    paths : list of pathlib.Path
+    subject_of : callable
+        From a path to a person's name.
+    asked : Asked
+
+    Returns
+    -------
+    Proposal
+
+    Raises
+    ------
+    InputError
+        If a column or a value is not there, or nothing is found.
+    """
+    doubts, found = Sayings(), []
+    recordings = {path: open_recording(path) for path in Progress(paths, desc="opening", unit="file")}
+    runs = [read_run(path, subject_of(path), recordings[path], doubts) for path in paths]
+    n = sum(not run.from_file for run in runs)
+    found.append(
+        f"events.tsv of {n} of {len(runs)} recordings" + ("; annotations of the others" if n < len(runs) else "")
+    )
+    names, runs = find_rating_columns(runs, asked, doubts)
+    values = read_values(asked.trial, runs, "--trial")
+    for run in runs:
+        run.trials = [row for row in run.rows if begins(row, run, names, asked, values)]
+        for row in run.trials:
+            if row["at"] is None:
+                raise InputError(f"{row['row']}: the onset must be seconds, not {row['onset']!r}")
+    if not any(run.trials for run in runs):
+        refuse_none(runs, names, asked)
+    for run in runs:
+        if not run.trials:
+            doubts.add("no row is a trial: left out", run.recording.path.name)
+    find_ends(runs, asked, doubts)
+    join_behaviour(runs, [asked.stimulus, asked.group, *names], doubts)
+    trials = to_trials(runs, names, asked, doubts)
+    if not trials:
+        raise InputError(f"no trial is left: {'; '.join(doubts.lines())}"[:290])
+    who = dict.fromkeys(trial.subject for trial in trials)
+    each = Counter(trial.subject for trial in trials)
+    films = {trial.stimulus for trial in trials}
+    found.append(f"{len(trials)} trials of {len(who)} people, {min(each.values())} to {max(each.values())} each")
+    lengths = [trial.duration for trial in trials if trial.duration]
+    found.append(
+        f"they last {min(lengths):.4g} to {max(lengths):.4g} s" if lengths else "nothing says how long they last"
+    )
+    if min(each.values()) < len(films):
+        found.append(f"not everybody saw all of {len(films)} stimuli: --missing keep, or drop")
+    for name in names:
+        numbers = [read_number(trial.ratings[name]) for trial in trials]
+        if None not in numbers:
+            low, high = min(numbers), max(numbers)
+            found.append(f"{name} goes from {low:.4g} to {high:.4g}")
+    if scale_flags(trials):
+        found.append(f"give the scale of the ratings: {' '.join(scale_flags(trials))}")
+    return Proposal(trials, recordings, found, doubts.lines())
+
+
+def scale_flags(trials):
+    """Flags for the scale of the ratings, where it is not 1 to 9."""
+    numbers = [read_number(text) for trial in trials for text in trial.ratings.values()]
+    numbers = [number for number in numbers if number is not None]
+    if not numbers or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
+        return []
+    return ["--rating-min", f"{math.floor(min(numbers)):g}", "--rating-max", f"{math.ceil(max(numbers)):g}"]
+
+
+def find_rating_columns(runs, asked, doubts):
+    """Names of the ratings (asked for, or all columns that have no other meaning), and the runs that have them."""
+    behaviour = {run.beh: read_rows(run.beh) for run in runs if run.beh}
+    there = {run.where: {*run.header, *(behaviour[run.beh][0] if run.beh else ())} for run in runs}
+    names = [name.lower() for name in asked.ratings]
+    flags = dict.fromkeys(names, "--ratings") | {asked.stimulus: "--stimulus", asked.group: "--group"}
+    if all(run.from_file and not run.beh for run in runs):  # ratings are nowhere: to be filled in
+        flags = {name: flag for name, flag in flags.items() if flag != "--ratings"}
+    for name, flag in flags.items():
+        lacking = [run for run in runs if name and name.lower() not in there[run.where]]
+        if len(lacking) == len(runs):
+            columns = sorted(there[runs[0].where] - {"onset", "duration"})
+            raise InputError(
+                f"{flag} {name}: no such column in {runs[0].where}; there are {shorten(columns, 90)}"[:290]
+            )
+        for run in lacking:
+            doubts.add(f"no column {name} in events.tsv or beh.tsv: left out", run.subject)
+        runs = [run for run in runs if run not in lacking]
+    if names or not asked.rated:
+        return names, runs
+    taken = [asked.stimulus, asked.group, (asked.trial or "").split("=")[0], (asked.until or "").split("=")[0]]
+    taken = [name.lower() for name in taken if name]
+    for run in runs:
+        found = [name for name in run.header if name not in (*EVENT_COLUMNS, *taken)]
+        names = names or found
+        if set(found) != set(names):
+            raise InputError(
+                f"{run.where} has the ratings {shorten(found)}, others have {shorten(names)}; --ratings names them"
+            )
+    if not names and behaviour:
+        header, rows = next(iter(behaviour.values()))
+        numbers = [n for n in header if rows and all(read_number(row[n]) is not None for _, row in rows)]
+        names = [n for n in numbers if n not in taken and len({row[n] for _, row in rows}) < len(rows)]
+    return names, runs
+
+
+def begins(row, run, names, asked, values):
+    """Whether a trial begins with this row."""
+    if values:
+        column, wanted = values[run.subject]
+        return any(alike(row[column], value) for value in wanted)
+    if run.from_file and not asked.rated:
+        return True
+    if asked.rated:
+        own = [name for name in names if name in run.header]
+        return bool(own) and not all(is_missing(row[name]) for name in own)
+    stimulus = next((name for name in ("stim_file", ANNOTATION) if name in run.header), None)
+    return bool(stimulus) and row[stimulus] not in MISSING and read_number(row.get("duration", "")) not in (None, 0)
+
+
+def refuse_none(runs, names, asked):
+    """Say what there is, where nothing is a trial."""
+    run = max(runs, key=lambda run: len(run.rows))
+    columns = [name for name in run.header if name in (ANNOTATION, "value", "event_type", "label")]
+    shown = []
+    for column in columns[:2]:
+        counts = Counter(row[column] for row in run.rows if row[column] not in MISSING)
+        shown.append(f"{column}: {shorten([f'{value} ({n})' for value, n in counts.most_common(12)], 110)}")
+    there = "; ".join(shown) or "nothing"
+    if asked.trial:
+        raise InputError(f"--trial {asked.trial}: no row of any recording; {run.where} has {there}"[:390])
+    what = (
+        f"has no rating in {shorten(names)}"
+        if names
+        else "has no rating"
+        if asked.rated
+        else "has no stimulus that lasts"
+    )
+    raise InputError(
+        f"{run.where} {what}: say what begins a trial (propose_trials.py --trial COLUMN=VALUE), or --no-rated; it has "
+        f"{there}"[:390]
+    )
+
+
+def join_behaviour(runs, wanted, doubts):
+    """Give trials the cells of beh.tsv, row by row; where counts do not agree, leave the trials out."""
+    wanted = {name.lower() for name in wanted if name}
+    for beh in dict.fromkeys(run.beh for run in runs if run.beh):
+        header, rows = read_rows(beh)
+        of = [run for run in runs if run.beh == beh]
+        if not any(name in header and name not in run.header for run in of for name in wanted):
+            continue
+        trials = [(run, row) for run in of for row in run.trials]
+        if len(trials) != len(rows):
+            doubts.add(
+                f"{len(trials)} trials in events, {len(rows)} rows in {beh.name.split('_')[-1]}: left out",
+                of[0].subject,
+            )
+            for run in of:
+                run.trials = []
+            continue
+        cells = [{name: cell for name, cell in row.items() if name in wanted} for _, row in rows]
+        for (run, row), own in zip(trials, cells, strict=True):
+            row.update({name: cell for name, cell in own.items() if name not in run.header})
+        refuse_other_order(of[0], trials, cells, doubts)
+
+
+def refuse_other_order(run, trials, cells, doubts):
+    """Doubt the order of beh.tsv where a column of the events nearly says the same names, but for some rows."""
+    for column in {name for name in run.header if name not in ("onset", "duration", "sample", "value")}:
+        for name in cells[0] if cells else []:
+            names = [re.sub(r"\.\w{2,4}$", "", own[name]).casefold() for own in cells]
+            if len(set(names)) < 2:
+                continue
+            shared = [
+                bool(n) and re.search(rf"(^|[^a-z0-9]){re.escape(n)}($|[^a-z0-9])", row[column].casefold())
+                for n, (_, row) in zip(names, trials, strict=True)
+            ]
+            if 0.5 < sum(map(bool, shared)) / len(shared) < 1:
+                doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)
+
+
+def to_trials(runs, names, asked, doubts):
+    """Rows of the table of trials."""
+    columns, unnamed = find_stimulus(runs, names, asked, doubts)
+    trials = []
+    if names and not any(name in row for run in runs for row in run.trials for name in names):
+        doubts.add(f"nothing says {shorten(names)}: fill in these columns", "ratings")
+    elif asked.rated and not names:
+        doubts.add("no column is a rating: add one to trials.csv for each, or prepare with --no-rated", "ratings")
+    for run in runs:
+        for row in run.trials:
+            name = next((row[c] for c in columns if row.get(c, "") not in MISSING), None)
+            if name is None and not asked.stimulus:
+                raise InputError(f"{row['row']} has a rating, but no {' or '.join(columns)}; fill it in, or empty both")
+            if name is None:
+                doubts.add(f"trials without {asked.stimulus} are left out", run.subject)
+                continue
+            lacking = [rating for rating in names if is_missing(row.get(rating, ""))]
+            if lacking and not asked.ratings and len(lacking) < len(names):
+                one, other = lacking[0], next(rating for rating in names if rating not in lacking)
+                raise InputError(
+                    f"{row['row']}: {one} is {row.get(one) or 'empty'}, and {other} is {row[other][:30]}; a trial "
+                    "needs all of its ratings, and other rows none (--ratings names the columns that are ratings)"
+                )
+            if lacking and any(name in row for name in names):
+                doubts.add(f"trials without {lacking[0]} are left out", run.subject)
+                continue
+            onset, length = row["at"], row["length"]
+            if asked.last:
+                if length is None or length + TOLERANCE < asked.last:
+                    doubts.add(
+                        f"trials shorter than --last {asked.last:g} s, or without an end, are left out", run.subject
+                    )
+                    continue
+                onset, length = onset + max(0.0, length - asked.last), asked.last
+            if onset < 0 or onset + (length or 0) > run.recording.seconds + TOLERANCE:
+                doubts.add(f"trials lie beyond the recording, which ends at {run.recording.seconds:.6g} s", run.subject)
+            name, number = "" if name in unnamed else name, read_number(name)
+            trials.append(
+                Trial(
+                    where=row["row"],
+                    subject=run.subject,
+                    file=run.recording.path,
+                    stimulus=f"{number:g}" if number is not None and number == int(number) and name else name,
+                    onset=onset,
+                    duration=length,
+                    ratings={rating: row.get(rating, "") for rating in names},
+                    group=row.get(asked.group.lower(), "") if asked.group else "",
+                )
+            )
+    return leave_out_repeated(trials, asked, doubts)
+
+
+def find_stimulus(runs, names, asked, doubts):
+    """Columns that name the stimulus, in the order in which they are looked into; and names that say nothing."""
+    if asked.stimulus:
+        return [asked.stimulus.lower()], set()
+    columns = [name for name in ("stim_file", ANNOTATION) if any(name in run.header for run in runs)]
+    if not columns:
+        raise InputError(f"{runs[0].where} has no column trial_type, and no stim_file; --stimulus names another")
+    people = {}
+    for run in runs:
+        people.setdefault(run.subject, []).extend(run.trials)
+
+    def twice(own, columns):
+        names = Counter(next((row[c] for c in columns if row.get(c, "") not in MISSING), "") for row in own)
+        return [name for name, n in names.items() if n > 1]
+
+    repeated = {who: twice(own, columns) for who, own in people.items() if twice(own, columns)}
+    if not repeated:
+        return columns, set()
+    others = [c for c in runs[0].header if c not in (*columns, *names, "onset", "duration", "sample")]
+    for column in others:
+        values = [{row.get(column, "") for row in own} for own in people.values() if own]
+        unique = all(not twice(own, [column]) for own in people.values())
+        if unique and len(set.union(*values)) <= 1.5 * max(map(len, values)) and not set.union(*values) & set(MISSING):
+            shown = next(iter(repeated.values()))[0]
+            doubts.add(
+                f"{columns[0]} names two trials {shown!r}; {column} tells them apart and is taken", next(iter(repeated))
+            )
+            return [column], set()
+    unnamed = {name for names in repeated.values() for name in names}
+    shown = shorten([repr(name) for name in unnamed])
+    doubts.add(f"{columns[0]} {shown} names several trials of one person: fill in the column stimulus", "stimulus")
+    return columns, unnamed
+
+
+def leave_out_repeated(trials, asked, doubts):
+    """Leave out what somebody saw twice by its name, where a column was chosen for it: which is meant?"""
+    if not asked.stimulus:
+        return trials
+    times = Counter((trial.subject, trial.stimulus) for trial in trials)
+    for (who, name), n in times.items():
+        if n > 1:
+            doubts.add(f"{asked.stimulus} is {name!r} in {n} trials: left out", who)
+    return [trial for trial in trials if times[trial.subject, trial.stimulus] == 1]

@@ -1,0 +1,120 @@
+"""Markers of a recording: its annotations, and the values of its trigger channels."""
+
+import re
+
+import numpy as np
+
+from data_prep.signals.channels import shorten
+from utils.base.errors import InputError
+
+TRIGGER = re.compile(
+    r"sti\d*|stim.*|status|trig.*|marker.*|events?|din\d*|ttl.*|digi.*|evt.*|mkr.*", re.IGNORECASE
+)  # of channels, without blanks
+SUMS = ("STI101", "STI 014")  # channels of an amplifier that has one for every bit, too
+WHOLE = 0.1  # a trigger's value is a whole number, but for an amplifier's resolution
+MOST_CHANGES = 10  # in a second; a counter has more
+SETTLE = 0.003  # s that a trigger's bits may take until all have changed
+PORT = 0xFFFF  # of a status channel's bits, those of the parallel port
+
+
+def find_markers(raw, stim, scales):
+    """Markers of MNE's object.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+    stim : list of str
+        Channels that are triggers by type or name.
+    scales : dict of str to float
+        What MNE multiplied the numbers of such a channel by.
+
+    Returns
+    -------
+    markers : list of (name, seconds from the first sample)
+        Annotations, and every new value of a trigger channel, as ``trigger 32``.
+    durations : dict of markers to seconds
+        Of annotations.
+    doubtful : dict of str to str
+        Names among them whose numbering is in doubt, and why.
+    notes : list of str
+    """
+    rate, notes = raw.info["sfreq"], []
+    parts = zip(raw.annotations.description, raw.annotations.onset, raw.annotations.duration, strict=True)
+    annotated = [(str(name), round((at - raw.first_time) * rate) / rate, float(length)) for name, at, length in parts]
+    annotated = [one for one in annotated if 0 <= one[1] <= raw.n_times / rate]
+    markers, durations = [one[:2] for one in annotated], {one[:2]: one[2] for one in annotated}
+    doubtful, word = {}, "trigger"
+    for name in [name for name in stim if name in SUMS] or stim:
+        values = raw.get_data(picks=[raw.ch_names.index(name)])[0] / scales.get(name, 1.0)
+        found, unsettled, short = read_values(values, rate)
+        if unsettled:
+            notes.append(
+                f"{unsettled} values of {name} last {SETTLE * 1e3:g} ms or a sample between two others, as the bits of "
+                "a trigger do not change at once; they are no triggers"
+            )
+        markers += [(f"{word} {value}", at) for value, at in found]
+        for value, at in short:
+            doubtful[f"{word} {value}"] = f"lasts one sample at {at:.6g} s, and others of {name} last longer"
+        word = name if found else word  # of a second channel of triggers
+    return sorted(markers, key=lambda marker: marker[1]), durations, doubtful, notes
+
+
+def read_values(values, rate):
+    """(value, seconds) of a trigger channel's changes; how many were unsettled bits; and those of one sample."""
+    whole = np.round(np.nan_to_num(values))
+    changes = np.flatnonzero(np.diff(whole)) + 1
+    many = len(changes) > MOST_CHANGES * len(values) / rate + 10
+    if not len(changes) or many or np.abs(values - whole).max() > WHOLE:
+        return [], 0, []
+    whole = whole.astype(np.int64)
+    if whole.min() < 0 or whole.max() > PORT:
+        whole &= PORT
+        changes = np.flatnonzero(np.diff(whole)) + 1
+    lengths = np.diff(np.append(changes, len(whole)))
+    before, now = whole[changes - 1], whole[changes]
+    after = np.append(now[1:], 0)
+    brief = lengths <= max(1, round(SETTLE * rate))
+    unsettled = brief & (before != after) & (now != 0)
+    real = (now != 0) & ~unsettled
+    usual = np.median(lengths[real]) if real.any() else 0
+    short = real & (lengths == 1) & (usual > 3)
+    pairs = [(int(value), float(at / rate)) for value, at in zip(now, changes, strict=True)]
+    return (
+        [pair for pair, taken in zip(pairs, real, strict=True) if taken],
+        int(unsettled.sum()),
+        [pair for pair, taken in zip(pairs, short, strict=True) if taken],
+    )
+
+
+def plain(name):
+    """A marker's name without blanks and capitals."""
+    return "".join(name.lower().split())
+
+
+def number_of(name):
+    """The number in a marker's name such as ``trigger 32`` or ``Stimulus/S  2``, or None."""
+    found = re.findall(r"\d+", name)
+    return int(found[-1]) if len(found) == 1 and len(found[0]) < 10 else None
+
+
+def marker_seconds(recording, marker, where):
+    """Seconds of a marker: its name if it comes once, ``name#2`` for the second; no marker and doubt are refused."""
+    for name, number in ((marker, None), (marker.rpartition("#")[0], marker.rpartition("#")[2])):
+        times = [seconds for found, seconds in recording.markers if plain(found) == plain(name)]
+        if not name or not times or (number is not None and not number.isdecimal()):
+            continue
+        doubt = next((why for found, why in recording.doubtful.items() if plain(found) == plain(name)), None)
+        if doubt:
+            raise InputError(
+                f"{where}: {name!r} in {recording.path.name} {doubt}: is that a trigger? write the onset in seconds"
+            )
+        if number is None and len(times) > 1:
+            raise InputError(
+                f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}; write {name}#1 for the "
+                "first, and so on"
+            )
+        if number is not None and not 1 <= int(number) <= len(times):
+            raise InputError(f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}")
+        return times[0 if number is None else int(number) - 1]
+    there = shorten([repr(name) for name in dict.fromkeys(name for name, _ in recording.markers)]) or "none"
+    raise InputError(f"{where}: no marker {marker!r} in {recording.path.name}; there are {there}")

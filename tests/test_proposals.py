@@ -1,0 +1,380 @@
+"""From files to a prepared folder by way of tables: what is planted in each film is found there, or a doubt is told."""
+
+import csv
+import datetime
+import gzip
+import json
+import re
+import shlex
+
+import edfio
+import numpy as np
+import pytest
+
+from data_prep import open_prepared
+from tests import recorded
+from tests.support import ROOT, assert_refused, call, done
+
+PROPOSE, PREPARE = "data_prep/propose_trials.py", "data_prep/prepare_recordings.py"
+NAMES = "Fp1 Fp2 F3 F4 C3 C4 T7 T8 P3 P4 O1 O2".split()
+OLD = {"T7": "T3", "T8": "T4"}
+FILMS, LENGTH, EVERY = 4, 8, 12  # films of 8 s, one every 12 s
+DATE = 1719397487
+PLAIN = ["--low-pass", "none", "--high-pass", "none", "--reference", "file", "--eeg-normalise", "trial"]
+
+
+def order(person):
+    return [(film + person) % FILMS for film in range(FILMS)]
+
+
+def signals(person, rate, names=NAMES, last=None):
+    """(channels, samples) in uV: in film v a tone of 10 Hz on channel v, in its second k of 20 Hz on channel 4 + k."""
+    times = np.arange((FILMS * EVERY + 10) * rate) / rate
+    values = np.random.default_rng(person).normal(0, 5, (len(names), len(times)))
+    for place, film in enumerate(order(person)):
+        local = times - (5 + place * EVERY)
+        inside = (local >= 0) & (local < LENGTH)
+        values[film, inside] += 50 * np.sin(2 * np.pi * 10 * local[inside])
+        at = local - (LENGTH - last if last else 0)
+        inside &= at >= 0
+        values[4 + at[inside].astype(int), inside] += 80 * np.sin(2 * np.pi * 20 * at[inside])
+    return values
+
+
+def write(path, values, rate, names=NAMES, unit="uV", marks=(), more=(), start=None):
+    scale = {"uV": 1, "": 1e-6}[unit]
+    made = [
+        edfio.EdfSignal(v * scale, rate, label=n, physical_dimension=unit) for n, v in zip(names, values, strict=True)
+    ]
+    made += [edfio.EdfSignal(v, rate, label=n, physical_range=(0, 255)) for n, v in more]
+    date = {}
+    if start:
+        at = datetime.datetime.fromtimestamp(start, datetime.UTC)
+        date = {"starttime": at.time(), "recording": edfio.Recording(startdate=at.date())}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    edfio.Edf(made, annotations=[edfio.EdfAnnotation(t, None, text) for t, text in marks], **date).write(path)
+
+
+def rating(person, film):
+    return (person * 3 + film * 2) % 8, (person + film) % 8
+
+
+def wrong(folder, names=NAMES, films=lambda name: int(name)):
+    """Trials of a prepared folder whose film, seconds or ratings are not those that were planted."""
+    made, found = open_prepared(folder), []
+    names = [{b: a for a, b in OLD.items()}.get(n, n) for n in made.info["eeg_channels"]]
+    for place, who in enumerate(made.subjects):
+        for trial, stimulus in enumerate(made.info["stimuli"]):
+            film = films(stimulus)
+            if np.isnan(made.ratings[place, trial]).any():
+                continue
+            power = np.abs(np.fft.rfft(np.asarray(made.eeg[place, trial], float), axis=-1)) ** 2  # (s, channels, Hz)
+            seconds = [names[i] for i in power[:, :, 20].argmax(axis=1)]
+            right = (
+                names[power[:, :, 10].mean(axis=0).argmax()] == NAMES[film] and seconds == NAMES[4 : 4 + len(seconds)]
+            )
+            if not right or tuple(made.ratings[place, trial]) != rating(int(who), film):
+                found.append((who, stimulus))
+    return found
+
+
+@pytest.fixture(scope="module")
+def faced(tmp_path_factory):
+    """Films of one name, two rates, volts without a unit, older names, electrodes that are not everybody's."""
+    root = tmp_path_factory.mktemp("faced")
+    for person, rate in ((0, 250), (1, 500), (2, 250)):
+        names = [OLD.get(name, name) for name in NAMES] + ["A1"] if person else [*NAMES, "HEOR"]
+        eeg = root / f"sub-00{person}" / "eeg"
+        values = np.vstack([signals(person, rate), np.zeros((1, (FILMS * EVERY + 10) * rate))])
+        stem = f"sub-00{person}_task-clips"
+        write(eeg / f"{stem}_eeg.edf", values, rate, names, "" if person == 2 else "uV")
+        lines = [
+            "onset\tduration\ttrial_type\tvalue\tvideo_index\tValence\tArousal",
+            "1.0\t0.0\tstart\t5\tn/a\tn/a\tn/a",
+        ]
+        for place, film in enumerate(order(person)):
+            title = "The Shining" if film < 2 else f"film {film}"
+            one, other = rating(person, film)
+            lines.append(f"{5.0 + place * EVERY}\t{LENGTH}.0\t{title}\t{film % 2 + 1}\t{film}\t{one}.0\t{other}.0")
+        (eeg / f"{stem}_events.tsv").write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+        rows = "".join(f"{name}\tEEG\t{'n/a' if person == 2 else 'µV'}\n" for name in names)
+        (eeg / f"{stem.upper()}_Channels.tsv").write_text("name\ttype\tunits\n" + rows, encoding="latin-1")
+    return root
+
+
+def test_films_of_one_name_rates_units_and_older_names(faced, tmp_path):
+    flags = ["--bids-dir", faced, "--task", "clips", "--ratings", "valence,AROUSAL"]
+    out = done(PROPOSE, *flags, "--stimulus", "video_index", "--out-file", tmp_path / "p/trials.csv")
+    assert "12 trials of 3 people, 4 to 4 each" in out
+    assert "--rating-min 0 --rating-max 7" in out
+    tables = ["--trials", tmp_path / "p/trials.csv", "--channels", tmp_path / "p/channels.csv"]
+    flags_of_scale = ["--rating-min", 0, "--rating-max", 7, *PLAIN]
+    out = done(PREPARE, *tables, *flags_of_scale, "--out-dir", tmp_path / "out")
+    assert wrong(tmp_path / "out") == []
+    assert f"EEG: {', '.join(NAMES)}\nPPS: none" in out
+    with open(tmp_path / "p/channels.csv", newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert (rows["HEOR"]["kind"], rows["A1"]["kind"], rows["T3"]["kind"], rows["T7"]["kind"]) == (
+        "no",
+        "no",
+        "eeg",
+        "eeg",
+    )
+    out = done(PROPOSE, *flags, "--out-file", tmp_path / "q/trials.csv")
+    assert "doubt: 000: trial_type names two trials 'The Shining'; video_index tells them apart and is taken" in out
+    assert (tmp_path / "q/trials.csv").read_bytes() == (tmp_path / "p/trials.csv").read_bytes()
+    page = (tmp_path / "p/trials.html").read_text(encoding="utf-8")
+    assert page.count('<rect class="t"') == 12
+    assert "http" not in page
+
+
+def test_the_short_way_ends_with_the_proposal_where_something_is_in_doubt(faced, tmp_path):
+    flags = [
+        "--bids-dir",
+        faced,
+        "--task",
+        "clips",
+        "--ratings",
+        "valence,arousal",
+        "--rating-min",
+        0,
+        "--rating-max",
+        7,
+    ]
+    outcome = call(PREPARE, *flags, "--out-dir", tmp_path / "out")
+    lines = [line for line in outcome.err.splitlines() if not line.startswith("warning")]
+    assert outcome.status == 2
+    assert len(lines) == 1
+    assert "'The Shining'" in lines[0]
+    assert str(tmp_path / "out_proposal/trials.html") in lines[0]
+    assert sorted(path.name for path in (tmp_path / "out_proposal").iterdir()) == [
+        "channels.csv",
+        "trials.csv",
+        "trials.html",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def dens(root, unit=1.0, rows_of_1=FILMS):
+    """Onsets in samples (or what ``unit`` says), durations that are not true, ratings in beh.tsv, a film unseen."""
+    for person in (1, 2, 3):
+        rate, eeg = 256, root / f"sub-0{person}" / "eeg"
+        seen = [film for film in order(person) if (person, film) != (2, 3)]
+        marks, lines = [], ["onset\tduration\ttrial_type\tlabel"]
+        for place, film in enumerate(order(person)):
+            if film not in seen:
+                continue
+            for at, name, label in (
+                (5, "stm", f"v{film}_{place}"),
+                (5 + LENGTH, "vlnc", "Valence"),
+                (14, "trno", "Next"),
+            ):
+                seconds = at + place * EVERY
+                marks.append((seconds, name))
+                lines.append(f"{seconds * rate * unit:.3f}\t1000.0\t{name}\t{label}")
+        names = [f"E{number}" for number in range(1, len(NAMES) + 1)]
+        values = np.vstack([signals(person, rate), np.zeros((1, (FILMS * EVERY + 10) * rate))])
+        write(eeg / f"sub-0{person}_task-Film_eeg.edf", values, rate, [*names, "Cz"], marks=marks)
+        (eeg / f"sub-0{person}_task-film_events.tsv").write_text("\n".join(lines) + "\n")
+        rows = ["\t".join(map(str, (f"v{film}.mp4", *rating(person, film)))) for film in seen]
+        beh = root / f"sub-0{person}" / "beh" / f"sub-0{person}_task-Film_beh.tsv"
+        beh.parent.mkdir(parents=True)
+        beh.write_text("\n".join(["stimuliName\tvalence\tarousal", *rows[: rows_of_1 if person == 1 else None]]) + "\n")
+    return ["--bids-dir", root, "--task", "film", "--trial", "trial_type=stm", "--stimulus", "stimuliName"]
+
+
+@pytest.mark.parametrize(("unit", "words"), [(1.0, "samples at 256 Hz"), (1000 / 256, "milliseconds"), (1 / 256, None)])
+@pytest.mark.parametrize("until", [True, False])
+def test_onsets_in_another_unit_false_durations_and_ratings_of_behaviour(tmp_path, unit, words, until):
+    flags = [*dens(tmp_path / "d", unit), "--ratings", "valence,arousal", "--out-file", tmp_path / "p/trials.csv"]
+    out = done(PROPOSE, *flags, *(["--until", "trial_type=vlnc"] if until else []))
+    assert ("onsets are no seconds" in out) == bool(words)
+    assert not words or f"taken as {words} (all agree with the markers in the file)" in out
+    assert ("1000.0 in every row: taken from each trial's beginning to 'vlnc'" in out) != until
+    assert "E1, E2, E3" in out
+    assert "are all of them electrodes?" in out
+    tables = ["--trials", tmp_path / "p/trials.csv", "--channels", tmp_path / "p/channels.csv", *PLAIN]
+    flags = ["--rating-min", 0, "--rating-max", 7, "--missing", "keep", "--out-dir", tmp_path / "out"]
+    done(PREPARE, *tables, *flags)
+    made = open_prepared(tmp_path / "out")
+    assert made.info["eeg_channels"] == [f"E{number}" for number in range(1, 13)]  # Cz does not change: the reference
+    assert np.isnan(made.ratings).any(axis=2).sum() == 1
+    numbered = {name: f"E{number}" for number, name in enumerate(NAMES, 1)}
+    power = np.abs(np.fft.rfft(np.asarray(made.eeg, float), axis=-1)) ** 2  # (people, films, s, channels, Hz)
+    for place, who in enumerate(made.subjects):
+        for trial, name in enumerate(made.info["stimuli"]):
+            film = int(re.search(r"\d", name)[0])
+            if (int(who), film) != (2, 3):
+                found = power[place, trial, :, :, 10].mean(axis=0).argmax()
+                assert made.info["eeg_channels"][found] == numbered[NAMES[film]]
+                assert tuple(made.ratings[place, trial]) == rating(int(who), film)
+
+
+def test_rows_that_do_not_agree_leave_a_person_out(tmp_path):
+    flags = [
+        *dens(tmp_path / "d", rows_of_1=3),
+        "--ratings",
+        "valence,arousal",
+        "--out-file",
+        tmp_path / "p/trials.csv",
+    ]
+    outcome = call(PROPOSE, *flags)
+    assert "doubt: 01: 4 trials in events, 3 rows in beh.tsv: left out" in outcome.out
+    assert "01," not in (tmp_path / "p/trials.csv").read_text()
+
+
+def test_annotations_by_person_two_runs_and_physiology_by_date(tmp_path):
+    root, zone = tmp_path / "e", 8 * 3600
+    codes = {1: "11", 2: "21", 3: "101"}
+    for person, code in codes.items():
+        eeg, rate = root / f"sub-0{person}" / "eeg", 256
+        values, marks = signals(person, rate, last=5), []
+        for place in range(FILMS):
+            marks += [(5 + place * EVERY, code), (5 + place * EVERY + LENGTH, str(int(code) + 1))]
+        half = round((5 + 2 * EVERY - 2) * rate) if person == 3 else values.shape[1]
+        parts = [(values[:, :half], 0), (values[:, half:], half / rate)][: 1 + (person == 3)]
+        for run, (part, at) in enumerate(parts, 1):
+            name = f"sub-0{person}_task-film" + (f"_run-{run}" if len(parts) > 1 else "")
+            own = [(t - at, text) for t, text in marks if 0 <= t - at < part.shape[1] / rate]
+            part = part[:, : part.shape[1] // rate * rate]
+            write(eeg / f"{name}_eeg.edf", part, rate, marks=own, start=DATE + zone + at)
+        films = [f"{film}\t" + "\t".join(map(str, rating(person, film))) for film in order(person)]
+        (root / f"sub-0{person}" / "beh").mkdir()
+        beh = root / f"sub-0{person}" / "beh" / f"sub-0{person}_task-film_beh.tsv"
+        beh.write_text("\n".join(["video_name\tscore_7\tscore_8", *films]) + "\n")
+        times = np.arange(values.shape[1] // rate * 32) / 32 + 2  # begins 2 s after the EEG
+        level = np.zeros(len(times))
+        for place, film in enumerate(order(person)):
+            level[(times >= 5 + place * EVERY) & (times < 5 + place * EVERY + LENGTH)] = 1 + film
+        stem = eeg / f"sub-0{person}_task-film_recording-GSR_physio"
+        with gzip.open(f"{stem}.tsv.gz", "wt") as file:
+            file.write(
+                "".join(f"{v + 0.01 * np.sin(t):.4f}\t{DATE + t:.3f}\n" for v, t in zip(level, times, strict=True))
+            )
+        header = {"SamplingFrequency": 32, "StartTime": DATE + 2, "Columns": ["GSR", "csv_time_GSR"]}
+        stem.with_suffix(".json").write_text(json.dumps(header))
+    (tmp_path / "begin.csv").write_text("subject,value\n" + "".join(f"sub-0{p},{code}\n" for p, code in codes.items()))
+    flags = ["--trial", tmp_path / "begin.csv", "--stimulus", "video_name", "--ratings", "score_7,score_8", "--last", 5]
+    outcome = call(PROPOSE, "--bids-dir", root, "--task", "film", *flags, "--out-file", tmp_path / "p/trials.csv")
+    assert outcome.status == 0, outcome.err
+    assert "annotations of the others" in outcome.out
+    assert "GSR/csv_time_GSR begins 2 s after the EEG by their dates (their clocks are -8 h apart)" in outcome.err
+    tables = ["--trials", tmp_path / "p/trials.csv", "--channels", tmp_path / "p/channels.csv", *PLAIN]
+    scale = ["--rating-min", 0, "--rating-max", 7, "--pps-normalise", "none"]
+    done(PREPARE, *tables, *scale, "--out-dir", tmp_path / "out")
+    assert wrong(tmp_path / "out") == []
+    made = open_prepared(tmp_path / "out")
+    assert (made.info["seconds"], made.info["pps_channels"]) == (5, ["GSR"])
+    found = np.median(np.asarray(made.pps), axis=(2, 3, 4))
+    np.testing.assert_allclose(found, np.tile([1, 2, 3, 4], (3, 1)), atol=0.05)
+
+
+def folder_of_files(folder):
+    """EDF files with triggers, and no table."""
+    rate = 256
+    for person in (1, 2, 3):
+        trigger = np.zeros((FILMS * EVERY + 10) * rate)
+        for place in range(FILMS):
+            trigger[(5 + place * EVERY) * rate :][:13] = 2
+            trigger[(5 + place * EVERY + LENGTH) * rate :][:13] = 4
+        write(folder / f"p{person}.edf", signals(person, rate), rate, more=[("TRIG", trigger)])
+
+
+def fill(table):
+    """What a person writes into a table that only triggers made: stimuli in the order of each person, and ratings."""
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows):
+        person = int(row["subject"][1:])
+        film = order(person)[number % FILMS]
+        row["stimulus"], (row["arousal"], row["valence"]) = f"film{film}", (1 + v for v in rating(person, film))
+    with open(table, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_folder_of_files_and_no_table(tmp_path):
+    folder_of_files(tmp_path / "eeg")
+    table = tmp_path / "p/trials.csv"
+    flags = ["--files", f"{tmp_path}/eeg/*.edf", "--out-file", table]
+    assert_refused(call(PROPOSE, *flags), "it has trial_type: trigger 2 (4), trigger 4 (4)", "--trial COLUMN=VALUE")
+    flags += ["--trial", "marker=2", "--until", "value=4", "--ratings", "arousal,valence"]
+    out = done(PROPOSE, *flags)
+    assert "fill in the column stimulus" in out
+    tables = ["--trials", table, "--channels", table.with_name("channels.csv"), "--out-dir", tmp_path / "out", *PLAIN]
+    assert_refused(call(PREPARE, *tables), "row 2: stimulus is empty")
+    fill(table)
+    done(PREPARE, *tables)
+    made = open_prepared(tmp_path / "out")
+    assert made.info["eeg_channels"] == NAMES
+    power = np.abs(np.fft.rfft(np.asarray(made.eeg, float), axis=-1)) ** 2
+    np.testing.assert_array_equal(power[..., 10].mean(axis=2).argmax(axis=2), np.tile(range(FILMS), (3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["--stimulus", "film"], ["--stimulus film: no such column in", "video_index"]),
+        (["--ratings", "joy"], ["--ratings joy: no such column in"]),
+        (["--group", "x"], ["--group x: no such column in"]),
+        (["--trial", "code=3"], ["--trial code: no such column in", "trial_type"]),
+        (
+            ["--trial", "value=77"],
+            ["--trial value=77: no row of any recording", "trial_type: The Shining (2), start (1)"],
+        ),
+        (["--trial", "value"], ["--trial value: write COLUMN=VALUE"]),
+        (["--until", "value2=3"], ["--until value2: no such column in"]),
+        (["--until", "valence"], ["the trial ends before it begins: valence"]),
+        (["--task", "music"], ["has no EEG of --task music; its tasks are clips"]),
+        (["--files", "x/*.edf"], ["--files and --bids-dir: give one of them"]),
+    ],
+)
+def test_what_is_wrong_is_one_line(faced, tmp_path, flags, parts):
+    flags = ["--bids-dir", faced, "--task", "clips", "--ratings", "valence", *flags]
+    assert_refused(call(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv"), *parts)
+    assert not (tmp_path / "p").exists()
+
+
+def test_channels_csv_decides(faced, tmp_path):
+    done(PROPOSE, "--bids-dir", faced, "--task", "clips", "--ratings", "valence", "--out-file", tmp_path / "trials.csv")
+    channels = tmp_path / "channels.csv"
+    flags = ["--trials", tmp_path / "trials.csv", "--channels", channels, "--rating-min", 0, "--rating-max", 7, *PLAIN]
+    text = channels.read_text()
+    for changed, parts in (
+        (text.replace("O2,eeg", "O2,brain"), ["kind is 'brain', not eeg, eog"]),
+        (text.replace("O2,eeg", "O9,eeg"), ["does not name O2 of"]),
+        (text.replace("HEOR,no", "HEOR,eog"), ["has no HEOR, which", "write no as its kind"]),
+        (text.replace("T3,eeg", "T3,no"), ["above"]),
+        (text.replace("kind", "sort"), ["has no column name, or no kind"]),
+    ):
+        assert changed != text
+        channels.write_text(changed)
+        outcome = call(PREPARE, *flags, "--out-dir", tmp_path / "out")
+        lines = [line for line in outcome.err.splitlines() if not line.startswith("warning")]
+        assert outcome.status == 2
+        assert len(lines) == 1
+        assert all(part in lines[0] for part in parts), lines
+    channels.write_text(text.replace("O2,eeg", "O2,no").replace("O1,eeg", "O1,eog"))
+    done(PREPARE, *flags, "--out-dir", tmp_path / "out")
+    info = open_prepared(tmp_path / "out").info
+    assert (info["eeg_channels"], info["pps_channels"]) == (NAMES[:-2], ["O1"])
+    assert_refused(call(PREPARE, *flags, "--eeg-channels", "Fp1"), "--channels says which channels are taken")
+
+
+def test_every_example_of_the_page_runs_as_it_stands(tmp_path, monkeypatch):
+    """In a folder with the data that docs/recordings.md speaks of; installing is left out."""
+    monkeypatch.chdir(tmp_path)
+    recorded.write_bids(tmp_path / "my_study", (1, 2, 3, 4))
+    folder_of_files(tmp_path / "eeg")
+    recorded.write_edf(tmp_path / "p5.edf", 5)
+    onset, film = recorded.ONSETS[0], recorded.order(5)[0]
+    (tmp_path / "new.csv").write_text(f"subject,file,stimulus,onset,duration\np5,p5.edf,{film},{onset},6\n")
+    page = (ROOT / "docs/recordings.md").read_text(encoding="utf-8")
+    commands = [line for block in re.findall(r"(?s)```\n(.*?)```", page) for line in block.splitlines()]
+    scripts = [shlex.split(line)[1:] for line in commands if "pip install" not in line]
+    assert len(scripts) >= 11
+    for script, *flags in scripts:
+        done(script, *flags)
+    assert (tmp_path / "runs/film/report.html").exists()
+    assert (tmp_path / "predictions.csv").exists()
