@@ -65,9 +65,11 @@ def test_every_file_that_a_stage_imports_is_code_or_known_not_to_be():
             name = str(path.relative_to(ROOT))
             skipped = name.startswith(NO_CODE) and name not in CODE[stage]
             assert skipped or name in CODE[stage] or path.name == "__init__.py", f"{stage}: {name}"
-            if not skipped or path.name == "__init__.py":
+            if not skipped and path.name != "__init__.py":
                 files += [other for other in imported(path) if other not in files]
         assert all((ROOT / name).exists() for name in CODE[stage])
+    networks = {f"models/{path.name}" for path in (ROOT / "models").glob("*.py")}  # imported by way of the package
+    assert networks <= {*CODE["pretrain"], *CODE["finetune"], *NO_CODE}
 
 
 def test_weights_are_told_apart_by_their_bytes():
@@ -165,9 +167,8 @@ def test_folds_keep_their_provenance_and_differences_are_said(prepared, pretrain
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_the_checksum_of_code_is_the_same_in_every_python(version):
     """A run may be begun with one Python and gone on with in another."""
-    python = shutil.which(f"python{version}") or next(
-        iter(map(str, Path.home().glob(f".pyenv/versions/{version}*/bin/python"))), None
-    )
+    pythons = [*Path.home().glob(f".pyenv/versions/{version}.*/bin/python"), shutil.which(f"python{version}")]
+    python = next((p for p in pythons if p and subprocess.run([p, "-V"], capture_output=True).returncode == 0), None)
     if python is None:
         pytest.skip(f"there is no Python {version} here")
     source = (
