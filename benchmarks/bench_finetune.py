@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import common, reference
 from data_prep import open_prepared
