@@ -6,6 +6,7 @@ Edit the constants below, or give them as flags. Relative paths in constants sta
 The same command goes on where an earlier one stopped. Next: Fine_tuning/fine_tuning.py.
 """
 
+import physiosync  # noqa: F401
 from utils.base import errors
 from utils.base.settings import read_settings
 from utils.pretraining.pretraining import pretrain
@@ -20,6 +21,8 @@ PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
 STREAM = None  # recordings on a GPU: False: all of them | True: what the next steps need (None: all, if they fit)
 PARALLEL = "folds"  # what several processes (torchrun, srun) share: folds | batch: each fold's batches
 CUDA_GRAPH = True  # on CUDA, capture the step once and replay it; False: run it operation by operation, to debug
+COMPILE = None  # compile the networks, which takes a minute (None: on CUDA, if there are steps enough to pay it back)
+FOLDS_AT_ONCE = None  # folds that one step trains (None: on CUDA as many as fit into its memory, else 1)
 QUIET = False  # True: say nothing but warnings and errors; log.jsonl has the progress
 
 # Protocol; None: as RUN_DIR was split before, or for a new one what the comment says
@@ -31,6 +34,7 @@ SEED = 0  # of the split, the first weights and the batches
 
 # Networks
 WINDOW = "5s"  # window length: 1s | 5s
+ENCODER = "physiosync"  # of EEG: physiosync (paper) | EEGNet, ... of braindecode | my_net.py:Net, a class in your file
 FRONT_END = None  # what the encoders see (None: the recipe's): raw samples (paper) | bandpower | bandpower-v1
 EMBED_DIM = None  # width of a token, a multiple of 4 (None: the recipe's; paper: as many as a window has samples)
 PROJECTOR_DIMS = None  # widths of the projector's layers (paper: 1024,2048,4096)

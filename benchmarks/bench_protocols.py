@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import bench_finetune, bench_pretrain, common
 from utils.base.devices import choose_device
@@ -34,7 +35,8 @@ protocols = {
     "DREAMER subject-dependent": ("dreamer", ("--split", "trial", "--n-folds", 10), 10, 23, 0.9, 8, 15),
     "DREAMER across subjects": ("dreamer", ("--protocol", "cross-subject"), 23, 22, 1.0, 8, 10),
 }
-epochs, n_labels = 500, 3
+epochs = 500
+n_labels = 3
 
 
 def main():

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import study_tables
 from benchmarks.common import script
@@ -48,7 +49,7 @@ for _fraction in fractions:
     for _model, _name in (("logistic", "logistic regression"), ("lda", "LDA")):
         _result = f"baseline_stress_{_model}_standardised_labels-{_fraction:g}"
         rows[f"{_name}, standardised{_of}"] = (_result, _trained)
-NOTE = """\
+note = """\
 A stage is a stimulus: everybody had the same seven stages in the same order, and all of them are in training, through
 other people. So a network may recognise the Stroop test, or how long ago the session began, rather than stress.
 Permutation test: three other stages are called stressful, the same for all people (there are 35 choices). If they are
@@ -76,9 +77,9 @@ def main():
         score, null = (np.mean([test[key] for test in tests]) for key in ("score", "null_mean"))
         p = " ".join(f"{test['p_value']:.3f}" for test in tests)
         table += f"Permutation test, {name}: per stage {score:.3f}, permuted {null:.3f}, p by seed {p}\n"
-    write_text(settings.OUT_DIR / "table.md", table + "\n" + NOTE)
+    write_text(settings.OUT_DIR / "table.md", table + "\n" + note)
     write_json(settings.OUT_DIR / "study.json", {"comparisons": comparisons, "permutation": permutation})
-    print(f"{table}\n{NOTE}\nwrote {settings.OUT_DIR}: table.md and study.json")
+    print(f"{table}\n{note}\nwrote {settings.OUT_DIR}: table.md and study.json")
 
 
 def prepare(settings, level):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
@@ -27,6 +28,7 @@ from data_prep.amplifiers.parts import Parts
 from data_prep.amplifiers.proposal import propose
 from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, read_trials
 from data_prep.folder import preparation, ratings
+from data_prep.folder import stimuli as stimulus_names
 from data_prep.folder.from_arrays import prepare_person
 from data_prep.folder.quality import Quality, Row, kind_of
 from data_prep.folder.writer import PreparedWriter, is_prepared
@@ -122,6 +124,7 @@ def main():
     keep = {"missing": "keep"} if settings.MISSING == "keep" else {}
     writer = PreparedWriter(settings.OUT_DIR, preparation=made, rated=settings.RATED, **keep, **description)
     writer.quality.notes.append(AS_RECORDED)
+    writer.adjoining = adjoining(plan)
     with writer:
         parts = Parts(settings.OUT_DIR, [made, description, asdict(steps)])
         checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
@@ -210,6 +213,13 @@ def choose_channels(settings, files):
     if left:
         print(f"left out: {shorten(left, 150)}; --eeg-channels and --pps-channels take names")
     return eeg, pps
+
+
+def adjoining(plan):
+    """Stimuli that begin where another one ends, for the first person; they may be parts of one film."""
+    first = next(iter(plan.people.values()))
+    spans = [(t.stimulus, t.file, onset, onset + t.duration) for t, onset in first if t.duration is not None]
+    return stimulus_names.adjoining(spans)
 
 
 def say_what_follows(settings):

@@ -182,6 +182,8 @@ def roles(split):
         checksum="",
         subjects=[str(s) for s in range(PEOPLE)],
         eeg=np.empty((PEOPLE, STIMULI, SECONDS)),
+        seen=np.ones((PEOPLE, STIMULI), bool),
+        groups=None,
     )
     per_trial = SECONDS // splits.WINDOW_SECONDS
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(Silence()):

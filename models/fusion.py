@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-N_SECONDS = 5  # 1 s windows beside each 5 s window
+N_SECONDS = 5  # 1 s windows in each 5 s window
 
 
 class FusionClassifier(nn.Module):

@@ -1,4 +1,4 @@
-"""What is there twice: a copy of a person or of a trial would be tested by who has seen it in training."""
+"""Copies of a person or of a trial leak from training to test."""
 
 import json
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
+from data_prep.folder.stimuli import adjoining
+from tests import recorded
 from tests.support import TINY, call, done
 from utils.base.errors import InputError
 from utils.finetuning.baselines import evaluate_fold
@@ -156,6 +158,12 @@ def test_parts_are_warned_of_once_with_the_remedy(tmp_path, capsys):
     assert "parts of one film" not in capsys.readouterr().err
 
 
+def test_stimuli_that_begin_where_another_ends():
+    trials = [("rain", "a.edf", 10.0, 70.0), ("snow", "a.edf", 70.001, 130.0), ("hail", "a.edf", 200.0, 260.0)]
+    assert adjoining(trials) == ["rain", "snow"]
+    assert adjoining([*trials[:1], ("snow", "b.edf", 70.0, 130.0)]) == []
+
+
 def test_groups_that_people_bring(tmp_path):
     """Each person's own order, with the film of each trial; a stimulus that somebody has not seen may be dropped."""
     order = np.random.default_rng(0).permutation(len(STIMULI))
@@ -212,3 +220,30 @@ def test_groups_in_npz(folders, tmp_path):
     assert outcome.status == 2
     assert "groups has 23 names for 24 trials" in outcome.err
     done(*predict, "--input", tmp_path / "good.npz")
+
+
+def test_trials_that_follow_each_other_in_a_file(tmp_path):
+    """Trials without a gap are warned of as parts, unless a column names their group; each rating has its scale."""
+    rows = []
+    for person in range(2):
+        recorded.write(tmp_path, "fif", person)
+        for number, name in enumerate(("rain", "snow", "hail")):
+            rated = [1 + (number + person) % 3, 0.2 + 0.3 * number]
+            rows.append(
+                [f"p{person}", f"p{person}_raw.fif", name, 3 + 6 * number, 6, "Up" if number else "Joker", *rated]
+            )
+    header = ["subject", "file", "stimulus", "onset", "duration", "group", "arousal", "stress"]
+    tables = {"plain": [5, header, rows], "grouped": [None, header, rows]}
+    for name, (left, *lines) in tables.items():
+        cells = [[c for i, c in enumerate(row) if i != left] for row in [lines[0], *lines[1]]]
+        (tmp_path / f"{name}.csv").write_text("\n".join(",".join(map(str, row)) for row in cells))
+    scale = ["--rating-min", "arousal=1,stress=0", "--rating-max", "arousal=9,stress=1", "--threshold", "arousal=2"]
+    for name in tables:
+        flags = ["--trials", tmp_path / f"{name}.csv", "--out-dir", tmp_path / name, "--sampling-rate", 64]
+        outcome = call("data_prep/prepare_recordings.py", *flags, *scale, "--low-pass", 30)
+        assert outcome.status == 0, outcome.err
+        assert ("hail, rain, snow may be parts of one film" in outcome.err) == (name == "plain")
+    info = open_prepared(tmp_path / "grouped").info
+    assert info["groups"] == ["Up", "Joker", "Up"]
+    assert info["threshold"] == {"arousal": 2, "stress": 0.5}
+    assert info["rating_range"] == {"arousal": [1, 9], "stress": [0, 1]}

@@ -184,6 +184,7 @@ def run_dir(pretrained, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_permutations", [2, 30])
 def test_processes_that_come_one_after_the_other_end_with_the_same_metrics(
     run_dir, prepared, turn, alone, n_permutations
@@ -210,6 +211,7 @@ def test_processes_that_come_one_after_the_other_end_with_the_same_metrics(
     assert result(folder) == alone[n_permutations]
 
 
+@pytest.mark.slow
 def test_processes_at_the_same_time_end_with_the_same_metrics(run_dir, prepared, alone):
     flags = ["--data-dir", prepared, "--run-dir", run_dir, "--epochs", 1, "--permutations", 2]
     several = outcome(torchrun(2, FINETUNE, *flags))
@@ -219,6 +221,7 @@ def test_processes_at_the_same_time_end_with_the_same_metrics(run_dir, prepared,
     assert not list(run_dir.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_a_job_array_ends_with_the_same_metrics(run_dir, prepared, alone):
     for fold in (3, 0, 2, 1):
         where = ["--data-dir", prepared, "--run-dir", run_dir, "--folds", fold]
@@ -284,6 +287,7 @@ def kill_a_rank(folder, fold, process):
     os.kill(int(lock.read_text().split()[1]), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_process_keeps_no_other_from_its_folds(tmp_path, prepared, undisturbed, turn):
     command = pretraining(prepared, tmp_path, "--epochs", 3, "--folds", "0,1", "--save-every", 1)
     processes = [by_hand(rank, 2, *command) for rank in range(2)]
@@ -297,6 +301,7 @@ def test_a_killed_process_keeps_no_other_from_its_folds(tmp_path, prepared, undi
     assert not list(tmp_path.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_torchrun_ends_the_job_and_the_same_command_goes_on(tmp_path, prepared, undisturbed):
     command = pretraining(prepared, tmp_path, "--epochs", 3, "--folds", "0,1", "--save-every", 1)
     process = torchrun(2, *command)
@@ -310,6 +315,7 @@ def test_torchrun_ends_the_job_and_the_same_command_goes_on(tmp_path, prepared, 
     assert not list(tmp_path.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_torchrun_restarts_what_was_killed(tmp_path, prepared, undisturbed):
     process = torchrun(2, *pretraining(prepared, tmp_path, "--epochs", 3, "--folds", "0,1"), restarts=1)
     kill_a_rank(tmp_path, 0, process)
@@ -365,7 +371,7 @@ def contrastive(group_losses=("eeg", "pps")):
 
 def train(model, forward, batch):
     """Two steps: their losses; gradients and statistics of the first."""
-    optimizer = adam(model, SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3), CPU)
+    optimizer = adam(model.parameters(), SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3), CPU)
     losses, first = [], {}
     for _ in range(2):
         terms = forward(batch)

@@ -124,7 +124,7 @@ def read_eeg(recording, names, steps, onsets):
 
 
 def edges(recording, raw):
-    """Annotations at which MNE's filters begin anew, from the first sample on: a jump must not ring there."""
+    """Annotations at which MNE's filters are restarted, from the first sample on: a jump must not ring there."""
     cuts = {seconds for name, seconds in recording.markers if name.lower().startswith(CUTS) and seconds > 0}
     made = mne.Annotations(sorted(cuts), 0, "edge")
     for onset, length, name in zip(*(getattr(raw.annotations, what) for what in PARTS), strict=True):

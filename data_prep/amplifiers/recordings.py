@@ -39,9 +39,9 @@ except ImportError:  # said by need_mne()
     mne = None
 
 CUTS = ("boundary", "new segment")  # annotations of EEGLAB and BrainVision where a recording was paused or cut
-BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters stop and begin anew
+BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters are restarted
 BAD = "bad"  # what an annotation of a part that somebody found bad begins with
-HARMLESS = (  # what MNE warns of and nobody can change
+HARMLESS = (  # warnings of MNE without a remedy
     "annotation(s) that were",
     "'boundary' events",
     "naming conventions",

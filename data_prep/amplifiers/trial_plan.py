@@ -104,7 +104,7 @@ def find_groups(people, stimuli):
 
 
 def alone(people, who):
-    """Stimuli of this person that nobody else has."""
+    """Stimuli that only this person has."""
     return [name for name in people[who] if all(name not in own for other, own in people.items() if other != who)]
 
 

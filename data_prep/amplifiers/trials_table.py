@@ -206,7 +206,7 @@ def read_decimal_commas(path, rows, name, pattern):
 
 
 def as_text(cell):
-    """A cell without blanks around it and what nobody sees; accents in the one way that all programs know."""
+    """A cell stripped of blanks and invisible characters, in Unicode form NFC."""
     return unicodedata.normalize("NFC", "".join(c for c in cell if unicodedata.category(c) != "Cf")).strip()
 
 

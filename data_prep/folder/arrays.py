@@ -1,7 +1,7 @@
 """Arrays that people bring: numbers without gaps, one rate, as many trials and samples as each other, known names.
 
 `write_prepared` and the reader of .npz files check with the same functions, so what trains a model and what meets it
-are held to the same. What is numeric is taken in whatever type (float16, integers, masked without a mask, numbers as
+are held to the same. Numbers are accepted in any type (float16, integers, masked without a mask, numbers as
 objects, 1 x 1 arrays of MATLAB); everything else is refused in one line that names it.
 """
 
@@ -24,7 +24,7 @@ RATE_TOLERANCE = 1e-7  # of a rate in float32, or one that is 1 / a difference o
 
 
 def check_keys(found, known, where):
-    """Refuse what nobody would read: a key that is not among ``known``, by its name and with what may be meant."""
+    """Refuse keys that are not among ``known``, with a suggestion."""
     for key in found:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.6) or [
@@ -42,13 +42,7 @@ def one_value(value):
 
 
 def check_text(value, what):
-    """A name: text of one line, without blanks around it; whole numbers and MATLAB's 1 x 1 cells are taken.
-
-    Raises
-    ------
-    InputError
-        For anything else, for an empty text, and for characters that no file or figure could show.
-    """
+    """A name: one line of printable text, stripped; whole numbers and MATLAB's 1 x 1 cells are accepted."""
     value = one_value(value)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -67,13 +61,7 @@ def check_text(value, what):
 
 
 def check_names(values, what):
-    """Names as a list of distinct texts, from a list, a tuple, an array or a column of a table.
-
-    Raises
-    ------
-    InputError
-        If it is no list (a set has no order), or a name is no text or comes twice.
-    """
+    """Names as a list of distinct texts, from a list, a tuple, an array or a column of a table."""
     if isinstance(values, str | bytes | set | frozenset | dict) or not hasattr(values, "__iter__"):
         raise InputError(f"{what} must be a list of names, not {_short(values)}")
     values = values.ravel() if isinstance(values, np.ndarray) else list(values)
@@ -85,13 +73,7 @@ def check_names(values, what):
 
 
 def check_number(value, what):
-    """A finite number as a plain int or float, from whatever type of number.
-
-    Raises
-    ------
-    InputError
-        For anything else.
-    """
+    """A finite number as a Python int or float, from any numeric type."""
     value = one_value(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InputError(f"{what} must be a number, not {_short(value)}")
@@ -101,13 +83,7 @@ def check_number(value, what):
 
 
 def check_rate(value, what="sampling_rate"):
-    """A sampling rate in Hz as an int: ``256``, ``256.0``, ``np.int64(256)`` or MATLAB's ``[[256]]``.
-
-    Raises
-    ------
-    InputError
-        If it is not a positive whole number; the message says how to resample.
-    """
+    """A sampling rate in Hz as a positive int: ``256``, ``256.0``, ``np.int64(256)`` or MATLAB's ``[[256]]``."""
     rate = check_number(value, what)
     whole = round(rate)
     if rate <= 0:
@@ -121,13 +97,7 @@ def check_rate(value, what="sampling_rate"):
 
 
 def check_numbers(array, where, name):
-    """An array of finite numbers, in the type in which it came (its precision tells rounding from signal).
-
-    Raises
-    ------
-    InputError
-        If it holds anything else, gaps, or nothing.
-    """
+    """An array of finite numbers, in its own type (whose precision distinguishes rounding from signal)."""
     if np.ma.is_masked(array):
         raise InputError(f"{where} has masked {name} values; repair them or leave them out")
     try:
@@ -168,28 +138,10 @@ def check_signal(array, where, name):
 
 
 def check_signals(person, channels, rate, where):
-    """A person's signals and rest, checked against the names and against each other.
+    """A person's signals and rest (trials, channels, samples), checked against the names and each other.
 
-    Parameters
-    ----------
-    person : dict
-        ``eeg``, ``pps`` (trials, channels, samples), ``eeg_baseline``, ``pps_baseline``, those that there are.
-    channels : dict of str to list of str
-        Names by modality; no name for a modality that was not recorded.
-    rate : int
-        Of all of them, in Hz.
-    where : str
-        Begins each message.
-
-    Returns
-    -------
-    dict
-        The same, the signals as arrays; without empty ones.
-
-    Raises
-    ------
-    InputError
-        If one is missing, no array of finite numbers, or of another number of trials, channels or samples.
+    ``channels``: names by modality, none for one that was not recorded; ``where`` begins each message. Returns the same
+    as arrays, without empty ones.
     """
     checked = {key: value for key, value in person.items() if key.removesuffix("_baseline") not in SIGNALS}
     for name in SIGNALS:
@@ -250,13 +202,7 @@ def n_trials_of(person):
 
 
 def check_ratings(values, names, n_trials, where):
-    """Ratings as float64 (trials, ratings); a row of numbers will do for a single rating.
-
-    Raises
-    ------
-    InputError
-        If they are no finite numbers, or not one for each trial and name.
-    """
+    """Ratings as float64 (trials, ratings); a row of numbers is accepted for a single rating."""
     values = check_numbers(values, where, "ratings").astype(np.float64)
     if len(names) == 1 and values.shape in ((n_trials,), (1, n_trials)):
         values = values.reshape(n_trials, 1)

@@ -1,7 +1,7 @@
 """The description of a data set, checked before anything is written: what is written can be opened."""
 
 from data_prep.folder.arrays import check_keys, check_names, check_number, check_rate, check_text
-from data_prep.folder.prepared import QUADRANTS, of_rating
+from data_prep.folder.scales import QUADRANTS, of_rating
 from data_prep.signals.channels import distinct, shorten
 from utils.base.errors import InputError
 
@@ -13,26 +13,7 @@ KEYS = (
 
 
 def describe(where, rated=True, **description):
-    """The entries of ``dataset.json`` that describe a data set, in plain types.
-
-    Parameters
-    ----------
-    where : str
-        Begins the message about an entry that is not known.
-    rated : bool
-        Whether there are ratings.
-    **description
-        As for `PreparedWriter`.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        If an entry is missing, unknown, of another type, or contradicts the others.
-    """
+    """The entries of ``dataset.json`` that describe a data set (as for `PreparedWriter`), checked, in plain types."""
     check_keys(description, KEYS, where)
     given = {key: value for key, value in description.items() if value is not None}
     for key in ("name", "sampling_rate", "ratings"):

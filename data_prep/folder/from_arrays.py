@@ -21,8 +21,8 @@ from data_prep.folder.arrays import (
 )
 from data_prep.folder.descriptions import KEYS, check_groups
 from data_prep.folder.prepared import ARRAYS
-from data_prep.folder.writer import PreparedWriter, trials_with_ratings
-from data_prep.signals.channels import shorten
+from data_prep.folder.seen import only_seen
+from data_prep.folder.writer import PreparedWriter
 from data_prep.signals.resampling import at_one_rate
 from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
@@ -117,33 +117,6 @@ def _rates(sampling_rates):
     return rates
 
 
-def only_seen(person):
-    """A person without the trials whose ratings are all NaN, and which trials these leave, bool (trials,).
-
-    None where nothing is left out; what is not as it must be stays for `check_person` to refuse.
-    """
-    try:
-        ratings = np.asarray(person["ratings"], np.float64)
-        seen = trials_with_ratings(ratings.reshape(len(ratings), -1), f"subject {person['id']}")
-    except (KeyError, TypeError, ValueError):
-        return person, None
-    if seen.all():
-        return person, None
-
-    def cut(key, value):
-        if isinstance(value, Mapping):
-            return {name: cut(key, array) for name, array in value.items()}
-        if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
-            return value
-        if key in SIGNALS and np.nan_to_num(np.asarray(value)[~seen]).any():
-            raise InputError(
-                f"subject {person['id']} has signals in a trial without ratings; leave the trial out, or rate it"
-            )
-        return np.asarray(value)[seen]
-
-    return {key: cut(key, value) for key, value in person.items()}, seen
-
-
 def check_person(person, place, writer, rates):
     """A person of `write_prepared` (the ``place``-th), checked: as recorded, and at one rate."""
     info = writer.info
@@ -188,9 +161,9 @@ class Trials:
         self.writer, self.missing = writer, missing
         self.own = {}  # stimuli by person; None for one who brings none
         self.whose = "the data set's stimuli" if writer.info["stimuli"] else None
-        self.groups = {}  # by stimulus, or by the trial's number where stimuli have no names
+        self.groups = stimuli.Groups()
         if "groups" in writer.info:
-            self._note("the data set", writer.info["stimuli"], writer.info["groups"])
+            self.groups.note("the data set", writer.info["stimuli"], writer.info["groups"])
 
     def add(self, person, made, seen=None):
         """Prepare a person and write it, or keep it until `finish`; ``seen``: as `only_seen` gives it."""
@@ -208,7 +181,7 @@ class Trials:
             if info["stimuli"] is None:
                 info["stimuli"], self.whose = sorted(own, key=stimuli.natural), f"subject {subject}"
             person = select(person, stimuli.positions(f"subject {subject}", own, info["stimuli"], self.whose))
-        self._note(f"subject {subject}", own or info["stimuli"], person.get("groups"))
+        self.groups.note(f"subject {subject}", own or info["stimuli"], person.get("groups"), None if own else seen)
         self.own[subject] = own
         self.writer.check_ratings(subject, person["ratings"])
         eeg, pps = prepare_person(person, info["sampling_rate"], made)
@@ -219,27 +192,11 @@ class Trials:
             with np.errstate(over="ignore"):  # what is too large for float32 is refused when it is written
                 np.save(self._path(subject, name), array if name == "ratings" else array.astype(np.float32))
 
-    def _note(self, where, names, groups):
-        """Note the group of each stimulus, which must be one for all people."""
-        names = range(len(groups or ())) if names is None else names
-        if groups is not None and len(names) != len(groups):
-            raise InputError(f"{where} has {len(groups)} groups for {len(names)} stimuli; one each is needed")
-        for name, group in zip(names, groups or (), strict=False):
-            if self.groups.setdefault(name, group) != group:
-                raise InputError(
-                    f"{where} has {name if isinstance(name, str) else f'trial {name}'} in the group {group!r}, "
-                    f"elsewhere in {self.groups[name]!r}; a stimulus belongs to one group"
-                )
-
     def finish(self):
         """Write what waits, of all what all have seen or with ``"keep"`` what anybody has; and the groups in order."""
         self._write_waiting()
         if self.groups:
-            names = self.writer.info["stimuli"] or range(len(self.groups))
-            if lacking := [name for name in names if name not in self.groups]:
-                remedy = "give one for every stimulus, in the order of the data set's stimuli"
-                raise InputError(f"groups has none for {shorten(list(map(str, lacking)))}; {remedy}")
-            self.writer.info["groups"] = [self.groups[name] for name in names]
+            self.writer.info["groups"] = self.groups.of(self.writer.info["stimuli"])
 
     def _write_waiting(self):
         waiting = {subject: own for subject, own in self.own.items() if own is not None}

@@ -18,6 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.folder.fields import FIELDS, OPTIONAL
+from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
+from data_prep.folder.seen import seen_of
 from data_prep.signals.channels import plain, shorten
 from utils.base.errors import InputError
 from utils.base.files import read_json, sha256
@@ -26,96 +29,7 @@ from utils.base.progress import next_command
 FORMAT_VERSION, INCOMPLETE_VERSION = 1, 2  # versions of before do not know incomplete designs, and refuse them
 ARRAYS = ("eeg", "pps", "ratings")
 MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
-QUADRANTS = "four"  # the label that arousal and valence make together
 REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
-
-
-def _is_count(value):
-    return type(value) is int and 0 < value < 2**31
-
-
-def _is_number(value):
-    return type(value) in (int, float) and abs(value) < 1e9  # neither NaN nor infinite
-
-
-def _are_names(values):
-    return type(values) is list and all(type(value) is str for value in values) and len(set(values)) == len(values)
-
-
-def _is_dict(value):
-    return type(value) is dict
-
-
-def _are_classes(value):
-    return _is_dict(value) and all(_are_names(names) and len(names) > 1 for names in value.values())
-
-
-def _is_range(value):
-    return type(value) is list and len(value) == 2 and all(map(_is_number, value))
-
-
-def _or_by_rating(is_valid):
-    """None, one for all ratings, or one for each by its name."""
-    return lambda value: value is None or all(map(is_valid, value.values() if _is_dict(value) else [value]))
-
-
-def of_rating(value, name):
-    """The range or threshold of a rating: that of all, or its own."""
-    return value.get(name) if isinstance(value, dict) else value
-
-
-def thresholds_of(info, label, given=None):
-    """Threshold by name of the ratings that make a label: ``given`` (for all or by name), or else that of ``info``."""
-    unknown = [name for name in given if name not in info["ratings"]] if isinstance(given, dict) else []
-    if unknown:
-        raise InputError(f"--threshold: {shorten(unknown)} is not one of the ratings ({shorten(info['ratings'])})")
-    cuts = {}
-    for name in ["arousal", "valence"] if label == QUADRANTS else [label]:
-        cut = of_rating(given, name)
-        cuts[name] = of_rating(info["threshold"], name) if cut is None else cut
-        if cuts[name] is None:
-            raise InputError(f"--label {label}: {info['name']} has no threshold for {name}; give --threshold")
-    return cuts
-
-
-def one_if_alike(cuts):
-    """The threshold of all, or the dictionary where they differ."""
-    return next(iter(cuts.values())) if len(set(cuts.values())) == 1 else cuts
-
-
-def threshold_in_words(value):
-    """A threshold, or several by rating (a dict or its items), as text."""
-    several = isinstance(value, dict | tuple)
-    return ", ".join(f"{name} {one:g}" for name, one in dict(value).items()) if several else f"{value:g}"
-
-
-def _are_lists_of_names(value):
-    return _is_dict(value) and all(_are_names(names) and names for names in value.values())
-
-
-_FIELDS = {
-    "name": lambda value: type(value) is str,
-    "sampling_rate": _is_count,
-    "seconds": _is_count,
-    "eeg_channels": _are_names,
-    "pps_channels": _are_names,
-    "ratings": _are_names,
-    "classes": _are_classes,
-    "rating_range": _or_by_rating(_is_range),
-    "threshold": _or_by_rating(_is_number),
-    "copies": _are_names,
-    "subjects": _are_names,
-    "trials": _is_count,
-    "stimuli": _are_names,
-    "groups": lambda value: value is None or (type(value) is list and all(type(name) is str for name in value)),
-    "preparation": _is_dict,
-    "sources": _is_dict,
-    "arrays": _is_dict,
-    "checksum": lambda value: type(value) is str,
-    "simulated": lambda value: type(value) is bool,
-    "not_seen": _are_lists_of_names,
-}
-_OPTIONAL = {"classes": {}, "copies": [], "groups": None, "simulated": False, "not_seen": {}}  # if it is not there
 
 
 @dataclass
@@ -266,8 +180,8 @@ def open_prepared(folder, rated=True):
     if info.get("format_version") != expected:
         version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
         raise InputError(f"{path} has format version {version!r}, not {expected}; {remedy}")
-    for field, is_valid in _FIELDS.items():
-        if field not in info | _OPTIONAL or not is_valid(info.get(field, _OPTIONAL.get(field))):
+    for field, is_valid in FIELDS.items():
+        if field not in info | OPTIONAL or not is_valid(info.get(field, OPTIONAL.get(field))):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
     if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
@@ -290,14 +204,6 @@ def open_prepared(folder, rated=True):
     if not agrees or not data.seen.any(axis=0).all() or not data.seen.any(axis=1).all():
         raise InputError(f"{path} names other trials in 'not_seen' than ratings.npy lacks; {REMEDY}")
     return data
-
-
-def seen_of(info):
-    """Who saw which stimulus, bool (subjects, trials), as ``not_seen`` of ``dataset.json`` says."""
-    seen = np.ones((len(info["subjects"]), info["trials"]), bool)
-    for subject, names in info.get("not_seen", {}).items():
-        seen[info["subjects"].index(subject), [info["stimuli"].index(name) for name in names]] = False
-    return seen
 
 
 def _how_to_begin(folder):

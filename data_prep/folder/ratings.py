@@ -2,39 +2,20 @@
 
 import math
 
-import numpy as np
-
 from data_prep.folder.descriptions import MOST_CLASSES
-from data_prep.folder.prepared import of_rating
+from data_prep.folder.scales import of_rating
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError, command
 from utils.base.progress import warn
 
 SCALE = ("RATING_MIN", "RATING_MAX", "THRESHOLD")
-ONE_SIDED = 0.75  # more of one class: accuracy says little
 MANY = 20  # so many ratings tell something of the scale that they were given on
 
 
 def parse_ratings(trials):
-    """Numbers of all ratings, and the names of classes.
+    """Ratings of trials: names, classes by name (sorted) of those that are words, and values of every trial.
 
-    Parameters
-    ----------
-    trials : list of Trial
-        With the same ratings each.
-
-    Returns
-    -------
-    names : list of str
-    classes : dict of str to list of str
-        Of every rating whose cells hold names: these, sorted; the rating is the index among them.
-    values : list of list of float
-        Of every trial, in the order of ``names``.
-
-    Raises
-    ------
-    InputError
-        If a rating has numbers and names, or one class is written in two ways.
+    The value of a rating that is a word is its index among the classes.
     """
     names, classes, columns = list(trials[0].ratings), {}, []
     for name in names:
@@ -54,33 +35,13 @@ def parse_ratings(trials):
 
 
 def refuse_spellings(trials, name):
-    """Refuse ``Sad`` beside ``sad``: they would be two classes."""
+    """Refuse ``Sad`` together with ``sad``: they would be two classes."""
     seen = {}
     for trial in trials:
         found = trial.ratings[name]
         other = seen.setdefault("".join(found.casefold().split()), found)
         if other != found:
             raise InputError(f"{trial.where}: {name} is {found!r}, elsewhere {other!r}; write one class in one way")
-
-
-def one_sided(classes, names, what):
-    """In words, if more than ``ONE_SIDED`` of these classes (n,) are one; else None.
-
-    Parameters
-    ----------
-    classes : numpy.ndarray, int, shape (n,)
-    names : list of str
-        Of the classes.
-    what : str
-        Of what they are the classes, such as ``"trials"``.
-    """
-    counts = np.bincount(classes, minlength=len(names)) / max(1, len(classes))
-    if counts.max() <= ONE_SIDED:
-        return None
-    return (
-        f"{counts.max():.0%} of the {what} are {names[counts.argmax()]!r}: always saying so is right as often, so "
-        "accuracy says little; read the balanced accuracy"
-    )
 
 
 def scale_of(settings, name):

@@ -21,6 +21,38 @@ def look_like_parts(names):
     return shorten([name for some in stems.values() if len(some) > 1 for name in sorted(some, key=natural)], 60)
 
 
+class Groups(dict):
+    """The group of every stimulus, such as its film, as people name it; by the trial's number without stimuli."""
+
+    def note(self, where, names, groups, seen=None):
+        """Note the groups of these stimuli, or of those that a person saw; a stimulus belongs to one group."""
+        if groups is None:
+            return
+        names = list(range(len(groups) if seen is None else len(seen)) if names is None else names)
+        names = names if seen is None else [name for name, there in zip(names, seen, strict=True) if there]
+        if len(names) != len(groups):
+            raise InputError(f"{where} has {len(groups)} groups for {len(names)} stimuli; one each is needed")
+        for name, group in zip(names, groups, strict=True):
+            if self.setdefault(name, group) != group:
+                words = f"{name if isinstance(name, str) else f'trial {name}'} in the group {group!r}"
+                raise InputError(f"{where} has {words}, elsewhere in {self[name]!r}; a stimulus belongs to one group")
+
+    def of(self, names):
+        """Groups in the order of these stimuli, or of the trials."""
+        names = names or range(len(self))
+        if lacking := [str(name) for name in names if name not in self]:
+            remedy = "give one for every stimulus, in the order of the data set's stimuli"
+            raise InputError(f"groups has none for {shorten(lacking)}; {remedy}")
+        return [self[name] for name in names]
+
+
+def adjoining(trials):
+    """Names of a person's stimuli that begin where another one of the same file ends, from (name, file, onset, end)."""
+    ends = {(file, round(end, 2)): name for name, file, _, end in trials}
+    pairs = [(ends[file, round(onset, 2)], name) for name, file, onset, _ in trials if (file, round(onset, 2)) in ends]
+    return sorted({name for pair in pairs for name in pair}, key=natural)
+
+
 def natural(name):
     """Sorts film2 before film10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)], name

@@ -31,12 +31,7 @@ ROWS = {"Fp": 1, "AF": 0.8, "F": 0.6, "FC": 0.3, "C": 0, "T": 0, "CP": -0.3, "P"
 
 
 def electrode_positions(names):
-    """Coordinates on the head from 10-20 names: x to the right, y to the front, both in -1..1.
-
-    Returns
-    -------
-    numpy.ndarray, shape (len(names), 2)
-    """
+    """Coordinates on the head (n, 2) from 10-20 names: x to the right, y to the front, both in -1..1."""
     positions = []
     for name in names:
         row, column = re.fullmatch(r"([A-Za-z]+?)(z|\d+)", name).groups()
@@ -70,18 +65,8 @@ class Person:
 
 
 def make_stimuli(seed, n_trials, seconds):
-    """Stimuli of an experiment, a quarter of them in each quadrant of arousal and valence.
-
-    Parameters
-    ----------
-    seed : int
-    n_trials : int
-    seconds : float
-        Length of the longest.
-
-    Returns
-    -------
-    list of Stimulus
+    """Stimuli of an experiment, a quarter of them in each quadrant of arousal and valence; ``seconds`` of the
+    longest.
     """
     rng = np.random.default_rng([seed, 0])
     targets = make_targets(rng, n_trials)
@@ -140,19 +125,8 @@ def make_person(seed, index, channels):
 
 
 def make_ratings(rng, person, targets):
-    """Ratings of every trial, in -1..1, with the person's bias and noise.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    person : Person
-    targets : numpy.ndarray, shape (trials, 2)
-        Arousal and valence to be rated.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray, shape (trials,)
-        ``arousal``, ``valence``, ``dominance`` and ``liking``.
+    """Ratings (trials,) by name in -1..1 of ``targets`` (trials, 2: arousal, valence), with the person's bias and
+    noise.
     """
     noise = rng.standard_normal((4, len(targets)))
     arousal, valence = (targets * person.gains + person.bias).T
@@ -176,7 +150,7 @@ class Trial:
     effect : float
         Strength of all traces of arousal and valence in the signals.
     drift : float
-        Deviation in uS by which the level of skin conductance wanders within a minute, whatever is felt.
+        Deviation in uS by which the level of skin conductance wanders within a minute, regardless of emotion.
     trend : float
         Strength of what changes with the time since the onset, in all trials alike: skin conductance falls by so many
         uS in a minute, the logarithm of alpha's amplitude grows by half as much.

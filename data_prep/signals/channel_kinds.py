@@ -19,7 +19,7 @@ KINDS = {  # what a name says; the first that fits
     "clock": r".*(time|clock|stamp).*",
     "stim": r"sti\d*|stim.*|status|trig.*|marker.*|events?|.*annotations|sync.*|counter|photo.*|battery|"
     r"responses?|button.*|keyboard|din\d*|ttl.*|digi.*|evt.*|mkr.*",
-    "ground": r"gnd|ground|ref|reference|cms|drl|[am][12]",  # electrodes that record no brain of their own
+    "ground": r"gnd|ground|ref|reference|cms|drl|[am][12]",  # reference and ground electrodes
     "eog": r".*eog.*|[hv]eo[a-z]?|[ls]o[12]|io[12]?|[lr]oc",
     "ecg": r".*(ecg|ekg).*|cardiac",
     "emg": r".*emg.*|zyg.*|corrugator.*|masseter.*|trapez.*",
@@ -35,7 +35,7 @@ UNKNOWN = "eeg?"  # the kind of what a file calls EEG, as amplifiers call nearly
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel of a recording, or of a file of physiology beside it."""
+    """A channel of a recording or of its physiology file."""
 
     name: str  # in the file
     kind: str  # MNE's types, and ppg
@@ -186,7 +186,7 @@ def left_out(channels, eeg, pps):
 
 
 def say_rates(people, names, rate):
-    """Say it if a channel has several rates in the files: what is brought to one, in Hz."""
+    """Print the channels that have several rates in the files, in Hz, and are resampled."""
     shown = file_names(people)
     rates = {who: {key(channel.name): channel.rate for channel in own} for who, own in people.items()}
     for name in map(key, names):

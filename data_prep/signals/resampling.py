@@ -75,28 +75,9 @@ def resample(signal, rate, new_rate, seconds, start=0.0):
 
 
 def at_one_rate(person, pps_channels, rate, rates):
-    """A person's arrays at one rate.
+    """A person's arrays (trials, channels, samples) at ``rate`` Hz, cut to the whole seconds that all have.
 
-    Parameters
-    ----------
-    person : dict
-        As for `data_prep.write_prepared`; ``pps`` and ``pps_baseline`` may be dicts of channel to (trials, samples).
-    pps_channels : list of str
-        Their order in the result.
-    rate : int
-        Of the result, in Hz.
-    rates : dict of str to float
-        Of ``eeg`` and of peripheral channels, in Hz, where it is another.
-
-    Returns
-    -------
-    dict
-        With arrays (trials, channels, samples), cut to the whole seconds that all of them have.
-
-    Raises
-    ------
-    InputError
-        If names or shapes do not agree.
+    ``rates``: Hz of ``eeg`` and of peripheral channels where it differs; ``pps`` may be a dict by channel.
     """
     where, result = f"subject {person.get('id')}", dict(person)
     unknown = [name for name in rates if name not in ("eeg", *pps_channels)]

@@ -1,8 +1,7 @@
 """From one trial's signals to the 1 s blocks of the prepared folder.
 
-What is left of a constant by rounding is no signal: deviations are compared with the size of the numbers that they come
-from. A channel is missing where it is 0 throughout a second; there it stays 0 and does not count. Single zeros are
-values like any other.
+Constant features are set to 0; deviations within rounding error count as constant. A channel that is 0 throughout a
+second is missing there: it stays 0 and is ignored. Single zeros are values.
 """
 
 import numpy as np

@@ -10,7 +10,7 @@ MICRO = "\u00b5\u03bc\u0083\u00ca"  # both signs of micro, and that of Japanese 
 EDF_SCALES = {"uV": 1e-6, "\u00b5V": 1e-6, "\u03bcV": 1e-6, "\u0083\u00caV": 1e-6, "mV": 1e-3}
 BRAINVISION_SCALES = EDF_SCALES | {"nV": 1e-9, "uS": 1e-6, "\u00b5S": 1e-6}
 SCALES = {".edf": EDF_SCALES, ".bdf": EDF_SCALES, ".vhdr": BRAINVISION_SCALES}  # what MNE multiplied by; others: 1
-EEGLAB_SCALE = 1e-6  # whatever the channel
+EEGLAB_SCALE = 1e-6  # of every channel
 NO_UNIT = "has no unit"
 
 

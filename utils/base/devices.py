@@ -33,11 +33,17 @@ def choose_device(name):
         raise InputError(f"--device {name}: this PyTorch sees no such device; use --device cpu or auto")
     if name == "cpu":
         _keep_freed_memory()
+    device = torch.device(name)
     if name == "cuda" and ranks.size() > 1:
         device = torch.device("cuda", ranks.local_rank() % torch.cuda.device_count())
         torch.cuda.set_device(device)
-        return device
-    return torch.device(name)
+    print(f"computing on {hardware(device)}")
+    return device
+
+
+def hardware(device):
+    """A device's type and name."""
+    return f"{device.type} {torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.machine()}"
 
 
 def _keep_freed_memory():
@@ -84,51 +90,73 @@ def set_precision(name, device):
         torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
 
 
-def adam(model, settings, device):
-    """Adam over a model's parameters, in one kernel where there is one, able to be captured on CUDA."""
+def adam(parameters, settings, device):
+    """Adam in one kernel where there is one; on CUDA it can be captured, with a learning rate on the device."""
+    on_cuda = device.type == "cuda"
+    rate = torch.tensor(float(settings.LR), device=device) if on_cuda else settings.LR
     return torch.optim.Adam(
-        model.parameters(),
-        settings.LR,
-        weight_decay=settings.WEIGHT_DECAY,
-        fused=device.type != "mps",
-        capturable=device.type == "cuda",
+        parameters, rate, weight_decay=settings.WEIGHT_DECAY, fused=device.type != "mps", capturable=on_cuda
     )
 
 
+def set_rate(optimizer, rate):
+    """Set the learning rate; in place where it is on the device, which a captured step reads."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
 def load_optimizer(optimizer, state):
-    """Load Adam's state, from whatever device: how it computes here (``fused``, ``capturable``) stays as it is."""
-    here = [{key: group[key] for key in ("fused", "capturable", "foreach")} for group in optimizer.param_groups]
+    """Load Adam's state, from whatever device: how it computes here (``fused``, ...) stays as it is."""
+    here = [{key: group[key] for key in ("lr", "fused", "capturable", "foreach")} for group in optimizer.param_groups]
     groups = [saved | options for saved, options in zip(state["param_groups"], here, strict=True)]
     optimizer.load_state_dict(state | {"param_groups": groups})
 
 
-class CapturedStep:
-    """A step of training that is captured as a CUDA graph and replayed: one launch in place of a thousand.
+class Captured:
+    """A step that is captured as a CUDA graph and replayed: one launch in place of a thousand.
 
-    Called with the step, always the same one: it takes and returns nothing, reads and writes tensors of fixed size and
-    place, asks for no value of the device. The first calls run it as it is (libraries set themselves up in them), the
-    next one captures. Random numbers are those of the step run as it is.
+    Parameters
+    ----------
+    step : callable
+        Takes tensors and returns one, and asks for no value of the device. Each size is captured by itself.
+
+    Notes
+    -----
+    The first calls run the step as it is (libraries set themselves up in them), the next one captures. What a call
+    returns is overwritten by the next one. Random numbers are those of the step run as it is.
     """
 
     WARM_UP = 3
 
-    def __init__(self):
-        self.n_calls, self.graph = 0, None
+    def __init__(self, step):
+        self.step, self.n_calls, self.graphs = step, {}, {}  # by the sizes of what it takes
 
-    def __call__(self, step):
-        self.n_calls += 1
-        if self.n_calls <= self.WARM_UP:
+    def __call__(self, *inputs):
+        sizes = tuple(x.shape for x in inputs)
+        self.n_calls[sizes] = self.n_calls.get(sizes, 0) + 1
+        if self.n_calls[sizes] <= self.WARM_UP:
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                step()
+                result = self.step(*inputs)
             torch.cuda.current_stream().wait_stream(stream)
-            return
-        if self.graph is None:
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
-                step()
-        self.graph.replay()
+            return result
+        if sizes not in self.graphs:
+            self.graphs[sizes] = self._capture([x.clone() for x in inputs])
+        graph, kept, result = self.graphs[sizes]
+        for mine, x in zip(kept, inputs, strict=True):
+            mine.copy_(x)
+        graph.replay()
+        return result
+
+    def _capture(self, inputs):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            result = self.step(*inputs)
+        return graph, inputs, result
 
 
 def derive_seed(*parts):
@@ -138,13 +166,12 @@ def derive_seed(*parts):
 
 def provenance(device):
     """Versions, hardware and commit, for every file with a number in it."""
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "scikit_learn": version("scikit-learn"),
-        "device": f"{device.type} {hardware}",
+        "device": hardware(device),
         "threads": torch.get_num_threads(),
         "git_commit": _git_commit(),
     }
@@ -154,10 +181,24 @@ def provenance(device):
 def _git_commit():
     """Commit of this repository, with "+" behind it if files differ from it; None outside a repository."""
     root = Path(__file__).resolve().parents[2]
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    command = [
+        "git",
+        "-c",
+        f"safe.directory={root.as_posix()}",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--abbrev=40",
+        "--dirty=+",
+        "--exclude=*",
+    ]
     env = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}  # not of a repository around this one
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=env)
         return done.stdout.strip() or None
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        if (root / ".git").exists():
+            reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+            print(f"the commit is not recorded with the results, as git does not tell it: {reason}")
         return None

@@ -23,7 +23,7 @@ class InputError(Exception):
     """Something the user gave is wrong; the message names the file or flag, the cause and the remedy.
 
     ``InputError(where, what, remedy)`` reads ``where what; remedy``; one argument is the whole message. It is one line
-    of at most ``LONGEST`` characters, whatever it quotes: what is too long is shortened in the middle.
+    of at most ``LONGEST`` characters, regardless of what it quotes: it is shortened in the middle.
     """
 
     def __init__(self, where, what="", remedy=""):
@@ -58,7 +58,7 @@ def run(main):
         changes in the process is put back at its end (`utils.base.surroundings`).
     """
     if signal.getsignal(signal.SIGINT) is _ended_early:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _handler_before or signal.default_int_handler)
     with left_as_found(main):
         _run(main)
 
@@ -92,7 +92,7 @@ def is_out_of_memory(error):
 
 
 def _out_of_memory(main):
-    """What to do depends on what the script has; its constants are beside its ``main``."""
+    """The remedy depends on the script's constants, found in its ``main``'s globals."""
     if "BATCH_SIZE" not in main.__globals__:
         return "out of memory; end other programs, or use a machine with more"
     gpu = ", or on a GPU --precision bf16" if "PRECISION" in main.__globals__ else ""
@@ -159,4 +159,4 @@ _look_at_packages()
 _script = Path(sys.argv[0] if sys.argv else os.sep).resolve()
 if ROOT in (_script.parent, _script.parent.parent):  # one of ours, and not a test runner or a notebook
     with contextlib.suppress(ValueError):  # not in the main thread, which alone may do this
-        signal.signal(signal.SIGINT, _ended_early)
+        _handler_before = signal.signal(signal.SIGINT, _ended_early)

@@ -1,4 +1,4 @@
-"""Files are written to a temporary name and renamed: whoever reads one finds it whole."""
+"""Files are written under a temporary name and renamed, so that a reader never sees a part."""
 
 import contextlib
 import glob
@@ -90,19 +90,8 @@ def _open_temporary(path):
 
 @contextlib.contextmanager
 def only_writer(path, wait=False):
-    """Keep other processes from writing to a file or folder while the block runs.
-
-    Parameters
-    ----------
-    path : path
-        The file or folder. The lock beside it ends with the process, however that ends.
-    wait : bool
-        Whether to wait for another process that has it.
-
-    Raises
-    ------
-    InputError
-        If another process has it, and ``wait`` is False.
+    """Lock a file or folder against other writers; ``wait`` for them, or raise InputError. The lock ends with the
+    process.
     """
     path = Path(path)
     if fcntl is None:
@@ -145,24 +134,8 @@ def _same_file(file, path):
 
 @contextlib.contextmanager
 def atomic_folder(folder, flag):
-    """Fill a temporary folder; it takes the name ``folder`` only if the block ends well.
-
-    Parameters
-    ----------
-    folder : path
-        Must not exist, or be an empty folder: nothing is overwritten.
-    flag : str
-        The flag that names it, for the message.
-
-    Yields
-    ------
-    pathlib.Path
-        The temporary folder, beside the final one.
-
-    Raises
-    ------
-    InputError
-        If ``folder`` is there already.
+    """Yield a temporary folder that is renamed to ``folder`` if the block ends well; ``folder`` must not exist or
+    be empty.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -192,14 +165,9 @@ def write_text(path, text):
 
 
 def safe_name(text, taken=None):
-    """A file's name made of whatever text: letters, digits and ``_ + - .``, no longer than file systems allow.
+    """A file name from any text: letters, digits and ``_ + - .``, as long as file systems allow.
 
-    Parameters
-    ----------
-    text : str
-    taken : set of str, optional
-        Names that are there. The new one is added, and differs from them also where a file system takes small and
-        capital letters, or two ways of writing an accent, for the same.
+    It is added to ``taken`` and differs from those there, also without regard to case and Unicode form.
     """
     name = re.sub(r"[^\w+.-]+", "_", unicodedata.normalize("NFKC", text)).encode()[:150].decode(errors="ignore")
     name = name.lstrip(".-") or "_"
@@ -212,14 +180,7 @@ def safe_name(text, taken=None):
 
 
 def check_new_file(path, flag):
-    """Refuse a file to write that is there already, or that cannot be made, before any work is done for it.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    flag : str
-        The flag that names it, for the message.
-    """
+    """Refuse an output file that exists or cannot be made, before any work; ``flag`` names it in the message."""
     if os.path.lexists(path):
         raise InputError(f"{flag}: {path} already exists; delete it or choose another name")
     folder = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)

@@ -10,7 +10,9 @@ import torch
 from utils.base.surroundings import ROOT
 
 NETWORK = (  # what decides the features of a window, in every stage that has an encoder
+    "models/adapted.py",
     "models/encoder.py",
+    "models/front_end.py",
     "utils/pretraining/features.py",
     "utils/pretraining/front_end.py",
     "utils/pretraining/recordings.py",
@@ -26,6 +28,8 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
         "utils/pretraining/batches.py",
         "utils/pretraining/fold_pretraining.py",
         "utils/pretraining/networks.py",
+        "utils/pretraining/pretraining.py",
+        "utils/pretraining/stacked.py",
         "utils/pretraining/streaming.py",
         "utils/protocol/held_out.py",
     ),
@@ -39,11 +43,26 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
         "utils/protocol/permutation.py",
     ),
 }
+CODE["network"] = (  # of others, as a baseline
+    *NETWORK[2:],
+    "utils/base/devices.py",
+    "utils/finetuning/fitting.py",
+    "utils/finetuning/foundation.py",
+    "utils/finetuning/networks.py",
+    "utils/pretraining/batches.py",
+    "utils/base/other_networks.py",
+    "utils/protocol/held_out.py",
+)
 NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such
-    *("utils/base", "utils/results", "data_prep", "models/__init__.py", "utils/protocol/audit.py"),
-    *("utils/protocol/splits.py", "utils/finetuning/first_encoders.py", "utils/finetuning/labels.py"),
+    *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
+    *(
+        "utils/protocol/audit.py",
+        "utils/protocol/splits.py",
+        "utils/finetuning/first_encoders.py",
+        "utils/finetuning/labels.py",
+    ),
     *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
-    *("utils/pretraining/pretraining.py", "utils/pretraining/together.py", "utils/pretraining/moments.py"),
+    *("utils/pretraining/population.py", "utils/pretraining/together.py", "utils/pretraining/moments.py"),
 )
 
 

@@ -48,7 +48,8 @@ RULES = {
     "LABEL_FRACTION": Rule("float", positive=True, most=1),
     "PERMUTATIONS": _count(0),
     "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
-    "MODELS": Rule("names", ("logistic", "lda", "nearest", "stimulus")),
+    "MODELS": Rule("names"),
+    "ENCODER": Rule("text"),
     "STANDARDISE": _choice("none", "subject", optional=True),
     # comparison
     "RUNS": Rule("names"),
@@ -92,6 +93,8 @@ RULES = {
     "THREADS": _count(optional=True),
     "PRECISION": _choice("fp32", "tf32", "bf16"),
     "CUDA_GRAPH": Rule("bool"),
+    "COMPILE": Rule("bool", optional=True),
+    "FOLDS_AT_ONCE": _count(optional=True),
     "STREAM": Rule("bool", optional=True),
     "PARALLEL": _choice("folds", "batch"),
     # preparation and synthetic recordings
@@ -146,17 +149,23 @@ RULES = {
     "FORMATS": Rule("names", ("deap", "dreamer")),
     "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
+    "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
+    "LABELS": Rule("names"),
+    "ENCODERS": Rule("names"),
+    "ABLATIONS": Rule("bool"),
+    "DRY_RUN": Rule("bool"),
     "EPOCH_LIST": Rule("ints", least=0),
     "RECORDINGS": Rule("names"),
     "VARIANTS": Rule("names"),
     "SIZES": Rule("names"),
     "HELD_OUT_EPOCHS": _count(1),
-    "OTHER_EPOCHS": _count(1),
     "CHANNELS": _count(1),
     "ROUNDS": _count(1),
     "QUICK": Rule("bool"),
 }
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
+    "predict": {"STANDARDISE": _choice("person", "training")},
+    "extract_features": {"STANDARDISE": _choice("person", "training")},
     "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),

@@ -1,4 +1,4 @@
-"""Whether plain values that were read from a file have the structure that whoever uses them relies on."""
+"""Validation of nested values that were read from a file."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A script may be a guest in somebody's notebook: whatever it changes in the process is put back when it ends."""
+"""Restores what a script changed in the process when it ends, as it may run in a notebook."""
 
 import contextlib
 import io
@@ -25,6 +25,8 @@ class Silence(io.TextIOBase):
 def left_as_found(main):
     """Restore what a script changes: streams, signals, environment, warnings, PyTorch's settings, the import path."""
     with contextlib.ExitStack() as stack:
+        if not _running and "physiosync" in sys.modules:
+            stack.callback(sys.modules["physiosync"].put_back)
         _running.append(stack)
         stack.callback(_running.remove, stack)
         if main.__globals__.get("__spec__") is None:  # of a script that runs, not of a module that was imported
@@ -69,7 +71,7 @@ def _streams():
     finally:
         sys.stdout, sys.stderr = before
         for stream, errors in strict:
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more, or it was closed
+            with contextlib.suppress(OSError, ValueError):  # closed
                 stream.reconfigure(errors=errors)
 
 

@@ -1,4 +1,4 @@
-"""Classical baselines on the same folds: band power and linear models, which any network has to beat."""
+"""Baselines on the same folds: band power and linear models, which any network has to beat; and networks of others."""
 
 import copy
 import functools
@@ -20,6 +20,8 @@ from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, say_next
 from utils.finetuning.labels import read_labels
+from utils.finetuning.networks import SETTINGS as NETWORK_SETTINGS
+from utils.finetuning.networks import Networks
 from utils.pretraining import recipes
 from utils.pretraining.features import BANDS as ALL_BANDS
 from utils.pretraining.features import VERSION, bins_of, log_band_power, statistics
@@ -51,7 +53,7 @@ RESULT_DEPENDS_ON = (
 
 
 def run_baselines(settings):
-    """Train and test every chosen classical model on every chosen fold; writes and prints like fine-tuning.
+    """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning.
 
     Parameters
     ----------
@@ -62,16 +64,39 @@ def run_baselines(settings):
     -----
     Writes ``<run-dir>/baseline_<label>_<model>/metrics.json`` and ``predictions.csv``.
     """
-    if ranks.rank() > 0:
-        print(f"rank {ranks.rank()} of {ranks.size()}: nothing to do; baselines take seconds, and rank 0 computes them")
-        return
     data = open_prepared(settings.DATA_DIR)
     modalities = recipes.choose_modalities(settings, data)
     labels, class_names = read_labels(settings, data)
-    check_bands(data, modalities)
+    settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    asked = settings.MODELS
+    settings.MODELS = [name for name in asked if name in (*MODELS, STIMULUS)]
+    others = [name for name in asked if name not in settings.MODELS]
+    networks = [Networks(name, settings, data, labels, class_names) for name in others]
+    names = settings.MODELS + [network.name for network in networks]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"--models has two of one name: {', '.join(names)}; give each a command and a --tag of its own"
+        )
+    if settings.FREEZE and not any(network.weights for network in networks):
+        raise InputError("--freeze is for a foundation model with its weights, such as CBraMod=FOLDER")
+    if settings.MODELS:
+        check_bands(data, modalities)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
-    settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    if settings.MODELS and ranks.rank() == 0:
+        _run_classical(settings, data, modalities, manifest, folds, labels, class_names)
+    elif settings.MODELS:
+        print(f"rank {ranks.rank()} of {ranks.size()}: rank 0 computes the classical models, which take seconds")
+    for network in networks:
+        network.run(_folder(network.settings, data, network.name), manifest, folds)
+    if ranks.rank() == 0:
+        say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
+
+
+def _run_classical(settings, data, modalities, manifest, folds, labels, class_names):
+    settings = copy.copy(settings)
+    for name in (*NETWORK_SETTINGS, "DEVICE", "THREADS", "RESUME"):
+        delattr(settings, name)
     settings.MODELS = _with_known_stimuli(settings.MODELS, manifest)
     chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
@@ -84,7 +109,6 @@ def run_baselines(settings):
             description = describe(own, data, manifest, class_names, results)
             description["transductive"] &= name != STIMULUS  # which no signal enters
             report(folder, description, results, data, {"model": name, "features": VERSION})
-    say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 
 
 def _with_known_stimuli(models, manifest):
@@ -111,6 +135,7 @@ def _folder(settings, data, name):
     """Folder of a model's results: its name has the label and every option that is not the default."""
     parts = ["baseline", data.folder_name(settings.LABEL), name]
     parts += recipes.modalities_in_name(settings)
+    parts += ["frozen"] if getattr(settings, "FREEZE", False) else []
     parts += ["standardised"] if settings.STANDARDISE == "subject" else []
     parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
     parts += ["permuted"] if settings.PERMUTE_LABELS else []
@@ -186,7 +211,8 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
         probability[:, model.classes_] = model.predict_proba(x_test)
     counts = {"classifier": audit.count(parts[1], parts[0], groups), "encoder_1s": None, "encoder_5s": None}
     seconds, made = time.perf_counter() - start, provenance(torch.device("cpu"))
-    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, seconds, made)
+    n = np.bincount(y, minlength=n_classes).tolist()
+    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, seconds, made, train_classes=n)
 
 
 def features_by_fold(data, modalities, pps_channels):

@@ -8,14 +8,9 @@ from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
 from utils.base.identity import NETWORK, changed_code, code, weights_hash
 from utils.base.settings import show
-from utils.pretraining.checkpoints import (
-    DELETE_IT,
-    SAME_ON_RESUME,
-    build_encoder,
-    load_pretrained,
-    pretrain_path,
-)
+from utils.pretraining.checkpoints import BEFORE, DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
 from utils.pretraining.features import FIRST_VERSION, VERSION, block_width
+from utils.pretraining.networks import build_encoder
 from utils.protocol import splits
 
 RESULT_DEPENDS_ON = (
@@ -197,8 +192,9 @@ class FirstEncoders:
                 made = checkpoints[resolution]
                 encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
                 encoders["FRONT_END"] = identity["FRONT_END"]
-                if not encoders["WARM_UP"]:  # results from before there was one do not say
-                    del encoders["WARM_UP"]
+                for name, value in BEFORE.items():
+                    if encoders[name] == value:  # results from before there was one do not say
+                        del encoders[name]
                 identity[f"weights {resolution}"] = self._weights(made)
             else:
                 encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}

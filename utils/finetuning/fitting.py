@@ -1,4 +1,4 @@
-"""The training loop of fine-tuning, and its predictions."""
+"""The engine of fine-tuning, and its predictions."""
 
 import math
 import time
@@ -6,12 +6,12 @@ import time
 import torch
 from torch.nn import functional as F
 
-from utils.base.devices import adam
+from utils.base.devices import Captured, adam
 from utils.base.errors import InputError
 from utils.base.progress import duration
 
 
-def fit(model, windows, truth, settings, where, progress=None):
+def fit(model, windows, truth, settings, where, progress=None, after_epoch=None):
     """Train a fusion model with cross-entropy, all of it or with FREEZE its head (PhysioSync, fine-tuning).
 
     Parameters
@@ -27,6 +27,8 @@ def fit(model, windows, truth, settings, where, progress=None):
         Which fold this is, for messages.
     progress : Progress, optional
         Advanced by one per epoch.
+    after_epoch : callable, optional
+        Called without arguments after every epoch.
 
     Returns
     -------
@@ -41,33 +43,32 @@ def fit(model, windows, truth, settings, where, progress=None):
     n, device = len(truth), truth.device
     if n < 2:
         raise InputError(f"{where} has {n} training windows; at least 2 are needed")
-    bf16 = settings.PRECISION == "bf16"
-    trained, forward, arrange = model, lambda index: model.head(encode(model, windows.take(index), bf16)), windows.order
+    trained, scores = model, Scores(model, windows, settings.PRECISION == "bf16")
     if settings.FREEZE:
-        frozen = features(model, windows, settings.BATCH_SIZE, bf16)
-        trained, forward = model.head, lambda index: model.head([feature[index] for feature in frozen])
-        arrange = lambda order: order  # noqa: E731 (the features are on the device)
-    optimizer = adam(trained, settings, device)
+        trained, scores = model.head, FrozenScores(model, windows, settings)
+    optimizer = adam(trained.parameters(), settings, device)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
+    step = training_step(scores, optimizer, truth)
+    if device.type == "cuda" and scores.on_device and all(getattr(part, "captured", True) for part in model.modules()):
+        step = Captured(step)
     n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
     history = []
     for epoch in range(1, settings.EPOCHS + 1):
-        start, rate = time.perf_counter(), scheduler.get_last_lr()[0]
+        start, rate = time.perf_counter(), float(scheduler.get_last_lr()[0])
         trained.train()
-        loss_sum, hits = torch.zeros((), device=device), torch.zeros((), device=device)
         order = torch.randperm(n, device=device)
-        for place, index in zip(arrange(order).tensor_split(n_batches), order.tensor_split(n_batches), strict=True):
-            loss, scores = step(forward, optimizer, place, truth[index])
-            loss_sum += loss * len(index)
-            hits += (scores.argmax(1) == truth[index]).sum()
+        batches = zip(scores.places(order).tensor_split(n_batches), order.tensor_split(n_batches), strict=True)
+        loss, hits = train_one_epoch(step, batches)
         scheduler.step()
-        entry = {"epoch": epoch, "loss": loss_sum.item() / n, "accuracy": hits.item() / n}
+        entry = {"epoch": epoch, "loss": loss / n, "accuracy": hits / n}
         entry |= {"lr": rate, "seconds": time.perf_counter() - start}
         last = epoch == settings.EPOCHS  # whose last step no loss tells of
         if not math.isfinite(entry["loss"]) or (last and not all(x.isfinite().all() for x in trained.parameters())):
             remedy = "lower --lr, or look for strange values in the recordings"
             raise InputError(f"{where}: the loss is not finite at epoch {epoch}; {remedy}")
         history.append(entry)
+        if after_epoch is not None:
+            after_epoch()
         if progress is not None:
             progress.update()
             words = f"loss {entry['loss']:.3f}, training accuracy {entry['accuracy']:.2f}"
@@ -77,14 +78,52 @@ def fit(model, windows, truth, settings, where, progress=None):
     return history
 
 
-def step(forward, optimizer, index, truth):
-    """One step on the windows at these positions; loss and class scores, both detached and on the device."""
-    scores = forward(index)
-    loss = F.cross_entropy(scores, truth)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return loss.detach(), scores.detach()
+def train_one_epoch(step, batches):
+    """One pass over all windows; the sums of their losses and of hits."""
+    return sum(step(places, index) for places, index in batches).tolist()  # the first values that the host asks for
+
+
+def training_step(scores, optimizer, truth):
+    """A step of training: takes places and numbers of a batch of windows, returns sums of losses and hits (2,)."""
+
+    def step(places, index):
+        predicted, wanted = scores(places), truth[index]
+        loss = F.cross_entropy(predicted, wanted)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return torch.stack([loss.detach() * len(index), (predicted.argmax(1) == wanted).sum()])
+
+    return step
+
+
+class Scores:
+    """Class scores of the windows at these places, from their signals."""
+
+    def __init__(self, model, windows, bf16):
+        self.model, self.windows, self.bf16 = model, windows, bf16
+        self.on_device = not windows.recordings.streamed  # all that a step reads
+        self.places = windows.order
+
+    def __call__(self, places):
+        return self.model.head(encode(self.model, self.windows.take(places), self.bf16))
+
+
+class FrozenScores:
+    """The same from features of encoders that stay as they are, which are computed once."""
+
+    on_device = True
+
+    def __init__(self, model, windows, settings):
+        self.head = model.head
+        self.features = features(model, windows, settings.BATCH_SIZE, settings.PRECISION == "bf16")
+
+    def places(self, order):
+        """The windows' own numbers."""
+        return order
+
+    def __call__(self, places):
+        return self.head([feature[places] for feature in self.features])
 
 
 def encode(model, blocks, bf16):

@@ -4,7 +4,7 @@ import unicodedata
 
 import numpy as np
 
-from data_prep.folder.prepared import one_if_alike, threshold_in_words, thresholds_of
+from data_prep.folder.scales import one_if_alike, threshold_in_words, thresholds_of
 from data_prep.signals.channels import shorten
 from utils.base import ranks
 from utils.base.progress import warn

@@ -131,7 +131,7 @@ class ContrastiveBatches:
         for name in self.recordings.blocks:
             blocks = self.source.at(name, first.flatten(), self.n_seconds)
             x = blocks.transpose(1, 2).flatten(2).unflatten(0, first.shape)  # (2, B, N, C, L)
-            batch[name] = augment(x, variants[:, :, None].expand_as(first))
+            batch[name] = augment(x, variants[..., None].expand_as(first))
         return batch
 
 

@@ -5,26 +5,27 @@ from pathlib import Path
 
 import torch
 
-import models
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import atomic
 from utils.base.identity import code, difference
 from utils.base.progress import say_once
 from utils.base.structure import find_wrong
 from utils.pretraining.features import read_version
+from utils.pretraining.networks import build_encoder
 
 FORMAT_VERSION = 1
 SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the settings that made it
     *("WINDOW", "MODALITIES", "PPS_CHANNELS", "FRONT_END", "EMBED_DIM", "PROJECTOR_DIMS", "SEED", "BATCH_SIZE"),
-    *("SUBJECTS_PER_GROUP", "POSITIVES", "GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"),
+    *("SUBJECTS_PER_GROUP", "POSITIVES", "GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION", "ENCODER"),
     *("TEMPERATURE", "LR", "WARM_UP", "WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
 )
+BEFORE = {"WARM_UP": 0, "ENCODER": "physiosync"}  # of files that do not say, from before there was one
 
 DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
 LATER = "use the version of this project that wrote it, or a later one"
 UNRECORDED = "{what} was made before its code was recorded: whether the code has changed since is not known"
 OF_ANOTHER = "give the --run-dir that it belongs to, or a new one"
-ENCODER = {"arguments": {"n_channels": int, "n_samples": int, "embed_dim": int}, "weights": {str: torch.Tensor}}
+ENCODER_PARTS = {"arguments": {"n_channels": int, "n_samples": int, "embed_dim": int}, "weights": {str: torch.Tensor}}
 _CHECKPOINT = {
     "epoch": int,
     "kept_epoch": int,
@@ -32,7 +33,7 @@ _CHECKPOINT = {
     "settings": {},
     "history": [{"epoch": int}],
     "trained_on": {"subjects": torch.Tensor, "rows": torch.Tensor},
-    "encoders": {str: ENCODER},
+    "encoders": {str: ENCODER_PARTS},
     "training": {},
 }
 
@@ -142,11 +143,17 @@ def load_encoders(path, remedy, mmap=False):
     if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
         raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
     if isinstance(checkpoint.get("settings"), dict):
-        checkpoint["settings"].setdefault("WARM_UP", 0)  # which files from before there was one do not say
+        for name, value in BEFORE.items():
+            checkpoint["settings"].setdefault(name, value)
         read_version(checkpoint)
     if not _is_complete(checkpoint):
         raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
     return checkpoint
+
+
+def code_of(settings):
+    """Checksums of the code of pre-training, with that of the user's own network."""
+    return code("pretrain") | (settings.network.code if settings.network else {})
 
 
 def refuse_other_training(path, checkpoint, settings):
@@ -156,7 +163,7 @@ def refuse_other_training(path, checkpoint, settings):
     other = difference(before, now, SAME_ON_RESUME)
     if other:  # where the recipe is another, it is the first to say
         other = difference(before, now, ["RECIPE"]) or other
-    other = other or difference(checkpoint, {"code": code("pretrain")}, ["code"])
+    other = other or difference(checkpoint, {"code": code_of(settings)}, ["code"])
     if other:
         raise InputError(f"{path} was made with {other}; {remedy}")
     if "code" not in checkpoint:
@@ -176,11 +183,6 @@ def _is_complete(checkpoint):
         and all(i.dtype == torch.int64 and i.dim() == 1 for i in indices)
         and all(fits(build_encoder, {"entry": e}, e["weights"]) for e in checkpoint["encoders"].values())
     )
-
-
-def build_encoder(entry):
-    """The encoder of a checkpoint's ``encoders[modality]``: its ``kind``, if there is one, and ``arguments``."""
-    return models.build(entry.get("kind", "physiosync"), **entry["arguments"])
 
 
 def fits(make, arguments, weights):

@@ -1,4 +1,4 @@
-"""Pre-training of one fold: its batches and networks, the epochs, the checkpoint."""
+"""A fold of pre-training: its batches and networks, what it logs, its checkpoint."""
 
 import json
 import time
@@ -8,18 +8,18 @@ import torch
 
 from data_prep.folder import preparation
 from utils.base import ranks
-from utils.base.devices import CapturedStep, adam, derive_seed, load_optimizer, provenance, use_threads
+from utils.base.devices import adam, derive_seed, load_optimizer, provenance, use_threads
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
-from utils.base.identity import code
-from utils.base.progress import Progress, duration
+from utils.base.progress import duration
 from utils.base.structure import find_wrong
-from utils.pretraining import moments
+from utils.pretraining import moments, population
 from utils.pretraining import together as processes
 from utils.pretraining.batches import ContrastiveBatches, contrasted_rows
 from utils.pretraining.checkpoints import (
     DELETE_IT,
     FORMAT_VERSION,
+    code_of,
     load_pretrained,
     pretrain_path,
     refuse_other_training,
@@ -30,8 +30,6 @@ from utils.pretraining.networks import Objective, build
 from utils.pretraining.variants import pretrain_variant
 from utils.protocol import splits
 from utils.protocol.held_out import set_aside
-
-FIRST_STEPS = 30  # after which it is said how long all will take
 
 
 class FoldPretraining:
@@ -58,76 +56,76 @@ class FoldPretraining:
         parts = set_aside(settings, manifest.split, fold.index, rows, per_trial, data.groups)
         self.rows, self.validation_rows = parts
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
+        self.population = population.of(recordings, seconds)
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
         n = self.batches.batch_size
-        self.own = processes.own_part(n) if together else slice(0, n)
+        self.part = processes.own_part(n) if together else slice(0, n)
         self.validation = self._batches(recordings, self.validation_rows) if len(self.validation_rows) else None
         torch.manual_seed(self._seed("weights"))
         self.model = build(settings, data.rate, self.n_seconds, recordings, self.batches).to(device)
         use_threads(settings.THREADS, self.model)
-        self.forward = self.objective = Objective(self.model, settings.PRECISION == "bf16")
-        self.optimizer = adam(self.model, settings, device)
-        self.epoch, self.history, self.best, self.held_out = 0, [], None, None
-        self.code, self.provenance = code("pretrain"), []  # of the processes that have trained it, the last one first
-        self.timed = False  # whether it was said how long it takes
+        self.optimizer = adam(self.model.parameters(), settings, device)
+        self.epoch, self.history, self.best, self.begun_for, self.held_out = 0, [], None, None, None
+        self.code, self.provenance = code_of(settings), []  # of the processes that have trained it, the last one first
+        self.at_once = 1  # folds that a step trains, at most
         self.later = 0  # epochs that this process has to train in other folds after this one
         self.saved_at, self.saving_seconds = time.perf_counter(), 0.0
-        n_steps, names = self.batches.n_steps, self.model.metric_names
-        shape = (n_steps, 2, self.own.stop - self.own.start)  # of the batches of an epoch
-        self.first = torch.zeros(*shape, self.batches.subjects_per_group, dtype=torch.int64, device=device)
-        self.variants = torch.zeros(shape, dtype=torch.int64, device=device)
-        self.number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step
-        self.record = torch.zeros(n_steps, len(names), device=device)  # metrics of each step
-        self.captured = device.type == "cuda" and settings.CUDA_GRAPH and not together
-        self.graph = CapturedStep() if self.captured else None  # not of self._step: a ring would outlive the fold
 
-    def run(self):
-        """Train the epochs that are missing."""
-        settings = self.settings
-        asked = self._resume() if settings.RESUME and self.path.exists() else None
-        if self.together:
-            objective = Objective(self.model, self.settings.PRECISION == "bf16", processes.gather)
-            self.forward = processes.over_processes(objective, self.epoch, self.device)
+    def objective(self, gather=None):
+        """The model with the loss as a step computes it."""
+        return Objective(self.model, self.settings.PRECISION == "bf16", gather)
+
+    @property
+    def kind(self):
+        """What folds must have in common to be trained in one step."""
+        return self.at_once, self.epoch, 0 if self.at_once > 1 else self.fold.index
+
+    def begin(self):
+        """Take up the checkpoint, if there is one; whether epochs are left."""
+        settings, n_steps = self.settings, self.batches.n_steps
+        if settings.RESUME and self.path.exists():
+            self._resume()
         self._write_log()
         if self.epoch == settings.EPOCHS:
-            if asked != self.epoch:  # no epochs at all, or not as many any more
-                self._save()
+            if self.begun_for != self.epoch:  # no epochs at all, or not as many any more
+                self.save()
             print(f"fold {self.fold.index}: complete, {self.epoch} epochs")
-            return
-        n_steps = self.batches.n_steps
+            return False
+        here = provenance(self.device) | {"folds_at_once": self.at_once}
+        self.provenance = [here, *self.provenance] if self.provenance[:1] != [here] else self.provenance
         print(
             f"fold {self.fold.index}: {len(self.rows)} windows of {settings.WINDOW} x {len(self.batches.subjects)} "
             f"subjects, {n_steps} batches of {self.batches.batch_size}, epoch {self.epoch + 1} of {settings.EPOCHS}"
         )
-        progress = Progress(
-            desc=f"{settings.WINDOW} fold {self.fold.index}",
-            initial=self.epoch * n_steps,
-            total=settings.EPOCHS * n_steps,
-            unit="step",
+        return True
+
+    def shuffle(self):
+        """First seconds (n_steps, 2, B, N) and variants (n_steps, 2, B) of the windows of the next epoch."""
+        self.model.train()
+        torch.manual_seed(self._seed(self.epoch))  # an epoch's randomness depends on its number alone
+        first, variants = self.batches.shuffle()
+        if self.together:  # the batches are the same for all processes, noise and dropout are not
+            torch.manual_seed(self._seed((self.epoch, ranks.rank())))
+        return first[:, :, self.part], variants[:, :, self.part]
+
+    def end_epoch(self, record, start, progress):
+        """Note the metrics (n_steps, metrics) of an epoch, the first values that the host asks for; validate."""
+        settings, metrics = self.settings, self._means(record)
+        if self.validation is not None:
+            metrics |= self._validate()
+        self.epoch += 1
+        self.history.append(
+            {"epoch": self.epoch, **metrics, "steps": len(record), "seconds": time.perf_counter() - start}
         )
-        with progress:
-            here = provenance(self.device)
-            self.provenance = [here, *self.provenance] if self.provenance[:1] != [here] else self.provenance
-            while self.epoch < settings.EPOCHS:
-                start = time.perf_counter()
-                torch.manual_seed(self._seed(self.epoch))  # an epoch's randomness depends on its number alone
-                metrics = self._train_epoch(progress)
-                if self.validation is not None:
-                    metrics |= self._validate()
-                self.epoch += 1
-                entry = {"epoch": self.epoch, **metrics, "steps": n_steps, "seconds": time.perf_counter() - start}
-                self.history.append(entry)
-                loss = f"loss {metrics['loss']:.3f}"
-                accuracy = " ".join(f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses)
-                chance = f"(chance {1 / self.batches.batch_size:.2f})"
-                line = f"fold {self.fold.index}, epoch {self.epoch} of {settings.EPOCHS}, {loss}, "
-                line += f"contrastive accuracy {accuracy} {chance}{self._time_left()}"
-                progress.note(line, f"loss {metrics['loss']:.2f}, acc. {accuracy}")  # fits into 80 columns
-                if self.epoch == settings.EPOCHS and self.writes:
-                    self.held_out = moments.look_at_held_out(self)
-                if self._save_is_due():
-                    self._save()
+        loss = f"loss {metrics['loss']:.3f}"
+        accuracy = " ".join(f"{n.upper()} {metrics[f'accuracy_{n}']:.2f}" for n in self.model.group_losses)
+        chance = f"(chance {1 / self.batches.batch_size:.2f})"
+        line = f"fold {self.fold.index}, epoch {self.epoch} of {settings.EPOCHS}, {loss}, "
+        line += f"contrastive accuracy {accuracy} {chance}{self._time_left()}"
+        progress.note(line, f"loss {metrics['loss']:.2f}, acc. {accuracy}")  # fits into 80 columns
+        if self.epoch == settings.EPOCHS and self.writes:
+            self.held_out = moments.look_at_held_out(self)
 
     def _time_left(self):
         """How long it will take, from the last epochs; nothing where nothing is left."""
@@ -141,60 +139,6 @@ class FoldPretraining:
         """Epochs that this process has to train, of this fold and of later ones."""
         return self.settings.EPOCHS - self.epoch + self.later
 
-    def _train_epoch(self, progress):
-        """One epoch; its mean metrics, the first values that the host asks for."""
-        start = time.perf_counter()
-        self.start_epoch()
-        for step in range(self.batches.n_steps):
-            self.batches.ready(step)
-            self.step()
-            progress.update()
-            if step == FIRST_STEPS and not self.timed and self.device.type == "cpu":  # an epoch may take minutes
-                self.timed = True
-                left = (time.perf_counter() - start) / (step + 1) * self.batches.n_steps
-                words = f"about {duration(left)} an epoch, {duration(left * self.epochs_left())} for all epochs"
-                progress.note(f"fold {self.fold.index}: {words}", words)
-            if step % 16 == 15:
-                self.batches.recordings.release()
-        return self._means(self.record)
-
-    def start_epoch(self):
-        """Set the batches of the steps, and this process's part of them."""
-        self.model.train()
-        first, variants = self.batches.shuffle()
-        self.first.copy_(self.batches.place(first[:, :, self.own]))
-        self.variants.copy_(variants[:, :, self.own])
-        self.number.zero_()
-        self._set_rate(self.settings.LR * min(1, (self.epoch + 1) / (self.settings.WARM_UP + 1)))
-        if self.together:  # the batches are the same for all processes, noise and dropout are not
-            torch.manual_seed(self._seed((self.epoch, ranks.rank())))
-
-    def _set_rate(self, rate):
-        """Set the learning rate; a step that was captured with another one is captured again."""
-        before = {group["lr"] for group in self.optimizer.param_groups}
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        if self.captured and before != {rate}:
-            self.graph = CapturedStep()
-
-    def step(self):
-        """One step of training: run as it is, or captured and replayed."""
-        if self.captured:
-            self.graph(self._step)
-        else:
-            self._step()
-
-    def _step(self):
-        """One step. All that it reads and writes is on the device, so that it can be captured."""
-        first, variants = (plan.index_select(0, self.number)[0] for plan in (self.first, self.variants))
-        batch = self.batches.draw(first, variants)
-        terms = self.forward(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        self.optimizer.step()
-        self.record.index_copy_(0, self.number, torch.stack(list(terms.values())).detach()[None])
-        self.number += 1
-
     @torch.no_grad()
     def _validate(self):
         """Metrics on the training rows that were set aside; keeps a copy of the best weights so far."""
@@ -202,10 +146,10 @@ class FoldPretraining:
         torch.manual_seed(self._seed("validation"))  # the same batches after every epoch
         first, variants = self.validation.shuffle()
         first = self.validation.place(first[: max(1, len(first) // 6)])  # one pass, without augmentation
-        results = []
+        objective, results = self.objective(), []
         for step, windows in enumerate(first):
             self.validation.ready(step)
-            terms = self.objective(self.validation.draw(windows, torch.zeros_like(variants[step])))
+            terms = objective(self.validation.draw(windows, torch.zeros_like(variants[step])))
             results.append(torch.stack(list(terms.values())))
         means = self._means(torch.stack(results))
         if self.best is None or means["loss"] < self.best["loss"]:
@@ -246,7 +190,7 @@ class FoldPretraining:
     def _seed(self, part):
         return derive_seed(self.settings.SEED, self.settings.WINDOW, self.fold.index, part)
 
-    def _save_is_due(self):
+    def save_is_due(self):
         """After the last epoch, and every SAVE_EVERY epochs or as often as costs 5 % of the time."""
         if self.epoch == self.settings.EPOCHS:
             return True
@@ -254,11 +198,15 @@ class FoldPretraining:
             return self.epoch % self.settings.SAVE_EVERY == 0
         return time.perf_counter() - self.saved_at >= 20 * self.saving_seconds
 
-    def _save(self):
+    def save(self):
+        """Write the checkpoint and the log."""
         if not self.writes:
             return
         start = time.perf_counter()
-        weights = self.best["weights"] if self.best else self.model.state_dict()
+        state, optimizer = _compact(self.model.state_dict()), self.optimizer.state_dict()
+        optimizer["state"] = {number: _compact(one) for number, one in optimizer["state"].items()}
+        optimizer["param_groups"] = [group | {"lr": float(group["lr"])} for group in optimizer["param_groups"]]
+        weights = self.best["weights"] if self.best else state
         encoders = {}
         for name, encoder in self.model.encoders.items():
             prefix = f"encoders.{name}."
@@ -276,8 +224,9 @@ class FoldPretraining:
             **preparation.record(self.data, self.settings.PPS_CHANNELS),
             "settings": self.settings.as_dict(),
             "features": VERSION,
-            "given": getattr(self.settings, "given", {}),  # flags, to say how to go on
+            "given": getattr(self.settings, "words", {}),  # flags, to say how to go on
             "code": self.code,
+            "population": self.population,
             "provenance": self.provenance[0] if self.provenance else provenance(self.device),
             "former_provenance": self.provenance[1:],
             "encoders": encoders,  # the weights to use
@@ -285,8 +234,8 @@ class FoldPretraining:
             "history": self.history,
             "held_out": self.held_out,
             "training": {  # the state to go on from
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "model": state,
+                "optimizer": optimizer,
                 "best": self.best,
             },
         }
@@ -303,10 +252,17 @@ class FoldPretraining:
         write_text(self.path.with_name("log.jsonl"), "".join(lines))
 
     def _resume(self):
-        """Take up the checkpoint's state; the number of epochs that it was begun for."""
+        """Take up the checkpoint's state."""
         settings, path = self.settings, self.path
         checkpoint = load_pretrained(path, settings.WINDOW, self.fold.index, self.manifest, DELETE_IT)
         refuse_other_training(path, checkpoint, settings)
+        before = folds_at_once(checkpoint)
+        if settings.FOLDS_AT_ONCE not in (None, before):
+            remedy = f"give --folds-at-once {before} to go on, or --no-resume to replace it"
+            raise InputError(
+                f"{path} was trained with FOLDS_AT_ONCE = {before}, not {settings.FOLDS_AT_ONCE}; {remedy}"
+            )
+        self.at_once = before
         training = checkpoint["training"]
         wrong = find_wrong(training, {"model": {str: torch.Tensor}, "optimizer": {}, "best": (None, {})})
         if not wrong:
@@ -323,4 +279,14 @@ class FoldPretraining:
         self.held_out = checkpoint.get("held_out") if self.epoch == settings.EPOCHS else None
         self.provenance = [checkpoint[key] for key in ("provenance",) if key in checkpoint]
         self.provenance += checkpoint.get("former_provenance", [])
-        return checkpoint["settings"].get("EPOCHS")
+        self.begun_for = checkpoint["settings"].get("EPOCHS")
+
+
+def folds_at_once(checkpoint):
+    """How many folds were trained in one step at most."""
+    return checkpoint.get("provenance", {}).get("folds_at_once", 1)
+
+
+def _compact(tensors):
+    """Tensors by name without what else is in their storage, such as the other folds of a stack."""
+    return {name: x.clone() if x.untyped_storage().nbytes() > x.nbytes else x for name, x in tensors.items()}

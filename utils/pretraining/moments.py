@@ -77,8 +77,8 @@ def look(model, recordings, people, moments, n_seconds, group_size, batch_size, 
             seen = [_embed(model, recordings, group, here, n_seconds) for group in (first, second)]
             _count(hits, *seen)
             if there is not None:
-                own = (there[None] == here[:, None]).all(-1)  # (B, B) whose moment is that of another row
-                _count(hits, seen[0], _embed(model, recordings, second, there, n_seconds), "_clock", own)
+                same = there[None, :, 0] == here[:, None, 0]  # (B, B) of one stimulus, which the clock does not tell
+                _count(hits, seen[0], _embed(model, recordings, second, there, n_seconds), "_clock", same)
             n += 1
     return {name: value / n for name, value in hits.items()} | {"chance": 1 / max(1, batch_size)}
 
@@ -122,11 +122,16 @@ def _count(hits, one, other, ending="", excluded=None):
 
 
 def top1(a, b, excluded=None):
-    """Share of the rows of ``a`` (B, D) whose most similar row of ``b`` (B, D) is the one of the same number."""
+    """Share of the rows of ``a`` (B, D) whose most similar row of ``b`` (B, D) is the one of the same number.
+
+    Pairs that are ``excluded`` (B, B) do not compete; a row with fewer candidates counts less, so that chance is 1 / B.
+    """
     similarity = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
+    there = torch.ones_like(similarity, dtype=torch.bool)
     if excluded is not None:
-        similarity = similarity.masked_fill(torch.from_numpy(excluded).to(a.device), -torch.inf)
-    return (similarity.argmax(1).cpu() == torch.arange(len(a))).float().mean().item()
+        there = torch.from_numpy(~excluded).to(a.device)
+    hits = similarity.masked_fill(~there, -torch.inf).argmax(1) == torch.arange(len(a), device=a.device)
+    return (hits * there.float().mean(1)).mean().item()
 
 
 def in_words(found):

@@ -4,10 +4,15 @@ import torch
 from torch import nn
 
 import models
+from models.adapted import AdaptedEncoder
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
+from utils.base.other_networks import find, in_one_line
 from utils.pretraining.features import block_width
 from utils.pretraining.front_end import shared_filters
+
+PHYSIOSYNC = "physiosync"
+N_OUTPUTS = 2  # of another network, whose last layer is taken off
 
 
 def switches(settings):
@@ -31,12 +36,56 @@ def build(settings, rate, n_seconds, recordings, batches):
         block = block_width(settings.FRONT_END, rate, name)
         arguments = paper_arguments(name, recordings.n_channels(name), n_seconds * block, embed_dim)
         arguments |= {"block_samples": block} if settings.FRONT_END != "raw" else {}
-        encoders[name] = models.build(**arguments, projector_dims=settings.PROJECTOR_DIMS)
+        other = settings.network if name == "eeg" else None
+        if other is not None:
+            sizes = {key: arguments[key] for key in ("n_channels", "n_samples", "embed_dim")}
+            arguments = sizes | {"sfreq": rate, "origin": other.version}
+        entry = {"kind": other.kind if other else PHYSIOSYNC}
+        encoders[name] = build_encoder(entry | {"arguments": arguments | {"projector_dims": settings.PROJECTOR_DIMS}})
         # positives by augmentation use nothing of what people share at the same moments
         if settings.FRONT_END != "raw" and settings.EPOCHS and settings.POSITIVES == "stimulus":
             filters = _shared_filters(settings, n_seconds, recordings, batches, name)
             encoders[name].front_end.filters.copy_(filters)
     return models.ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings))
+
+
+def choose_encoder(settings):
+    """Find the network that ENCODER asks for, as ``settings.network``; None is this project's own."""
+    settings.network = None
+    if settings.ENCODER == PHYSIOSYNC:
+        return
+    settings.network = find(settings.ENCODER, "--encoder")
+    if "eeg" not in settings.MODALITIES:
+        raise InputError(f"--encoder {settings.ENCODER} is for EEG, which --modalities leaves out")
+    if settings.FRONT_END not in (None, "raw"):
+        raise InputError(f"--encoder {settings.ENCODER} takes samples; leave --front-end {settings.FRONT_END} out")
+    if settings.FOLDS_AT_ONCE not in (None, 1):
+        raise InputError(
+            f"--encoder {settings.ENCODER}: folds of another network are not stacked; leave out --folds-at-once"
+        )
+    settings.FRONT_END, settings.FOLDS_AT_ONCE = "raw", 1
+    settings.CUDA_GRAPH, settings.COMPILE = False, bool(settings.COMPILE)  # it may do what cannot be captured
+    file = settings.network.file
+    settings.ENCODER = f"{file.name}:{settings.network.name}" if file else settings.network.name  # it may move
+
+
+def build_encoder(entry):
+    """The encoder of a checkpoint's entry: its ``kind``, a name or the file of a network, and its ``arguments``."""
+    kind, arguments = entry.get("kind", PHYSIOSYNC), entry["arguments"]
+    if kind == PHYSIOSYNC:
+        return models.build(**arguments)
+    if not all(isinstance(text, str) for text in (kind, arguments.get("origin"))):
+        raise ValueError("another network needs a name and a version")
+    network = find(kind, "the encoder", arguments["origin"])
+
+    def make(sfreq, **own):
+        with torch.device("cpu"), in_one_line(network.name, network.file):
+            other = network.build(own["n_channels"], own["n_samples"], sfreq, N_OUTPUTS)
+            return AdaptedEncoder(other, N_OUTPUTS, sfreq=sfreq, **own)
+
+    encoder = models.build(make, **arguments)
+    encoder.kind = kind
+    return encoder
 
 
 def _shared_filters(settings, n_seconds, recordings, batches, modality):

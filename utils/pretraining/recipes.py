@@ -53,22 +53,8 @@ PPS_CHANNELS = {"DEAP": ["GSR"]}  # what the paper uses; all channels of any oth
 
 
 def fill(settings, table, data, protocol):
-    """Put the recipe's value in place of every None, and the paper's PPS channels in place of none.
-
-    Parameters
-    ----------
-    settings : Settings
-        Changed in place.
-    table : dict
-        ``PRETRAIN`` or ``FINETUNE``.
-    data : data_prep.Prepared
-        Its name chooses the row; a data set that the paper does not know takes DEAP's.
-    protocol : str
-
-    Returns
-    -------
-    list of str
-        Names that the recipe filled, for those who may adapt them.
+    """Replace every None in ``settings`` by the recipe's value for this data set (else DEAP's); returns the names
+    that were filled.
     """
     known = data.name if (settings.RECIPE, data.name, protocol) in table else "DEAP"
     row = table[settings.RECIPE, known, protocol]
@@ -113,13 +99,7 @@ def choose_pps(settings, data):
 
 
 def choose_modalities(settings, data):
-    """Fill MODALITIES with all that the data have, where it is None; what they do not have is refused.
-
-    Returns
-    -------
-    list of str
-        ``"eeg"``, ``"pps"``.
-    """
+    """Fill MODALITIES with all that the data have if it is None; refuse what they lack. Returns the list."""
     settings.asked = settings.MODALITIES  # what a folder's name is made of
     settings.MODALITIES = settings.MODALITIES or "+".join(data.modalities)
     for name in settings.MODALITIES.split("+"):

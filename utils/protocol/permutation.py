@@ -51,17 +51,7 @@ def p_value(score, null):
 
 
 def result(method, score_name, score, null):
-    """The test's entry in ``metrics.json``.
-
-    Parameters
-    ----------
-    method, score_name : str
-        How it was done, and what was scored.
-    score : float
-        With the labels as they are.
-    null : sequence of float
-        With permuted labels.
-    """
+    """The test's entry in ``metrics.json``: the score with the labels as they are, and ``null`` with permuted ones."""
     return {
         "method": method,
         "score_name": score_name,
@@ -74,20 +64,7 @@ def result(method, score_name, score, null):
 
 
 def trial_means(windows, features):
-    """Mean feature of every trial of a subject.
-
-    Parameters
-    ----------
-    windows : numpy.ndarray, int, shape (n, 3)
-        Subject, trial and row of every window.
-    features : numpy.ndarray, shape (n, width)
-
-    Returns
-    -------
-    keys : numpy.ndarray, int, shape (n_trials, 2)
-        Subject and trial.
-    means : numpy.ndarray, shape (n_trials, width)
-    """
+    """Keys (n_trials, 2: subject, trial) and mean features (n_trials, width) of windows (n, 3)."""
     keys, owner, count = np.unique(windows[:, :2], axis=0, return_inverse=True, return_counts=True)
     sums = np.zeros((len(keys), features.shape[1]))
     np.add.at(sums, owner.ravel(), features)
@@ -95,20 +72,10 @@ def trial_means(windows, features):
 
 
 def probe_accuracy(train, test, labels, n_classes):
-    """Accuracy of a ridge classifier on one value per trial, for many labellings at once.
+    """Accuracies (n_labellings,) of a ridge classifier on `trial_means`, for labels (n_labellings, subjects,
+    trials).
 
     The map from training labels to predictions is linear, so a thousand labellings cost little more than one.
-
-    Parameters
-    ----------
-    train, test : tuple
-        From `trial_means`.
-    labels : numpy.ndarray, int, shape (n_labellings, subjects, trials)
-    n_classes : int
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_labellings,)
     """
     (train_keys, x), (test_keys, x_test) = train, test
     scaler = StandardScaler().fit(x)

@@ -30,14 +30,10 @@ REMEDY = "use another --run-dir; this one keeps its results"
 
 @dataclass(frozen=True)
 class Part:
-    """The training or the test part of a fold: every one of these subjects at every one of these rows.
+    """The training or test part of a fold: all of these ``subjects`` (indices) at all of these ``rows`` by
+    resolution.
 
-    Attributes
-    ----------
-    subjects : numpy.ndarray, int
-        Indices of subjects.
-    rows : dict of str to numpy.ndarray, int
-        By resolution: at ``"1s"``, trial * seconds + second; at ``"5s"``, trial * windows + window.
+    A row is trial * seconds + second at ``"1s"``, trial * windows + window at ``"5s"``.
     """
 
     subjects: np.ndarray
@@ -55,15 +51,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The folds of a run directory.
-
-    Attributes
-    ----------
-    protocol, split : str
-    folds : list of Fold
-    hash : str
-        Of the whole file; checkpoints and results carry it.
-    """
+    """The folds of a run directory; ``hash`` of the whole file is stored in checkpoints and results."""
 
     protocol: str
     split: str
@@ -73,24 +61,7 @@ class Manifest:
 
 
 def load_or_create(settings, data):
-    """The manifest of the run directory; the first script of a run writes it.
-
-    Parameters
-    ----------
-    settings : Settings
-        ``RUN_DIR``; ``PROTOCOL``, ``SPLIT`` and ``N_FOLDS``, where None means "as the run directory has it";
-        ``SEED`` of a new one.
-    data : data_prep.Prepared
-
-    Returns
-    -------
-    Manifest
-
-    Raises
-    ------
-    InputError
-        If the run directory was split otherwise or from other data, or the data cannot be split like this.
-    """
+    """The manifest of the run directory, written by the first script; None in ``settings`` means as it is there."""
     path = Path(settings.RUN_DIR) / "split.json"
     if not path.exists():
         _write_new(path, settings, data)

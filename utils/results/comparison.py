@@ -56,13 +56,7 @@ def check_comparable(runs):
 
 
 def check_seeds(seeds):
-    """Refuse as seeds of one result what is not one method, trained anew.
-
-    Parameters
-    ----------
-    seeds : list of dict
-        From `load`: one run per seed, of the same people (one data set), or each with people of its own.
-    """
+    """Refuse as seeds of one result what is not one method, trained again."""
     first = seeds[0]
     for number, run in enumerate(seeds[1:], 1):
         both = sorted((first["settings"].keys() & run["settings"].keys()) - MAY_DIFFER)
@@ -158,26 +152,13 @@ def overlap(run):
 
 
 def compare(values, baseline, crossed=False, overlap=0.0):
-    """One comparison: means, difference with its interval, test, and effect size.
+    """One comparison: means, difference with its interval, test and effect size, as a row of ``comparison.json``.
 
-    Parameters
-    ----------
-    values, baseline : list of dict of str to float
-        For every seed: the score of every unit (a person, a fold), from `scores`, of this result and of the first.
-    crossed : bool
-        Whether all seeds have the same people; else each has its own, and the seeds are what is independent.
-    overlap : float
-        Test units per training unit, for folds that share training data (Nadeau & Bengio 2003): a share of the
-        variance between them that averaging does not take away.
-
-    Returns
-    -------
-    dict
-        A part of a row of ``comparison.json``. ``difference`` is this result's mean less the first's, ``ci95`` its
-        interval (None where nothing varies), ``rank_biserial`` the matched-pairs rank-biserial correlation over
-        people, in -1..1.
+    ``values``, ``baseline``: for every seed, `scores` by unit. ``crossed``: all seeds have the same people; else seeds
+    are what is independent. ``overlap``: test units per training unit of folds that share training data (Nadeau &
+    Bengio 2003).
     """
-    by_seed = [  # equal steps of accuracy are ties, whatever the last binary digit says
+    by_seed = [  # equal accuracies are ties, regardless of rounding
         np.round([own[name] - other[name] for name in other], 12) for own, other in zip(values, baseline, strict=True)
     ]
     of_seeds = np.array([np.mean(seed) for seed in by_seed])
@@ -205,20 +186,10 @@ def compare(values, baseline, crossed=False, overlap=0.0):
 
 
 def t_test(samples, overlap=0.0):
-    """Whether a mean differs from 0, if it varies with one or with two crossed sets of units.
+    """Whether a mean differs from 0 if it varies with one or two crossed sets of units, each given by its means
+    (n,).
 
-    Parameters
-    ----------
-    samples : list of numpy.ndarray, shape (n,)
-        For each set of units (people, seeds) its means over everything else; all have the same mean.
-    overlap : float
-        See `compare`.
-
-    Returns
-    -------
-    dict
-        ``difference``, ``ci95``, ``df``, ``p``. Where the units do not vary there is no t: p is what a test by signs
-        gives, and there is no interval.
+    Returns ``difference``, ``ci95``, ``df``, ``p``. If nothing varies, p is a sign test's and there is no interval.
     """
     mean = float(np.mean(samples[0]))
     sizes = np.array([len(sample) for sample in samples])
@@ -247,18 +218,7 @@ def holm(p_values):
 
 
 def in_words(kind, pairs, n_seeds, shared):
-    """What the test was, and what its p-value speaks of.
-
-    Parameters
-    ----------
-    kind : str
-        From `design`.
-    pairs : str
-        ``"subjects"`` or ``"folds"``.
-    n_seeds : int
-    shared : bool
-        Whether a trained model was tested on several people.
-    """
+    """The test, and what its p-value is about, in words; ``shared``: a trained model was tested on several people."""
     if pairs == "folds":
         return "t test over folds, its variance corrected for the training data that they share (Nadeau & Bengio 2003)"
     if kind == "one seed":

@@ -1,8 +1,8 @@
-"""The card beside every model.pt: what the model was made of, how good it is, how to use it, and what not for."""
+"""The model card written with every model.pt: data, scores, use and limits."""
 
 import re
 
-from data_prep.folder.prepared import threshold_in_words
+from data_prep.folder.scales import threshold_in_words
 from data_prep.signals.channels import shorten
 from utils.protocol import audit
 from utils.protocol.windows import RESOLUTIONS
@@ -32,25 +32,7 @@ Real windows must be prepared as the table above says{features}; `predict.py` do
 
 
 def card(made, scores, data, manifest, settings, transductive):
-    """The card of one fold's model, in Markdown. It holds no times: the same model has the same card.
-
-    Parameters
-    ----------
-    made : dict
-        The contents of ``model.pt``.
-    scores : dict
-        The fold's entry of ``metrics.json``, of its test windows.
-    data : data_prep.Prepared
-    manifest : splits.Manifest
-    settings : Settings
-        Of fine-tuning.
-    transductive : bool
-        Whether test people's signals were standardised with their own.
-
-    Returns
-    -------
-    str
-    """
+    """The card of one fold's model in Markdown, without times: the same model has the same card."""
     classes = [plain(name) for name in made["class_names"]]
     cut = None if settings.LABEL in data.info["classes"] else settings.THRESHOLD
     sections = [

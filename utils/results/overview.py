@@ -1,6 +1,6 @@
 """All results of a run directory side by side, in words."""
 
-from data_prep.folder.prepared import threshold_in_words
+from data_prep.folder.scales import threshold_in_words
 from utils.results.stored import task
 
 
@@ -94,6 +94,10 @@ def who(summary):
         if summary["model"] == "stimulus":
             return "without signals: what most training people rated this stimulus"
         kind = ", standardised per person" if settings.get("STANDARDISE") == "subject" else ""
+        if network := summary.get("network"):
+            weights = ", pre-trained elsewhere" if network.get("weights") else ""
+            kind = weights + (", last layer only" if settings.get("FREEZE") else "") + kind
+            return f"network: {summary['model']} of {network['version']}{kind}"
         return f"classical baseline: {summary['model']}{kind}"
     weights = {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]]
     return (

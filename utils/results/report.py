@@ -37,7 +37,7 @@ GLOSSARY = {
     "protocol": "subject-dependent: people of the test were trained on, with other data. cross-subject: they were not.",
     "pre-trained, random": "Whether the encoders learned from signals without labels before fine-tuning, or began with "
     "random weights. The difference is what pre-training is worth.",
-    "baseline": "A simple classical model on the same folds. A network that does not beat it has shown nothing.",
+    "baseline": "A classical model, or a network of others, on the same folds. What does not beat it shows nothing.",
     "majority class": "The accuracy of always saying the most frequent class. A score near it has learned nothing.",
     "accuracy per window, per trial": "Share of the windows that were classified rightly; the same for whole trials, "
     "from the mean probability of their windows.",
@@ -125,7 +125,7 @@ def _headline(page, label, task, group):
     n = sum(fold["n_test"] for fold in first["folds"])
     page.text(
         f"Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, {n} test windows of 5 s; "
-        f"below it a 95 % interval (bootstrap over {first['interval_unit']}s)."
+        f"below it a 95 % interval (t over {first['interval_unit']}s)."
     )
     whole = {name: r for name, r in group.items() if not (missing_folds(r) or r["settings"].get("PERMUTE_LABELS"))}
     networks = [name for name, result in whole.items() if "model" not in result]

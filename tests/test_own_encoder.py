@@ -1,0 +1,195 @@
+"""Another network as the EEG encoder of pre-training; the page that says how, run as it stands."""
+
+import re
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support import ROOT, assert_refused, call, done
+from utils.pretraining.checkpoints import load_tensors
+
+PAGE = (ROOT / "docs" / "own_encoder.md").read_text(encoding="utf-8")
+TUNE, PREDICT, EXTRACT = (f"Fine_tuning/{name}.py" for name in ("fine_tuning", "predict", "extract_features"))
+SMALL = ["--split", "trial", "--n-folds", 2, "--folds", 0, "--epochs", 1, "--embed-dim", 8, "--projector-dims", "8,8,8"]
+
+
+def test_the_page_as_it_stands(tmp_path, prepared, monkeypatch):
+    """The page's file and its commands, in a folder that has the data; only epochs and sizes are cut."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    (tmp_path / "my_net.py").write_text(code)
+    (tmp_path / "data").mkdir()
+    shutil.copytree(prepared, tmp_path / "data" / "DEAP")
+    monkeypatch.chdir(tmp_path)
+    commands = [
+        shlex.split(line) for part in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in part.splitlines()
+    ]
+    assert len(commands) == 6
+    for python, script, *flags in commands:
+        assert python == "python"
+        done(script, *flags, *([] if "report" in script else ["--epochs", 1]))
+    assert "my_net.py" in (tmp_path / "runs/mine/report.html").read_text(encoding="utf-8")
+    shown = {path.parent.name for path in (tmp_path / "runs" / "mine").glob("*/metrics.json")}
+    assert {"baseline_arousal_Net", "baseline_arousal_EEGNet", "finetune_arousal", "finetune_arousal_random"} <= shown
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, prepared):
+    """A file with a network, and a run directory that was pre-trained and fine-tuned with it."""
+    folder = tmp_path_factory.mktemp("own")
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (folder / "net.py").write_text(code)
+    flags = ["--data-dir", prepared, "--run-dir", folder / "run"]
+    for window in ("1s", "5s"):
+        done(f"main_pretrain_{window}.py", *flags, *SMALL, "--encoder", folder / "net.py:Net")
+    done(TUNE, *flags, "--folds", 0, "--epochs", 2)
+    return folder
+
+
+def test_checkpoints_have_the_network_and_the_other_modality_is_as_before(trained):
+    checkpoint = load_tensors(trained / "run/pretrain_1s/fold_00/checkpoint.pt", "")
+    eeg, pps = (checkpoint["encoders"][name] for name in ("eeg", "pps"))
+    assert eeg["kind"] == f"{trained / 'net.py'}:Net"
+    assert eeg["weights"]["network.filters.weight"].shape == (16, 32, 32)
+    assert eeg["weights"]["linear.weight"].shape == (4 * 8, 16)
+    assert not any("last" in name for name in eeg["weights"])
+    assert pps["kind"] == "physiosync"
+    assert (checkpoint["settings"]["ENCODER"], checkpoint["settings"]["FRONT_END"]) == ("net.py:Net", "raw")
+    assert "net.py" in checkpoint["code"]
+
+
+def test_pretraining_trains_it_and_goes_on(trained, prepared, tmp_path):
+    """Two epochs at once are one epoch and another one, to the byte; the weights move."""
+    runs = {name: ["--data-dir", prepared, "--run-dir", tmp_path / name] for name in ("once", "twice", "never")}
+    common = [*SMALL[:-6], *SMALL[-4:], "--encoder", trained / "net.py:Net"]
+    for name, epochs in (("once", [2]), ("twice", [1, 2]), ("never", [0])):
+        for n in epochs:
+            done("main_pretrain_1s.py", *runs[name], *common, "--epochs", n)
+    once, twice, never = (
+        load_tensors(tmp_path / name / "pretrain_1s/fold_00/checkpoint.pt", "")["encoders"]["eeg"]["weights"]
+        for name in runs
+    )
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+    assert not torch.equal(once["network.filters.weight"], never["network.filters.weight"])
+
+
+def test_features_and_predictions(trained, prepared, tmp_path):
+    run = trained / "run"
+    checkpoint = run / "pretrain_5s/fold_00/checkpoint.pt"
+    done(EXTRACT, "--checkpoint", checkpoint, "--data-dir", prepared, "--out-file", tmp_path / "f.npz")
+    features = np.load(tmp_path / "f.npz")["features"]
+    entry = load_tensors(checkpoint, "")["encoders"]["eeg"]["weights"]
+    eeg = np.load(prepared / "eeg.npy")[0, 0, :5]  # (5, C, 128)
+    x = torch.from_numpy(np.concatenate(list(eeg), axis=1))[None]
+    middle = torch.nn.functional.conv1d(x, entry["network.filters.weight"], entry["network.filters.bias"], stride=16)
+    wanted = middle.square().mean(-1).log() @ entry["linear.weight"].T + entry["linear.bias"]
+    assert np.allclose(features[0], wanted[0].numpy(), atol=1e-4)
+    model = run / "finetune_arousal/fold_00/model.pt"
+    out = done(PREDICT, "--model", model, "--input", prepared, "--out-file", tmp_path / "p.csv")
+    assert f"running {trained / 'net.py'}" in out or "wrote" in out
+    rows = (tmp_path / "p.csv").read_text().splitlines()
+    assert len(rows) == 1 + 4 * 4 * 2
+    tested = {
+        (*line.split(",")[1:3], line.split(",")[4]): line.split(",")[-1]
+        for line in (run / "finetune_arousal/predictions.csv").read_text().splitlines()[1:]
+    }
+    predicted = {(r[0], r[1], str(int(r[3]) // 5)): r[-1] for r in (line.split(",") for line in rows[1:])}
+    assert all(float(predicted[key]) == pytest.approx(float(value), abs=1e-4) for key, value in tested.items())
+
+
+def test_a_changed_file_is_not_run(trained, prepared, tmp_path):
+    """A comment may change; code that is not what pre-training ran is refused before it runs."""
+    path, flags = trained / "net.py", ["--data-dir", prepared, "--run-dir", trained / "run", "--folds", 0]
+    before = path.read_text()
+    try:
+        path.write_text("# a comment\n" + before)
+        assert "fold 0: complete" in done(TUNE, *flags, "--epochs", 2)
+        path.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + before)
+        for command in (
+            (TUNE, *flags, "--tag", "x"),
+            (
+                PREDICT,
+                "--model",
+                trained / "run/finetune_arousal/fold_00/model.pt",
+                "--input",
+                prepared,
+                "--out-file",
+                tmp_path / "p.csv",
+            ),
+            (
+                EXTRACT,
+                "--checkpoint",
+                trained / "run/pretrain_1s/fold_00/checkpoint.pt",
+                "--data-dir",
+                prepared,
+                "--out-file",
+                tmp_path / "f.npz",
+            ),
+        ):
+            assert_refused(call(*command), "net.py", "before", "put that back")
+        assert not (tmp_path / "ran").exists()
+        flags = [*flags[:4], *SMALL]
+        assert_refused(call("main_pretrain_1s.py", *flags, "--encoder", f"{path}:Net"), "net.py")
+        path.unlink()
+        assert_refused(call(TUNE, *flags[:4], "--folds", 0, "--tag", "x"), "net.py", "not a Python file")
+    finally:
+        path.write_text(before)
+
+
+BAD = {
+    "bands": (["--encoder", "EEGNet", "--front-end", "bandpower"], ["--encoder EEGNet", "--front-end"]),
+    "no EEG": (["--encoder", "EEGNet", "--modalities", "pps"], ["--encoder EEGNet", "--modalities"]),
+    "no name": (["--encoder", "EEGNett"], ["--encoder EEGNett", "did you mean EEGNet"]),
+    "no file": (["--encoder", "nowhere.py:Net"], ["nowhere.py"]),
+    "too short": (["--encoder", "CBraMod"], ["CBraMod"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_an_encoder(prepared, tmp_path, name):
+    given, parts = BAD[name]
+    assert_refused(
+        call("main_pretrain_1s.py", "--data-dir", prepared, "--run-dir", tmp_path / "run", *SMALL, *given), *parts
+    )
+
+
+def test_another_encoder_in_the_same_folder_is_refused(pretrained, prepared, tmp_path):
+    shutil.copytree(pretrained, tmp_path / "run")
+    flags = [
+        "--data-dir",
+        prepared,
+        "--run-dir",
+        tmp_path / "run",
+        "--epochs",
+        1,
+        "--embed-dim",
+        8,
+        "--projector-dims",
+        "8,8,8",
+    ]
+    outcome = call("main_pretrain_1s.py", *flags, "--encoder", "EEGNet")
+    assert_refused(outcome, "ENCODER = physiosync, not EEGNet", "--tag")
+
+
+@pytest.mark.parametrize("name", ["EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet"])
+def test_networks_of_braindecode_as_encoders(name):
+    from utils.base.other_networks import find
+    from utils.pretraining.networks import build_encoder
+
+    network = find(name, "")
+    for n_samples in (128, 640):
+        arguments = dict(n_channels=14, n_samples=n_samples, embed_dim=4, projector_dims=[8, 8, 8])
+        entry = {"kind": network.kind, "arguments": arguments | {"sfreq": 128, "origin": network.version}}
+        encoder = build_encoder(entry)
+        feature = encoder(torch.randn(3, 14, n_samples))
+        assert (encoder.without, feature.shape, encoder.project(feature).shape) == ("final_layer", (3, 16), (3, 8))
+        feature.sum().backward()
+        assert all(x.grad is not None for x in encoder.network.parameters() if x.requires_grad)
+        other = build_encoder({"kind": network.kind, "arguments": encoder.arguments})
+        other.load_state_dict(encoder.state_dict())
+        encoder.eval(), other.eval()
+        x = torch.randn(3, 14, n_samples)
+        assert torch.equal(encoder(x), other(x))

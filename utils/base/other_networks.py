@@ -1,0 +1,176 @@
+"""Networks of others, from braindecode, and of the user's own: a class by its name, and a network by four arguments.
+
+A network takes ``n_chans``, ``n_times``, ``sfreq`` and ``n_outputs`` by keyword and maps windows (n, n_chans, n_times)
+to class scores (n, n_outputs). Names are those of braindecode's newest release; in earlier ones some are longer.
+"""
+
+import contextlib
+import difflib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from utils.base.errors import InputError, is_out_of_memory
+from utils.base.identity import code_hash
+from utils.base.progress import say_once
+
+FORMER = {"EEGNet": "EEGNetv4"}  # in releases up to 0.8
+REMEDY = "python -m pip install -r requirements-networks.txt"
+
+
+@dataclass(frozen=True)
+class OtherNetwork:
+    """A class of networks, and where it comes from.
+
+    Attributes
+    ----------
+    name : str
+        Of the class, for folders and tables.
+    make : callable
+    version : str
+        The package and its release, or the file's name and the checksum of its code.
+    file : pathlib.Path, optional
+    code : dict of str to str
+        Checksum of the file by its name (`utils.base.identity`); empty for a package.
+    """
+
+    name: str
+    make: Callable
+    version: str
+    file: Path | None = None
+    code: dict = field(default_factory=dict)
+
+    @property
+    def kind(self):
+        """The name or the file by which `find` finds it again, from any folder."""
+        return f"{self.file}:{self.name}" if self.file else self.name
+
+    def build(self, n_chans, n_times, sfreq, n_outputs, **arguments):
+        """A network on the CPU, after checking that it maps windows to class scores."""
+        with in_one_line(self.name, self.file):
+            network = self.make(n_chans=n_chans, n_times=n_times, sfreq=sfreq, n_outputs=n_outputs, **arguments)
+            network.eval()
+            for n in (2, 1):
+                x = torch.randn(n, n_chans, n_times, generator=torch.Generator().manual_seed(0))
+                with torch.no_grad():
+                    scores = network(x)
+                if not isinstance(scores, torch.Tensor) or scores.shape != (n, n_outputs):
+                    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+                    raise InputError(
+                        f"{self.name} maps windows {tuple(x.shape)} to {shape}, not to class scores ({n}, {n_outputs})"
+                    )
+        return network.train()
+
+
+def find(asked, flag, version=None):
+    """The network of a name, such as ``EEGNet``, or of a file, such as ``my_net.py:Net``, and of no other ``version``.
+
+    ``flag`` is for messages. A file is run only after its version was compared.
+    """
+    path, is_file, name = asked.rpartition(":")
+    if is_file:
+        return _of_file(Path(path).absolute(), name, f"{flag} {asked}", version)
+    module = _braindecode(f"{flag} {asked}")
+    package = f"braindecode {importlib.metadata.version('braindecode')}"
+    _refuse_other(package, version, f"{flag} {asked}")
+    make = getattr(module, asked, None) or getattr(module, FORMER.get(asked, asked), None)
+    if not _is_network(make):
+        names = [key for key, value in vars(module).items() if _is_network(value)]
+        near = " or ".join(difflib.get_close_matches(asked, names, n=2))
+        remedy = f"did you mean {near}?" if near else "give one of its models, or a class of your own as my_net.py:Net"
+        raise InputError(f"{flag} {asked}: there is none of this name in {package}; {remedy}")
+    lengths = {"final_conv_length", "final_fc_length"} & set(inspect.signature(make).parameters)
+    return OtherNetwork(asked, functools.partial(make, **dict.fromkeys(lengths, "auto")), package)  # as the windows are
+
+
+def _refuse_other(version, wanted, where):
+    if wanted not in (None, version):
+        raise InputError(f"{where} was {wanted} before, and is {version} now; put that back, or train again")
+
+
+def _braindecode(where):
+    """``braindecode.models``; beside a PyTorch for CPUs too, where the compiled part of torchaudio does not load."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            _import_torchaudio()
+            return importlib.import_module("braindecode.models")
+        except (ImportError, OSError) as error:
+            raise InputError(f"{where}: braindecode cannot be imported ({error}); {REMEDY}") from None
+
+
+def _import_torchaudio():
+    """Import torchaudio, without its compiled part if that asks for CUDA: torchaudio's functions work without it."""
+    if importlib.util.find_spec("torchaudio") is None:  # braindecode up to 0.8 needs none
+        return
+    try:
+        importlib.import_module("torchaudio")
+    except OSError:
+        for name in [name for name in sys.modules if name.startswith("torchaudio")]:
+            del sys.modules[name]
+        path = Path(importlib.util.find_spec("torchaudio").origin).with_name("_extension") / "utils.py"
+        module = _run_file("torchaudio._extension.utils", path)
+        module._load_lib = lambda name: False  # what it answers where the compiled part is not there
+        importlib.import_module("torchaudio")
+
+
+def _of_file(path, name, where, version):
+    if path.suffix != ".py" or not path.is_file():
+        raise InputError(f"{where}: {path} is not a Python file; give the file and a class in it, my_net.py:Net")
+    source = path.read_bytes()
+    with in_one_line(path.name, path):
+        code = {path.name: code_hash(source.decode("utf-8"))}
+        _refuse_other(f"{path.name} {code[path.name]}", version, where)
+        if version is not None:
+            say_once(f"running {path}, as {where} asks for the network in it")
+        module = _run_file(f"networks_of_{hashlib.sha256(source).hexdigest()}", path)  # once in a process
+    make = getattr(module, name, None)
+    if not _is_network(make):
+        there = [key for key, value in vars(module).items() if _is_network(value)]
+        raise InputError(f"{where}: {path.name} has no torch.nn.Module {name}; it has {', '.join(there) or 'none'}")
+    return OtherNetwork(name, make, f"{path.name} {code[path.name]}", path, code)
+
+
+def _run_file(name, path):
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        sys.path.append(str(path.parent))  # for what it imports from files beside it
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        finally:
+            sys.path.remove(str(path.parent))
+    return sys.modules[name]
+
+
+def _is_network(value):
+    return inspect.isclass(value) and issubclass(value, nn.Module)
+
+
+@contextlib.contextmanager
+def in_one_line(what, file=None):
+    """Turn an error of somebody else's network into one line, with the line of ``file`` in which it happened."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except (InputError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        where = f" (line {lines[-1]} of {Path(file).name})" if lines else ""
+        raise InputError(f"{what}: {type(error).__name__}{where}: {error}") from error
