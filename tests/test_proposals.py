@@ -305,6 +305,9 @@ def test_a_folder_of_files_and_no_table(tmp_path):
     tables = ["--trials", table, "--channels", table.with_name("channels.csv"), "--out-dir", tmp_path / "out", *PLAIN]
     assert_refused(call(PREPARE, *tables), "row 2: stimulus is empty")
     fill(table)
+    before = table.read_bytes()
+    assert_refused(call(PROPOSE, *flags), "is there with other rows, yours perhaps")
+    assert table.read_bytes() == before
     done(PREPARE, *tables)
     made = open_prepared(tmp_path / "out")
     assert made.info["eeg_channels"] == NAMES

@@ -1,7 +1,5 @@
 """channels.csv: what each channel of some recordings is; a person changes `kind`, and nothing else decides."""
 
-import csv
-import io
 import re
 from collections import Counter
 
@@ -9,7 +7,6 @@ from data_prep.amplifiers.trials_table import read_rows
 from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, clean, has, key
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
-from utils.base.files import write_text
 
 COLUMNS = ("name", "kind", "unit", "rate", "files", "why")
 NO = "no"  # the kind of what is not taken
@@ -73,13 +70,6 @@ def is_numbered(name, names):
     match = NUMBERED.fullmatch(name)
     family = [other for other in map(NUMBERED.fullmatch, names) if match and other and other[1] == match[1]]
     return len({int(other[2]) for other in family}) >= FEW
-
-
-def write_channels(path, rows):
-    """Write channels.csv."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *([row[name] for name in COLUMNS] for row in rows)])
-    write_text(path, text.getvalue())
 
 
 def choose_channels(path, people):

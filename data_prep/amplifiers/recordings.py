@@ -214,7 +214,7 @@ def named_by(path):
     if path.suffix.lower() != ".vhdr":
         return {}
     named = re.findall(rb"(?mi)^(?:data|marker)file\s*=\s*(.+?)\s*$", path.read_bytes())
-    files = [path.with_name(name.decode("utf-8", "replace").replace("$b", path.stem)) for name in named]
+    files = [path.parent / name.decode("utf-8", "replace").replace("$b", path.stem) for name in named]
     return {file.suffix.lower(): file for file in files}
 
 
