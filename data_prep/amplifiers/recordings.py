@@ -168,7 +168,7 @@ def open_recording(path, sidecar=None):
             found = kind(name, "misc")
             found = "clock" if found in PERIPHERAL and is_clock(physio, name) else found
             scale, said = to_kept(found, physio.units.get(name))
-            notes += [f"{name} of {physio.path.name} {said}"] if said else []
+            notes += [f"{name} of {physio.path.name} {said}"] if said not in (None, NO_UNIT) else []
             channels.append(Channel(name, found, physio.rate, scale, len(placed) - 1))
     bads = [*raw.info["bads"], *(name for name in sidecar.bads if name not in raw.info["bads"])]
     by_mne = [Path(file) for file in raw.filenames if file]  # absolute: the same file must not have two names
@@ -187,16 +187,14 @@ def open_recording(path, sidecar=None):
 
 def find_units(raw, channels, notes):
     """The channels, where the file says no unit of its EEG: microvolts, or volts where no EEG is so small."""
-    unitless = [channel for channel in channels if channel.unitless and channel.kind == "eeg"]
+    unitless = [place for place, channel in enumerate(channels) if channel.unitless and channel.kind == "eeg"]
     if not unitless:
         return channels
     stop = min(raw.n_times, round(LOOKED_AT * raw.info["sfreq"]))
-    level = np.median(raw.get_data([channel.name for channel in unitless], 0, stop).std(axis=1))
+    level = np.median(raw.get_data(unitless, 0, stop).std(axis=1))
     volts = 0 < level < IN_VOLTS
     notes.append(f"the file does not say the unit of its EEG; taken as {'volts' if volts else 'microvolts'}")
-    if not volts:
-        return channels
-    return [Channel(c.name, c.kind, c.rate, 1e6) if c in unitless else c for c in channels]
+    return [Channel(c.name, c.kind, c.rate, 1e6) if volts and c.unitless else c for c in channels]
 
 
 def read_raw(path, **options):
