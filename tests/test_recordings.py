@@ -591,4 +591,5 @@ def test_a_real_set_of_eeglab_files(tmp_path):
     assert "GND" not in made.info["eeg_channels"]
     assert {"T3", "Fcz", "Cpz"} <= set(made.info["eeg_channels"])
     assert "left out: GND (ground)" in outcome.out
-    assert outcome.err == ""
+    said = outcome.err.splitlines()  # the two trials of each file do adjoin
+    assert [line for line in said if "may be parts of one film" not in line] == []
