@@ -94,16 +94,8 @@ def main():
     eeg, pps = choose_channels(settings, files)
     if settings.REFERENCE == "average" and len(eeg) == 1:
         raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
-    steps = Steps(
-        settings.HIGH_PASS,
-        settings.LOW_PASS,
-        settings.NOTCH,
-        settings.REFERENCE,
-        settings.BAD_CHANNELS,
-        settings.SAMPLING_RATE,
-        plan.seconds,
-        rest,
-    )
+    done = ("HIGH_PASS", "LOW_PASS", "NOTCH", "REFERENCE", "BAD_CHANNELS", "SAMPLING_RATE")  # in the order of `Steps`
+    steps = Steps(*(getattr(settings, name) for name in done), plan.seconds, rest)
     made = describe(settings, plan, rest, bool(eeg))
     sources = name_sources(settings, files.values())
     description = {
