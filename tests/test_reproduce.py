@@ -72,10 +72,11 @@ def test_dreamer(tmp_path):
     raw = ["--raw-file", tmp_path / "raw" / "DREAMER.mat", "--segment-seconds", 10]
     done("data_prep/prepare_dreamer.py", *raw, "--out-dir", tmp_path / "data")
     where = ["--data-dir", tmp_path / "data", "--out-dir", tmp_path / "out"]
-    done(REPRODUCE, *where, *FLAGS, "--only", "subject", "--labels", "four", "--no-ablations")
+    done(REPRODUCE, *where, *FLAGS, "--only", "subject", "--labels", "four", "--no-ablations", "--encoders", "EEGNet")
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "DREAMER, simulated" in page
     assert "Four: the paper" in page
+    assert "finetune_four_encoder-EEGNet" in page
 
 
 def test_the_papers_figures_stand_beside_ours(prepared, tmp_path):

@@ -138,12 +138,17 @@ class Networks:
     def _run_fold(self, fold):
         settings, start = self.settings, time.perf_counter()
         torch.manual_seed(derive_seed(settings.SEED, "network", self.name, settings.LABEL, fold.index))
-        per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
-        groups = self.data.groups
-        rows, others = set_aside(settings, self.split, fold.index, fold.train.rows["5s"], per_trial, groups)
-        parts = ((fold.train.subjects, rows), (fold.train.subjects, others), (fold.test.subjects, fold.test.rows["5s"]))
-        train, validation, test = (splits.windows_of(*part, per_trial, self.data.seen) for part in parts)
-        train = splits.labelled(train, settings.LABEL_FRACTION, settings.SEED)
+        per_trial, groups = self.data.eeg.shape[2] // splits.WINDOW_SECONDS, self.data.groups
+        seen, test = (
+            splits.windows_of(part.subjects, part.rows["5s"], per_trial, self.data.seen)
+            for part in (fold.train, fold.test)
+        )
+        seen = splits.labelled(seen, settings.LABEL_FRACTION, settings.SEED)
+        others = set_aside(settings, self.split, fold.index, fold.train.rows["5s"], per_trial, groups)[1]
+        aside = np.isin(seen[:, 2], others)
+        train, validation = seen[~aside], seen[aside]
+        if settings.KEEP == "best" and not len(validation):
+            raise InputError(f"--keep best: fold {fold.index} has no label to set aside; raise --label-fraction")
         recordings = self._standardised(splits.training_seconds(fold, self.data.eeg.shape[:3]))
         train_x, validation_x, test_x = (
             FusionWindows(recordings, windows, self.data.eeg.shape[2]) for windows in (train, validation, test)
@@ -155,7 +160,6 @@ class Networks:
             fitting.fit(model, train_x, self._truth(train), settings, where, progress, after_epoch=best)
         if best:
             model.load_state_dict(best.weights)
-        seen = np.concatenate([train, validation])
         result = {
             "format_version": FORMAT_VERSION,
             "stage": "baseline",
