@@ -35,16 +35,9 @@ RESULT_DEPENDS_ON = (
 
 
 class Model(nn.Module):
-    """A network as the loop of fine-tuning takes it: 1 s blocks of the modalities, stacked to one window, then scores.
+    """A network as the loop of fine-tuning takes it: a body, which FREEZE keeps as it is, and a head.
 
-    Parameters
-    ----------
-    body, head : torch.nn.Module
-        From windows (B, n_chans, n_times) to what is kept when FREEZE is on, and from that to class scores.
-    gain : float
-        Factor of the samples.
-    resample : torch.nn.Module, optional
-        To another sampling rate.
+    The body takes the 1 s blocks of all modalities as one window, times ``gain``, at another rate if ``resample`` is given.
     """
 
     captured = False  # as a CUDA graph: the network may do what cannot be
@@ -72,17 +65,7 @@ class Last(nn.Module):
 
 
 class Networks:
-    """One network on the folds of a run directory.
-
-    Parameters
-    ----------
-    asked : str
-        Of MODELS: ``EEGNet``, ``my_net.py:Net`` or ``CBraMod=folder``.
-    settings : Settings
-        Of ``Fine_tuning/baseline.py``.
-    labels, class_names
-        From `read_labels`.
-    """
+    """One network of MODELS (``EEGNet``, ``my_net.py:Net``, ``CBraMod=folder``) on the folds of a run directory."""
 
     def __init__(self, asked, settings, data, labels, class_names):
         self.settings, self.data, self.labels, self.class_names = copy.copy(settings), data, labels, class_names
