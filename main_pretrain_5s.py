@@ -6,6 +6,7 @@ Edit the constants below, or give them as flags. Relative paths in constants sta
 The same command goes on where an earlier one stopped. Next: Fine_tuning/fine_tuning.py.
 """
 
+import physiosync  # noqa: F401
 from utils.base import errors
 from utils.base.settings import read_settings
 from utils.pretraining.pretraining import pretrain

@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 from utils.base import errors
 from utils.base.settings import read_settings
 from utils.finetuning.baselines import run_baselines

@@ -3,7 +3,8 @@
     python Fine_tuning/extract_features.py --checkpoint runs/deap/pretrain_5s/fold_00/checkpoint.pt --data-dir data/DEAP
 
 Takes a checkpoint of pre-training. Writes one .npz: features float32 (n, 4 x embed_dim), subject (ids), trial (from 0),
-start_second, ratings (n, ratings) and rating_names. Read it with numpy.load.
+start_second, ratings (n, ratings), rating_names, and seen_in_training: whether the encoder was trained on the window.
+Read it with numpy.load.
 """
 
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
@@ -27,6 +29,8 @@ from utils.base.settings import read_settings
 from utils.pretraining.checkpoints import load_encoders
 from utils.pretraining.encoding import build, encode, open_recordings
 from utils.pretraining.features import block_width
+from utils.pretraining.population import Standardiser
+from utils.pretraining.population import read as read_population
 from utils.protocol import splits
 from utils.protocol.windows import first_seconds
 
@@ -35,6 +39,7 @@ CHECKPOINT = "runs/deap/pretrain_5s/fold_00/checkpoint.pt"  # of main_pretrain_1
 DATA_DIR = "data/DEAP"  # prepared folder
 MODALITY = None  # eeg | pps (None: eeg, where the checkpoint has it)
 OUT_FILE = "runs/features.npz"  # to write; must not exist
+STANDARDISE = "person"  # with what, where training did per person: person: all that there is | training: its people's
 BATCH_SIZE = 256  # windows at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
 THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
@@ -59,7 +64,11 @@ def main():
     channels = data.info[f"{settings.MODALITY}_channels"]
     channels = channels if picked is None else [channels[position] for position in picked]
     front_end = checkpoint["settings"]["FRONT_END"]
-    recordings = open_recordings(data, settings.MODALITY, channels, device, front_end)
+    per_person, standardiser = standardised_per_person(data, settings.MODALITY, front_end), None
+    if per_person:
+        population = read_population(checkpoint, f"--checkpoint {settings.CHECKPOINT}")
+        standardiser = Standardiser(settings.STANDARDISE, population, f"--checkpoint {settings.CHECKPOINT}")
+    recordings = open_recordings(data, settings.MODALITY, channels, device, front_end, standardiser)
     block = block_width(front_end, data.rate, settings.MODALITY)
     size = (recordings.n_channels(settings.MODALITY), n_seconds * block)
     wanted = (entry["arguments"]["n_channels"], entry["arguments"]["n_samples"])
@@ -75,6 +84,7 @@ def main():
     use_threads(settings.THREADS, encoder)
     features = encode(encoder, recordings, settings.MODALITY, windows, n_seconds, seconds, settings.BATCH_SIZE)
     subject, trial, row = windows.T
+    seen = seen_in_training(checkpoint, data, windows)
     arrays = {
         "features": features,
         "subject": np.array(data.subjects)[subject],
@@ -82,14 +92,36 @@ def main():
         "start_second": first_seconds(row, n_seconds, seconds) % seconds,
         "ratings": data.ratings[subject, trial],
         "rating_names": np.array(data.info["ratings"], dtype=str),
+        "seen_in_training": seen,
     }
     with atomic(settings.OUT_FILE) as file:
         np.savez(file, **arrays)
     print(f"wrote {settings.OUT_FILE}: {len(features)} windows of {n_seconds} s x {features.shape[1]} features")
-    if settings.MODALITY == "pps" and recordings.scales is not None:
-        print("PPS standardised with all seconds of each person, unlabelled")
-    for line in warnings:
+    if per_person:
+        what = {"person": "all seconds of each person, unlabelled", "training": "the levels of the training people"}
+        print(f"{per_person} standardised with {what[settings.STANDARDISE]}")
+    if seen.any():
+        print(
+            f"the encoder was trained on {seen.sum()} of these {len(seen)} windows, without labels (seen_in_training "
+            "in the file): test a classifier on the others only"
+        )
+    for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
         warn(line)
+
+
+def standardised_per_person(data, modality, front_end):
+    """What of the signals is standardised per person, in words; empty for nothing."""
+    parts = ["PPS"] if modality == "pps" and data.info["preparation"].get("pps") == "subject" else []
+    return " and ".join([*parts, *(["features"] if front_end != "raw" else [])])
+
+
+def seen_in_training(checkpoint, data, windows):
+    """Which of the windows (n, 3) the encoder was trained on; all if of the same recordings, prepared otherwise."""
+    if checkpoint.get("dataset_checksum") == data.checksum:
+        subjects, rows = (checkpoint["trained_on"][name].numpy() for name in ("subjects", "rows"))
+        return np.isin(windows[:, 0], subjects) & np.isin(windows[:, 2], rows)
+    sources = set((checkpoint.get("sources") or {}).values()) & set((data.info.get("sources") or {}).values())
+    return np.full(len(windows), bool(sources) and len(checkpoint["trained_on"]["subjects"]) > 0)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
@@ -40,8 +41,11 @@ from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
 from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
 from utils.pretraining.features import FIRST_VERSION, block_features, block_width, read_version
-from utils.pretraining.front_end import standardise
+from utils.pretraining.front_end import level as level_of
+from utils.pretraining.front_end import scale
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
+from utils.pretraining.population import Standardiser
+from utils.pretraining.population import read as read_population
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import splits
 from utils.results import drawing, figures
@@ -50,6 +54,7 @@ from utils.results import drawing, figures
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
 INPUT = "data/DEAP"  # prepared folder, DEAP's .dat or .mat, DREAMER.mat, or .npz
 OUT_FILE = "runs/predictions.csv"  # to write; must not exist
+STANDARDISE = "person"  # with what, where training did per person: person: all that there is | training: its people's
 BATCH_SIZE = 256  # windows of 5 s at once
 DEVICE = "auto"  # auto | cpu | cuda | mps
 THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
@@ -89,9 +94,12 @@ def main():
             f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it was "
             "trained on are no test of it; metrics.json beside the model has the honest number"
         )
-    over_person = whole_person(made)
+    over_person, standardiser = whole_person(made), None
     if over_person:
-        print(f"{where}: {over_person} standardised with all seconds of each person, unlabelled")
+        population = read_population(made, f"--model {settings.MODEL}")
+        standardiser = Standardiser(settings.STANDARDISE, population, f"--model {settings.MODEL}")
+        what = {"person": "all seconds of each person, unlabelled", "training": "the levels of the training people"}
+        print(f"{where}: {over_person} standardised with {what[settings.STANDARDISE]}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
         if prepare_trial is not None:
@@ -99,7 +107,7 @@ def main():
         else:
             trials = ({name: trial[name][:, positions[name]] for name in positions} for trial in trials)
         if over_person:
-            trials = standardise_all(list(trials), record["sampling_rate"], made)
+            trials = standardise_all(list(trials), record["sampling_rate"], made, standardiser, subject)
         numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
         for number, blocks in zip(numbers, trials, strict=False):
             windows = {name: to_windows(blocks[name]) for name in positions}
@@ -124,7 +132,7 @@ def main():
     with atomic(figure_file) as file:
         file.write(picture)
     print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
-    for line in warnings:
+    for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
         warn(line)
 
 
@@ -211,8 +219,8 @@ def whole_person(made):
     return " and ".join(parts)
 
 
-def standardise_all(trials, rate, made):
-    """All trials of a person, their PPS or the front end's features standardised with all of them.
+def standardise_all(trials, rate, made, standardiser, subject):
+    """All trials of a person, their PPS or the front end's features standardised.
 
     Parameters
     ----------
@@ -222,6 +230,8 @@ def standardise_all(trials, rate, made):
         Hz.
     made : dict
         The contents of ``model.pt``.
+    standardiser : population.Standardiser
+    subject : str
 
     Returns
     -------
@@ -233,10 +243,13 @@ def standardise_all(trials, rate, made):
         own = np.concatenate([blocks[name] for blocks in trials])[None, None]  # one person, one long trial
         nothing = np.zeros(own.shape[:3], bool)  # no training seconds: all are looked at
         if name == "pps" and made["preparation"].get("pps") == "subject":
-            mean, deviation = SubjectScales(own).over(nothing)
-            own = standardise_person(own[0], mean[0], deviation[0])[None]
+            level = (part[0].numpy() for part in SubjectScales(own).over(nothing))
+            level = standardiser.levels("pps samples", subject, len(trials), *level)
+            own = standardise_person(own[0], *(torch.from_numpy(part).float() for part in level))[None]
         if made["settings"]["FRONT_END"] != "raw":
-            own = standardise(block_features(own, rate, name, made["settings"]["FRONT_END"]), nothing)
+            own = block_features(own, rate, name, made["settings"]["FRONT_END"])
+            level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(own[0], nothing[0]))
+            own = scale(own, *level).astype(np.float32)
         parts[name] = np.split(own[0, 0], ends)
     return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 import utils.base.errors  # before all packages, to say in one line which are not installed
 
 # isort: split
@@ -19,6 +20,8 @@ import numpy as np
 import torch
 
 from data_prep import open_prepared
+from utils.base.errors import InputError
+from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.finetuning import status
 from utils.pretraining.checkpoints import DELETE_IT, load_encoders
@@ -37,11 +40,17 @@ def main():
     """Print the overview, write the page, say what is missing."""
     settings = read_settings(globals())
     run_dir = settings.RUN_DIR
-    paths = sorted(run_dir.glob("*/metrics.json"))
-    if not paths:
+    results = {}
+    for path in sorted(run_dir.glob("*/metrics.json")):
+        try:
+            results[path.parent.name] = read_result(path)
+        except InputError as error:
+            if path.parent.name.startswith(("finetune_", "baseline_")):
+                raise
+            warn(f"left out: {error}")
+    if not results:
         status.show(status.look(run_dir))
         return
-    results = {path.parent.name: read_result(path) for path in paths}
     print_overview(results)
     n_figures = report.write(run_dir, results, feature_maps if settings.FEATURE_MAPS else None)
     print(f"\nwrote {run_dir / 'report.html'}, and its {n_figures} figures to figures/ beside it; open it in a browser")

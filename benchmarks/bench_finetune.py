@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import common, reference
 from data_prep import open_prepared
 from models import Encoder
 from models.encoder import paper_arguments
 from models.fusion import FusionModel
-from utils.base.devices import adam, choose_device, set_precision
+from utils.base.devices import Captured, adam, choose_device, set_precision
 from utils.base.settings import read_settings
 from utils.finetuning import fitting
 from utils.pretraining.batches import FusionWindows, Recordings
@@ -85,26 +86,24 @@ def make_windows(data):
     return windows, torch.from_numpy(np.random.default_rng(0).integers(2, size=len(windows)))
 
 
-def make_ours(data_dir, device, batch_size, precision):
+def make_ours(data_dir, device, batch_size, precision, captured=True, compiled=False):
     """The step of utils/finetuning/fitting.py."""
     data = open_prepared(data_dir)
     set_precision(precision, device)
     model = make_model(data).to(device).train()
-    optimizer = adam(model, SimpleNamespace(LR=1e-3, WEIGHT_DECAY=0.0), device)
+    optimizer = adam(model.parameters(), SimpleNamespace(LR=1e-3, WEIGHT_DECAY=0.0), device)
     rows, truth = make_windows(data)
     windows = FusionWindows(Recordings(data, ["eeg", "pps"], data.info["pps_channels"], device), rows, 60)
-    truth = truth.to(device)
+    scores = fitting.Scores(model, windows, precision == "bf16")
+    scores = torch.compile(scores, dynamic=False) if compiled else scores
+    step = fitting.training_step(scores, optimizer, truth.to(device))
+    step = Captured(step) if captured and device.type == "cuda" else step
 
-    def step():
+    def of_any_windows():
         index = torch.randint(len(windows), (batch_size,), device=device)
-        fitting.step(
-            lambda index: model.head(fitting.encode(model, windows.take(index), precision == "bf16")),
-            optimizer,
-            index,
-            truth[index],
-        )
+        step(index, index)
 
-    return step
+    return of_any_windows
 
 
 def make_reference(data_dir, device, batch_size):

@@ -8,6 +8,7 @@ utils/pretraining/pretraining.py as the scripts run it, the reference with bench
 stands its floor. Last line: JSON.
 """
 
+import itertools
 import runpy
 import sys
 import tempfile
@@ -18,14 +19,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import common, reference
 from data_prep import open_prepared
 from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments
-from utils.base.devices import choose_device
+from utils.base.devices import Captured, choose_device
 from utils.base.settings import ROOT, read_settings
-from utils.pretraining.pretraining import trainings
+from utils.pretraining.pretraining import training_step, trainings
+from utils.pretraining.stacked import Alone, Stacked
 from utils.protocol import splits
 
 DEVICE = "auto"  # auto | cpu | cuda
@@ -99,8 +102,8 @@ def make_reference(data_dir, window, device, batch_size, n_people):
     return step
 
 
-def make_training(settings, window, data_dir):
-    """Pre-training of the first fold, as the script makes it, and its step."""
+def make_training(settings, window, data_dir, n_folds=1, compiled=False, captured=True):
+    """Pre-training of the first folds, as the script makes it, and its step."""
     script = runpy.run_path(str(ROOT / f"main_pretrain_{window}.py"))
     flags = {
         "data-dir": data_dir,
@@ -109,16 +112,21 @@ def make_training(settings, window, data_dir):
         "precision": settings.PRECISION,
         "batch-size": settings.BATCH_SIZE,
         "subjects-per-group": settings.SUBJECTS_PER_GROUP,
+        "folds-at-once": n_folds,
     }
     argv = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-    training = next(trainings(read_settings(script, argv)))
-    training.start_epoch()
+    folds = list(itertools.islice(trainings(read_settings(script, argv)), n_folds))
+    networks = Stacked(folds) if n_folds > 1 else Alone(folds[0])
+    step = training_step(networks, compiled)
+    step = Captured(step) if captured and folds[0].device.type == "cuda" else step
+    first, variants = networks.shuffle()
+    numbers = itertools.cycle(range(len(first)))
 
-    def step():
-        training.number.remainder_(training.batches.n_steps)  # after its last step an epoch's plan begins again
-        training.step()
+    def of_next_windows():
+        number = next(numbers)
+        step(first[number], variants[number])
 
-    return training, step
+    return folds[0], of_next_windows
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import bench_finetune, bench_pretrain, common
 from utils.base.devices import choose_device

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import bench_finetune, bench_pretrain, common
 from models import ContrastiveModel, Encoder

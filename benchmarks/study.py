@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import study_tables
 from benchmarks.common import script

@@ -17,6 +17,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import study, study_tables
 from benchmarks.common import script

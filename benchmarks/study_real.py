@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import study_tables
 from benchmarks.common import script

@@ -59,7 +59,7 @@ def test_a_checkpoint_of_another_device_changes_no_option_of_adam():
     """Adam's state from a CPU goes on on CUDA, where a captured step needs ``capturable``, and the other way."""
     settings = SimpleNamespace(LR=1e-3, WEIGHT_DECAY=0.0)
     network = torch.nn.Linear(2, 2)
-    before = devices.adam(network, settings, torch.device("cpu"))
+    before = devices.adam(network.parameters(), settings, torch.device("cpu"))
     network(torch.ones(1, 2)).sum().backward()
     before.step()
     state = before.state_dict()

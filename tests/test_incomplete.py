@@ -114,6 +114,14 @@ def test_classes_and_quality_know_only_what_is_there(tmp_path):
     assert "flat in some seconds" not in (tmp_path / "set" / "quality.html").read_text().split("</p>")[0]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_groups_stay_with_their_stimuli(tmp_path, named):
+    groups = {"groups": ["a", "a", "b"]}
+    people = [with_nan(person(n), seen) | groups for n, seen in enumerate(SEEN)]
+    write_prepared(tmp_path / "set", people, **DESCRIPTION | ({"stimuli": FILMS} if named else {}), missing="keep")
+    assert open_prepared(tmp_path / "set").info["groups"] == groups["groups"]
+
+
 def test_what_is_not_clear_is_refused(tmp_path):
     people = [with_nan(person(n), seen) for n, seen in enumerate(SEEN)]
     people[1]["ratings"][2, 0] = np.nan
@@ -292,7 +300,9 @@ FLAGS = {
 }
 
 
-@pytest.mark.parametrize("split", FLAGS)
+@pytest.mark.parametrize(
+    "split", [pytest.param(s, marks=[pytest.mark.slow] if s in ("subject", "authors") else []) for s in FLAGS]
+)
 def test_what_was_not_seen_changes_nothing_from_pretraining_to_report(sets, tmp_path, split):
     """The whole way with every split; where trials are not there, nonsense or 0 makes no difference to anything."""
     variant, folds = ["--pretrain-variant", "augmentation"] if split == "window" else [], ["--folds", "0,1"]

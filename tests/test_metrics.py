@@ -57,3 +57,28 @@ def test_interval_covers():
         low, high = metrics.bootstrap_interval(np.arange(40), np.ones(40, int), rng.integers(0, 2, 40), 2)["accuracy"]
         covered += low <= 0.5 <= high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+@pytest.mark.parametrize("units", [4, 5, 8, 12])
+@pytest.mark.parametrize(("mean", "spread"), [(0.65, 0.2), (0.9, 0.1)])
+def test_interval_of_few_units_covers(units, mean, spread):
+    """How often the 95 % interval holds the truth, of units whose own accuracy varies, in all three scores."""
+    rng = np.random.default_rng(units)
+    size = mean * (1 - mean) / spread**2 - 1
+
+    def draw(n):
+        truth, own = rng.integers(0, 2, (n, 12)), rng.beta(mean * size, (1 - mean) * size, n)
+        right = rng.random((n, 12)) < own[:, None]
+        return np.repeat(np.arange(n), 12), truth.ravel(), np.where(right, truth, 1 - truth).ravel()
+
+    truth = metrics.scores(*draw(100_000)[1:], 2)
+    covered = dict.fromkeys(metrics.SCORES, 0)
+    for _ in range(400):
+        for name, ends in metrics.interval(*draw(units), 2).items():
+            covered[name] += ends is None or ends[0] <= truth[name] <= ends[1]
+    assert all(0.91 <= count / 400 <= 0.995 for count in covered.values()), covered
+
+
+def test_interval_of_units_that_are_all_alike_is_none():
+    unit, truth = np.repeat(np.arange(6), 4), np.tile([0, 1, 0, 1], 6)
+    assert metrics.interval(unit, truth, truth, 2)["accuracy"] is None

@@ -371,7 +371,7 @@ def contrastive(group_losses=("eeg", "pps")):
 
 def train(model, forward, batch):
     """Two steps: their losses; gradients and statistics of the first."""
-    optimizer = adam(model, SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3), CPU)
+    optimizer = adam(model.parameters(), SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3), CPU)
     losses, first = [], {}
     for _ in range(2):
         terms = forward(batch)

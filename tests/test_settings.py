@@ -9,7 +9,7 @@ import pytest
 from tests.support import ROOT
 from utils.base.errors import InputError
 from utils.base.rules import rules_of
-from utils.base.settings import _comments, read_settings
+from utils.base.settings import _comments, other_flags, read_settings
 
 SOURCE = '''"""A script."""
 DATA_DIR = "data/here"  # the data
@@ -207,3 +207,45 @@ def test_a_slip_is_understood(constants, flags, words):
 def test_one_fold_needs_no_list(constants):
     constants["FOLDS"] = 0
     assert read_settings(constants, []).FOLDS == [0]
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """A copy of fine_tuning.py with a line changed, as constants; the rest of the repository stays where it is."""
+
+    def edit(before, after):
+        source = (ROOT / "Fine_tuning" / "fine_tuning.py").read_text()
+        assert source.count(before) == 1
+        (tmp_path / "fine_tuning.py").write_text(source.replace(before, after))
+        return runpy.run_path(str(tmp_path / "fine_tuning.py"))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("EPOCH = 1", "EPOCHS"), ("epochs = 1", "EPOCHS"), ("LABELS: str = 'x'", "LABEL"), ("SEED, LRS = 1, 2", "LR")],
+)
+def test_a_constant_that_no_script_knows_is_refused(edited, wrong, meant):
+    constants = edited('LABEL = "arousal"', f'{wrong}\nLABEL = "arousal"')
+    with pytest.raises(
+        InputError,
+        match=rf"fine_tuning\.py has a constant {wrong.split()[0 if ',' not in wrong else 1].strip(':')} .*{meant}",
+    ):
+        read_settings(constants, [])
+
+
+def test_a_constant_that_was_deleted_is_named(edited):
+    constants = edited("LR = None", "# LR = None")
+    settings = read_settings(constants, [])
+    with pytest.raises(InputError, match="no constant LR"):
+        settings.LR  # noqa: B018
+    assert getattr(settings, "LR", "none") == "none"
+
+
+def test_flags_that_go_on_are_those_that_the_constants_do_not_say():
+    script = "main_pretrain_5s.py"
+    constants = runpy.run_path(str(ROOT / "main_pretrain_1s.py")) | {"RECIPE": "robust", "N_FOLDS": 2, "TAG": "-x"}
+    settings = read_settings(constants, ["--epochs", "1", "--seed", "0", "--no-cmca", "--run-dir", "r"])
+    assert other_flags(script, settings.words) == "--n-folds 2 --no-cmca --tag=-x --recipe robust --epochs 1".split()
+    assert read_settings(constants | {"EPOCHS": 3}, ["--epochs", "none"]).words["EPOCHS"] == ["--epochs", "none"]

@@ -1,7 +1,7 @@
 """Speed changes nothing: the fast step against a straightforward one, and a step that asks nothing of the device."""
 
 import copy
-import functools
+import itertools
 import json
 import runpy
 from types import SimpleNamespace
@@ -12,13 +12,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import bench_protocols, reference
+from data_prep import open_prepared
 from models import ContrastiveModel, Encoder
 from models.fusion import FusionModel
 from tests.support import ROOT, TINY, run
-from utils.base.devices import CapturedStep, adam
+from utils.base.devices import Captured, adam
 from utils.base.settings import read_settings
 from utils.finetuning import fitting
-from utils.pretraining.pretraining import trainings
+from utils.pretraining.batches import FusionWindows, Recordings
+from utils.pretraining.pretraining import train_one_epoch, training_step, trainings
+from utils.pretraining.stacked import Alone, Stacked
 
 SETTINGS = SimpleNamespace(LR=1e-3, WEIGHT_DECAY=1e-3)
 CPU = torch.device("cpu")
@@ -60,7 +63,7 @@ def close(ours, theirs, tolerance, but=()):
 def test_pretraining_steps_like_the_reference(dtype, tolerance):
     ours = contrastive(dtype)
     theirs = reference.reference_contrastive(ours)
-    fast = adam(ours, SETTINGS, CPU)
+    fast = adam(ours.parameters(), SETTINGS, CPU)
     slow = torch.optim.Adam(theirs.parameters(), SETTINGS.LR, weight_decay=SETTINGS.WEIGHT_DECAY)
     start = copy.deepcopy(ours.encoders["eeg"].state_dict())
     for _ in range(5):
@@ -86,17 +89,18 @@ def test_finetuning_steps_like_the_reference(dtype, tolerance):
     }
     ours = FusionModel(encoders, 2).to(dtype)
     theirs = reference.ReferenceFusion(ours, 2)
-    fast = adam(ours, SETTINGS, CPU)
+    fast = adam(ours.parameters(), SETTINGS, CPU)
     slow = torch.optim.Adam(theirs.parameters(), SETTINGS.LR, weight_decay=SETTINGS.WEIGHT_DECAY)
     ours.eval(), theirs.eval()
     blocks = {m: torch.randn(24, 5, channels[m], 16, dtype=dtype) for m in channels}
     truth = torch.arange(24) % 2
+    step = fitting.training_step(lambda index: ours({m: x[index] for m, x in blocks.items()}), fast, truth)
     for index in torch.arange(24).split(8):
+        loss, hits = step(index, index).tolist()
         batch = {m: x[index] for m, x in blocks.items()}
-        loss, scores = fitting.step(lambda index, batch=batch: ours(batch), fast, index, truth[index])
         expected, accuracy = reference.fusion_step(theirs, slow, batch, truth[index])
-        assert loss.item() == pytest.approx(expected, rel=tolerance)
-        assert (scores.argmax(1) == truth[index]).double().mean().item() == pytest.approx(accuracy)
+        assert loss / len(index) == pytest.approx(expected, rel=tolerance)
+        assert hits / len(index) == pytest.approx(accuracy)
     close(ours, theirs, tolerance)
 
 
@@ -118,51 +122,118 @@ class NothingForTheHost(TorchDispatchMode):
 
 
 @pytest.fixture(scope="module")
-def fold(prepared, tmp_path_factory):
-    """The first fold's pre-training as the script makes it."""
+def make_folds(prepared, tmp_path_factory):
+    """The first folds' pre-training as the script makes it."""
 
-    def make(*flags):
+    def make(n_folds, *flags):
         script = runpy.run_path(str(ROOT / "main_pretrain_1s.py"))
         run_dir = tmp_path_factory.mktemp("fold")
         where = ["--data-dir", prepared, "--run-dir", run_dir]
-        return next(trainings(read_settings(script, list(map(str, [*where, *TINY, *flags])))))
+        settings = read_settings(script, list(map(str, [*where, *TINY, *flags])))
+        return list(itertools.islice(trainings(settings), n_folds))
 
     return make
 
 
+@pytest.mark.parametrize("n_folds", [1, 2])
 @pytest.mark.parametrize("positives", ["stimulus", "augmentation"])
-def test_step_asks_nothing_of_the_device(fold, positives):
-    training = fold("--positives", positives)
-    training.start_epoch()
+def test_step_asks_nothing_of_the_device(make_folds, positives, n_folds):
+    folds = make_folds(n_folds, "--positives", positives)
+    networks = Stacked(folds) if n_folds > 1 else Alone(*folds)
+    step, (first, variants) = training_step(networks), networks.shuffle()
     with NothingForTheHost() as mode:
-        training.step()
-    assert {"_fused_adam_", "index_copy_", "randn_like"} <= mode.seen
-    assert training.number.item() == 1
-    assert training.record[0].abs().sum() > 0
+        metrics = step(first[0], variants[0])
+    assert {"_fused_adam_", "randn_like"} <= mode.seen
+    assert metrics.shape == (len(folds[0].model.metric_names), n_folds)
+    assert (metrics[0] > 0).all()
 
 
-def test_steps_fill_the_record_in_order(fold):
-    training = fold()
-    training.start_epoch()
-    for _ in range(training.batches.n_steps):
-        training.step()
-    assert (training.record.abs().sum(1) > 0).all()
-    assert training.number.item() == training.batches.n_steps
+def test_fine_tuning_step_asks_nothing_of_the_device(prepared):
+    data = open_prepared(prepared)
+    model = FusionModel({"eeg": {"5s": Encoder(32, 640, 8), "1s": Encoder(32, 128, 8)}}, 2)
+    rows = np.stack([np.zeros(4, int), np.arange(4), np.arange(4) * 2], axis=1)
+    windows = FusionWindows(Recordings(data, ["eeg"], [], CPU), rows, 12)
+    truth, index = torch.arange(4) % 2, torch.arange(4)
+    step = fitting.training_step(fitting.Scores(model, windows, False), adam(model.parameters(), SETTINGS, CPU), truth)
+    with NothingForTheHost():
+        loss, hits = step(index, index)
+    assert loss > 0
+    assert 0 <= hits <= 4
 
 
-def test_bf16_changes_losses_little(fold):
+def one_epoch(fold):
+    """The metrics (n_steps, metrics) of an epoch."""
+    record = torch.zeros(fold.batches.n_steps, len(fold.model.metric_names), 1, device=fold.device)
+    networks = Alone(fold)
+    train_one_epoch(training_step(networks), networks, record)
+    return record[..., 0].cpu()
+
+
+def test_an_epoch_fills_the_record(make_folds):
+    (fold,) = make_folds(1)
+    assert (one_epoch(fold).abs().sum(1) > 0).all()
+
+
+def test_bf16_changes_losses_little(make_folds):
     """Mixed precision: the losses of the first steps agree to a few percent, and training still lowers them."""
     losses = {}
     for precision in ("fp32", "bf16"):
-        training = fold("--precision", precision)
-        torch.manual_seed(0)
-        training.start_epoch()
-        for _ in range(training.batches.n_steps):
-            training.step()
-        losses[precision] = training.record[:, 0].numpy()
-        assert all(p.dtype == torch.float32 for p in training.model.parameters())
+        (fold,) = make_folds(1, "--precision", precision)
+        losses[precision] = one_epoch(fold)[:, 0].numpy()
+        assert all(p.dtype == torch.float32 for p in fold.model.parameters())
     assert not np.array_equal(losses["bf16"], losses["fp32"])
     np.testing.assert_allclose(losses["bf16"][:3], losses["fp32"][:3], rtol=0.03)
+
+
+def without_randomness(folds):
+    """Folds in float64 whose dropout is off; with ``--no-augmentation`` nothing is drawn in a step."""
+    for fold in folds:
+        fold.model.double()
+        fold.batches.recordings.blocks = {n: x.double() for n, x in fold.batches.recordings.blocks.items()}
+        for module in fold.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    return folds
+
+
+@pytest.mark.parametrize("flags", [[], ["--recipe", "robust"], ["--no-group-loss-pps"]])
+def test_folds_stacked_are_the_folds_alone(make_folds, flags):
+    """The same losses, weights, statistics of BatchNorm and moments of Adam after some steps, also gone on with."""
+    flags = [*flags, "--no-augmentation", "--epochs", 9, "--split", "trial", "--n-folds", 4]
+    alone, stacked = (without_randomness(make_folds(3, *flags)) for _ in range(2))
+    expected = [one_epoch(fold) for fold in alone]
+    record = torch.zeros(*expected[0].shape, 3, dtype=torch.float64)
+    networks = Stacked(stacked)
+    train_one_epoch(training_step(networks), networks, record)
+    torch.testing.assert_close(record, torch.stack(expected, -1).double(), rtol=1e-5, atol=1e-5)
+    networks.share_state()
+    for fold in alone + stacked:
+        fold.epoch += 1
+    for fold in alone:
+        one_epoch(fold)
+    networks = Stacked(stacked)  # as after a checkpoint
+    train_one_epoch(training_step(networks), networks, record)
+    networks.share_state()
+    for one, other in zip(alone, stacked, strict=True):
+        expected = one.model.state_dict()
+        assert all(p.dtype == torch.float64 for p in one.model.parameters())
+        for name, tensor in other.model.state_dict().items():
+            if not name.endswith((*NO_EFFECT, "alignment.linear.bias", "alignment.norm.running_mean")):
+                torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-8, msg=name)
+        states = [fold.optimizer.state_dict()["state"] for fold in (one, other)]
+        assert states[0].keys() == states[1].keys()
+        assert all(state["step"] == 2 * one.batches.n_steps for state in states[1].values())
+
+
+@pytest.mark.slow
+def test_compiled_step_computes_the_same(make_folds):
+    flags = ["--no-augmentation", "--split", "trial", "--n-folds", 4]
+    metrics = []
+    for compiled in (False, True):
+        networks = Stacked(without_randomness(make_folds(2, *flags)))
+        step, (first, variants) = training_step(networks, compiled), networks.shuffle()
+        metrics.append(torch.stack([step(first[number], variants[number]) for number in range(3)]))
+    torch.testing.assert_close(*metrics, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="captures a CUDA graph")
@@ -170,37 +241,33 @@ def test_captured_step_computes_the_same():
     losses = {}
     for captured in (False, True):
         model = contrastive(torch.float32).cuda()
-        optimizer = adam(model, SETTINGS, torch.device("cuda"))
-        record, number = torch.zeros(12, device="cuda"), torch.zeros(1, dtype=torch.int64, device="cuda")
+        optimizer = adam(model.parameters(), SETTINGS, torch.device("cuda"))
 
-        def step(model=model, optimizer=optimizer, record=record, number=number):
-            x = {name: torch.randn(2, 6, 2, c, 32, device="cuda") for name, c in (("eeg", 4), ("pps", 2))}
-            loss = model(x)["loss"]
+        def step(x, y, model=model, optimizer=optimizer):
+            loss = model({"eeg": x + torch.randn_like(x), "pps": y})["loss"]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            record.index_copy_(0, number, loss.detach()[None])
-            number += 1
+            return loss.detach()
 
         torch.manual_seed(1)
-        run = functools.partial(CapturedStep(), step) if captured else step
-        for _ in range(12):
-            run()
-        losses[captured] = record.cpu()
+        run = Captured(step) if captured else step
+        batches = [[torch.randn(2, 6 - number % 2, 2, c, 32, device="cuda") for c in (4, 2)] for number in range(12)]
+        losses[captured] = torch.stack([run(*batch).clone() for batch in batches]).cpu()
     torch.testing.assert_close(losses[True], losses[False], rtol=1e-4, atol=1e-4)
 
 
-def test_checkpoints_cost_a_twentieth_of_the_time(fold):
-    training = fold("--epochs", "50")
+def test_checkpoints_cost_a_twentieth_of_the_time(make_folds):
+    (training,) = make_folds(1, "--epochs", "50")
     training.saving_seconds = 1.0
     training.epoch = 1
     training.saved_at -= 10
-    assert not training._save_is_due()
+    assert not training.save_is_due()
     training.saved_at -= 11
-    assert training._save_is_due()
+    assert training.save_is_due()
     training.epoch = 50
     training.saved_at += 30
-    assert training._save_is_due()
+    assert training.save_is_due()
 
 
 def last_json(outcome):

@@ -21,7 +21,8 @@ from data_prep.folder.arrays import (
 )
 from data_prep.folder.descriptions import KEYS, check_groups
 from data_prep.folder.prepared import ARRAYS
-from data_prep.folder.writer import PreparedWriter, trials_with_ratings
+from data_prep.folder.seen import only_seen
+from data_prep.folder.writer import PreparedWriter
 from data_prep.signals.resampling import at_one_rate
 from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
@@ -114,33 +115,6 @@ def _rates(sampling_rates):
         if rate <= 0:
             raise InputError(f"sampling_rates of {name!r} must be greater than 0 Hz, not {rate:g}")
     return rates
-
-
-def only_seen(person):
-    """A person without the trials whose ratings are all NaN, and which trials these leave, bool (trials,).
-
-    None where nothing is left out; what is not as it must be stays for `check_person` to refuse.
-    """
-    try:
-        ratings = np.asarray(person["ratings"], np.float64)
-        seen = trials_with_ratings(ratings.reshape(len(ratings), -1), f"subject {person['id']}")
-    except (KeyError, TypeError, ValueError):
-        return person, None
-    if seen.all():
-        return person, None
-
-    def cut(key, value):
-        if isinstance(value, Mapping):
-            return {name: cut(key, array) for name, array in value.items()}
-        if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
-            return value
-        if key in SIGNALS and np.nan_to_num(np.asarray(value)[~seen]).any():
-            raise InputError(
-                f"subject {person['id']} has signals in a trial without ratings; leave the trial out, or rate it"
-            )
-        return np.asarray(value)[seen]
-
-    return {key: cut(key, value) for key, value in person.items()}, seen
 
 
 def check_person(person, place, writer, rates):

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.folder.fields import FIELDS, OPTIONAL
 from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
+from data_prep.folder.seen import seen_of
 from data_prep.signals.channels import plain, shorten
 from utils.base.errors import InputError
 from utils.base.files import read_json, sha256
@@ -28,64 +30,6 @@ FORMAT_VERSION, INCOMPLETE_VERSION = 1, 2  # versions of before do not know inco
 ARRAYS = ("eeg", "pps", "ratings")
 MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
 REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
-
-
-def _is_count(value):
-    return type(value) is int and 0 < value < 2**31
-
-
-def _is_number(value):
-    return type(value) in (int, float) and abs(value) < 1e9  # neither NaN nor infinite
-
-
-def _are_names(values):
-    return type(values) is list and all(type(value) is str for value in values) and len(set(values)) == len(values)
-
-
-def _is_dict(value):
-    return type(value) is dict
-
-
-def _are_classes(value):
-    return _is_dict(value) and all(_are_names(names) and len(names) > 1 for names in value.values())
-
-
-def _is_range(value):
-    return type(value) is list and len(value) == 2 and all(map(_is_number, value))
-
-
-def _or_by_rating(is_valid):
-    """None, one for all ratings, or one for each by its name."""
-    return lambda value: value is None or all(map(is_valid, value.values() if _is_dict(value) else [value]))
-
-
-def _are_lists_of_names(value):
-    return _is_dict(value) and all(_are_names(names) and names for names in value.values())
-
-
-_FIELDS = {
-    "name": lambda value: type(value) is str,
-    "sampling_rate": _is_count,
-    "seconds": _is_count,
-    "eeg_channels": _are_names,
-    "pps_channels": _are_names,
-    "ratings": _are_names,
-    "classes": _are_classes,
-    "rating_range": _or_by_rating(_is_range),
-    "threshold": _or_by_rating(_is_number),
-    "copies": _are_names,
-    "subjects": _are_names,
-    "trials": _is_count,
-    "stimuli": _are_names,
-    "groups": lambda value: value is None or (type(value) is list and all(type(name) is str for name in value)),
-    "preparation": _is_dict,
-    "sources": _is_dict,
-    "arrays": _is_dict,
-    "checksum": lambda value: type(value) is str,
-    "simulated": lambda value: type(value) is bool,
-    "not_seen": _are_lists_of_names,
-}
-_OPTIONAL = {"classes": {}, "copies": [], "groups": None, "simulated": False, "not_seen": {}}  # if it is not there
 
 
 @dataclass
@@ -236,8 +180,8 @@ def open_prepared(folder, rated=True):
     if info.get("format_version") != expected:
         version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
         raise InputError(f"{path} has format version {version!r}, not {expected}; {remedy}")
-    for field, is_valid in _FIELDS.items():
-        if field not in info | _OPTIONAL or not is_valid(info.get(field, _OPTIONAL.get(field))):
+    for field, is_valid in FIELDS.items():
+        if field not in info | OPTIONAL or not is_valid(info.get(field, OPTIONAL.get(field))):
             raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
     if info["checksum"] != checksum_of(info):
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
@@ -260,14 +204,6 @@ def open_prepared(folder, rated=True):
     if not agrees or not data.seen.any(axis=0).all() or not data.seen.any(axis=1).all():
         raise InputError(f"{path} names other trials in 'not_seen' than ratings.npy lacks; {REMEDY}")
     return data
-
-
-def seen_of(info):
-    """Who saw which stimulus, bool (subjects, trials), as ``not_seen`` of ``dataset.json`` says."""
-    seen = np.ones((len(info["subjects"]), info["trials"]), bool)
-    for subject, names in info.get("not_seen", {}).items():
-        seen[info["subjects"].index(subject), [info["stimuli"].index(name) for name in names]] = False
-    return seen
 
 
 def _how_to_begin(folder):

@@ -17,11 +17,11 @@ from data_prep.folder.prepared import (
     INCOMPLETE_VERSION,
     checksum_of,
     open_prepared,
-    seen_of,
 )
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
+from data_prep.folder.seen import fill, in_words, seen_of
 from data_prep.folder.stimuli import GROUPS, look_like_parts
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
@@ -128,7 +128,7 @@ class PreparedWriter:
         if subject in info["subjects"]:
             raise InputError(f"{where} comes twice; keep one of its files")
         if self.missing == "keep":
-            eeg, pps, ratings, seen = self._fill(where, (eeg, pps, ratings), seen)
+            eeg, pps, ratings, seen = fill(where, (eeg, pps, ratings), seen, self.rated)
         else:
             seen = np.ones(len(eeg), bool)
         rate, n_ratings = info["sampling_rate"], len(info["ratings"])
@@ -165,23 +165,6 @@ class PreparedWriter:
         self._rated.append(arrays["ratings"])
         info["subjects"].append(subject)
         info["sources"] |= sources
-
-    def _fill(self, where, arrays, seen):
-        """Arrays (trials, ...) of all stimuli, 0 or NaN (ratings) where one was not seen, and which were seen."""
-        ratings = np.asarray(arrays[2], np.float64)
-        if seen is None:
-            seen = trials_with_ratings(ratings, where) if self.rated else np.ones(len(ratings), bool)
-            if any(np.any(part[~seen]) for part in arrays[:2]):
-                raise InputError(f"{where} has signals in a trial without ratings; leave the trial out, or rate it")
-            filled = [*arrays[:2], ratings]
-        else:
-            filled = []
-            for part, nothing in zip((*arrays[:2], ratings), (0, 0, np.nan), strict=True):
-                filled.append(np.full((len(seen), *part.shape[1:]), nothing, part.dtype))
-                filled[-1][seen] = part
-        if not np.any(seen):
-            raise InputError(f"{where} saw no stimulus; leave the person out")
-        return *filled, np.asarray(seen, bool)
 
     def check_ratings(self, subject, ratings):
         """Refuse ratings (trials, ratings) that are off the scale, or not the number of a class."""
@@ -232,7 +215,7 @@ class PreparedWriter:
             + ("" if info["ratings"] else "; no ratings: to predict")
         )
         if info.get("not_seen"):
-            print(self._incomplete())
+            print(in_words(info))
         if info["copies"]:
             warn(
                 f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
@@ -244,13 +227,6 @@ class PreparedWriter:
             warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
         if self.quality.people:
             print(f"quality: {self.quality.counts()}; see {self.folder / PAGE}")
-
-    def _incomplete(self):
-        """How many trials an incomplete design lacks, in words."""
-        seen = seen_of(self.info)
-        people, n = shorten(list(self.info["not_seen"])), seen.sum(axis=0)
-        words = f"incomplete: {(~seen).sum()} of {seen.size} trials are not there ({people}); each stimulus was seen by"
-        return f"{words} {n.min()} to {n.max()} of {len(seen)} people"
 
     def __exit__(self, *error):
         if error[0] is None:
@@ -280,7 +256,7 @@ class PreparedWriter:
             unseen = [name for name, n in zip(info["stimuli"], seen_of(info).sum(axis=0), strict=True) if n == 0]
             if unseen:
                 raise InputError(f"{shorten(unseen)} was seen by nobody; leave it out of stimuli")
-            self.quality.notes.append(self._incomplete())
+            self.quality.notes.append(in_words(info))
         info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
         info["checksum"] = checksum_of(info)
         if self.quality.people:
@@ -294,18 +270,6 @@ class PreparedWriter:
         np.lib.format.write_array_header_1_0(
             self._files[name], {"descr": "<f4", "fortran_order": False, "shape": shape}
         )
-
-
-def trials_with_ratings(ratings, where):
-    """Which trials have ratings (trials, ratings), bool; all of a trial are there or, where it was not seen, none."""
-    there = ~np.isnan(ratings)
-    partly = np.flatnonzero(there.any(axis=1) & ~there.all(axis=1))
-    if len(partly):
-        raise InputError(
-            f"{where}, trial {partly[0] + 1} lacks some of its ratings: a trial has all of them, or none where the "
-            "person did not see the stimulus; leave out that trial or that rating"
-        )
-    return there.all(axis=1)
 
 
 def is_prepared(folder, preparation, files, **description):

@@ -33,11 +33,17 @@ def choose_device(name):
         raise InputError(f"--device {name}: this PyTorch sees no such device; use --device cpu or auto")
     if name == "cpu":
         _keep_freed_memory()
+    device = torch.device(name)
     if name == "cuda" and ranks.size() > 1:
         device = torch.device("cuda", ranks.local_rank() % torch.cuda.device_count())
         torch.cuda.set_device(device)
-        return device
-    return torch.device(name)
+    print(f"computing on {hardware(device)}")
+    return device
+
+
+def hardware(device):
+    """A device's type and name."""
+    return f"{device.type} {torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.machine()}"
 
 
 def _keep_freed_memory():
@@ -160,13 +166,12 @@ def derive_seed(*parts):
 
 def provenance(device):
     """Versions, hardware and commit, for every file with a number in it."""
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "scikit_learn": version("scikit-learn"),
-        "device": f"{device.type} {hardware}",
+        "device": hardware(device),
         "threads": torch.get_num_threads(),
         "git_commit": _git_commit(),
     }
@@ -176,10 +181,24 @@ def provenance(device):
 def _git_commit():
     """Commit of this repository, with "+" behind it if files differ from it; None outside a repository."""
     root = Path(__file__).resolve().parents[2]
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    command = [
+        "git",
+        "-c",
+        f"safe.directory={root.as_posix()}",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--abbrev=40",
+        "--dirty=+",
+        "--exclude=*",
+    ]
     env = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}  # not of a repository around this one
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=env)
         return done.stdout.strip() or None
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        if (root / ".git").exists():
+            reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+            print(f"the commit is not recorded with the results, as git does not tell it: {reason}")
         return None

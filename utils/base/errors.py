@@ -58,7 +58,7 @@ def run(main):
         changes in the process is put back at its end (`utils.base.surroundings`).
     """
     if signal.getsignal(signal.SIGINT) is _ended_early:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _handler_before or signal.default_int_handler)
     with left_as_found(main):
         _run(main)
 
@@ -159,4 +159,4 @@ _look_at_packages()
 _script = Path(sys.argv[0] if sys.argv else os.sep).resolve()
 if ROOT in (_script.parent, _script.parent.parent):  # one of ours, and not a test runner or a notebook
     with contextlib.suppress(ValueError):  # not in the main thread, which alone may do this
-        signal.signal(signal.SIGINT, _ended_early)
+        _handler_before = signal.signal(signal.SIGINT, _ended_early)

@@ -54,10 +54,15 @@ CODE["network"] = (  # of others, as a baseline
     "utils/protocol/held_out.py",
 )
 NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such
-    *("utils/base", "utils/results", "data_prep", "models/__init__.py", "utils/protocol/audit.py"),
-    *("utils/protocol/splits.py", "utils/finetuning/first_encoders.py", "utils/finetuning/labels.py"),
+    *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
+    *(
+        "utils/protocol/audit.py",
+        "utils/protocol/splits.py",
+        "utils/finetuning/first_encoders.py",
+        "utils/finetuning/labels.py",
+    ),
     *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
-    *("utils/pretraining/together.py", "utils/pretraining/moments.py"),
+    *("utils/pretraining/population.py", "utils/pretraining/together.py", "utils/pretraining/moments.py"),
 )
 
 

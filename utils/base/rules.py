@@ -164,6 +164,8 @@ RULES = {
     "QUICK": Rule("bool"),
 }
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
+    "predict": {"STANDARDISE": _choice("person", "training")},
+    "extract_features": {"STANDARDISE": _choice("person", "training")},
     "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),

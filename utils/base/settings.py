@@ -2,9 +2,11 @@
 
 import argparse
 import ast
+import contextlib
 import difflib
 import io
 import math
+import os
 import re
 import sys
 import tokenize
@@ -12,17 +14,31 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from utils.base.errors import InputError
-from utils.base.rules import RULES, Rule, rules_of
+from utils.base.rules import Rule, rules_of
 from utils.base.surroundings import ROOT, Silence
 
 
 class Settings(SimpleNamespace):
-    """The settings of one run, as attributes with the constants' names; ``given``: the words of each flag."""
+    """The settings of one run, as attributes with the constants' names; ``given`` names those that flags set.
+
+    ``words`` has the words of each one's flag, as it was asked for.
+    """
 
     def as_dict(self):
-        """All settings as plain values, for JSON."""
+        """All settings as plain values, for JSON; paths are absolute."""
         settings = {name: value for name, value in vars(self).items() if name.isupper()}
-        return {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+        return {name: os.path.abspath(v) if isinstance(v, Path) else v for name, v in settings.items()}
+
+    def __getattr__(self, name):
+        if name.isupper():
+            raise MissingConstantError(
+                f"the script has no constant {name} any more; put its line back (git diff shows it)"
+            )
+        raise AttributeError(name)
+
+
+class MissingConstantError(InputError, AttributeError):
+    """A constant that was deleted from a script."""
 
 
 def read_settings(constants, argv=None, positional=None):
@@ -50,6 +66,7 @@ def read_settings(constants, argv=None, positional=None):
         For an unknown flag, a wrong type, or a value out of range, in a flag or in a constant.
     """
     rules = rules_of(constants["__file__"])
+    _refuse_unknown(constants["__file__"], rules)
     defaults = {name: value for name, value in constants.items() if name in rules}
     comments = _comments(constants["__file__"])
     description, example = _example(constants["__doc__"])
@@ -81,7 +98,54 @@ def read_settings(constants, argv=None, positional=None):
             except RuntimeError:
                 raise InputError(f"{_flag(name)} {settings[name]}: there is no such user; begin with ./") from None
     _say_given(constants["__file__"], {name: settings[name] for name in settings if name in given})
-    return Settings(**settings, given={name: _words(name, given[name]) for name in settings if name in given})
+    words = {name: _words(rules[name], name, value) for name, value in settings.items()}
+    return Settings(**settings, given=given.keys() & settings.keys(), words=words)
+
+
+def _assigned(file):
+    """The nodes that a script assigns to names in its first level, by name."""
+    nodes = {}
+    for node in ast.parse(Path(file).read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        targets = [x for target in targets for x in getattr(target, "elts", [target]) if isinstance(x, ast.Name)]
+        nodes |= {target.id: node.value for target in targets if hasattr(node, "value")}
+    return nodes
+
+
+def _refuse_unknown(file, rules):
+    """Refuse a constant that no script knows: it would change nothing."""
+    names = _assigned(file)
+    known = names.keys() & rules.keys()
+    for name, value in names.items():
+        like = name.upper() in known and isinstance(value, ast.Constant)
+        if name not in rules and (name.isupper() or like):
+            near = difflib.get_close_matches(name.upper(), known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "delete it, --help lists all that there are"
+            raise InputError(f"{Path(file).name} has a constant {name} that no script knows; {hint}")
+
+
+def other_flags(script, words):
+    """The flags for a script that its constants do not say anyway.
+
+    Parameters
+    ----------
+    script : str
+        Its path in this repository.
+    words : dict of str to list of str
+        Of a run that it goes on from, by name (`Settings`). What tells runs and stages apart is left out.
+
+    Returns
+    -------
+    list of str
+    """
+    rules, constants, flags = rules_of(script), _assigned(ROOT / script), []
+    for name in [name for name in words if name in constants and name not in ("DATA_DIR", "RUN_DIR", "WINDOW")]:
+        with contextlib.suppress(ValueError, InputError):  # a constant that is no plain value, or a wrong one
+            value = _check(rules[name], ast.literal_eval(constants[name]), name)
+            if words[name] == _words(rules[name], name, value):
+                continue
+        flags += words[name]
+    return flags
 
 
 def _say_given(file, given):
@@ -116,11 +180,11 @@ def _example(text):
     return text[: match.start()] + text[match.end() :], "example:\n" + match[0].rstrip()
 
 
-def _words(name, value):
+def _words(rule, name, value):
     """A flag as it stands on the command line."""
-    if RULES[name].kind == "bool":
+    if rule.kind == "bool":
         return [_flag(name) if value else _flag(name).replace("--", "--no-", 1)]
-    shown = show(value)
+    shown = "none" if value is None else show(value)
     return [f"{_flag(name)}={shown}"] if shown.startswith("-") else [_flag(name), shown]
 
 

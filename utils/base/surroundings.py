@@ -25,6 +25,8 @@ class Silence(io.TextIOBase):
 def left_as_found(main):
     """Restore what a script changes: streams, signals, environment, warnings, PyTorch's settings, the import path."""
     with contextlib.ExitStack() as stack:
+        if not _running and "physiosync" in sys.modules:
+            stack.callback(sys.modules["physiosync"].put_back)
         _running.append(stack)
         stack.callback(_running.remove, stack)
         if main.__globals__.get("__spec__") is None:  # of a script that runs, not of a module that was imported

@@ -211,7 +211,8 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
         probability[:, model.classes_] = model.predict_proba(x_test)
     counts = {"classifier": audit.count(parts[1], parts[0], groups), "encoder_1s": None, "encoder_5s": None}
     seconds, made = time.perf_counter() - start, provenance(torch.device("cpu"))
-    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, seconds, made)
+    n = np.bincount(y, minlength=n_classes).tolist()
+    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, seconds, made, train_classes=n)
 
 
 def features_by_fold(data, modalities, pps_channels):

@@ -18,7 +18,7 @@ from utils.base.structure import find_wrong
 from utils.finetuning import fitting
 from utils.finetuning.first_encoders import FirstEncoders, check_begun
 from utils.finetuning.labels import read_labels
-from utils.pretraining import recipes
+from utils.pretraining import population, recipes
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import (
     DELETE_IT,
@@ -44,6 +44,7 @@ STORED = {  # what a fold's result.pt must have
     "seconds": float,
     "identity": {},
     "provenance": (None, {}),
+    "train_classes": (None, [int]),
 }
 
 
@@ -159,16 +160,18 @@ class FineTuning:
             "kinds": {m: {r: e.kind for r, e in encoders.items()} for m, encoders in model.encoders.items()},
             "weights": model.state_dict(),
             "class_names": self.class_names,
+            "population": population.of(self.recordings, splits.training_seconds(fold, self.data.eeg.shape[:3])),
             **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
             "features": VERSION,
-            "given": settings.given,
+            "given": settings.words,
         }
         result = common | {
             "windows": torch.from_numpy(test),
             "truth": torch.from_numpy(self.labels[test[:, 0], test[:, 1]]),
             "probability": self._predict(fold, model, test),
             "n_train": len(train),
+            "train_classes": self._classes(train).tolist(),
             "audit": self._audit(checkpoints, train, test),
             "seconds": time.perf_counter() - start,
         }
@@ -180,6 +183,10 @@ class FineTuning:
             write_text(path.with_name(model_card.NAME), card)
             write_text(path.with_name("log.jsonl"), "".join(json.dumps(entry) + "\n" for entry in history))
             save_tensors(path, result)  # the last file: where it is, the fold is complete
+
+    def _classes(self, windows):
+        """Windows of each class."""
+        return np.bincount(self.labels[windows[:, 0], windows[:, 1]], minlength=len(self.class_names))
 
     def _fit(self, fold, checkpoints, windows, labels, progress=None):
         """A model trained on windows with these labels (subjects, trials), and one entry of the log per epoch."""
@@ -237,6 +244,7 @@ class FineTuning:
             return None
         result = load_tensors(path, DELETE_IT)
         refuse_other_fold(path, result, fold.index)
+        result = {"train_classes": None} | result
         if wrong := find_wrong({"provenance": None} | result, STORED):
             raise InputError(f"{path} lacks parts of a result ({wrong}); {DELETE_IT}")
         before, now = result["identity"], self.first.identity(self.first.checkpoints(fold))
@@ -324,5 +332,5 @@ class FineTuning:
 def _as_result(fold, stored):
     """The contents of ``result.pt`` as a result."""
     arrays = {name: stored[name].numpy() for name in ("windows", "truth", "probability")}
-    others = {name: stored[name] for name in ("n_train", "audit", "seconds", "provenance")}
+    others = {name: stored[name] for name in ("n_train", "audit", "seconds", "provenance", "train_classes")}
     return FoldResult(fold, **arrays, **others, code=stored.get("identity", {}).get("code"))

@@ -84,7 +84,7 @@ def train_one_epoch(step, batches):
 
 
 def training_step(scores, optimizer, truth):
-    """A step of training: takes places and numbers of a batch's windows, returns sums of losses and of hits (2,)."""
+    """A step of training: takes places and numbers of a batch of windows, returns sums of losses and hits (2,)."""
 
     def step(places, index):
         predicted, wanted = scores(places), truth[index]

@@ -1,12 +1,12 @@
 """Where a run stands: what is complete, what is missing, and the command that does it."""
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 from utils.base.errors import InputError
 from utils.base.files import read_json
 from utils.base.progress import next_command, say_next
+from utils.base.settings import other_flags
 from utils.base.structure import find_wrong
 from utils.pretraining.checkpoints import DELETE_IT, load_tensors
 from utils.protocol.splits import REMEDY
@@ -136,18 +136,18 @@ def _following(run_dir, data_dir, pretrained, tuned):
     """The script that comes next and its flags; None if all is there."""
     for stage in pretrained:
         if stage.missing:
-            return f"main_pretrain_{stage.window}.py", *_again(stage, run_dir, data_dir)
+            return _again(f"main_pretrain_{stage.window}.py", stage, run_dir, data_dir)
     for stage in tuned:
         if stage.missing:
             script = FINE_TUNING if stage.name.startswith("finetune_") else "Fine_tuning/baseline.py"
-            return script, *_again(stage, run_dir, data_dir)
+            return _again(script, stage, run_dir, data_dir)
     if any(stage.name.startswith("finetune_") for stage in tuned):
         return _comparison(run_dir, data_dir, tuned)
     for stage in pretrained:
         windows = {other.window for other in pretrained if other.variant == stage.variant}
         if len(windows) == 1:
             other = {"1s": "5s", "5s": "1s"}[stage.window]
-            return f"main_pretrain_{other}.py", *_again(stage, run_dir, data_dir)
+            return _again(f"main_pretrain_{other}.py", stage, run_dir, data_dir)
     if not pretrained:
         return "main_pretrain_1s.py", "--data-dir", Path(data_dir), "--run-dir", run_dir, "--recipe", "robust"
     stage = pretrained[0]
@@ -165,18 +165,18 @@ def _comparison(run_dir, data_dir, tuned):
         same = [stage for stage in tuned if stage.settings.get("LABEL") == result.settings["LABEL"]]
         same = [stage for stage in same if stage.complete >= result.complete]
         if not any(stage.name.startswith("baseline_") for stage in same):
-            return "Fine_tuning/baseline.py", *_again(result, run_dir, data_dir, OF_A_BASELINE)
+            return _again("Fine_tuning/baseline.py", result, run_dir, data_dir, OF_A_BASELINE)
         if not any(stage.settings.get("INIT") == "random" for stage in same):
-            return FINE_TUNING, *_again(result, run_dir, data_dir), "--init", "random"
+            names = [name for name in result.given if name != "INIT"]
+            return *_again(FINE_TUNING, result, run_dir, data_dir, names), "--init", "random"
     return None
 
 
-def _again(stage, run_dir, data_dir, names=None):
-    """The flags with which a stage was begun: all, or those of these settings."""
-    kept = [name for name in stage.given if name not in ("DATA_DIR", "RUN_DIR") and (not names or name in names)]
-    others = [stage.given[name] for name in kept]
+def _again(script, stage, run_dir, data_dir, names=None):
+    """A script and the flags that make it do what a stage was begun for: with all its settings, or with these."""
+    words = {name: stage.given[name] for name in names or stage.given if name in stage.given}
     where = ["--data-dir", Path(stage.settings.get("DATA_DIR", data_dir)), "--run-dir", run_dir]
-    return *where, *itertools.chain(*others)
+    return script, *where, *other_flags(script, words)
 
 
 def _pretraining(folder, split):

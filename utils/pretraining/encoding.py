@@ -5,11 +5,12 @@ import torch
 
 from utils.base.progress import Progress
 from utils.pretraining.networks import build_encoder
+from utils.pretraining.population import of
 from utils.pretraining.recordings import Recordings
 from utils.protocol.windows import first_seconds
 
 
-def open_recordings(data, modality, channels, device, front_end):
+def open_recordings(data, modality, channels, device, front_end, standardiser=None):
     """`Recordings` of one modality as encoders with this front end take them, every person standardised.
 
     Parameters
@@ -20,9 +21,18 @@ def open_recordings(data, modality, channels, device, front_end):
         Full names, in the order in which the encoder has them.
     device : torch.device
     front_end : str
+    standardiser : population.Standardiser, optional
+        With what; by default with all that there is of each person.
     """
     recordings = Recordings(data, [modality], channels, device, front_end, eeg_channels=channels)
-    return recordings.standardised(np.zeros(data.eeg.shape[:3], bool))
+    everything = np.ones(data.eeg.shape[:3], bool)
+    if standardiser is not None and (people := of(recordings, everything)):
+        for what, pooled in people["levels"].items():
+            standardiser.levels(
+                what, f"{len(data.subjects)} people", people["trials"], pooled["mean"], pooled["deviation"]
+            )
+    training = standardiser is not None and standardiser.how == "training"
+    return recordings.standardised(everything, standardiser.population if training else None)
 
 
 def build(entry, random=False):

@@ -13,7 +13,7 @@ from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
 from utils.base.progress import duration
 from utils.base.structure import find_wrong
-from utils.pretraining import moments
+from utils.pretraining import moments, population
 from utils.pretraining import together as processes
 from utils.pretraining.batches import ContrastiveBatches, contrasted_rows
 from utils.pretraining.checkpoints import (
@@ -56,6 +56,7 @@ class FoldPretraining:
         parts = set_aside(settings, manifest.split, fold.index, rows, per_trial, data.groups)
         self.rows, self.validation_rows = parts
         seconds = splits.training_seconds(fold, data.eeg.shape[:3])
+        self.population = population.of(recordings, seconds)
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
         n = self.batches.batch_size
@@ -223,8 +224,9 @@ class FoldPretraining:
             **preparation.record(self.data, self.settings.PPS_CHANNELS),
             "settings": self.settings.as_dict(),
             "features": VERSION,
-            "given": getattr(self.settings, "given", {}),  # flags, to say how to go on
+            "given": getattr(self.settings, "words", {}),  # flags, to say how to go on
             "code": self.code,
+            "population": self.population,
             "provenance": self.provenance[0] if self.provenance else provenance(self.device),
             "former_provenance": self.provenance[1:],
             "encoders": encoders,  # the weights to use

@@ -32,17 +32,27 @@ def standardise(features, training):
     numpy.ndarray, float32, of the same shape
         What is missing (NaN) does not count and is 0.
     """
-    people = []
-    for own, seen in zip(features, training, strict=True):
-        known = np.asarray(own[seen] if seen.any() else own.reshape(-1, *own.shape[2:]), np.float64)
-        present = ~np.isnan(known)
-        n = np.maximum(present.sum(axis=0), 1)
-        mean = np.where(present, known, 0).sum(axis=0) / n
-        deviation = np.sqrt(np.where(present, np.square(known - mean), 0).sum(axis=0) / n)
-        varies = deviation > ROUNDING * np.where(present, np.abs(known), 0).max(axis=0)  # whatever the unit
-        deviation = np.where(varies, deviation, np.inf)  # a dead channel stays at 0
-        people.append(np.nan_to_num(np.clip((own - mean) / deviation, -CLIP, CLIP)))
-    return np.stack(people).astype(np.float32)
+    people = zip(features, training, strict=True)
+    return np.stack([scale(own, *level(own, seen)) for own, seen in people]).astype(np.float32)
+
+
+def level(own, seen):
+    """Mean and deviation of one person's features (trials, seconds, ...) over some seconds, over all if these are none.
+
+    What is missing (NaN) does not count; the deviation of what does not vary is infinite.
+    """
+    known = np.asarray(own[seen] if seen.any() else own.reshape(-1, *own.shape[2:]), np.float64)
+    present = ~np.isnan(known)
+    n = np.maximum(present.sum(axis=0), 1)
+    mean = np.where(present, known, 0).sum(axis=0) / n
+    deviation = np.sqrt(np.where(present, np.square(known - mean), 0).sum(axis=0) / n)
+    varies = deviation > ROUNDING * np.where(present, np.abs(known), 0).max(axis=0)  # whatever the unit
+    return mean, np.where(varies, deviation, np.inf)
+
+
+def scale(features, mean, deviation):
+    """Features less the mean in deviations, clipped; 0 where there is none."""
+    return np.nan_to_num(np.clip((features - mean) / deviation, -CLIP, CLIP))
 
 
 def shared_filters(windows, group_size, n_electrodes=None, there=None):

@@ -13,6 +13,7 @@ from utils.base.devices import Captured, choose_device, set_precision, set_rate
 from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, duration, say_next
+from utils.base.settings import other_flags
 from utils.pretraining import recipes
 from utils.pretraining.checkpoints import DELETE_IT, load_tensors, pretrain_folder, pretrain_path
 from utils.pretraining.fold_pretraining import FoldPretraining, folds_at_once
@@ -26,6 +27,7 @@ from utils.protocol import splits
 FIRST_STEPS = 30  # after which it is said how long all will take
 PAYS_BACK = 50_000  # steps of one fold, from which on compiling them saves time
 KEPT = 0.9  # of the stimuli: so many at least can be contrasted
+FINE_TUNING = "Fine_tuning/fine_tuning.py"
 
 
 def pretrain(settings):
@@ -54,13 +56,11 @@ def pretrain(settings):
         return
     where = ["--data-dir", settings.DATA_DIR, "--run-dir", settings.RUN_DIR]
     if window == "1s":
-        others = [words for key, words in settings.given.items() if key not in ("DATA_DIR", "RUN_DIR")]
-        say_next("main_pretrain_5s.py", *where, *itertools.chain(*others))
+        say_next("main_pretrain_5s.py", *where, *other_flags("main_pretrain_5s.py", settings.words))
     else:
-        options = {"--pretrain-variant": name, "--folds": ",".join(map(str, settings.FOLDS))}
-        options |= {"--modalities": "".join(recipes.modalities_in_name(settings))}
-        chosen = [(flag, value) for flag, value in options.items() if value]
-        say_next("Fine_tuning/fine_tuning.py", *where, *itertools.chain(*chosen))
+        words = {key: settings.words[key] for key in ("FOLDS", "MODALITIES")}
+        words = {"PRETRAIN_VARIANT": ["--pretrain-variant", name], **words}
+        say_next(FINE_TUNING, *where, *other_flags(FINE_TUNING, words))
 
 
 def _begin_and_train(folds):
@@ -102,13 +102,13 @@ def train(folds):
                 each.save()
 
 
-def train_one_epoch(step, networks, record, pace):
+def train_one_epoch(step, networks, record, after_step=lambda number: None):
     """One pass over all windows in all variants; the metrics of every step go into ``record``, on the device."""
     first, variants = networks.shuffle()
     for number in range(len(record)):
         networks.batches.ready(number)
         record[number] = step(first[number], variants[number])
-        pace.update(number)
+        after_step(number)
 
 
 def training_step(networks, compiled=False):
@@ -139,7 +139,7 @@ class Pace:
         self.fold, self.progress, self.compiled = fold, progress, compiled
         self.start, self.n = time.perf_counter(), 0
 
-    def update(self, number):
+    def __call__(self, number):
         """After a step of an epoch."""
         fold, self.n = self.fold, self.n + 1
         self.progress.update()

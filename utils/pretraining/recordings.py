@@ -9,7 +9,7 @@ import torch
 from data_prep.signals.channels import shorten
 from utils.base.progress import warn
 from utils.pretraining.features import block_features
-from utils.pretraining.front_end import standardise
+from utils.pretraining.front_end import scale, standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_blocks, standardise_person
 from utils.protocol.windows import seconds_to_fit
 
@@ -101,18 +101,21 @@ class Recordings:
         picked = self.picked[modality]
         return self.blocks[modality].shape[3] if picked is None else len(picked)
 
-    def standardised(self, training):
+    def standardised(self, training, population=None):
         """These recordings with features standardised per person, and PPS samples where the data ask for it.
 
         Parameters
         ----------
         training : numpy.ndarray, bool, shape (subjects, trials, seconds)
             Seconds that may be looked at; of a person without any, all.
+        population : dict, optional
+            Levels to take in place of each person's own (`utils.pretraining.population`).
 
         Returns
         -------
         Recordings
         """
+        pooled = population and {k: (v["mean"], v["deviation"]) for k, v in population["levels"].items()}
         if self.front_end == "raw" and self.scales is None:
             return self
         training = seconds_to_fit(training, self.seen.numpy())
@@ -122,6 +125,8 @@ class Recordings:
         self._last = other._last = None  # else every fold's features would keep those of the fold before
         if self.scales is not None:
             levels = self.scales.over(training)
+            if pooled:
+                levels = [part.expand(len(training), -1) for part in pooled["pps samples"]]
             if self.front_end == "raw":
                 other.levels = {"pps": [part.to(blocks["pps"].device) for part in levels]}
             else:
@@ -131,10 +136,14 @@ class Recordings:
                 features = block_features(people, self.rate, "pps", self.front_end)
                 blocks["pps"] = torch.from_numpy(features).to(blocks["pps"].device)
         if self.front_end != "raw":
-            other.blocks = {
-                name: torch.from_numpy(standardise(x.cpu().numpy(), training)).to(x.device)
-                for name, x in blocks.items()
-            }
+            other.blocks = {}
+            for name, x in blocks.items():
+                features = x.cpu().numpy()
+                if pooled:
+                    features = scale(features, *(p.numpy() for p in pooled[f"{name} features"]))
+                else:
+                    features = standardise(features, training)
+                other.blocks[name] = torch.from_numpy(features).to(x.device)
         self._last = training, other
         return other
 

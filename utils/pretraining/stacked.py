@@ -26,7 +26,7 @@ def most_at_once(fold):
 
 def alike(one, other):
     """Whether a step can train both: with as many steps of as many windows, from the same samples or from features."""
-    same = one.batches.recordings is other.batches.recordings or one.settings.FRONT_END == "bandpower"
+    same = one.batches.recordings is other.batches.recordings or one.settings.FRONT_END != "raw"
     sizes = [(fold.batches.n_steps, fold.batches.batch_size) for fold in (one, other)]
     return same and sizes[0] == sizes[1]
 

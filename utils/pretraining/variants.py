@@ -35,4 +35,4 @@ def finetune_folder(settings, data):
 def write_begun(folder, settings):
     """Say in a folder how its script was begun, for the report of a run that ends before its first result."""
     if ranks.rank() == 0:
-        write_json(Path(folder) / "begun.json", {"settings": settings.as_dict(), "given": settings.given})
+        write_json(Path(folder) / "begun.json", {"settings": settings.as_dict(), "given": settings.words})

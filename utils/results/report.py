@@ -125,7 +125,7 @@ def _headline(page, label, task, group):
     n = sum(fold["n_test"] for fold in first["folds"])
     page.text(
         f"Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, {n} test windows of 5 s; "
-        f"below it a 95 % interval (bootstrap over {first['interval_unit']}s)."
+        f"below it a 95 % interval (t over {first['interval_unit']}s)."
     )
     whole = {name: r for name, r in group.items() if not (missing_folds(r) or r["settings"].get("PERMUTE_LABELS"))}
     networks = [name for name, result in whole.items() if "model" not in result]

@@ -32,6 +32,8 @@ class FoldResult:
     truth : numpy.ndarray, int, shape (n,)
     probability : numpy.ndarray, float, shape (n, n_classes)
     n_train : int
+    train_classes : list of int, optional
+        Training windows of each class; None in results from before it was kept.
     audit : dict
         Of classifier and encoders, from `audit.count`; None for encoders that are not there.
     seconds : float
@@ -51,6 +53,7 @@ class FoldResult:
     seconds: float
     provenance: dict | None = None
     code: dict | None = None
+    train_classes: list | None = None
 
     def scores(self, subjects):
         """The fold's entry in ``metrics.json``; ``subjects`` are all ids."""
@@ -69,6 +72,7 @@ class FoldResult:
         return {
             "fold": self.fold,
             "n_train": self.n_train,
+            "train_classes": self.train_classes,
             "n_test": len(self.truth),
             "n_test_trials": len(trials.truth),
             **metrics.scores_from_confusion(confusion),
@@ -261,8 +265,8 @@ def summarise(results, subjects, protocol, class_names=None, groups=None):
     if kind == "group":
         unit, trial_unit = groups[unit], groups[trial_unit]
     intervals = {
-        "": metrics.bootstrap_interval(unit, truth, probability.argmax(axis=1), n_classes),
-        "trial_": metrics.bootstrap_interval(trial_unit, trials.truth, trials.predicted, n_classes),
+        "": metrics.interval(unit, truth, probability.argmax(axis=1), n_classes),
+        "trial_": metrics.interval(trial_unit, trials.truth, trials.predicted, n_classes),
     }
     pooled = {
         "": metrics.scores(truth, probability.argmax(axis=1), n_classes),
@@ -282,6 +286,12 @@ def summarise(results, subjects, protocol, class_names=None, groups=None):
         for part, seen in results[0].audit.items()
     }
     summary["audit_in_words"] = audit.in_words(summary["audit"])
+    constant = [str(result.fold) for result in results if np.count_nonzero(result.train_classes or [1, 1]) == 1]
+    if constant:
+        summary["audit_in_words"].append(
+            f"all labels used in training are of one class in fold {shorten(constant)} of {len(results)}: what was "
+            "trained there always says the same; raise --label-fraction, or take another seed"
+        )
     single = sum(len(np.unique(result.truth)) == 1 for result in results)
     if single:
         summary["audit_in_words"].append(
@@ -307,14 +317,14 @@ def print_summary(summary):
     for prefix, kind in KINDS.items():
         for name in metrics.SCORES:
             value = summary[prefix + name]
-            few = f"(too few {summary['interval_unit']}s)"
+            few = f"(too few {summary['interval_unit']}s, or all alike)"
             interval = "{:.3f} to {:.3f}".format(*value["ci95"]) if value["ci95"] else few
             label = f"{name.replace('_', ' ')} per {kind}".replace("f1", "F1")
             print(f"{label:30}{mean_std(summary, prefix + name):24}{value['pooled']:<21.3f}{interval}")
     print(f"{'majority class':30}{summary['majority']:.3f}")
     if summary["high_from"] is not None:
         print(f"high: rated {threshold_in_words(summary['high_from'])} or more")
-    print(f"intervals: bootstrap over {summary['interval_unit']}s, with all their windows\n")
+    print(f"intervals: Student's t over {summary['interval_unit']}s, with all their windows\n")
     if "permutation" in summary:
         print(permutation_in_words(summary["permutation"]) + "\n")
     print("share of the test windows whose ... was seen in training")
