@@ -37,7 +37,7 @@ RESULT_DEPENDS_ON = (
 class Model(nn.Module):
     """A network as the loop of fine-tuning takes it: a body, which FREEZE keeps as it is, and a head.
 
-    The body takes the 1 s blocks of all modalities as one window, times ``gain``, at another rate if ``resample`` is given.
+    The body takes the 1 s blocks of all modalities as one window, times ``gain``, and resampled if asked for.
     """
 
     captured = False  # as a CUDA graph: the network may do what cannot be
