@@ -29,7 +29,7 @@ from utils.pretraining.checkpoints import (
     save_tensors,
 )
 from utils.pretraining.features import VERSION, version_of
-from utils.pretraining.variants import finetune_folder, write_begun
+from utils.pretraining.variants import result_folder, write_begun
 from utils.protocol import audit, permutation, splits
 from utils.protocol.permutation import permuted_stimuli
 from utils.results import model_card
@@ -90,7 +90,7 @@ class FineTuning:
         self.recordings = Recordings(
             self.data, self.modalities, settings.PPS_CHANNELS, self.device, settings.FRONT_END, settings.STREAM
         )
-        self.folder = finetune_folder(settings, self.data)
+        self.folder = result_folder(settings, self.data, "finetune")
         self.permutation_method = settings.PERMUTATION_METHOD if settings.PERMUTATIONS else None
         if self.permutation_method == "auto":
             self.permutation_method = "finetune" if settings.PERMUTATIONS <= FEW_PERMUTATIONS else "probe"

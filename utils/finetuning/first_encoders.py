@@ -7,18 +7,12 @@ from models import FusionModel
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
 from utils.base.identity import NETWORK, changed_code, code, weights_hash
+from utils.base.rules import BEFORE, ROLES, result_of
 from utils.base.settings import show
-from utils.pretraining.checkpoints import BEFORE, DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
+from utils.pretraining.checkpoints import DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
 from utils.pretraining.features import FIRST_VERSION, VERSION, block_width
 from utils.pretraining.networks import build_encoder
 from utils.protocol import splits
-
-RESULT_DEPENDS_ON = (
-    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "LABEL_FRACTION", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE"),
-    *("PPS_CHANNELS", "FRONT_END", "SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
-)
-
-OF_WINDOW = ("EMBED_DIM", "EPOCHS")  # what 1 s and 5 s encoders need not have in common
 
 
 def check_begun(settings):
@@ -164,11 +158,13 @@ class FirstEncoders:
             return [], []
         made = [checkpoint for fold in folds for checkpoint in self.checkpoints(fold).values()]
         differ = []
-        for name in (*SAME_ON_RESUME[1:], "EPOCHS"):  # WINDOW tells them apart
+        for name in (*SAME_ON_RESUME, "EPOCHS"):
+            if name == "WINDOW":
+                continue
             values = {}  # by window size, where each may have its own
             for one in made:
                 value = show((one["settings"] | {"EPOCHS": one["epoch"]})[name])
-                values.setdefault(one["window"] if name in OF_WINDOW else "", set()).add(value)
+                values.setdefault(one["window"] if ROLES[name].per_window else "", set()).add(value)
             if any(len(some) > 1 for some in values.values()):
                 differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
         if len({repr(one["code"]) for one in made if "code" in one}) > 1:
@@ -181,7 +177,7 @@ class FirstEncoders:
 
     def identity(self, checkpoints):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
-        identity = {name: self.settings.as_dict()[name] for name in RESULT_DEPENDS_ON}
+        identity = {name: self.settings.as_dict()[name] for name in result_of("F")}
         if identity["FRONT_END"] == FIRST_VERSION:
             identity["FRONT_END"] = "bandpower"  # as results of then say
         elif identity["FRONT_END"] != "raw":
