@@ -149,11 +149,6 @@ RULES = {
     "FORMATS": Rule("names", ("deap", "dreamer")),
     "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
-    "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
-    "LABELS": Rule("names"),
-    "ENCODERS": Rule("names"),
-    "ABLATIONS": Rule("bool"),
-    "DRY_RUN": Rule("bool"),
     "EPOCH_LIST": Rule("ints", least=0),
     "RECORDINGS": Rule("names"),
     "VARIANTS": Rule("names"),
@@ -166,6 +161,13 @@ RULES = {
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
     "predict": {"STANDARDISE": _choice("person", "training")},
     "extract_features": {"STANDARDISE": _choice("person", "training")},
+    "reproduce": {
+        "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
+        "LABELS": Rule("names"),
+        "ENCODERS": Rule("names"),
+        "ABLATIONS": Rule("bool"),
+        "DRY_RUN": Rule("bool"),
+    },
     "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),
