@@ -57,7 +57,8 @@ class FirstEncoders:
 
     def __init__(self, settings, data, manifest, folds):
         self.settings, self.data, self.manifest = settings, data, manifest
-        self.code, self.weights = code("finetune"), {}
+        self.code = code("finetune")
+        self._opened, self._records = (None, None), {}  # the checkpoints of the last fold; of every fold what is short
         self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
         for fold in folds:  # a missing checkpoint shows now, not after hours of work
             for resolution, checkpoint in self.checkpoints(fold).items():
@@ -66,9 +67,28 @@ class FirstEncoders:
                 settings.RECIPE = settings.RECIPE or checkpoint["settings"]["RECIPE"]
                 embed_dim = checkpoint["encoders"][self.modalities[0]]["arguments"]["embed_dim"]
                 setattr(settings, f"EMBED_DIM_{resolution.upper()}", embed_dim)
+            if fold is folds[0]:  # once more: what the one window size has filled in, the other must have as well
+                self._opened = None, None
+                self.checkpoints(fold)
 
     def checkpoints(self, fold):
         """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
+        if self._opened[0] != fold.index:
+            self._opened = fold.index, self._open(fold)
+        return self._opened[1]
+
+    def _record(self, fold):
+        """The checkpoints of a fold without tensors: read once, so that no former fold's weights stay in memory."""
+        if fold.index not in self._records:
+            self._records[fold.index] = {}
+            for resolution, one in self.checkpoints(fold).items():
+                weights = {name: one["encoders"][name]["weights"] for name in self.modalities}
+                short = {key: one[key] for key in ("window", "epoch", "kept_epoch", "settings", "code") if key in one}
+                short["weights"] = weights_hash(weights) if self.settings.INIT == "pretrained" else None
+                self._records[fold.index][resolution] = short
+        return self._records[fold.index]
+
+    def _open(self, fold):
         checkpoints = {}
         for resolution in self.resolutions:
             path = self._pretrained(resolution, fold)
@@ -156,7 +176,7 @@ class FirstEncoders:
         """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""
         if self.settings.INIT != "pretrained":
             return [], []
-        made = [checkpoint for fold in folds for checkpoint in self.checkpoints(fold).values()]
+        made = [one for fold in folds for one in self._record(fold).values()]
         differ = []
         for name in (*SAME_ON_RESUME, "EPOCHS"):
             if name == "WINDOW":
@@ -175,7 +195,7 @@ class FirstEncoders:
             remarks.append(f"the encoders were pre-trained with other code: {shorten(sorted(changed))} changed since")
         return sorted({one["settings"]["SEED"] for one in made}), remarks
 
-    def identity(self, checkpoints):
+    def identity(self, fold):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
         identity = {name: self.settings.as_dict()[name] for name in result_of("F")}
         if identity["FRONT_END"] == FIRST_VERSION:
@@ -185,23 +205,16 @@ class FirstEncoders:
         identity["manifest"] = self.manifest.hash
         for resolution in self.resolutions:
             if self.settings.INIT == "pretrained":
-                made = checkpoints[resolution]
+                made = self._record(fold)[resolution]
                 encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
                 encoders["FRONT_END"] = identity["FRONT_END"]
                 for name, value in BEFORE.items():
                     if encoders[name] == value:  # results from before there was one do not say
                         del encoders[name]
-                identity[f"weights {resolution}"] = self._weights(made)
+                identity[f"weights {resolution}"] = made["weights"]
             else:
-                encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}
+                arguments = self._arguments(self.checkpoints(fold), resolution, self.modalities[0])
+                encoders = {"embed_dim": arguments["embed_dim"]}
             identity[f"encoders {resolution}"] = encoders
         identity["code"] = self.code
         return identity
-
-    def _weights(self, checkpoint):
-        """Checksum of the weights that the network takes from a checkpoint."""
-        key = checkpoint["window"], checkpoint["fold"]
-        if key not in self.weights:
-            encoders = {name: checkpoint["encoders"][name]["weights"] for name in self.modalities}
-            self.weights[key] = weights_hash(encoders)
-        return self.weights[key]
