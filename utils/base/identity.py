@@ -40,6 +40,7 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
         "utils/finetuning/finetuning.py",
         "utils/finetuning/fitting.py",
         "utils/pretraining/batches.py",
+        "utils/pretraining/streaming.py",
         "utils/protocol/permutation.py",
     ),
 }

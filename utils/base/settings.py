@@ -30,6 +30,15 @@ class Settings(SimpleNamespace):
         paths = {name: os.path.abspath(value) for name, value in settings.items() if isinstance(value, Path)}
         return settings | paths | ({"RUN_DIR": str(settings["RUN_DIR"])} if "RUN_DIR" in settings else {})
 
+    def resolved(self):
+        """From here on they are what the run is made of: nobody writes to them any more."""
+        vars(self)["_resolved"] = True
+
+    def __setattr__(self, name, value):
+        if vars(self).get("_resolved"):
+            raise AttributeError(f"{name}: settings are resolved once, at the start")
+        super().__setattr__(name, value)
+
     def __getattr__(self, name):
         if name.isupper():
             raise MissingConstantError(

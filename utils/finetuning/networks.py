@@ -15,6 +15,7 @@ from utils.base.files import only_writer
 from utils.base.identity import code, difference
 from utils.base.other_networks import find
 from utils.base.progress import Progress
+from utils.base.rules import result_of
 from utils.finetuning import fitting
 from utils.finetuning.foundation import FOUNDATION, Weights
 from utils.pretraining.batches import FusionWindows, Recordings
@@ -27,10 +28,6 @@ from utils.results.results import FoldResult, describe, report
 
 SETTINGS = (  # of networks only
     *("EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "FREEZE", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
-)
-RESULT_DEPENDS_ON = (
-    *("LABEL", "THRESHOLD", "LABEL_FRACTION", "STANDARDISE", "PERMUTE_LABELS", "MODALITIES", "PPS_CHANNELS", "SEED"),
-    *SETTINGS,
 )
 
 
@@ -92,7 +89,7 @@ class Networks:
         """Train and test this process's folds that are missing; write the metrics of all that are complete by then."""
         settings = self.settings
         self.folder, self.split = folder, manifest.split
-        self.identity = {name: settings.as_dict()[name] for name in RESULT_DEPENDS_ON} | {"manifest": manifest.hash}
+        self.identity = {name: settings.as_dict()[name] for name in result_of("N")} | {"manifest": manifest.hash}
         self.identity["package"] = None if self.network.file else self.network.version  # a file is in the code
         self.identity["weights"] = self.weights and self.weights.digest
         self.identity["code"] = code("network") | self.network.code
