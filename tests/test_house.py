@@ -4,8 +4,7 @@ import importlib
 
 import pytest
 
-from tests.builders.imports import imported
-from tests.support import ROOT
+from tests.support import ROOT, imported
 
 GROUND = ["utils", "utils/base"]
 DATA = ["data_prep", "data_prep/folder", "data_prep/formats", "data_prep/signals"]

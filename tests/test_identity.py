@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.builders.imports import imported
-from tests.support import ROOT, TINY, assert_refused, run
+from tests.support import ROOT, TINY, assert_refused, imported, run
 from utils.base import identity
 from utils.base.identity import CODE, NO_CODE, code_hash, difference, weights_hash
 
