@@ -117,6 +117,7 @@ def training_step(networks, compiled=False):
     draw, encode, losses, optimizer = networks.batches.draw, networks.encode, networks.losses, networks.optimizer
     if compiled:
         write_out_attention(networks.network)
+        torch.compiler.reset()  # folds before this one: of so many it would give up to compile
         draw, encode, losses = (torch.compile(part, dynamic=False) for part in (draw, encode, losses))
 
     def step(first, variants):
