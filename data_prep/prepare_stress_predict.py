@@ -17,15 +17,10 @@ import utils.base.errors  # before all packages, to say in one line which are no
 
 # isort: split
 
-import numpy as np
-
 from data_prep.folder import preparation
-from data_prep.folder.from_arrays import prepare_person
-from data_prep.folder.writer import PreparedWriter, is_prepared
+from data_prep.folder.reading import prepare_all
 from data_prep.formats import stress_predict
 from utils.base.errors import InputError
-from utils.base.files import sha256
-from utils.base.progress import Progress, say_pretraining, warn
 from utils.base.settings import read_settings
 
 RAW_DIR = "Stress-Predict-Dataset/Raw_data"  # folder with S01, S02, ...
@@ -47,10 +42,10 @@ def main():
             f"--baseline-before {settings.BASELINE_BEFORE} is less than --seconds {settings.SECONDS}: the baseline "
             "would reach into the Stroop test"
         )
-    people = stress_predict.find_people(settings.RAW_DIR)
+    folders = stress_predict.find_people(settings.RAW_DIR)
     files = {
         f"{person}/{path.name}": path
-        for person, folder in people.items()
+        for person, folder in folders.items()
         for path in stress_predict.files_of(folder).values()
     }
     made = preparation.make(
@@ -61,51 +56,9 @@ def main():
         trials=f"{settings.SECONDS} s from {settings.DELAY} s after each mark; baseline from "
         f"{settings.BASELINE_BEFORE} s before the first",
     )
+    people = stress_predict.people(folders, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE)
     following = ("--protocol", "cross-subject", "--n-folds", "5")
-    if is_prepared(settings.OUT_DIR, made, files):
-        print(f"{settings.OUT_DIR}: complete, from these files")
-        say_pretraining(settings.OUT_DIR, *following)
-        return
-    writer = PreparedWriter(
-        settings.OUT_DIR,
-        name="Stress-Predict",
-        sampling_rate=stress_predict.RATE,
-        eeg_channels=[],
-        pps_channels=stress_predict.CHANNELS,
-        ratings=["stress"],
-        classes={"stress": stress_predict.CLASSES},
-        preparation=made,
-        stimuli=list(stress_predict.STAGES),
-    )
-    ratings = np.array(list(stress_predict.STAGES.values()), dtype=float)[:, None]
-    with writer:
-        for person, folder in Progress(people.items(), desc="preparing", unit="person"):
-            recording = stress_predict.read_person(folder)
-            writer.info["sources"] |= {name: sha256(path) for name, path in files.items() if path.parent == folder}
-            if recording.mended:
-                numbers = ", ".join(map(str, recording.mended))
-                note(writer, f"{person}: marks that were 12 hours off are mended (number {numbers})")
-            try:
-                starts = stress_predict.stage_starts(
-                    recording, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE
-                )
-            except stress_predict.LeftOutError as reason:
-                note(writer, f"{person} is left out: {reason}")
-                continue
-            parts = stress_predict.cut(recording, starts, settings.SECONDS)
-            pps = stress_predict.join(parts, settings.SECONDS)
-            arrays = prepare_person({"id": person, "pps": pps}, stress_predict.RATE, made)
-            writer.add(person, *arrays, ratings, sources={})
-            for name, (rate, channels) in stress_predict.SIGNALS.items():
-                writer.quality.look(person, channels, rate, parts[name])
-    writer.report()
-    say_pretraining(settings.OUT_DIR, *following)
-
-
-def note(writer, text):
-    """Say it now, and on the page about the signals."""
-    warn(text)
-    writer.quality.notes.append(text)
+    prepare_all(settings.OUT_DIR, stress_predict.CARD | {"preparation": made}, files, people, following)
 
 
 if __name__ == "__main__":

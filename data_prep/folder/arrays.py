@@ -60,16 +60,18 @@ def check_text(value, what):
     return value
 
 
-def check_names(values, what):
-    """Names as a list of distinct texts, from a list, a tuple, an array or a column of a table."""
+def check_names(values, what, n_trials=None, once=True):
+    """Names as a list of texts, from a list, a tuple, an array or a column of a table; ``once``: all are distinct."""
     if isinstance(values, str | bytes | set | frozenset | dict) or not hasattr(values, "__iter__"):
         raise InputError(f"{what} must be a list of names, not {_short(values)}")
     values = values.ravel() if isinstance(values, np.ndarray) else list(values)
-    found = [check_text(value, f"{what}, number {number},") for number, value in enumerate(values, 1)]
-    for name in found:
-        if found.count(name) > 1:
-            raise InputError(f"{what} names {name!r} twice; every name may come once")
-    return found
+    names = [check_text(value, f"{what}, number {number},") for number, value in enumerate(values, 1)]
+    twice = [name for name in names if names.count(name) > 1] if once else []
+    if twice:
+        raise InputError(f"{what} names {twice[0]!r} twice; every name may come once")
+    if n_trials not in (None, len(names)):
+        raise InputError(f"{what} has {len(names)} names for {n_trials} trials; one each is needed")
+    return names
 
 
 def check_number(value, what):

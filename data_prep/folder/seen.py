@@ -30,10 +30,9 @@ def trials_with_ratings(ratings, where):
     there = ~np.isnan(ratings)
     partly = np.flatnonzero(there.any(axis=1) & ~there.all(axis=1))
     if len(partly):
-        raise InputError(
-            f"{where}, trial {partly[0] + 1} lacks some of its ratings: a trial has all of them, or none where the "
-            "person did not see the stimulus; leave out that trial or that rating"
-        )
+        what = "a trial has all of them, or none where the person did not see the stimulus"
+        remedy = "leave out that trial or that rating"
+        raise InputError(f"{where}, trial {partly[0] + 1} lacks some of its ratings: {what}; {remedy}")
     return there.all(axis=1)
 
 
@@ -43,8 +42,8 @@ def only_seen(person):
     None where nothing is left out; what is not as it must be stays for `check_person` to refuse.
     """
     try:
-        ratings = np.asarray(person["ratings"], np.float64)
-        seen = trials_with_ratings(ratings.reshape(len(ratings), -1), f"subject {person['id']}")
+        ratings, where = np.asarray(person["ratings"], np.float64), f"subject {person['id']}"
+        seen = trials_with_ratings(ratings.reshape(len(ratings), -1), where)
     except (KeyError, TypeError, ValueError):
         return person, None
     if seen.all():
@@ -55,28 +54,30 @@ def only_seen(person):
             return {name: cut(key, array) for name, array in value.items()}
         if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
             return value
-        if key in SIGNALS and np.nan_to_num(np.asarray(value)[~seen]).any():
-            raise InputError(
-                f"subject {person['id']} has signals in a trial without ratings; leave the trial out, or rate it"
-            )
+        if key in SIGNALS:
+            refuse_signals(where, np.nan_to_num(np.asarray(value)[~seen]))
         return np.asarray(value)[seen]
 
     return {key: cut(key, value) for key, value in person.items()}, seen
 
 
+def refuse_signals(where, unrated):
+    """Refuse signals other than 0 in trials that have no ratings."""
+    if np.any(unrated):
+        raise InputError(f"{where} has signals in a trial without ratings; leave the trial out, or rate it")
+
+
 def fill(where, arrays, seen, rated):
     """Arrays (trials, ...) of all stimuli, 0 or NaN (ratings) where one was not seen, and which were seen."""
-    ratings = np.asarray(arrays[2], np.float64)
+    arrays = [*arrays[:2], np.asarray(arrays[2], np.float64)]
     if seen is None:
-        seen = trials_with_ratings(ratings, where) if rated else np.ones(len(ratings), bool)
-        if any(np.any(part[~seen]) for part in arrays[:2]):
-            raise InputError(f"{where} has signals in a trial without ratings; leave the trial out, or rate it")
-        filled = [*arrays[:2], ratings]
+        seen = trials_with_ratings(arrays[2], where) if rated else np.ones(len(arrays[2]), bool)
+        for part in arrays[:2]:
+            refuse_signals(where, part[~seen])
     else:
-        filled = []
-        for part, nothing in zip((*arrays[:2], ratings), (0, 0, np.nan), strict=True):
-            filled.append(np.full((len(seen), *part.shape[1:]), nothing, part.dtype))
-            filled[-1][seen] = part
+        for index, (part, nothing) in enumerate(zip(arrays, (0, 0, np.nan), strict=True)):
+            arrays[index] = np.full((len(seen), *part.shape[1:]), nothing, part.dtype)
+            arrays[index][seen] = part
     if not np.any(seen):
         raise InputError(f"{where} saw no stimulus; leave the person out")
-    return *filled, np.asarray(seen, bool)
+    return *arrays, np.asarray(seen, bool)

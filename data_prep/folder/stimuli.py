@@ -59,29 +59,12 @@ def natural(name):
 
 
 def positions(where, own, wanted, whose):
-    """Places of the wanted stimuli among a person's own.
-
-    Parameters
-    ----------
-    where : str
-        The person, for messages.
-    own, wanted : list of str
-        Names, each once.
-    whose : str
-        Where ``wanted`` comes from, for messages.
-
-    Raises
-    ------
-    InputError
-        If the person has others.
-    """
-    lacking = [name for name in wanted if name not in own]
-    others = [name for name in own if name not in wanted]
+    """Places of the wanted stimuli among a person's own, which must be the same; ``where``, ``whose``: for messages."""
     remedy = 'missing="keep" keeps such trials as not there, missing="drop" leaves the stimulus out for all'
-    if lacking:
-        raise InputError(f"{where} has not seen {shorten(lacking)}, which {whose} has; {remedy}")
-    if others:
-        raise InputError(f"{where} has seen {shorten(others)}, which {whose} has not; {remedy}")
+    if lacking := [name for name in wanted if name not in own]:
+        raise InputError(where, f"has not seen {shorten(lacking)}, which {whose} has", remedy)
+    if others := [name for name in own if name not in wanted]:
+        raise InputError(where, f"has seen {shorten(others)}, which {whose} has not", remedy)
     return [own.index(name) for name in wanted]
 
 
@@ -95,20 +78,9 @@ def seen_by_any(people, wanted=None):
 
 
 def common(people, wanted=None, least=2):
-    """What all people have seen, in the order of ``wanted`` or of the names; what is dropped is said.
+    """What all people (their stimuli by name) have seen, in the order of ``wanted`` or of the names; at least so many.
 
-    Parameters
-    ----------
-    people : dict of str to list of str
-        Stimuli of everybody.
-    wanted : list of str, optional
-    least : int
-        So many must be left.
-
-    Raises
-    ------
-    InputError
-        If fewer are.
+    What is dropped is printed.
     """
     everything = sorted({name for own in people.values() for name in own} | set(wanted or ()), key=natural)
     for name in everything:
@@ -119,8 +91,6 @@ def common(people, wanted=None, least=2):
             print(f"{name} is dropped for all: not seen by {shorten(unseen)}")
     kept = [name for name in wanted or everything if all(name in own for own in people.values())]
     if len(kept) < least:
-        raise InputError(
-            f"{len(kept)} stimuli were seen by all {len(people)} people; at least {least} are needed: leave out who "
-            "saw few"
-        )
+        what = f"stimuli were seen by all {len(people)} people; at least {least} are needed"
+        raise InputError(f"{len(kept)} {what}: leave out who saw few")
     return kept

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.folder.reading import Recorded
 from data_prep.formats import matlab
 from data_prep.formats.safe_pickle import UnsafePickleError, load_arrays
 from data_prep.signals.channels import shorten
-from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
 from utils.base.files import sha256
+from utils.base.progress import Progress, warn
 
 RATE = 128  # Hz
 BASELINE_SECONDS = 3  # of rest at the start of each trial
@@ -32,9 +33,17 @@ EEG_CHANNELS = (
 PPS_CHANNELS = "hEOG vEOG zEMG tEMG GSR respiration plethysmograph temperature".split()
 RATINGS = "valence arousal dominance liking".split()
 RATING_RANGE = (1, 9)
-THRESHOLD = 5
 MAX_FILE_BYTES = 4 << 30  # 40 times a DEAP file
 BEFORE = {"filters": "4-45 Hz", "reference": "average", "resampling": "512 to 128 Hz"}  # by DEAP's authors
+CARD = {
+    "name": "DEAP",
+    "sampling_rate": RATE,
+    "eeg_channels": EEG_CHANNELS,
+    "pps_channels": PPS_CHANNELS,
+    "ratings": RATINGS,
+    "rating_range": RATING_RANGE,
+    "threshold": 5,
+}
 MAX_MATLAB_BYTES = 1 << 30  # unpacked; 10 times a DEAP file
 FOLDERS = ("data_preprocessed_python", "data_preprocessed_matlab")  # of the archive
 VARIABLES = ("data", "labels")
@@ -137,6 +146,29 @@ def constant_channels(data):
     return [name for name, constant in zip(EEG_CHANNELS + PPS_CHANNELS, still, strict=True) if constant]
 
 
+def people(files, asked):
+    """A function that gives the people of ``files`` (by subject) one after the other, for `prepare_all`.
+
+    ``asked``: seconds of rest, None for DEAP's.
+    """
+
+    def read(writer):
+        for subject, path in Progress(files.items(), desc="preparing", unit="subject"):
+            data, ratings, _ = read_file(path)
+            if constant := constant_channels(data):
+                warn(f"{path} has channels that do not change in some trials: {', '.join(constant)}")
+            rest = rest_seconds(path, data, asked)
+            looks = [(EEG_CHANNELS + PPS_CHANNELS, RATE, data, False)]
+            yield Recorded(subject, path, signals(data, rest), ratings, looks)
+        if asked is None and is_unusual(data) and "simulated" not in writer.info:
+            warn(
+                f"trials of {data.shape[2] / RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for "
+                "rest; --rest-seconds says how much of it there is"
+            )
+
+    return read
+
+
 def rest_seconds(path, data, asked=None):
     """Seconds of rest that each trial of ``data`` (trials, 40, samples) begins with.
 
@@ -179,15 +211,3 @@ def signals(data, rest=BASELINE_SECONDS):
     for trial in data:
         parts = {"eeg": trial[:n_eeg], "pps": trial[n_eeg:]}
         yield {name: (part[:, start:], part[:, :start] if start else None) for name, part in parts.items()}
-
-
-def to_prepared(data, eeg_normalise="channels", pps_normalise="trial", rest=BASELINE_SECONDS):
-    """Baseline removal and normalisation (PhysioSync, preprocessing) of ``data`` (trials, 40, samples).
-
-    Returns EEG (trials, seconds, 32, 128) and PPS (trials, seconds, 8, 128), float32.
-    """
-    how, blocks = {"eeg": eeg_normalise, "pps": pps_normalise}, {"eeg": [], "pps": []}
-    for trial in signals(data, rest):  # one trial at a time stays in the processor's cache
-        for name, (signal, before) in trial.items():
-            blocks[name].append(prepare(signal, before, RATE, how[name]).astype(np.float32).swapaxes(0, 1))
-    return np.stack(blocks["eeg"]), np.stack(blocks["pps"])

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
+from data_prep.folder.reading import Recorded
 from data_prep.formats import matlab
 from data_prep.signals.channels import distinct, plain, shorten
-from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
-from utils.base.progress import warn
+from utils.base.progress import Progress, warn
 
 EEG_RATE = 128  # Hz
 ECG_RATE = 256  # Hz
@@ -30,7 +30,15 @@ EEG_CHANNELS = "AF3 F7 F3 FC5 T7 P7 O1 O2 P8 T8 FC6 F4 F8 AF4".split()
 PPS_CHANNELS = ["ECG1", "ECG2"]
 RATINGS = ["valence", "arousal", "dominance"]
 RATING_RANGE = (1, 5)
-THRESHOLD = 3
+CARD = {
+    "name": "DREAMER",
+    "sampling_rate": EEG_RATE,
+    "eeg_channels": EEG_CHANNELS,
+    "pps_channels": PPS_CHANNELS,
+    "ratings": RATINGS,
+    "rating_range": RATING_RANGE,
+    "threshold": 3,
+}
 MIN_SECONDS = 5  # one 5 s window
 LONGER = 1.2  # times; EEG and ECG of a clip that differ more have not the rates that they should have
 SIGNALS = {"EEG": (EEG_RATE, len(EEG_CHANNELS)), "ECG": (ECG_RATE, len(PPS_CHANNELS))}
@@ -123,16 +131,37 @@ def signals(clip):
     return parts
 
 
-def to_prepared(clip, segment, eeg_normalise="channels", pps_normalise="trial"):
-    """Baseline removal, resampling and normalisation of one clip (PhysioSync, preprocessing; with the real ECG).
+def people(path, seconds, drop):
+    """A function that gives the file's people one after the other, for `prepare_all`.
 
-    ``segment``: such as ``"first 60 s"``. Returns EEG (seconds, 14, 128) and ECG (seconds, 2, 128), float32.
+    Clips of less than ``seconds`` are refused, or with ``drop`` left out for all.
     """
-    how = {"eeg": eeg_normalise, "pps": pps_normalise}
-    return tuple(
-        prepare(stimulus, baseline, EEG_RATE, how[name], segment).astype(np.float32).swapaxes(0, 1)
-        for name, (stimulus, baseline) in signals(clip).items()
-    )
+
+    def read(writer):
+        everybody = read_file(path)
+        lengths = np.array([[clip_seconds(clip) for clip in person.clips] for person in everybody])
+        kept = np.flatnonzero((lengths.min(axis=0) >= seconds) | (not drop))
+        if drop and len(kept) < 2:
+            raise InputError(f"--segment-seconds {seconds}: {path} has {len(kept)} such clips")
+        for index in np.setdiff1d(np.arange(lengths.shape[1]), kept):
+            print(f"clip {index + 1} is dropped for all subjects: the shortest lasts {lengths[:, index].min()} s")
+        if drop:
+            writer.info["stimuli"] = [str(index + 1) for index in kept]
+        for number, person in enumerate(Progress(everybody, desc="preparing", unit="subject")):
+            where, clips = f"{path}, subject {number + 1}", [person.clips[index] for index in kept]
+            if (lengths[number, kept] < seconds).any():
+                index = np.argmax(lengths[number] < seconds)
+                raise InputError(
+                    f"{where}, clip {index + 1} lasts {lengths[number, index]} s, less than {seconds} s; use "
+                    "--short-trials drop or a smaller --segment-seconds"
+                )
+            looks = [
+                (names, SIGNALS[kind][0], [np.concatenate(clip[kind][::-1]).T for clip in clips])  # rest, then the film
+                for kind, names in (("EEG", EEG_CHANNELS), ("ECG", PPS_CHANNELS))
+            ]
+            yield Recorded(f"s{number + 1:02d}", where, map(signals, clips), person.ratings[kept], looks)
+
+    return read
 
 
 def _electrode_order(path, names):

@@ -19,13 +19,12 @@ from data_prep.folder.arrays import (
     n_trials_of,
     one_value,
 )
-from data_prep.folder.descriptions import check_groups
 from data_prep.folder.from_arrays import rest_of, signals
 from data_prep.folder.preparation import TEXTS, record, rest_by_modality
 from data_prep.folder.prepared import MARK, open_prepared
+from data_prep.folder.reading import prepare_trial
 from data_prep.formats import deap, dreamer, matlab
 from data_prep.signals.channels import shorten
-from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
 from utils.base.progress import Progress, warn
 
@@ -57,20 +56,20 @@ def open_input(path, wanted):
         raise InputError(f"--input {path} is none of: prepared folder, .dat, .mat, .npz")
     made, people = readers[path.suffix.lower()](path, wanted["preparation"])
 
-    def prepare_trial(trial, positions):
-        blocks = {}
-        for name, picked in positions.items():
-            signal, rest = trial[name]
-            kept = None if rest is None or rest_by_modality(made["preparation"], name) is None else rest[picked]
-            how = made["preparation"]
-            try:
-                prepared = prepare(signal[picked], kept, made["sampling_rate"], how[name], how["segment"])
-            except InputError as error:
-                raise InputError(f"--input {path}: {error}") from None
-            blocks[name] = prepared.swapaxes(0, 1).astype(np.float32)
-        return blocks
+    how = made["preparation"]
 
-    return made, people, prepare_trial
+    def prepare(trial, positions):
+        picked = {}
+        for name, places in positions.items():
+            signal, rest = trial[name]
+            kept = None if rest is None or rest_by_modality(how, name) is None else rest[places]
+            picked[name] = signal[places], kept
+        try:
+            return prepare_trial(picked, made["sampling_rate"], how)
+        except InputError as error:
+            raise InputError(f"--input {path}: {error}") from None
+
+    return made, people, prepare
 
 
 def refuse_raw_folder(path, extensions):
@@ -177,7 +176,7 @@ def _npz(path, how):
         channels[name] = check_names(arrays.pop(f"{name}_channels", np.zeros(0, str)), f"{where}: {name}_channels")
     person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
     for key in arrays.keys() & {"stimuli", "groups"}:
-        check_groups(arrays[key], f"{where}: {key}", n_trials_of(person))
+        check_names(arrays[key], f"{where}: {key}", n_trials_of(person), once=False)
     subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem
     rests = rest_of(person, rate)
     if "baseline_seconds" in arrays:  # of a rest that was removed already

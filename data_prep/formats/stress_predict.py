@@ -18,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.folder.reading import Recorded
 from data_prep.signals.resampling import resample
 from utils.base.errors import InputError
+from utils.base.progress import Progress, warn
 
 RATE = 64  # Hz, of the fastest signal; all are brought to it
 MIN_SECONDS = 5  # one 5 s window
@@ -40,6 +42,15 @@ STAGES = {  # in their order, and the class of each
     "rest after interview": 0,
     "hyperventilation": 1,
     "rest after hyperventilation": 0,
+}
+CARD = {
+    "name": "Stress-Predict",
+    "sampling_rate": RATE,
+    "eeg_channels": [],
+    "pps_channels": CHANNELS,
+    "ratings": ["stress"],
+    "classes": {"stress": CLASSES},
+    "stimuli": list(STAGES),
 }
 SHORTEST = 5  # the stage that is shorter than all others but the baseline, which has no mark: hyperventilation
 HALF_DAY = 12 * 3600  # s by which some marks are off
@@ -169,25 +180,48 @@ def stage_starts(recording, seconds, delay, baseline_before):
     return starts
 
 
+def people(folders, seconds, delay, baseline_before):
+    """A function that gives the people of these folders (by name) one after the other, for `prepare_all`."""
+    ratings = np.array(list(STAGES.values()), dtype=float)[:, None]
+
+    def read(writer):
+        def note(text):  # now, and on the page about the signals
+            warn(text)
+            writer.quality.notes.append(text)
+
+        for person, folder in Progress(folders.items(), desc="preparing", unit="person"):
+            recording = read_person(folder)
+            if recording.mended:
+                numbers = ", ".join(map(str, recording.mended))
+                note(f"{person}: marks that were 12 hours off are mended (number {numbers})")
+            try:
+                starts = stage_starts(recording, seconds, delay, baseline_before)
+            except LeftOutError as reason:
+                note(f"{person} is left out: {reason}")
+                continue
+            parts = cut(recording, starts, seconds)
+            looks = [(names, rate, parts[name]) for name, (rate, names) in SIGNALS.items()]
+            yield Recorded(person, folder, trials(parts, seconds), ratings, looks)
+
+    return read
+
+
 def cut(recording, starts, seconds):
     """The same part of every stage by file: arrays (channels, samples) at its rate, one sample more if available."""
     parts = {}
-    for name, (first, samples) in recording.signals.items():
+    for name, (begin, samples) in recording.signals.items():
         rate = SIGNALS[name][0]
-        indices = [round((start - first) * rate) for start in starts]
+        indices = [round((start - begin) * rate) for start in starts]
         parts[name] = [samples[:, index : index + seconds * rate + 1] for index in indices]
     return parts
 
 
-def join(parts, seconds):
-    """All channels at `RATE`, (stages, channels, samples), of what `cut` returns."""
-    joined = [
-        np.concatenate(
-            [resample(part, SIGNALS[name][0], RATE, seconds) for name, part in zip(parts, stage, strict=True)]
-        )
-        for stage in zip(*parts.values(), strict=True)
-    ]
-    return np.stack(joined)
+def trials(parts, seconds):
+    """Each stage of what `cut` returns, all channels at `RATE`, as a trial without rest and EEG."""
+    for stage in zip(*parts.values(), strict=True):
+        joined = [resample(part, SIGNALS[name][0], RATE, seconds) for name, part in zip(parts, stage, strict=True)]
+        pps = np.concatenate(joined)
+        yield {"eeg": (pps[:0], None), "pps": (pps, None)}
 
 
 def _lines(path):
