@@ -54,10 +54,8 @@ def find_files(folder):
     """Files of all subjects by id (``"s01"``), in order; ``folder`` has them, or the archive's folder that has them."""
     folder = Path(folder)
     if not folder.is_dir():
-        without = "without DEAP, data_prep/make_synthetic.py simulates recordings"
-        raise InputError(
-            f"--raw-dir {folder} is not a folder; give the one that holds s01.dat, s02.dat, ...; {without}"
-        )
+        remedy = "give the one that holds s01.dat, s02.dat, ...; without DEAP, make_synthetic.py simulates recordings"
+        raise InputError(f"--raw-dir {folder}", "is not a folder", remedy)
     parts = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     archives = [parts[name] for name in FOLDERS if name in parts]
     folder = archives[0] if archives else folder
@@ -69,18 +67,15 @@ def find_files(folder):
             continue
         match = re.fullmatch(r"s0*(\d+)\.(dat|mat)", path.name, re.IGNORECASE)
         if not match:
-            raise InputError(
-                f"{path} is not named like a subject of DEAP (s01.dat, s01.mat); rename it, or move it elsewhere"
-            )
-        subject = f"s{int(match[1]):02d}"
-        if subject in files:
-            raise InputError(f"{files[subject]} and {path} are the same subject; keep one of them")
-        files[subject] = path
+            remedy = "rename it, or move it elsewhere"
+            raise InputError(path, "is not named like a subject of DEAP (s01.dat, s01.mat)", remedy)
+        same = files.setdefault(f"s{int(match[1]):02d}", path)
+        if same != path:
+            raise InputError(f"{same} and {path}", "are the same subject", "keep one of them")
     if len(files) < 2:
-        raise InputError(
-            f"--raw-dir {folder} has {len(files)} files s01.dat or s01.mat, s02, ...; at least 2 are needed (it has "
-            f"{shorten(sorted(path.name for path in folder.iterdir())) or 'nothing'})"
-        )
+        names = shorten(sorted(path.name for path in folder.iterdir())) or "nothing"
+        what = f"has {len(files)} files s01.dat or s01.mat, s02, ...; at least 2 are needed (it has {names})"
+        raise InputError(f"--raw-dir {folder}", what)
     return dict(sorted(files.items(), key=lambda item: int(item[0][1:])))
 
 
@@ -93,31 +88,27 @@ def read_file(path):
     data, ratings = _read_matlab(path) if path.suffix.lower() == ".mat" else _read_pickle(path)
     n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
     if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:
-        raise InputError(
-            f"{path} has data of shape {data.shape}, not (at least 2 trials, {n_channels} channels, at least {least} "
-            "samples); use the files of data_preprocessed_python"
-        )
+        wanted = f"(at least 2 trials, {n_channels} channels, at least {least} samples)"
+        raise InputError(path, f"has data of shape {data.shape}, not {wanted}", f"use the files of {FOLDERS[0]}")
     if ratings.shape != (len(data), len(RATINGS)):
-        raise InputError(
-            f"{path} has labels of shape {ratings.shape}, not {(len(data), len(RATINGS))}; use DEAP's own files"
-        )
+        wanted = (len(data), len(RATINGS))
+        raise InputError(path, f"has labels of shape {ratings.shape}, not {wanted}", "use DEAP's own files")
     for name, array in (("data", data), ("labels", ratings)):
         if not np.isfinite(array).all():
-            raise InputError(f"{path} has NaN or infinite values in {name}; repair it or leave it out")
-    if ratings.min() < RATING_RANGE[0] or ratings.max() > RATING_RANGE[1]:
-        raise InputError(
-            f"{path} has ratings outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; repair it or leave it out"
-        )
+            raise InputError(path, f"has NaN or infinite values in {name}", "repair it or leave it out")
+    low, high = RATING_RANGE
+    if ratings.min() < low or ratings.max() > high:
+        raise InputError(path, f"has ratings outside {low} to {high}", "repair it or leave it out")
     return data, ratings, sha256(path)
 
 
 def _read_pickle(path):
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path} is larger than any DEAP file; use the files of {FOLDERS[0]}")
+        raise InputError(path, "is larger than any DEAP file", f"use the files of {FOLDERS[0]}")
     try:
         arrays = load_arrays(path.read_bytes())
     except UnsafePickleError as error:
-        raise InputError(f"{path} is not a DEAP file: {error}; use DEAP's own files") from None
+        raise InputError(path, f"is not a DEAP file: {error}", "use DEAP's own files") from None
     return _both(path, arrays, arrays)
 
 
@@ -125,18 +116,16 @@ def _read_matlab(path):
     arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
     for name, array in arrays.items():
         if not matlab.is_real(array):
-            what = "is not an array of real numbers"
-            raise InputError(f"{path} is not a DEAP file: its {name} {what}; use the files of {FOLDERS[1]}")
+            what = f"is not a DEAP file: its {name} is not an array of real numbers"
+            raise InputError(path, what, f"use the files of {FOLDERS[1]}")
     return _both(path, arrays, arrays if len(arrays) == 2 else matlab.variable_names(path))
 
 
 def _both(path, arrays, names):
     """Data and labels; ``names`` of all variables are for the message."""
     if not set(VARIABLES) <= set(arrays):
-        found = shorten(sorted(names))
-        raise InputError(
-            f"{path} is not a DEAP file: it has {found}, not data and labels; use DEAP's preprocessed files"
-        )
+        what = f"is not a DEAP file: it has {shorten(sorted(names))}, not data and labels"
+        raise InputError(path, what, "use DEAP's preprocessed files")
     return [arrays[name] for name in VARIABLES]
 
 
@@ -174,23 +163,20 @@ def rest_seconds(path, data, asked=None):
 
     ``asked`` is what the user says; None: DEAP's 3 s, unless the trials are exactly as long as DEAP's without them.
     """
-    length = data.shape[2] / RATE
+    length, rate = data.shape[2] / RATE, other_rate(data)
     if asked is None and length == TRIAL_SECONDS:
-        raise InputError(
-            f"{path} has trials of {TRIAL_SECONDS} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before "
-            f"them; use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
-        )
-    rate = other_rate(data)
+        what = f"has trials of {length:g} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before them"
+        remedy = f"use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
+        raise InputError(path, what, remedy)
     if asked is None and rate:
-        raise InputError(
-            f"{path} has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz, not {RATE}; resample them to "
-            f"{RATE} Hz, or give --rest-seconds if they are {length:g} s at {RATE} Hz"
-        )
+        what = f"has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz, not {RATE}"
+        remedy = f"resample them to {RATE} Hz, or give --rest-seconds if they are {length:g} s at {RATE} Hz"
+        raise InputError(path, what, remedy)
     rest = BASELINE_SECONDS if asked is None else asked
     if 0 < rest < 1:
         raise InputError(f"--rest-seconds {rest:g}: at least 1 s of rest is needed to subtract its mean second, or 0")
     if length - rest < MIN_SECONDS:
-        raise InputError(f"{path} has trials of {length:g} s; {rest:g} s of rest and {MIN_SECONDS} s are needed")
+        raise InputError(path, f"has trials of {length:g} s; {rest:g} s of rest and {MIN_SECONDS} s are needed")
     return rest
 
 

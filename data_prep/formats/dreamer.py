@@ -10,12 +10,11 @@ File      DREAMER.mat, one MATLAB structure: Data (1, 23) of Age, Gender, EEG, E
           (samples, channels)}, ScoreValence, ScoreArousal, ScoreDominance (18, 1); rates, electrodes, numbers
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import signal
+from scipy.signal import resample_poly
 
 from data_prep.folder.reading import Recorded
 from data_prep.formats import matlab
@@ -49,14 +48,10 @@ REMEDY = "use the file as it was published"
 
 @dataclass
 class Person:
-    """One subject's recordings.
-
-    ``clips``: for each clip ``{"EEG": (stimulus, baseline), "ECG": ...}``, each (samples, channels).
-    ``ratings``: (clips, 3).
-    """
+    """Of each clip ``{"EEG": (stimulus, baseline), "ECG": ...}``, each (samples, channels), and the ratings."""
 
     clips: list
-    ratings: np.ndarray
+    ratings: np.ndarray  # (clips, 3)
 
 
 def read_file(path):
@@ -67,46 +62,39 @@ def read_file(path):
     path = Path(path)
     if not path.is_file():
         remedy = "give DREAMER.mat; data_prep/make_synthetic.py --format dreamer simulates one"
-        raise InputError(f"--raw-file {path} is not a file; {remedy}")
+        raise InputError(f"--raw-file {path}", "is not a file", remedy)
     fields = matlab.load(path, [VARIABLE]).get(VARIABLE)
     if fields is None:
-        found = shorten(matlab.variable_names(path)) or "nothing"
-        raise InputError(f"{path} has {found}, but no variable {VARIABLE}; {REMEDY}")
+        names = shorten(matlab.variable_names(path)) or "nothing"
+        raise InputError(path, f"has {names}, but no variable {VARIABLE}", REMEDY)
     if not isinstance(fields, dict):
-        raise InputError(f"{path}: its variable {VARIABLE} is not one structure; {REMEDY}")
+        raise InputError(f"{path}:", f"its variable {VARIABLE} is not one structure", REMEDY)
     people = fields.get("Data")
     if isinstance(people, dict) and {type(values) for values in people.values()} == {list}:  # of version 7.3
-        n_people = min(map(len, people.values()))
-        people = [{name: values[i] for name, values in people.items()} for i in range(n_people)]
+        people = [dict(zip(people, values, strict=True)) for values in zip(*people.values(), strict=False)]
     if people is None:
-        raise InputError(f"{path}: its structure {VARIABLE} has {shorten(fields)}, but no Data; {REMEDY}")
+        raise InputError(f"{path}:", f"its structure {VARIABLE} has {shorten(fields)}, but no Data", REMEDY)
     if not isinstance(people, list):
-        raise InputError(f"{path}: {VARIABLE}.Data is {_show(people)}, not cells, one per subject; {REMEDY}")
+        raise InputError(f"{path}:", f"{VARIABLE}.Data is {_show(people)}, not cells, one per subject", REMEDY)
     if len(people) < 2:
-        raise InputError(f"{path} has {len(people)} subjects; at least 2 are needed")
+        raise InputError(path, f"has {len(people)} subjects; at least 2 are needed")
     order = _electrode_order(path, fields.get("EEG_Electrodes"))
-    n_clips = None
     for index, value in enumerate(people):
-        where = f"{path}, subject {index + 1}"
-        person = people[index] = _person(where, value, order)  # in place, to free what was read
-        n_clips = n_clips or len(person.clips)
-        if len(person.clips) != n_clips:
-            raise InputError(f"{where} has {len(person.clips)} clips, not {n_clips} as the first; {REMEDY}")
-    expected = {
-        "EEG_SamplingRate": EEG_RATE,
-        "ECG_SamplingRate": ECG_RATE,
-        "noOfSubjects": len(people),
-        "noOfVideoSequences": n_clips,
-    }
-    for name, number in expected.items():
-        found = fields.get(name)
-        if not matlab.is_real(found) or found.size != 1 or found.item() != number:
-            raise InputError(f"{path} has {name} = {_show(found)}, not {number}; {REMEDY}")
+        people[index] = _person(f"{path}, subject {index + 1}", value, order)  # in place, to free what was read
+    n_clips = [len(person.clips) for person in people]
+    if other := [index for index, n in enumerate(n_clips) if n != n_clips[0]]:
+        where = f"{path}, subject {other[0] + 1}"
+        raise InputError(where, f"has {n_clips[other[0]]} clips, not {n_clips[0]} as the first", REMEDY)
+    rates = {"EEG_SamplingRate": EEG_RATE, "ECG_SamplingRate": ECG_RATE}
+    for name, number in (rates | {"noOfSubjects": len(people), "noOfVideoSequences": n_clips[0]}).items():
+        value = fields.get(name)
+        if not matlab.is_real(value) or value.size != 1 or value.item() != number:
+            raise InputError(path, f"has {name} = {_show(value)}, not {number}", REMEDY)
     rests = [len(clip["EEG"][1]) / EEG_RATE for person in people for clip in person.clips]
     least, most = min(rests), max(rests)
     if max(most - BASELINE_SECONDS, BASELINE_SECONDS - least) > 1:
-        found = f"{least:.3g} s" if least == most else f"{least:.3g} to {most:.3g} s"
-        warn(f"{path} has {found} of rest before its clips, not DREAMER's {BASELINE_SECONDS} s")
+        seconds = f"{least:.3g} s" if least == most else f"{least:.3g} to {most:.3g} s"
+        warn(f"{path} has {seconds} of rest before its clips, not DREAMER's {BASELINE_SECONDS} s")
     return people
 
 
@@ -117,18 +105,9 @@ def clip_seconds(clip):
 
 def signals(clip):
     """Clip and rest by modality, each (channels, samples), equally long; the ECG is resampled to the EEG's rate."""
-    parts = {}
-    for (name, (rate, _)), modality in zip(SIGNALS.items(), ("eeg", "pps"), strict=True):
-        stimulus, baseline = (np.asarray(part).T for part in clip[name])
-        if rate != EEG_RATE:
-            shared = math.gcd(rate, EEG_RATE)
-            up, down = EEG_RATE // shared, rate // shared
-            stimulus, baseline = (
-                signal.resample_poly(np.asarray(part, np.float64), up, down, axis=1, padtype="line")
-                for part in (stimulus, baseline)
-            )
-        parts[modality] = stimulus[:, : clip_seconds(clip) * EEG_RATE], baseline
-    return parts
+    halved = [resample_poly(np.asarray(part, np.float64).T, 1, 2, axis=1, padtype="line") for part in clip["ECG"]]
+    parts = {"eeg": [np.asarray(part).T for part in clip["EEG"]], "pps": halved}
+    return {name: (part[:, : clip_seconds(clip) * EEG_RATE], rest) for name, (part, rest) in parts.items()}
 
 
 def people(path, seconds, drop):
@@ -173,7 +152,7 @@ def _electrode_order(path, names):
     order = [places.get(plain(name, "eeg")) for name in EEG_CHANNELS]
     if len(found) != len(EEG_CHANNELS) or None in order:
         shown = shorten(found) if found else _show(names)
-        raise InputError(f"{path} has EEG_Electrodes = {shown}, not {', '.join(EEG_CHANNELS)}; {REMEDY}")
+        raise InputError(path, f"has EEG_Electrodes = {shown}, not {', '.join(EEG_CHANNELS)}", REMEDY)
     if order != sorted(order):
         warn(f"{path} has its electrodes in the order {', '.join(found)}; its columns are taken by these names")
     return order
@@ -193,56 +172,50 @@ def _clips(where, value, rate, channels):
     if matlab.is_real(value) and value.ndim == 3 and value.shape[2] == channels and value.shape[1] >= rate:
         value = [np.asfortranarray(clip) for clip in value]
     if not isinstance(value, list):
-        raise InputError(
-            f"{where} is {_show(value)}, not cells of (samples, {channels}) or an array (clips, samples, {channels}); "
-            f"{REMEDY}"
-        )
+        wanted = f"cells of (samples, {channels}) or an array (clips, samples, {channels})"
+        raise InputError(where, f"is {_show(value)}, not {wanted}", REMEDY)
     for clip, array in enumerate(value, start=1):
         here = f"{where} of clip {clip}"
         if not matlab.is_real(array) or array.ndim != 2 or array.shape[1] != channels:
-            raise InputError(f"{here} is {_show(array)}, not (samples, {channels}); {REMEDY}")
+            raise InputError(here, f"is {_show(array)}, not (samples, {channels})", REMEDY)
         if len(array) < rate:
-            raise InputError(f"{here} is shorter than 1 s; {REMEDY}")
+            raise InputError(here, "is shorter than 1 s", REMEDY)
         if not np.isfinite(array).all():
-            raise InputError(f"{here} has NaN or infinite values; repair it")
+            raise InputError(here, "has NaN or infinite values", "repair it")
     return value
 
 
 def _person(where, value, order):
     """One subject of the file, checked; ``where`` begins the message."""
     if not isinstance(value, dict):
-        raise InputError(f"{where} is {_show(value)}, not a structure; {REMEDY}")
+        raise InputError(where, f"is {_show(value)}, not a structure", REMEDY)
     parts = {}
     for name, (rate, channels) in SIGNALS.items():
         part = value.get(name)
         for kind in ("stimuli", "baseline"):
             if not isinstance(part, dict) or kind not in part:
-                raise InputError(f"{where} has no {name}.{kind}; {REMEDY}")
+                raise InputError(where, f"has no {name}.{kind}", REMEDY)
             parts[name, kind] = _clips(f"{where}, {name}.{kind}", part[kind], rate, channels)
             if name == "EEG" and order != sorted(order):
                 parts[name, kind] = [np.asfortranarray(array[:, order]) for array in parts[name, kind]]
-    if len({len(clips) for clips in parts.values()}) != 1 or not parts["EEG", "stimuli"]:
-        counts = ", ".join(f"{len(clips)} {name}.{kind}" for (name, kind), clips in parts.items())
-        raise InputError(f"{where} has different numbers of clips ({counts}); {REMEDY}")
     n_clips = len(parts["EEG", "stimuli"])
+    if not n_clips or any(len(clips) != n_clips for clips in parts.values()):
+        counts = ", ".join(f"{len(clips)} {name}.{kind}" for (name, kind), clips in parts.items())
+        raise InputError(where, f"has different numbers of clips ({counts})", REMEDY)
     for kind in ("stimuli", "baseline"):
-        for clip in range(n_clips):
-            lengths = [len(parts[name, kind][clip]) / rate for name, (rate, _) in SIGNALS.items()]
-            if max(lengths) > 1 + LONGER * min(lengths):
-                eeg, ecg = lengths
-                raise InputError(
-                    f"{where}: {kind} of clip {clip + 1} lasts {eeg:.0f} s by the EEG and {ecg:.0f} s by the ECG: one "
-                    f"has not the {EEG_RATE} and {ECG_RATE} Hz that the file says; {REMEDY}"
-                )
+        for clip, arrays in enumerate(zip(parts["EEG", kind], parts["ECG", kind], strict=True), 1):
+            eeg, ecg = len(arrays[0]) / EEG_RATE, len(arrays[1]) / ECG_RATE
+            if max(eeg, ecg) > 1 + LONGER * min(eeg, ecg):
+                what = f"{kind} of clip {clip} lasts {eeg:.0f} s by the EEG and {ecg:.0f} s by the ECG"
+                raise InputError(f"{where}:", f"{what}: one has another rate than the file says", REMEDY)
     ratings = []
     for name in RATINGS:
         scores = value.get(f"Score{name.capitalize()}")
         if not matlab.is_real(scores) or scores.size != n_clips:
-            raise InputError(f"{where} has no Score{name.capitalize()} for each of its {n_clips} clips; {REMEDY}")
+            raise InputError(where, f"has no Score{name.capitalize()} for each of its {n_clips} clips", REMEDY)
         if not ((scores >= RATING_RANGE[0]) & (scores <= RATING_RANGE[1])).all():
-            raise InputError(f"{where} has scores outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; {REMEDY}")
+            raise InputError(where, f"has scores outside {RATING_RANGE[0]} to {RATING_RANGE[1]}", REMEDY)
         ratings.append(scores.ravel())
-    clips = [
-        {name: (parts[name, "stimuli"][i], parts[name, "baseline"][i]) for name in SIGNALS} for i in range(n_clips)
-    ]
+    pairs = {name: zip(parts[name, "stimuli"], parts[name, "baseline"], strict=True) for name in SIGNALS}
+    clips = [dict(zip(pairs, clip, strict=True)) for clip in zip(*pairs.values(), strict=True)]
     return Person(clips, np.stack(ratings, axis=1))
