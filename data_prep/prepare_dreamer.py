@@ -11,10 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import physiosync  # noqa: F401
-import utils.base.errors  # before all packages, to say in one line which are not installed
-
-# isort: split
-
+import utils.base.errors
 from data_prep.folder import preparation
 from data_prep.folder.reading import prepare_all
 from data_prep.formats import dreamer

@@ -13,10 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import physiosync  # noqa: F401
-import utils.base.errors  # before all packages, to say in one line which are not installed
-
-# isort: split
-
+import utils.base.errors
 from data_prep.folder import preparation
 from data_prep.folder.reading import prepare_all
 from data_prep.formats import stress_predict
@@ -38,16 +35,11 @@ def main():
     if settings.SECONDS < stress_predict.MIN_SECONDS:
         raise InputError(f"--seconds {settings.SECONDS} is less than a window of {stress_predict.MIN_SECONDS} s")
     if settings.BASELINE_BEFORE < settings.SECONDS:
-        raise InputError(
-            f"--baseline-before {settings.BASELINE_BEFORE} is less than --seconds {settings.SECONDS}: the baseline "
-            "would reach into the Stroop test"
-        )
+        what = f"is less than --seconds {settings.SECONDS}: the baseline would reach into the Stroop test"
+        raise InputError(f"--baseline-before {settings.BASELINE_BEFORE}", what)
     folders = stress_predict.find_people(settings.RAW_DIR)
-    files = {
-        f"{person}/{path.name}": path
-        for person, folder in folders.items()
-        for path in stress_predict.files_of(folder).values()
-    }
+    paths = [path for folder in folders.values() for path in stress_predict.files_of(folder).values()]
+    files = {f"{path.parent.name}/{path.name}": path for path in paths}
     made = preparation.make(
         pps=settings.PPS_NORMALISE,
         baseline_seconds=None,

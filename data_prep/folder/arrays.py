@@ -91,10 +91,8 @@ def check_rate(value, what="sampling_rate"):
     if rate <= 0:
         raise InputError(f"{what} must be greater than 0 Hz, not {rate:g}")
     if whole < 1 or abs(rate - whole) > RATE_TOLERANCE * rate:
-        raise InputError(
-            f"{what} must be whole, not {rate:.10g} Hz: resample the signals to {max(1, whole)} Hz (write_prepared "
-            "does so with sampling_rates; in your own code data_prep.signals.resampling.resample)"
-        )
+        remedy = f"resample the signals to {max(1, whole)} Hz (write_prepared does so with sampling_rates)"
+        raise InputError(f"{what} must be whole, not {rate:.10g} Hz: {remedy}")
     return whole
 
 
@@ -108,11 +106,9 @@ def check_numbers(array, where, name):
         ragged = "its trials differ in length" if "inhomogeneous" in str(error) else str(error)[:100]
         raise InputError(f"{where}: {name} is no array of numbers ({ragged}); all trials need one length") from None
     if array.dtype == object and array.size:
-        kinds = {type(value) for value in array.flat}
-        real = all(issubclass(kind, numbers.Real) for kind in kinds)
-        if not real:
-            kind = sorted(kind.__name__ for kind in kinds if not issubclass(kind, numbers.Real))[0]
-            raise InputError(f"{where}: {name} holds objects ({kind}), not numbers; all trials need one length")
+        others = sorted({type(value).__name__ for value in array.flat if not isinstance(value, numbers.Real)})
+        if others:
+            raise InputError(f"{where}: {name} holds objects ({others[0]}), not numbers; all trials need one length")
         array = array.astype(np.float64)
     if array.dtype.kind not in "biuf":
         kinds = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "times", "V": "records"}
@@ -121,10 +117,10 @@ def check_numbers(array, where, name):
         raise InputError(f"{where}: {name} is empty (shape {array.shape})")
     finite = np.isfinite(array)
     if not finite.all():
-        place = ", ".join(map(str, np.argwhere(~finite)[0][:-1])) if array.ndim > 1 else ""
-        first = f", the first at [{place}]" if place else ""
+        place = ", ".join(map(str, np.argwhere(~finite)[0][:-1]))
+        where += f" has NaN or infinite {name} values" + (f", the first at [{place}]" if place else "")
         remedy = 'missing="keep" takes a trial without ratings as not seen' if name == "ratings" else "repair them"
-        raise InputError(f"{where} has NaN or infinite {name} values{first}; {remedy}, or leave the person out")
+        raise InputError(f"{where}; {remedy}, or leave the person out")
     if array.dtype.kind == "b" or array.dtype.itemsize > 8 or not array.dtype.isnative:
         array = array.astype(np.float64 if array.dtype.kind != "f" or array.dtype.itemsize > 8 else array.dtype.type)
     return array
@@ -155,34 +151,27 @@ def check_signals(person, channels, rate, where):
                 raise InputError(f"{where} has {name}_baseline without {name}")
             continue
         array = checked[name] = check_signal(array, where, name)
-        if array.ndim != 3:
-            raise InputError(f"{where}: {name} has shape {array.shape}, not (trials, channels, samples)")
-        if array.shape[1] != n:
-            raise InputError(
-                f"{where}: {name} has shape {array.shape}, not (trials, {n}, samples) as {name}_channels says"
-            )
+        if array.ndim != 3 or array.shape[1] != n:
+            wanted = f"(trials, {n}, samples) as {name}_channels says"
+            wanted = wanted if array.ndim == 3 else "(trials, channels, samples)"
+            raise InputError(f"{where}: {name} has shape {array.shape}, not {wanted}")
         if rest is None:
             continue
         rest = checked[f"{name}_baseline"] = check_signal(rest, where, f"{name}_baseline")
         if rest.ndim != 3 or rest.shape[:2] != array.shape[:2] or rest.shape[2] < rate:
-            raise InputError(
-                f"{where}: {name}_baseline has shape {rest.shape}, not {array.shape[:2]} like {name} and at least 1 s "
-                f"({rate} samples)"
-            )
+            wanted = f"{array.shape[:2]} like {name} and at least 1 s ({rate} samples)"
+            raise InputError(f"{where}: {name}_baseline has shape {rest.shape}, not {wanted}")
         if name == "eeg":
             _check_unit(array, rest, where)
-    found = [name for name in SIGNALS if name in checked]
-    if not found:
+    shapes = [checked[name].shape for name in SIGNALS if name in checked]
+    if not shapes:
         raise InputError(f"{where} has neither eeg nor pps")
-    shapes = [(checked[name].shape[0], checked[name].shape[2]) for name in found]
-    (trials, samples), (others, other_samples) = shapes[0], shapes[-1]
+    (trials, _, samples), (others, _, other_samples) = shapes[0], shapes[-1]
     if trials != others:
         raise InputError(f"{where}: pps has another number of trials than eeg ({others}, not {trials})")
     if samples != other_samples:
-        raise InputError(
-            f"{where}: eeg has {samples} samples a trial and pps {other_samples}; at one rate ({rate} Hz) they are as "
-            "long: cut them, or give sampling_rates"
-        )
+        what = f"eeg has {samples} samples a trial and pps {other_samples}"
+        raise InputError(f"{where}: {what}; at one rate ({rate} Hz) they are as long: cut them, or give sampling_rates")
     if samples < rate:
         raise InputError(f"{where} has trials of {samples} samples, which is less than 1 s at {rate} Hz")
     return checked
@@ -205,14 +194,12 @@ def n_trials_of(person):
 
 def check_ratings(values, names, n_trials, where):
     """Ratings as float64 (trials, ratings); a row of numbers is accepted for a single rating."""
-    values = check_numbers(values, where, "ratings").astype(np.float64)
+    values, shape = check_numbers(values, where, "ratings").astype(np.float64), (n_trials, len(names))
     if len(names) == 1 and values.shape in ((n_trials,), (1, n_trials)):
-        values = values.reshape(n_trials, 1)
-    if values.shape != (n_trials, len(names)):
-        raise InputError(
-            f"{where} has ratings of shape {values.shape}, not {(n_trials, len(names))}: one row per trial, in it "
-            f"{shorten(names)}"
-        )
+        values = values.reshape(shape)
+    if values.shape != shape:
+        what = f"has ratings of shape {values.shape}, not {shape}: one row per trial, in it {shorten(names)}"
+        raise InputError(f"{where} {what}")
     return values
 
 

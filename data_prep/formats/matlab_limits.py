@@ -75,13 +75,10 @@ class Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer):
-        if self.inflate is None:
-            part = self._stored(len(buffer))
-        else:
-            part, waiting = b"", True
-            while waiting and not part and not self.inflate.eof:
-                waiting = self.inflate.unconsumed_tail or self._stored(CHUNK)
-                part = self.inflate.decompress(waiting, len(buffer))
+        part, waiting = b"" if self.inflate else self._stored(len(buffer)), True
+        while self.inflate and waiting and not part and not self.inflate.eof:
+            waiting = self.inflate.unconsumed_tail or self._stored(CHUNK)
+            part = self.inflate.decompress(waiting, len(buffer))
         buffer[: len(part)] = part
         return len(part)
 

@@ -24,14 +24,8 @@ def read_unit(text):
 def factor(extension, kind, unit_of_mne, in_header, in_sidecar):
     """From the numbers that MNE gives to uV, uS, or for others those of the file; and what is to be said of the unit.
 
-    Parameters
-    ----------
-    extension, kind : str
-        Of the file, and of the channel.
-    unit_of_mne : bool
-        Whether MNE takes it for volts or siemens.
-    in_header, in_sidecar : str or None
-        Its unit, as the file and as channels.tsv have it; None where there is no such place.
+    ``unit_of_mne``: whether MNE takes it for volts or siemens; ``in_header``, ``in_sidecar``: its unit as the file and
+    as channels.tsv have it, None where there is no such place.
     """
     if extension not in SCALES and extension != ".set":  # FIF and others: MNE's units
         return 1e6 if unit_of_mne or kind == "gsr" else 1.0, None
