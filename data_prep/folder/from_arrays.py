@@ -48,12 +48,11 @@ def write_prepared(
     folder : path
         Must not exist, or be empty.
     subjects : iterable of dict
-        One per person, at least 2: ``id`` (str), ``eeg`` and ``pps`` (trials, channels, samples) or one of them, and
-        ``ratings`` (trials, ratings). ``eeg_baseline`` and ``pps_baseline``, of any length from 1 s on, are the rest
-        before each trial; without them no baseline is removed. ``stimuli``, the names of a person's trials, puts
-        everybody's trials into one order, and ``groups`` names the film (or session) of each; without stimuli trial t
-        must be the same for all. All trials have one length.
-        A generator will do: one person is in memory at a time.
+        One per person, at least 2; a generator keeps one in memory at a time. ``id`` (str), ``eeg`` and ``pps``
+        (trials, channels, samples) or one of them, and ``ratings`` (trials, ratings); all trials have one length.
+        ``eeg_baseline`` and ``pps_baseline``, of any length from 1 s on, are the rest before each trial; without them
+        no baseline is removed. ``stimuli``, the names of a person's trials, puts everybody's trials into one order;
+        without them trial t must be the same for all. ``groups`` names the film (or session) of each.
     eeg_normalise : str
         ``"channels"``: standardised across channels at each sample (the paper); ``"trial"``: each over its trial.
     pps_normalise : str
@@ -63,16 +62,13 @@ def write_prepared(
         What was done to the signals before, such as ``"1-45 Hz"``, ``"average"``, ``"500 to 128 Hz"``; None: not
         recorded. What meets a model of these data is compared with it.
     sampling_rates : dict of str to float, optional
-        Hz, of what does not have the ``sampling_rate`` of the folder: ``{"eeg": 512, "GSR": 4, "temperature": 4}``. It
-        is resampled (`data_prep.signals.resampling`). Then ``pps`` and ``pps_baseline`` are dicts: name of a channel to
-        (trials, samples).
+        Hz, of what is to be resampled to the ``sampling_rate`` of the folder: ``{"eeg": 512, "GSR": 4}``. Then ``pps``
+        and ``pps_baseline`` are dicts: name of a channel to (trials, samples).
     missing : str
         What of a stimulus that somebody has not seen: ``"error"``; ``"drop"``, for all; or ``"keep"``, as a trial that
         is not there: people name their ``stimuli``, or have a row of NaN in ``ratings`` (signals there: 0 or NaN).
     **description
-        As for `PreparedWriter`: ``name``, ``sampling_rate`` (Hz), ``eeg_channels``, ``pps_channels``, ``ratings``
-        (names), ``rating_range``, ``threshold``, ``classes``, ``stimuli`` for the order of the trials, and ``groups``,
-        one name per stimulus: the film that it is a part of.
+        As for `PreparedWriter`; ``stimuli`` gives the order of the trials.
 
     Raises
     ------

@@ -188,16 +188,14 @@ def open_prepared(folder, rated=True):
 
 def _how_to_begin(folder):
     """What prepares the data set that somebody has asked for, or what to do without one."""
-    name, out = folder.name.lower(), folder if len(str(folder)) < 60 else "..."  # a message is short
-    if folder.exists():  # most likely raw files
-        out = "data/DREAMER" if "dreamer" in name else "data/DEAP"
-    if "dreamer" in name:
-        flags = ["data_prep/prepare_dreamer.py", "--raw-file", "DREAMER.mat"]
-    elif "deap" in name:
-        flags = ["data_prep/prepare_deap.py", "--raw-dir", "data_preprocessed_python"]
-    else:
+    scripts = {"dreamer": ("--raw-file", "DREAMER.mat"), "deap": ("--raw-dir", "data_preprocessed_python")}
+    name = next((name for name in scripts if name in folder.name.lower()), None)
+    if name is None:
         return "data_prep/README.md says how to make one; ./demo.sh needs no data"
-    return f"make it, or give its new place: {next_command(*flags, '--out-dir', out)} (without the data set: ./demo.sh)"
+    out = f"data/{name.upper()}" if folder.exists() else folder  # a folder that exists has most likely raw files
+    flags = (*scripts[name], "--out-dir", out if len(str(out)) < 60 else "...")
+    command = next_command(f"data_prep/prepare_{name}.py", *flags)
+    return f"make it, or give its new place: {command} (without the data set: ./demo.sh)"
 
 
 def _open_array(folder, name, arrays, shape):

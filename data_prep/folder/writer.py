@@ -11,13 +11,7 @@ import numpy as np
 from data_prep.folder import preparation as preparations
 from data_prep.folder.arrays import check_names, check_text
 from data_prep.folder.descriptions import describe
-from data_prep.folder.prepared import (
-    ARRAYS,
-    FORMAT_VERSION,
-    INCOMPLETE_VERSION,
-    checksum_of,
-    open_prepared,
-)
+from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, checksum_of, open_prepared
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
@@ -49,22 +43,17 @@ class PreparedWriter:
     simulated : bool
         Whether the raw files are marked as simulated, for results to say so.
     **description
-        ``name`` : str
-            Of the data set.
-        ``sampling_rate`` : int
-            Of EEG and PPS, in Hz.
+        ``name`` : str; ``sampling_rate`` : int
+            Of the data set; of EEG and PPS, in Hz.
         ``eeg_channels``, ``pps_channels``, ``ratings`` : list of str
             Names, in the order of the arrays; no channels for what was not recorded.
         ``classes`` : dict of str to list of str, optional
             Names of the classes of each rating that is categorical; its values are 0, 1, ...
-        ``rating_range`` : tuple of float, or dict of str to tuple
-            Lowest and highest possible rating of those that are numbers; by rating where they differ.
-        ``threshold`` : float, or dict of str to float
-            A rating of at least this counts as high.
-        ``stimuli`` : list of str, optional
-            Names of the trials' stimuli; by default their numbers from 1 on.
-        ``groups`` : list of str, optional
-            For every stimulus the larger whole that it is a part of, such as a film: splits hold out whole groups.
+        ``rating_range`` : tuple of float; ``threshold`` : float; or dicts of them by rating where they differ
+            Lowest and highest possible rating of those that are numbers; a rating of at least this counts as high.
+        ``stimuli``, ``groups`` : list of str, optional
+            Names of the trials' stimuli, by default their numbers from 1 on; for every stimulus the larger whole that
+            it is a part of, such as a film: splits hold out whole groups.
 
     Attributes
     ----------
@@ -85,10 +74,8 @@ class PreparedWriter:
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
         if preparation.get("eeg") == "channels" and 0 < n_eeg < MIN_ELECTRODES:
-            raise InputError(
-                f"{n_eeg} EEG channels cannot be standardised across channels: one becomes 0, two become "
-                'the sign of their difference; use eeg_normalise="trial" (--eeg-normalise trial)'
-            )
+            what = "cannot be standardised across channels: one becomes 0, two become the sign of their difference"
+            raise InputError(f"{n_eeg} EEG channels", what, 'use eeg_normalise="trial" (--eeg-normalise trial)')
         counted = {"seconds": 0, "subjects": [], "trials": 0}
         self.info = {"format_version": FORMAT_VERSION} | description | counted
         self.info |= {"copies": [], "preparation": preparation, "sources": {}}
@@ -142,10 +129,8 @@ class PreparedWriter:
                 )
             shape = self._shapes.setdefault(name, array.shape)
             if array.shape != shape:
-                raise InputError(
-                    f"{where} has {name} of shape {array.shape} (trials first), but subject "
-                    f"{info['subjects'][0]} has {shape}; all subjects need the same trials"
-                )
+                what = f"{array.shape} (trials first), but subject {info['subjects'][0]} has {shape}"
+                raise InputError(f"{where} has {name} of shape {what}; all subjects need the same trials")
             with np.errstate(over="ignore"):  # values that do not fit into float32 are refused below
                 arrays[name] = np.ascontiguousarray(array, dtype="<f4")
             if not np.isfinite(arrays[name][seen]).all():

@@ -85,7 +85,7 @@ def read_file(path):
     Returns data (trials, 40, samples) at 128 Hz, the first 3 s before the video; ratings (trials, 4); the SHA-256.
     """
     path = Path(path)
-    data, ratings = _read_matlab(path) if path.suffix.lower() == ".mat" else _read_pickle(path)
+    data, ratings = _arrays(path)
     n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
     if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:
         wanted = f"(at least 2 trials, {n_channels} channels, at least {least} samples)"
@@ -102,37 +102,27 @@ def read_file(path):
     return data, ratings, sha256(path)
 
 
-def _read_pickle(path):
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(path, "is larger than any DEAP file", f"use the files of {FOLDERS[0]}")
-    try:
-        arrays = load_arrays(path.read_bytes())
-    except UnsafePickleError as error:
-        raise InputError(path, f"is not a DEAP file: {error}", "use DEAP's own files") from None
-    return _both(path, arrays, arrays)
-
-
-def _read_matlab(path):
-    arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
+def _arrays(path):
+    """The file's data and labels."""
+    names = []  # of all variables, for the message
+    if path.suffix.lower() == ".mat":
+        arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
+        names = matlab.variable_names(path) if len(arrays) < 2 else []
+    else:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(path, "is larger than any DEAP file", f"use the files of {FOLDERS[0]}")
+        try:
+            arrays = load_arrays(path.read_bytes())
+        except UnsafePickleError as error:
+            raise InputError(path, f"is not a DEAP file: {error}", "use DEAP's own files") from None
     for name, array in arrays.items():
         if not matlab.is_real(array):
             what = f"is not a DEAP file: its {name} is not an array of real numbers"
             raise InputError(path, what, f"use the files of {FOLDERS[1]}")
-    return _both(path, arrays, arrays if len(arrays) == 2 else matlab.variable_names(path))
-
-
-def _both(path, arrays, names):
-    """Data and labels; ``names`` of all variables are for the message."""
     if not set(VARIABLES) <= set(arrays):
-        what = f"is not a DEAP file: it has {shorten(sorted(names))}, not data and labels"
+        what = f"is not a DEAP file: it has {shorten(sorted(names or arrays))}, not data and labels"
         raise InputError(path, what, "use DEAP's preprocessed files")
     return [arrays[name] for name in VARIABLES]
-
-
-def constant_channels(data):
-    """Names of the channels that do not change at all in at least one trial of ``data`` (trials, 40, samples)."""
-    still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)
-    return [name for name, constant in zip(EEG_CHANNELS + PPS_CHANNELS, still, strict=True) if constant]
 
 
 def people(files, asked):
@@ -141,14 +131,16 @@ def people(files, asked):
     ``asked``: seconds of rest, None for DEAP's.
     """
 
+    names = EEG_CHANNELS + PPS_CHANNELS
+
     def read(writer):
         for subject, path in Progress(files.items(), desc="preparing", unit="subject"):
             data, ratings, _ = read_file(path)
-            if constant := constant_channels(data):
+            still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)  # in at least one trial
+            if constant := [name for name, is_still in zip(names, still, strict=True) if is_still]:
                 warn(f"{path} has channels that do not change in some trials: {', '.join(constant)}")
             rest = rest_seconds(path, data, asked)
-            looks = [(EEG_CHANNELS + PPS_CHANNELS, RATE, data, False)]
-            yield Recorded(subject, path, signals(data, rest), ratings, looks)
+            yield Recorded(subject, path, signals(data, rest), ratings, [(names, RATE, data, False)])
         if asked is None and is_unusual(data) and "simulated" not in writer.info:
             warn(
                 f"trials of {data.shape[2] / RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for "

@@ -68,18 +68,10 @@ class Recording:
 
     folder: Path
     signals: dict  # of each of `SIGNALS` the time of its first sample (s) and its samples (channels, n_samples)
-    marks: list  # times (s) at which tasks began and ended
+    begin: float  # time (s) at which the last signal begins
+    end: float  # time at which the first signal ends
+    marks: list  # times at which tasks began and ended
     mended: list  # numbers from 1 of the marks that were 12 h off
-
-    @property
-    def begin(self):
-        """Time at which the last signal begins."""
-        return max(start for start, _ in self.signals.values())
-
-    @property
-    def end(self):
-        """Time at which the first signal ends."""
-        return min(start + x.shape[1] / SIGNALS[name][0] for name, (start, x) in self.signals.items())
 
 
 def find_people(folder):
@@ -116,9 +108,9 @@ def read_person(folder):
     """One person's files, checked: a `Recording`."""
     files = files_of(Path(folder))
     signals = {name: _read_signal(files[name], rate, len(names)) for name, (rate, names) in SIGNALS.items()}
-    recording = Recording(Path(folder), signals, [], [])
-    begin = min(start for start, _ in signals.values())
-    end = max(start + samples.shape[1] / SIGNALS[name][0] for name, (start, samples) in signals.items())
+    starts = [start for start, _ in signals.values()]
+    ends = [start + samples.shape[1] / SIGNALS[name][0] for name, (start, samples) in signals.items()]
+    recording, begin, end = Recording(Path(folder), signals, max(starts), min(ends), [], []), min(starts), max(ends)
     if recording.end <= recording.begin:
         raise InputError(folder, "has signals that do not overlap in time", REMEDY)
     marks, remedy = _numbers(files["tags"], _lines(files["tags"]), 1)[0], "repair it or remove the person's folder"
