@@ -99,10 +99,10 @@ def main():
                 find(name.partition("=")[0], flag)  # is it there: now, not after hours
     for label in settings.LABELS:
         data.labels(label)  # or it is refused
-    steps, failed = plan(settings, data)
+    steps, impossible = plan(settings, data)
     if settings.DRY_RUN:
         return
-    done = _done(settings)
+    failed, done = [], _done(settings)
     for number, step in enumerate(steps, start=1):
         print(f"[{number} of {len(steps)}] {step.split}: {step.what}", flush=True)
         if message := attempt(step):
@@ -111,10 +111,14 @@ def main():
         else:
             write_json(settings.OUT_DIR / "done.json", done := done | {_words(step): True})
     run_dirs = {step.split: settings.OUT_DIR / step.split for step in steps}
-    n = reproduction.write(settings.OUT_DIR, run_dirs, settings.LABELS, failed)
-    print(f"wrote {settings.OUT_DIR / 'report.html'}: {n} results" + (f"; {len(failed)} not done" if failed else ""))
-    if not n:
-        raise InputError(f"no result could be computed; {failed[0]}")
+    n = reproduction.write(settings.OUT_DIR, run_dirs, settings.LABELS, impossible + failed)
+    if n:
+        print(f"wrote {settings.OUT_DIR / 'report.html'}: {n} results")
+    if failed or not n:
+        first = (failed + impossible)[0]
+        raise InputError(
+            f"{len(failed)} of {len(steps)} commands were not done{', see report.html' if n else ''}; {first}"
+        )
 
 
 def paper_labels(data):

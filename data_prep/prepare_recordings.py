@@ -25,7 +25,7 @@ import numpy as np
 
 from data_prep.amplifiers import channels_table, proposal_page, recordings, trial_plan, trials_table
 from data_prep.amplifiers.parts import Parts
-from data_prep.amplifiers.proposal import propose_all
+from data_prep.amplifiers.proposal import propose
 from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, read_trials
 from data_prep.folder import preparation, ratings
 from data_prep.folder import stimuli as stimulus_names
@@ -92,16 +92,10 @@ def main():
     for trial, flaw in trial_plan.flaws_in(plan, files, rest):
         warn(f"{trial.where}: {flaw} within {trial.stimulus!r} or its rest")
     eeg, pps = choose_channels(settings, files)
-    steps = Steps(
-        settings.HIGH_PASS,
-        settings.LOW_PASS,
-        settings.NOTCH,
-        settings.REFERENCE,
-        settings.BAD_CHANNELS,
-        settings.SAMPLING_RATE,
-        plan.seconds,
-        rest,
-    )
+    if settings.REFERENCE == "average" and len(eeg) == 1:
+        raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
+    done = ("HIGH_PASS", "LOW_PASS", "NOTCH", "REFERENCE", "BAD_CHANNELS", "SAMPLING_RATE")  # in the order of `Steps`
+    steps = Steps(*(getattr(settings, name) for name in done), plan.seconds, rest)
     made = describe(settings, plan, rest, bool(eeg))
     sources = name_sources(settings, files.values())
     description = {
@@ -149,15 +143,11 @@ def check_settings(settings):
     """Refuse settings that contradict each other, before anything is read."""
     if settings.BIDS_DIR is not None and "TRIALS" in settings.given:
         raise InputError("--trials and --bids-dir: give one of them")
-    if settings.BIDS_DIR is not None and not settings.TASK:
-        raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
     if settings.CHANNELS and {"EEG_CHANNELS", "PPS_CHANNELS"} & set(settings.given):
         raise InputError("--channels says which channels are taken: without --eeg-channels and --pps-channels")
-    half = {"RATING_MIN": "RATING_MAX", "RATING_MAX": "RATING_MIN"}
-    for name, other in half.items():
-        if name in settings.given and other not in settings.given:
-            flags = [f"--{word.lower().replace('_', '-')}" for word in (name, other)]
-            raise InputError(f"{flags[0]} without {flags[1]}: say both ends of the scale of the ratings")
+    if ("RATING_MIN" in settings.given) != ("RATING_MAX" in settings.given):
+        one, other = ("min", "max") if "RATING_MIN" in settings.given else ("max", "min")
+        raise InputError(f"--rating-{one} without --rating-{other}: say both ends of the scale of the ratings")
     if settings.HIGH_PASS and settings.LOW_PASS and settings.HIGH_PASS >= settings.LOW_PASS:
         raise InputError(f"--high-pass {settings.HIGH_PASS:g} must be less than --low-pass {settings.LOW_PASS:g}")
     if (settings.REST_SECONDS or 0) % 1:
@@ -174,7 +164,7 @@ def read_trials_of(settings):
         return trials_table.read_table(settings.TRIALS, settings.RATINGS, settings.RATED), {}
     for name in ("FILES", "TRIAL", "UNTIL", "GROUP", "LAST"):  # propose_trials.py has them
         setattr(settings, name, None)
-    proposal = propose_all(settings)
+    proposal = propose(settings)
     for text in proposal.warnings:
         warn(text)
     if not proposal.doubts:
@@ -196,9 +186,7 @@ def choose_channels(settings, files):
     if settings.CHANNELS is not None:
         eeg, pps = channels_table.choose_channels(settings.CHANNELS, people)
         channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
-        if not eeg and not pps:
-            raise InputError(f"{settings.CHANNELS} takes no channel: write eeg or another kind where it says no")
-        return refuse_single(settings, eeg, pps)
+        return eeg, pps
     if settings.EEG_CHANNELS in ([], channel_kinds.COMMON):
         channel_kinds.refuse_unknown(people)
     eeg = channel_kinds.choose(settings.EEG_CHANNELS, people, channel_kinds.find_eeg, "--eeg-channels")
@@ -216,13 +204,6 @@ def choose_channels(settings, files):
     left = channel_kinds.left_out(next(iter(people.values())), eeg, pps)
     if left:
         print(f"left out: {shorten(left, 150)}; --eeg-channels and --pps-channels take names")
-    return refuse_single(settings, eeg, pps)
-
-
-def refuse_single(settings, eeg, pps):
-    """The names, unless the average reference would leave nothing."""
-    if settings.REFERENCE == "average" and len(eeg) == 1:
-        raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     return eeg, pps
 
 

@@ -17,7 +17,7 @@ import utils.base.errors  # before all packages, to say in one line which are no
 # isort: split
 
 from data_prep.amplifiers import proposal_page, recordings
-from data_prep.amplifiers.proposal import propose_all, scale_flags
+from data_prep.amplifiers.proposal import missing_flags, propose, scale_flags
 from utils.base.progress import say_next, warn
 from utils.base.settings import read_settings
 
@@ -41,7 +41,7 @@ def main():
     """Write the tables and the page, and say what was understood."""
     settings = read_settings(globals())
     recordings.need_mne()
-    proposal = propose_all(settings)
+    proposal = propose(settings)
     table, channels, page = proposal_page.write(proposal, settings.OUT_FILE)
     for text in proposal.found:
         print(f"found: {text}")
@@ -51,9 +51,9 @@ def main():
     for text in proposal.doubts:
         print(f"doubt: {text}")
     print(f"wrote {table}, {channels.name} and {page.name}: look at {page.name}, correct the tables")
-    scale = scale_flags(proposal.trials)
+    flags = [*scale_flags(proposal.trials), *missing_flags(proposal.trials)]
     out = Path("data") / settings.OUT_FILE.resolve().parent.name.upper()
-    say_next("data_prep/prepare_recordings.py", "--trials", table, "--channels", channels, *scale, "--out-dir", out)
+    say_next("data_prep/prepare_recordings.py", "--trials", table, "--channels", channels, *flags, "--out-dir", out)
 
 
 if __name__ == "__main__":

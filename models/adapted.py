@@ -7,18 +7,9 @@ from models.encoder import N_TOKENS, projector
 
 
 class AdaptedEncoder(nn.Module):
-    """An encoder (see `models.build`) made of a network that maps windows to class scores.
+    """An encoder (see `models.build`) made of a network from windows (B, n_channels, n_samples) to (B, n_outputs).
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Maps (B, n_channels, n_samples) to (B, n_outputs).
-    n_outputs : int
-        The last layer is ``network.final_layer``, or else the last `torch.nn.Linear` with so many outputs, or none.
-    n_channels, n_samples, embed_dim : int
-    projector_dims : tuple of int
-    **others
-        Kept in ``arguments``.
+    ``others`` are kept in ``arguments``.
     """
 
     captured = False  # as a CUDA graph: the network may do what cannot be
@@ -49,7 +40,10 @@ class AdaptedEncoder(nn.Module):
 
 
 def take_off(network, n_outputs):
-    """Replace the last layer by the identity, in place; its name, or an empty text if there is none."""
+    """Replace the last layer by the identity, in place; its name, or an empty text if there is none.
+
+    It is ``network.final_layer``, or else the last `torch.nn.Linear` with ``n_outputs`` outputs.
+    """
     if isinstance(head := getattr(network, "final_layer", None), nn.Module):
         network.final_layer = (
             nn.ModuleList(nn.Identity() for _ in head) if type(head) is nn.ModuleList else nn.Identity()

@@ -305,6 +305,9 @@ def test_a_folder_of_files_and_no_table(tmp_path):
     tables = ["--trials", table, "--channels", table.with_name("channels.csv"), "--out-dir", tmp_path / "out", *PLAIN]
     assert_refused(call(PREPARE, *tables), "row 2: stimulus is empty")
     fill(table)
+    before = table.read_bytes()
+    assert_refused(call(PROPOSE, *flags), "is there with other rows, yours perhaps")
+    assert table.read_bytes() == before
     done(PREPARE, *tables)
     made = open_prepared(tmp_path / "out")
     assert made.info["eeg_channels"] == NAMES
@@ -327,7 +330,7 @@ def test_a_folder_of_files_and_no_table(tmp_path):
         (["--until", "value2=3"], ["--until value2: no such column in"]),
         (["--until", "valence"], ["the trial ends before it begins: valence"]),
         (["--task", "music"], ["has no EEG of --task music; its tasks are clips"]),
-        (["--files", "x/*.edf"], ["--files and --bids-dir: give one of them"]),
+        (["--files", "x/*.edf"], ["--bids-dir with --task, or --files", "give one of them"]),
     ],
 )
 def test_what_is_wrong_is_one_line(faced, tmp_path, flags, parts):

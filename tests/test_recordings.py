@@ -579,7 +579,7 @@ def test_nothing_is_written_into_the_home_folder_and_mne_is_silent(tmp_path, fil
 @pytest.mark.skipif(not REAL.exists(), reason="needs the real recordings beside the repository")
 def test_a_real_set_of_eeglab_files(tmp_path):
     rows = [
-        [f"p{n}", REAL / f"T5-{n}.set", "ab"[part], part * 10, 10, (n + part) % 9 + 1, 5]
+        [f"p{n}", REAL / f"T5-{n}.set", ("joy", "fear")[part], part * 10, 10, (n + part) % 9 + 1, 5]
         for n in (1, 2, 3)
         for part in (0, 1)
     ]
@@ -591,4 +591,5 @@ def test_a_real_set_of_eeglab_files(tmp_path):
     assert "GND" not in made.info["eeg_channels"]
     assert {"T3", "Fcz", "Cpz"} <= set(made.info["eeg_channels"])
     assert "left out: GND (ground)" in outcome.out
-    assert outcome.err == ""
+    said = outcome.err.splitlines()  # the two trials of each file do adjoin
+    assert [line for line in said if "may be parts of one film" not in line] == []

@@ -67,15 +67,18 @@ def test_it_goes_on_where_it_stopped(reproduced):
 
 
 def test_dreamer(tmp_path):
-    sizes = ["--subjects", 3, "--trials", 4, "--seconds", 12]
+    sizes = ["--subjects", 4, "--trials", 4, "--seconds", 12]
     done("data_prep/make_synthetic.py", "--format", "dreamer", "--out-dir", tmp_path / "raw", *sizes)
     raw = ["--raw-file", tmp_path / "raw" / "DREAMER.mat", "--segment-seconds", 10]
     done("data_prep/prepare_dreamer.py", *raw, "--out-dir", tmp_path / "data")
     where = ["--data-dir", tmp_path / "data", "--out-dir", tmp_path / "out"]
-    done(REPRODUCE, *where, *FLAGS, "--only", "subject", "--labels", "four", "--no-ablations")
+    done(REPRODUCE, *where, *FLAGS, "--only", "subject", "--labels", "four", "--no-ablations", "--encoders", "EEGNet")
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "DREAMER, simulated" in page
     assert "Four: the paper" in page
+    made = {path.parent.name for path in (tmp_path / "out" / "subject").glob("*/metrics.json")}
+    assert {"finetune_four", "finetune_four_random", "finetune_four_encoder-EEGNet", "baseline_four_EEGNet"} <= made
+    assert all(name in page for name in made - {"finetune_four"})
 
 
 def test_the_papers_figures_stand_beside_ours(prepared, tmp_path):
@@ -104,3 +107,15 @@ def test_what_cannot_be_run_is_told_before_hours_pass(prepared, tmp_path):
     assert_refused(call(REPRODUCE, *flags, "--models", "lda,NoNet"), "--models NoNet", "braindecode")
     assert_refused(call(REPRODUCE, *flags, "--only", "nothing"), "--only", "subject+trial")
     assert_refused(call(REPRODUCE, *flags, "--labels", "joy"), "joy")
+
+
+def test_what_is_refused_later_is_in_the_page_and_in_the_status(tmp_path):
+    """Two training people in a fold are too few for groups; everything else is computed all the same."""
+    done("data_prep/make_synthetic.py", "--out-dir", tmp_path / "raw", "--subjects", 2, "--trials", 4, "--seconds", 12)
+    done("data_prep/prepare_deap.py", "--raw-dir", tmp_path / "raw", "--out-dir", tmp_path / "data")
+    where = ["--data-dir", tmp_path / "data", "--out-dir", tmp_path / "out", *FLAGS[:-2], "--models", "lda"]
+    outcome = call(REPRODUCE, *where, "--only", "subject", "--labels", "arousal", "--no-ablations")
+    assert_refused(outcome, "3 of 5 commands were not done", "see report.html", "subject split, pre-training, 1s")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "two groups need at least 2 training subjects" in page
+    assert "<small>lda</small>" in page

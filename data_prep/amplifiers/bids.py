@@ -40,8 +40,8 @@ def people_of(root):
 
 
 def subject_of(path):
-    """Whose a recording is: as its name says, in its own capitals."""
-    return path.name.split("_")[0][len("sub-") :]
+    """Whose a recording is, in its own capitals: as BIDS names it, or the whole name."""
+    return path.name.split("_")[0][len("sub-") :] if path.name.casefold().startswith("sub-") else path.stem
 
 
 def find_absent(root, task, subjects):

@@ -1,7 +1,5 @@
 """channels.csv: what each channel of some recordings is; a person changes `kind`, and nothing else decides."""
 
-import csv
-import io
 import re
 from collections import Counter
 
@@ -9,7 +7,6 @@ from data_prep.amplifiers.trials_table import read_rows
 from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, clean, has, key
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
-from utils.base.files import write_text
 
 COLUMNS = ("name", "kind", "unit", "rate", "files", "why")
 NO = "no"  # the kind of what is not taken
@@ -75,13 +72,6 @@ def is_numbered(name, names):
     return len({int(other[2]) for other in family}) >= FEW
 
 
-def write_channels(path, rows):
-    """Write channels.csv."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *([row[name] for name in COLUMNS] for row in rows)])
-    write_text(path, text.getvalue())
-
-
 def choose_channels(path, people):
     """Names of the EEG and PPS channels that a channels.csv takes; all files must have them, and none others.
 
@@ -115,4 +105,6 @@ def choose_channels(path, people):
     for name in [*eeg, *pps]:
         if sum(key(other) == key(name) for other in names) > 1:
             raise InputError(f"{path} takes {name}, which a file has more than once; write no as its kind")
+    if not eeg and not pps:
+        raise InputError(f"{path} takes no channel: write eeg or another kind where it says no")
     return eeg, pps

@@ -17,6 +17,7 @@ FIELDS = (("label", 16), (None, 80), ("unit", 8), (None, 8 * 4 + 80), ("n_sample
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")  # labels of what is no channel
 TIME_OF_RECORD = re.compile(rb"^([+-]\d+(?:\.\d*)?)\x14")  # what an EDF+ record begins with: its start in s
 TIME_BYTES = 24  # at most
+JITTER = 0.05  # s between records whose times are no whole seconds
 ROUNDED = 1.05  # s; amplifiers that write EDF+C may round the times of records to whole seconds
 
 
@@ -91,13 +92,13 @@ def refuse_pauses(path, times, seconds, discontinuous):
     """Refuse a file whose records of so many seconds do not follow each other, whatever its header says of that."""
     if times is None and discontinuous:
         raise InputError(f"{path} is discontinuous (EDF+D) and does not say when its parts begin; export it as EDF+C")
-    if times is None or len(times) < 2 or times[-1] <= times[0]:  # not written
+    if times is None or len(times) < 2 or (times[-1] <= times[0] and not discontinuous):  # not written
         return
     late = times - times[0] - seconds * np.arange(len(times))  # s, where all before have no pause 0
-    allowed = 1e-3 * max(seconds, 1) if discontinuous else ROUNDED
-    if late.max() - late.min() > allowed:
-        pauses = np.diff(times) - seconds
-        first = np.flatnonzero(np.abs(pauses) > min(allowed, np.abs(pauses).max() / 2))[0]
+    allowed, pauses = 1e-3 * max(seconds, 1) if discontinuous else ROUNDED, np.diff(times) - seconds
+    exact = bool((times % 1).any())  # the amplifier rounds nothing
+    if late.max() - late.min() > allowed or (exact and np.abs(pauses).max() > JITTER):
+        first = np.flatnonzero(np.abs(pauses) >= min(allowed, np.abs(pauses).max() / 2))[0]
         at = times[first] - times[0] + seconds
         raise InputError(
             f"{path} is discontinuous (EDF+D): at {at:.6g} s {pauses[first]:.4g} s are missing, so times after that "

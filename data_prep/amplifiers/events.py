@@ -1,5 +1,6 @@
 """Rows of events, from events.tsv or a file's own annotations: in seconds, and where trials begin and end."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,7 @@ def read_run(path, subject, recording, doubts):
         rows = [{**row, "row": f"{events[0].name}, row {number}"} for number, row in numbered]
         recording.files.append(events[0])
     else:
-        header = ["onset", "duration", ANNOTATION, "value"]
+        header, twice = ["onset", "duration", ANNOTATION, "value"], doubled(recording)
         rows = [
             {
                 "onset": str(at),
@@ -71,7 +72,7 @@ def read_run(path, subject, recording, doubts):
                 "row": f"{path.name}, marker {name!r} at {at:.4g} s",
             }
             for name, at in recording.markers
-            if (name, at) not in doubled(recording)
+            if (name, at) not in twice
         ]
     where = str(events[0]) if events else f"{path.name} (its annotations)"
     run = Run(subject, recording, where, header, rows, not events, beh[0] if beh else None)
@@ -87,10 +88,10 @@ def read_run(path, subject, recording, doubts):
 
 def doubled(recording):
     """Triggers that an annotation of the same number and time says again."""
-    said = {(number_of(name), at) for name, at in recording.durations if number_of(name) is not None}
-    return {(name, at) for name, at in recording.markers if (name, at) not in recording.durations} & {
-        (name, at) for name, at in recording.markers if (number_of(name), at) in said
-    }
+    said = {(number_of(name), at) for name, at in recording.durations} - {(None, at) for _, at in recording.durations}
+    return {marker for marker in recording.markers if (number_of(marker[0]), marker[1]) in said} - set(
+        recording.durations
+    )
 
 
 def find_unit(run, doubts):
@@ -151,15 +152,9 @@ def read_values(text, runs, flag):
         raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
     own = {run.subject: (run, *found[run.subject.casefold()]) for run in runs}
     return {
-        who: (find_column(column or guess_column(run, values), run, flag), values)
+        who: (find_column(column or ("value" if all(map(read_number, values)) else ANNOTATION), run, flag), values)
         for who, (run, column, values) in own.items()
     }
-
-
-def guess_column(run, values):
-    """The column of a run that holds these values most often."""
-    columns = [name for name in run.header if name not in ("onset", "duration", "sample")]
-    return max(columns, key=lambda c: sum(any(alike(row.get(c, ""), v) for v in values) for row in run.rows))
 
 
 def find_column(name, run, flag):
@@ -190,7 +185,7 @@ def find_ends(runs, asked, doubts):
     ends = read_values(asked.until, runs, "--until")
     for run in runs:
         lengths = [read_length(row, run) for row in run.trials]
-        following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds]
+        following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds][: len(run.trials)]
         pairs = list(zip(run.trials, following, strict=True))
         overlap = any(
             length and row["at"] + length > end + TOLERANCE for (row, end), length in zip(pairs, lengths, strict=True)
@@ -255,3 +250,41 @@ def guess_ends(run, following):
         return None, None
     value = min(shared, key=lambda value: np.median([own[value] for own in after]))
     return value, [own[value] for own in after]
+
+
+def join_behaviour(runs, wanted, doubts):
+    """Give trials the cells of beh.tsv, row by row; where counts do not agree, leave the trials out."""
+    wanted = {name.lower() for name in wanted if name}
+    for beh in dict.fromkeys(run.beh for run in runs if run.beh):
+        header, rows = read_rows(beh)
+        of = [run for run in runs if run.beh == beh]
+        if not any(name in header and name not in run.header for run in of for name in wanted):
+            continue
+        trials = [(run, row) for run in of for row in run.trials]
+        if len(trials) != len(rows):
+            doubts.add(
+                f"{len(trials)} trials in events, {len(rows)} rows in {beh.name.split('_')[-1]}: left out",
+                of[0].subject,
+            )
+            for run in of:
+                run.trials = []
+            continue
+        cells = [{name: cell for name, cell in row.items() if name in wanted} for _, row in rows]
+        for (run, row), own in zip(trials, cells, strict=True):
+            row.update({name: cell for name, cell in own.items() if name not in run.header})
+        refuse_other_order(of[0], trials, cells, doubts)
+
+
+def refuse_other_order(run, trials, cells, doubts):
+    """Doubt the order of beh.tsv where a column of the events nearly says the same names, but for some rows."""
+    for column in {name for name in run.header if name not in ("onset", "duration", "sample", "value")}:
+        for name in cells[0] if cells else []:
+            names = [re.sub(r"\.\w{2,4}$", "", own[name]).casefold() for own in cells]
+            if len(set(names)) < 2:
+                continue
+            shared = [
+                bool(n) and re.search(rf"(^|[^a-z0-9]){re.escape(n)}($|[^a-z0-9])", row[column].casefold())
+                for n, (_, row) in zip(names, trials, strict=True)
+            ]
+            if 0.5 < sum(map(bool, shared)) / len(shared) < 1:
+                doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)

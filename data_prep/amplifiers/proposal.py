@@ -2,17 +2,18 @@
 
 import glob
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 from data_prep.amplifiers import bids
-from data_prep.amplifiers.events import ANNOTATION, Sayings, alike, find_ends, read_run, read_values
+from data_prep.amplifiers.events import ANNOTATION, Sayings, alike, find_ends, join_behaviour, read_run, read_values
 from data_prep.amplifiers.recordings import open_recording
 from data_prep.amplifiers.trial_plan import TOLERANCE
 from data_prep.amplifiers.trials_table import MISSING, Trial, is_missing, is_recording, read_rows
 from data_prep.folder.ratings import read_number
+from data_prep.folder.stimuli import natural
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 from utils.base.progress import Progress
@@ -21,19 +22,6 @@ EVENT_COLUMNS = (  # of events.tsv that are no ratings
     "onset duration trial_type stim_file value sample response_time hed channel event_type trial_number".split()
 )
 ASKED = ("TRIAL", "UNTIL", "STIMULUS", "RATINGS", "GROUP", "LAST", "RATED")
-
-
-@dataclass
-class Asked:
-    """What the user says of the trials; see propose_trials.py."""
-
-    trial: str | None = None
-    until: str | None = None
-    stimulus: str | None = None
-    ratings: list = field(default_factory=list)
-    group: str | None = None
-    last: float | None = None
-    rated: bool = True
 
 
 @dataclass
@@ -47,45 +35,8 @@ class Proposal:
     warnings: list = field(default_factory=list)
 
 
-def propose_all(settings):
-    """The `Proposal` of what settings name: a task of a BIDS data set, or files."""
-    asked = Asked(*(getattr(settings, name) for name in ASKED))
-    if asked.ratings and not asked.rated:
-        raise InputError("--ratings and --no-rated: give one of them")
-    if settings.BIDS_DIR is None:
-        if not settings.FILES:
-            raise InputError('--bids-dir and --task, or --files "DIR/*.bdf": give one of them')
-        paths = [Path(name) for name in sorted(glob.glob(settings.FILES)) if is_recording(name)]
-        if not paths:
-            raise InputError(f"--files {settings.FILES}: no such recording; write the pattern in quotes")
-        proposal = propose(paths, lambda path: bids.subject_of(path) if "sub-" in path.name else path.stem, asked)
-        proposal.found.append(
-            "a file's name is its person: correct the column subject where somebody has several files"
-        )
-        return proposal
-    if settings.FILES:
-        raise InputError("--files and --bids-dir: give one of them")
-    if not settings.TASK:
-        raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
-    paths = bids.find_runs(settings.BIDS_DIR, settings.TASK, settings.SESSIONS)
-    proposal = propose(paths, bids.subject_of, asked)
-    read = [physio.path for recording in proposal.recordings.values() for physio in recording.physio]
-    proposal.warnings += bids.find_absent(
-        settings.BIDS_DIR, settings.TASK, {trial.subject for trial in proposal.trials}
-    )
-    proposal.warnings += bids.find_left_physio(settings.TASK, paths, read)
-    return proposal
-
-
-def propose(paths, subject_of, asked):
-    """Trials of recordings.
-
-    Parameters
-    ----------
-    paths : list of pathlib.Path
-    subject_of : callable
-        From a path to a person's name.
-    asked : Asked
+def propose(settings):
+    """Trials of what settings name (a task of a BIDS data set, or files), as propose_trials.py has them.
 
     Returns
     -------
@@ -94,15 +45,16 @@ def propose(paths, subject_of, asked):
     Raises
     ------
     InputError
-        If a column or a value is not there, or nothing is found.
+        If a file, a column or a value is not there, or nothing is found.
     """
-    doubts, found = Sayings(), []
+    asked = SimpleNamespace(**{name.lower(): getattr(settings, name) for name in ASKED})
+    if asked.ratings and not asked.rated:
+        raise InputError("--ratings and --no-rated: give one of them")
+    paths, doubts = find_files(settings), Sayings()
     recordings = {path: open_recording(path) for path in Progress(paths, desc="opening", unit="file")}
-    runs = [read_run(path, subject_of(path), recordings[path], doubts) for path in paths]
+    runs = [read_run(path, bids.subject_of(path), recordings[path], doubts) for path in paths]
     n = sum(not run.from_file for run in runs)
-    found.append(
-        f"events.tsv of {n} of {len(runs)} recordings" + ("; annotations of the others" if n < len(runs) else "")
-    )
+    found = [f"events.tsv of {n} of {len(runs)} recordings" + ("; annotations of the others" if n < len(runs) else "")]
     names, runs = find_rating_columns(runs, asked, doubts)
     values = read_values(asked.trial, runs, "--trial")
     for run in runs:
@@ -120,24 +72,47 @@ def propose(paths, subject_of, asked):
     trials = to_trials(runs, names, asked, doubts)
     if not trials:
         raise InputError(f"no trial is left: {'; '.join(doubts.lines())}"[:290])
-    who = dict.fromkeys(trial.subject for trial in trials)
-    each = Counter(trial.subject for trial in trials)
-    films = {trial.stimulus for trial in trials}
-    found.append(f"{len(trials)} trials of {len(who)} people, {min(each.values())} to {max(each.values())} each")
-    lengths = [trial.duration for trial in trials if trial.duration]
-    found.append(
+    proposal = Proposal(trials, recordings, found + summary(trials, names), doubts.lines())
+    if settings.BIDS_DIR is None:
+        proposal.found.append("a file's name is its person: correct the column subject where one has several files")
+    else:
+        people = {trial.subject for trial in trials}
+        read = [physio.path for recording in recordings.values() for physio in recording.physio]
+        proposal.warnings += bids.find_absent(settings.BIDS_DIR, settings.TASK, people)
+        proposal.warnings += bids.find_left_physio(settings.TASK, paths, read)
+    return proposal
+
+
+def find_files(settings):
+    """The recordings that settings name."""
+    if (settings.BIDS_DIR is None) == (settings.FILES is None):
+        raise InputError('--bids-dir with --task, or --files "DIR/*.bdf": give one of them')
+    if settings.FILES is not None:
+        paths = [Path(name) for name in sorted(glob.glob(settings.FILES), key=natural) if is_recording(name)]
+        if not paths:
+            raise InputError(f"--files {settings.FILES}: no such recording; write the pattern in quotes")
+        return paths
+    if not settings.TASK:
+        raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
+    return bids.find_runs(settings.BIDS_DIR, settings.TASK, settings.SESSIONS)
+
+
+def summary(trials, names):
+    """What was found, in plain lines."""
+    each, films = Counter(trial.subject for trial in trials), {trial.stimulus for trial in trials}
+    few, many, lengths = min(each.values()), max(each.values()), [trial.duration for trial in trials if trial.duration]
+    lines = [f"{len(trials)} trials of {len(each)} people, {few} to {many} each"]
+    lines.append(
         f"they last {min(lengths):.4g} to {max(lengths):.4g} s" if lengths else "nothing says how long they last"
     )
-    if min(each.values()) < len(films):
-        found.append(f"not everybody saw all of {len(films)} stimuli: --missing keep, or drop")
+    lines += (
+        [f"not everybody saw all of {len(films)} stimuli: --missing keep, or drop"] if missing_flags(trials) else []
+    )
     for name in names:
         numbers = [read_number(trial.ratings[name]) for trial in trials]
-        if None not in numbers:
-            low, high = min(numbers), max(numbers)
-            found.append(f"{name} goes from {low:.4g} to {high:.4g}")
-    if scale_flags(trials):
-        found.append(f"give the scale of the ratings: {' '.join(scale_flags(trials))}")
-    return Proposal(trials, recordings, found, doubts.lines())
+        lines += [] if None in numbers else [f"{name} goes from {min(numbers):.4g} to {max(numbers):.4g}"]
+    scale = scale_flags(trials)
+    return lines + ([f"give the scale of the ratings: {' '.join(scale)}"] if scale else [])
 
 
 def scale_flags(trials):
@@ -147,6 +122,12 @@ def scale_flags(trials):
     if not numbers or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
         return []
     return ["--rating-min", f"{math.floor(min(numbers)):g}", "--rating-max", f"{math.ceil(max(numbers)):g}"]
+
+
+def missing_flags(trials):
+    """Flags for what somebody did not see."""
+    each = Counter(trial.subject for trial in trials)
+    return ["--missing", "keep"] if min(each.values()) < len({trial.stimulus for trial in trials}) else []
 
 
 def find_rating_columns(runs, asked, doubts):
@@ -210,55 +191,11 @@ def refuse_none(runs, names, asked):
     there = "; ".join(shown) or "nothing"
     if asked.trial:
         raise InputError(f"--trial {asked.trial}: no row of any recording; {run.where} has {there}"[:390])
-    what = (
-        f"has no rating in {shorten(names)}"
-        if names
-        else "has no rating"
-        if asked.rated
-        else "has no stimulus that lasts"
-    )
+    what = f"has no {f'rating in {shorten(names)}' if names else 'rating' if asked.rated else 'stimulus that lasts'}"
     raise InputError(
         f"{run.where} {what}: say what begins a trial (propose_trials.py --trial COLUMN=VALUE), or --no-rated; it has "
         f"{there}"[:390]
     )
-
-
-def join_behaviour(runs, wanted, doubts):
-    """Give trials the cells of beh.tsv, row by row; where counts do not agree, leave the trials out."""
-    wanted = {name.lower() for name in wanted if name}
-    for beh in dict.fromkeys(run.beh for run in runs if run.beh):
-        header, rows = read_rows(beh)
-        of = [run for run in runs if run.beh == beh]
-        if not any(name in header and name not in run.header for run in of for name in wanted):
-            continue
-        trials = [(run, row) for run in of for row in run.trials]
-        if len(trials) != len(rows):
-            doubts.add(
-                f"{len(trials)} trials in events, {len(rows)} rows in {beh.name.split('_')[-1]}: left out",
-                of[0].subject,
-            )
-            for run in of:
-                run.trials = []
-            continue
-        cells = [{name: cell for name, cell in row.items() if name in wanted} for _, row in rows]
-        for (run, row), own in zip(trials, cells, strict=True):
-            row.update({name: cell for name, cell in own.items() if name not in run.header})
-        refuse_other_order(of[0], trials, cells, doubts)
-
-
-def refuse_other_order(run, trials, cells, doubts):
-    """Doubt the order of beh.tsv where a column of the events nearly says the same names, but for some rows."""
-    for column in {name for name in run.header if name not in ("onset", "duration", "sample", "value")}:
-        for name in cells[0] if cells else []:
-            names = [re.sub(r"\.\w{2,4}$", "", own[name]).casefold() for own in cells]
-            if len(set(names)) < 2:
-                continue
-            shared = [
-                bool(n) and re.search(rf"(^|[^a-z0-9]){re.escape(n)}($|[^a-z0-9])", row[column].casefold())
-                for n, (_, row) in zip(names, trials, strict=True)
-            ]
-            if 0.5 < sum(map(bool, shared)) / len(shared) < 1:
-                doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)
 
 
 def to_trials(runs, names, asked, doubts):

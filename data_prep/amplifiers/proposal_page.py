@@ -7,8 +7,9 @@ import os
 
 import numpy as np
 
-from data_prep.amplifiers.channels_table import propose_channels, write_channels
+from data_prep.amplifiers.channels_table import COLUMNS, propose_channels
 from data_prep.amplifiers.recordings import BREAKS, read_raw, through_mne
+from utils.base.errors import InputError
 from utils.base.files import write_text
 
 LOOKED_AT = 4  # s of every channel
@@ -34,21 +35,34 @@ def write(proposal, table):
         pictures[path] = windows[0]
         constant = {name for name in windows[0] if all(np.ptp(window[name]) == 0 for window in windows)}
         changed |= windows[0].keys() - constant
-        constants |= constant if onsets else set()
+        constants |= constant
     rows, doubts = propose_channels(
         [proposal.recordings[file] for file in dict.fromkeys(trial.file for trial in proposal.trials)],
         constants - changed,
     )
     proposal.doubts += doubts
     channels, page = table.with_name("channels.csv"), table.with_name("trials.html")
-    write_trials(table, proposal.trials)
-    write_channels(channels, rows)
+    tables = {table: rows_of_trials(table, proposal.trials)}
+    tables[channels] = [COLUMNS, *([row[name] for name in COLUMNS] for row in rows)]
+    texts = {path: as_csv(lines) for path, lines in tables.items()}
+    for path, text in texts.items():
+        if path.exists() and path.read_text(encoding="utf-8-sig") != text:
+            raise InputError(f"{path} is there with other rows, yours perhaps: give another folder, or remove it")
+    for path, text in texts.items():
+        write_text(path, text)
     write_page(page, proposal, pictures, {row["name"]: row["kind"] for row in rows})
     return table, channels, page
 
 
-def write_trials(path, trials):
-    """Write the table of trials; files relative to it, onsets with a decimal point, as they are no markers."""
+def as_csv(rows):
+    """Rows of a table as text."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def rows_of_trials(path, trials):
+    """The table of trials; files relative to it, onsets with a decimal point, as they are no markers."""
     names = list(trials[0].ratings)
     header = ["subject", "file", "stimulus", "onset", "duration", *(["group"] if any(t.group for t in trials) else [])]
     rows = []
@@ -57,9 +71,7 @@ def write_trials(path, trials):
         length = "" if trial.duration is None else f"{trial.duration:.6f}"
         row = [trial.subject, file, trial.stimulus, f"{trial.onset:.6f}", length]
         rows.append([*row, *([trial.group] if "group" in header else []), *(trial.ratings[name] for name in names)])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([[*header, *names], *rows])
-    write_text(path, text.getvalue())
+    return [[*header, *names], *rows]
 
 
 def peek(recording, at):

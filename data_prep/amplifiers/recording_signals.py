@@ -48,16 +48,7 @@ class Look(NamedTuple):
 
 
 def read_trials(recording, onsets, eeg, pps, steps):
-    """Trials of a recording.
-
-    Parameters
-    ----------
-    recording : Recording
-    onsets : list of float
-        In seconds from the first sample.
-    eeg, pps : list of str
-        Channels; the recording has them.
-    steps : Steps
+    """Trials of a recording that begin at these onsets (s), with these channels.
 
     Returns
     -------
@@ -65,11 +56,6 @@ def read_trials(recording, onsets, eeg, pps, steps):
         ``eeg``, ``pps``, at one rate; with rest ``eeg_baseline``, ``pps_baseline``. EEG in uV.
     looks : list of Look
         Of EEG, then of every peripheral channel.
-
-    Raises
-    ------
-    InputError
-        If a bad channel cannot be repaired, a filter does not fit the rate, or a signal has gaps or is too short.
     """
     groups = [read_eeg(recording, eeg, steps, onsets)] if eeg else []
     groups += read_pps(recording, pps, steps, onsets)

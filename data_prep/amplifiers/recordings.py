@@ -75,12 +75,10 @@ class Recording:
 
 
 def need_mne():
-    """Refuse in one line if the packages are missing."""
+    """One line where the package is missing; MNE's own warnings reach us, and nothing else is printed."""
     if mne is None:
         raise InputError("MNE-Python is not installed; python -m pip install -r requirements-recordings.txt")
-    at_end(
-        mne.set_log_level, mne.set_log_level("WARNING", return_old_level=True)
-    )  # so that warnings reach us and nothing else is printed
+    at_end(mne.set_log_level, mne.set_log_level("WARNING", return_old_level=True))
 
 
 @contextlib.contextmanager
@@ -97,7 +95,9 @@ def through_mne(path, notes):
         except FileNotFoundError as error:
             raise InputError(f"{path}: a part of it is missing ({_words(error)}); copy all its files") from None
         except Exception as error:  # a reader of so many formats stumbles in as many ways
-            raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); export it again") from None
+            small = path.with_suffix(path.suffix.lower())
+            remedy = "export it again" if small == path else f"call it {small.name}"
+            raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); {remedy}") from None
     for warning in caught:
         words = _words(warning.message)
         technical = issubclass(warning.category, DeprecationWarning | FutureWarning | ResourceWarning)
@@ -121,23 +121,7 @@ def say_notes(recordings):
 
 
 def open_recording(path, sidecar=None):
-    """Read what a file holds, and what stands beside it.
-
-    Parameters
-    ----------
-    path : path
-    sidecar : Sidecar, optional
-        What to believe in the place of the files beside it.
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    InputError
-        If MNE cannot read it, or what stands beside it is of something else.
-    """
+    """The `Recording` of a file and of what stands beside it, or of a `Sidecar` that is given; or an `InputError`."""
     path = Path(path)
     if not is_recording(path):
         raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
@@ -184,7 +168,7 @@ def open_recording(path, sidecar=None):
             found = kind(name, "misc")
             found = "clock" if found in PERIPHERAL and is_clock(physio, name) else found
             scale, said = to_kept(found, physio.units.get(name))
-            notes += [f"{name} of {physio.path.name} {said}"] if said else []
+            notes += [f"{name} of {physio.path.name} {said}"] if said not in (None, NO_UNIT) else []
             channels.append(Channel(name, found, physio.rate, scale, len(placed) - 1))
     bads = [*raw.info["bads"], *(name for name in sidecar.bads if name not in raw.info["bads"])]
     by_mne = [Path(file) for file in raw.filenames if file]  # absolute: the same file must not have two names
@@ -203,16 +187,14 @@ def open_recording(path, sidecar=None):
 
 def find_units(raw, channels, notes):
     """The channels, where the file says no unit of its EEG: microvolts, or volts where no EEG is so small."""
-    unitless = [channel for channel in channels if channel.unitless and channel.kind == "eeg"]
+    unitless = [place for place, channel in enumerate(channels) if channel.unitless and channel.kind == "eeg"]
     if not unitless:
         return channels
     stop = min(raw.n_times, round(LOOKED_AT * raw.info["sfreq"]))
-    level = np.median(raw.get_data([channel.name for channel in unitless], 0, stop).std(axis=1))
+    level = np.median(raw.get_data(unitless, 0, stop).std(axis=1))
     volts = 0 < level < IN_VOLTS
     notes.append(f"the file does not say the unit of its EEG; taken as {'volts' if volts else 'microvolts'}")
-    if not volts:
-        return channels
-    return [Channel(c.name, c.kind, c.rate, 1e6) if c in unitless else c for c in channels]
+    return [Channel(c.name, c.kind, c.rate, 1e6) if volts and c.unitless else c for c in channels]
 
 
 def read_raw(path, **options):
@@ -230,7 +212,7 @@ def named_by(path):
     if path.suffix.lower() != ".vhdr":
         return {}
     named = re.findall(rb"(?mi)^(?:data|marker)file\s*=\s*(.+?)\s*$", path.read_bytes())
-    files = [path.with_name(name.decode("utf-8", "replace").replace("$b", path.stem)) for name in named]
+    files = [path.parent / name.decode("utf-8", "replace").replace("$b", path.stem) for name in named]
     return {file.suffix.lower(): file for file in files}
 
 

@@ -83,7 +83,7 @@ def beside(path, suffix, *extensions):
         for file in sorted(folder.iterdir()) if folder.is_dir() else []:
             its, kind = entities(file)
             differs = [k for k in its if k != "recording" and its[k] != own.get(k)]
-            if kind == suffix and not differs and file.name.lower().endswith(extensions):
+            if kind == suffix and its and not differs and file.name.lower().endswith(extensions):
                 refuse_absent(file)
                 found.append(file)
         if found:

@@ -18,7 +18,7 @@ def look_like_parts(names):
     for name in names:
         if match := PART.fullmatch(name):
             stems.setdefault(match[1].casefold(), []).append(name)
-    return shorten([name for some in stems.values() if len(some) > 1 for name in sorted(some, key=natural)], 60)
+    return shorten([name for some in stems.values() if len(some) > 1 for name in sorted(some, key=natural)])
 
 
 class Groups(dict):

@@ -46,7 +46,7 @@ def to_kept(kind, text):
     if wanted is None:  # a second is no siemens
         return unit[1] if unit and unit[0] == "V" else 1.0, None
     if not text or text.lower() == "n/a":
-        return 1.0, NO_UNIT if kind == "eeg" else None
+        return 1.0, NO_UNIT if wanted == "V" else None
     if unit is None or unit[0] != wanted:
         what = {"V": "volts", "S": "siemens"}[wanted]
         return 1.0, f"({kind}) is in {text[:20]!r}, not in {what}; its numbers are kept as they are"

@@ -40,18 +40,21 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
         "utils/finetuning/finetuning.py",
         "utils/finetuning/fitting.py",
         "utils/pretraining/batches.py",
+        "utils/pretraining/streaming.py",
         "utils/protocol/permutation.py",
     ),
 }
 CODE["network"] = (  # of others, as a baseline
-    *NETWORK[2:],
     "utils/base/devices.py",
+    "utils/base/other_networks.py",
     "utils/finetuning/fitting.py",
     "utils/finetuning/foundation.py",
     "utils/finetuning/networks.py",
     "utils/pretraining/batches.py",
-    "utils/base/other_networks.py",
+    "utils/pretraining/recordings.py",
+    "utils/pretraining/subject_scales.py",
     "utils/protocol/held_out.py",
+    "utils/protocol/windows.py",
 )
 NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),

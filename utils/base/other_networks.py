@@ -31,25 +31,13 @@ REMEDY = "python -m pip install -r requirements-networks.txt"
 
 @dataclass(frozen=True)
 class OtherNetwork:
-    """A class of networks, and where it comes from.
+    """A class of networks, and where it comes from."""
 
-    Attributes
-    ----------
-    name : str
-        Of the class, for folders and tables.
-    make : callable
-    version : str
-        The package and its release, or the file's name and the checksum of its code.
-    file : pathlib.Path, optional
-    code : dict of str to str
-        Checksum of the file by its name (`utils.base.identity`); empty for a package.
-    """
-
-    name: str
+    name: str  # of the class, for folders and tables
     make: Callable
-    version: str
+    version: str  # the package and its release, or the file's name and the checksum of its code
     file: Path | None = None
-    code: dict = field(default_factory=dict)
+    code: dict = field(default_factory=dict)  # that checksum by the file's name (`utils.base.identity`)
 
     @property
     def kind(self):

@@ -1,4 +1,4 @@
-"""What values each constant may take: a rule for every setting of every script."""
+"""What values each constant may take, a rule for every setting of every script; and what it decides, its role."""
 
 import math
 from dataclasses import dataclass
@@ -149,11 +149,6 @@ RULES = {
     "FORMATS": Rule("names", ("deap", "dreamer")),
     "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
-    "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
-    "LABELS": Rule("names"),
-    "ENCODERS": Rule("names"),
-    "ABLATIONS": Rule("bool"),
-    "DRY_RUN": Rule("bool"),
     "EPOCH_LIST": Rule("ints", least=0),
     "RECORDINGS": Rule("names"),
     "VARIANTS": Rule("names"),
@@ -166,6 +161,13 @@ RULES = {
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
     "predict": {"STANDARDISE": _choice("person", "training")},
     "extract_features": {"STANDARDISE": _choice("person", "training")},
+    "reproduce": {
+        "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
+        "LABELS": Rule("names"),
+        "ENCODERS": Rule("names"),
+        "ABLATIONS": Rule("bool"),
+        "DRY_RUN": Rule("bool"),
+    },
     "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),
@@ -176,7 +178,108 @@ OF_SCRIPT = {  # rules of one script, where its constant is another thing than e
     },
 }
 
+STAGES = {  # of a run, by letter; a network of others is a baseline that is trained (`utils.finetuning.networks`)
+    "P": ("main_pretrain_1s", "main_pretrain_5s"),
+    "F": ("fine_tuning",),
+    "B": ("baseline",),
+    "N": (),
+}
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a setting of a run decides."""
+
+    stages: str  # that have it
+    result: str = ""  # stages whose results depend on it
+    name: tuple = ()  # what a folder's name says: values of which it says nothing, then the text for others
+    differs: bool = False  # it may differ between the seeds of one result, and between what is compared
+    per_window: bool = False  # 1 s and 5 s encoders may have values of their own
+    before: object = None  # what files mean that do not say, from before there was one
+
+
+ROLES = {  # in the order of the parts of a folder's name
+    # where
+    "DATA_DIR": Role("PFB", differs=True),
+    "RUN_DIR": Role("PFB", differs=True),
+    "RESUME": Role("PFB", differs=True),
+    "DEVICE": Role("PFB", differs=True),
+    "THREADS": Role("PFB", differs=True),
+    "STREAM": Role("PF", differs=True),
+    "PARALLEL": Role("P"),
+    "CUDA_GRAPH": Role("P"),
+    "COMPILE": Role("P"),
+    "FOLDS_AT_ONCE": Role("P"),
+    "SAVE_EVERY": Role("P"),
+    "QUIET": Role("PFB"),
+    # protocol: split.json has what came of it
+    "PROTOCOL": Role("PFB", differs=True),
+    "SPLIT": Role("PFB", differs=True),
+    "N_FOLDS": Role("PFB", differs=True),
+    "FOLDS": Role("PFB", differs=True),
+    # which networks
+    "WINDOW": Role("P", "P"),
+    "PRETRAIN_VARIANT": Role("F", name=("", "{}")),  # the encoders' own settings are part of the result's identity
+    "MODALITIES": Role("PFB", "PFBN", name=(None, "eeg+pps", "{}")),
+    "PPS_CHANNELS": Role("PFB", "PFBN"),
+    "FRONT_END": Role("PF", "PF"),
+    "ENCODER": Role("P", "P", before="physiosync"),
+    "EMBED_DIM": Role("P", "P", per_window=True),
+    "EMBED_DIM_1S": Role("F"),  # likewise
+    "EMBED_DIM_5S": Role("F"),
+    "PROJECTOR_DIMS": Role("P", "P"),
+    # losses
+    "GROUP_LOSS_EEG": Role("P", "P", name=(True, "no-group-loss-eeg")),
+    "GROUP_LOSS_PPS": Role("P", "P", name=(True, "no-group-loss-pps")),
+    "CMCA": Role("P", "P", name=(True, "no-cmca")),
+    "AUGMENTATION": Role("P", "P", name=(True, "no-augmentation")),
+    "POSITIVES": Role("P", "P", name=("stimulus", "{}")),
+    # task
+    "RESOLUTIONS": Role("F", "F", name=("5s+1s", "{}")),
+    "INIT": Role("F", "F", name=("pretrained", "{}")),
+    "FREEZE": Role("FB", "FN", name=(False, "frozen")),
+    "LABEL": Role("FB", "FBN"),
+    "THRESHOLD": Role("FB", "FBN"),
+    "STANDARDISE": Role("B", "BN", name=(None, "none", "standardised")),
+    "LABEL_FRACTION": Role("FB", "FBN", name=(1.0, "labels-{:g}")),
+    "GATE": Role("F", "F", name=(True, "no-gate")),
+    "PERMUTE_LABELS": Role("FB", "FBN", name=(False, "permuted")),
+    "PERMUTATIONS": Role("F", differs=True),
+    "PERMUTATION_METHOD": Role("F", differs=True),
+    "MODELS": Role("B", differs=True),
+    "TAG": Role("PFB", name=("", "{}"), differs=True),
+    # training
+    "RECIPE": Role("PF"),  # its values are settings
+    "SEED": Role("PFB", "PFN", differs=True),
+    "EPOCHS": Role("PFB", "FN", per_window=True),  # pre-training goes on to more
+    "BATCH_SIZE": Role("PFB", "PFN"),
+    "SUBJECTS_PER_GROUP": Role("P", "P"),
+    "TEMPERATURE": Role("P", "P"),
+    "LR": Role("PFB", "PFN"),
+    "WARM_UP": Role("P", "P", before=0),
+    "WEIGHT_DECAY": Role("PFB", "PFN"),
+    "KEEP": Role("PB", "PN"),
+    "VALIDATION_FRACTION": Role("PB", "PN"),
+    "PRECISION": Role("PFB", "PFN"),
+}
+BEFORE = {name: role.before for name, role in ROLES.items() if role.before is not None}
+
+
+def result_of(stage):
+    """Names of the settings that the results of a stage (a letter of ``STAGES``) depend on."""
+    return tuple(name for name, role in ROLES.items() if stage in role.result)
+
+
+def name_parts(values):
+    """What a folder's name says of settings (by name): the options that are not the default."""
+    said = {name: values[name] for name, role in ROLES.items() if role.name and name in values}
+    parts = {name: ROLES[name].name for name, value in said.items() if value not in ROLES[name].name[:-1]}
+    return [text.format(said[name]) for name, (*_, text) in parts.items()]
+
 
 def rules_of(file):
-    """The rules of a script's constants."""
-    return RULES | OF_SCRIPT.get(Path(file).stem, {})
+    """The rules of a script's constants: of those that it may have."""
+    stem = Path(file).stem
+    letters = {letter for letter, scripts in STAGES.items() if stem in scripts}
+    rules = RULES | OF_SCRIPT.get(stem, {})
+    return {name: rules[name] for name, role in ROLES.items() if letters & set(role.stages)} if letters else rules

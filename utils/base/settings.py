@@ -25,9 +25,19 @@ class Settings(SimpleNamespace):
     """
 
     def as_dict(self):
-        """All settings as plain values, for JSON; paths are absolute."""
+        """All settings as plain values, for JSON; paths are absolute but RUN_DIR, in which they are stored."""
         settings = {name: value for name, value in vars(self).items() if name.isupper()}
-        return {name: os.path.abspath(v) if isinstance(v, Path) else v for name, v in settings.items()}
+        paths = {name: os.path.abspath(value) for name, value in settings.items() if isinstance(value, Path)}
+        return settings | paths | ({"RUN_DIR": str(settings["RUN_DIR"])} if "RUN_DIR" in settings else {})
+
+    def resolved(self):
+        """From here on they are what the run is made of: nobody writes to them any more."""
+        vars(self)["_resolved"] = True
+
+    def __setattr__(self, name, value):
+        if vars(self).get("_resolved"):
+            raise AttributeError(f"{name}: settings are resolved once, at the start")
+        super().__setattr__(name, value)
 
     def __getattr__(self, name):
         if name.isupper():
@@ -98,7 +108,7 @@ def read_settings(constants, argv=None, positional=None):
             except RuntimeError:
                 raise InputError(f"{_flag(name)} {settings[name]}: there is no such user; begin with ./") from None
     _say_given(constants["__file__"], {name: settings[name] for name in settings if name in given})
-    words = {name: _words(rules[name], name, value) for name, value in settings.items()}
+    words = {name: _words(rules[name], name, value) for name, value in settings.items() if rules[name].kind != "path"}
     return Settings(**settings, given=given.keys() & settings.keys(), words=words)
 
 

@@ -3,7 +3,6 @@
 import copy
 import functools
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from utils.base.devices import provenance
 from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, say_next
+from utils.base.rules import result_of
 from utils.finetuning.labels import read_labels
 from utils.finetuning.networks import SETTINGS as NETWORK_SETTINGS
 from utils.finetuning.networks import Networks
@@ -27,6 +27,7 @@ from utils.pretraining.features import BANDS as ALL_BANDS
 from utils.pretraining.features import VERSION, bins_of, log_band_power, statistics
 from utils.pretraining.front_end import standardise
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
+from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
 from utils.protocol.windows import seconds_to_fit
 from utils.results.results import FoldResult, describe, report
@@ -39,17 +40,6 @@ MODELS = {
     "nearest": lambda: KNeighborsClassifier(1),
 }
 STIMULUS = "stimulus"  # a model without signals: what the training people rated this stimulus
-
-
-RESULT_DEPENDS_ON = (
-    "LABEL",
-    "THRESHOLD",
-    "LABEL_FRACTION",
-    "STANDARDISE",
-    "PERMUTE_LABELS",
-    "MODALITIES",
-    "PPS_CHANNELS",
-)
 
 
 def run_baselines(settings):
@@ -88,7 +78,7 @@ def run_baselines(settings):
     elif settings.MODELS:
         print(f"rank {ranks.rank()} of {ranks.size()}: rank 0 computes the classical models, which take seconds")
     for network in networks:
-        network.run(_folder(network.settings, data, network.name), manifest, folds)
+        network.run(result_folder(network.settings, data, "baseline", network.name), manifest, folds)
     if ranks.rank() == 0:
         say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 
@@ -101,7 +91,7 @@ def _run_classical(settings, data, modalities, manifest, folds, labels, class_na
     chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
     for _, own, folder in chosen:
-        refuse_other(folder, own, (*RESULT_DEPENDS_ON, *(("SEED",) if drawn else ())), folds, features=VERSION)
+        refuse_other(folder, own, (*result_of("B"), *(("SEED",) if drawn else ())), folds, features=VERSION)
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
     for name, own, folder in chosen:
         with only_writer(folder):
@@ -128,19 +118,7 @@ def _variants(settings, data):
             if name != STIMULUS or kind == kinds[0]:
                 own = copy.copy(settings)
                 own.STANDARDISE = "none" if name == STIMULUS else kind
-                yield name, own, _folder(own, data, name)
-
-
-def _folder(settings, data, name):
-    """Folder of a model's results: its name has the label and every option that is not the default."""
-    parts = ["baseline", data.folder_name(settings.LABEL), name]
-    parts += recipes.modalities_in_name(settings)
-    parts += ["frozen"] if getattr(settings, "FREEZE", False) else []
-    parts += ["standardised"] if settings.STANDARDISE == "subject" else []
-    parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
-    parts += ["permuted"] if settings.PERMUTE_LABELS else []
-    parts += [settings.TAG] if settings.TAG else []
-    return Path(settings.RUN_DIR) / "_".join(parts)
+                yield name, own, result_folder(own, data, "baseline", name)
 
 
 def _evaluate(name, folds, features, labels, settings, n_classes, groups):

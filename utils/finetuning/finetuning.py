@@ -29,7 +29,7 @@ from utils.pretraining.checkpoints import (
     save_tensors,
 )
 from utils.pretraining.features import VERSION, version_of
-from utils.pretraining.variants import finetune_folder, write_begun
+from utils.pretraining.variants import result_folder, write_begun
 from utils.protocol import audit, permutation, splits
 from utils.protocol.permutation import permuted_stimuli
 from utils.results import model_card
@@ -85,12 +85,13 @@ class FineTuning:
             recipes.cut_epochs(settings, self.manifest, self.data)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
+        settings.resolved()
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
         self.recordings = Recordings(
             self.data, self.modalities, settings.PPS_CHANNELS, self.device, settings.FRONT_END, settings.STREAM
         )
-        self.folder = finetune_folder(settings, self.data)
+        self.folder = result_folder(settings, self.data, "finetune")
         self.permutation_method = settings.PERMUTATION_METHOD if settings.PERMUTATIONS else None
         if self.permutation_method == "auto":
             self.permutation_method = "finetune" if settings.PERMUTATIONS <= FEW_PERMUTATIONS else "probe"
@@ -152,7 +153,7 @@ class FineTuning:
             "format_version": FORMAT_VERSION,
             "stage": "finetune",
             "fold": fold.index,
-            "identity": self.first.identity(checkpoints),
+            "identity": self.first.identity(fold),
             "provenance": self.provenance,
         }
         model_file = common | {
@@ -247,7 +248,7 @@ class FineTuning:
         result = {"train_classes": None} | result
         if wrong := find_wrong({"provenance": None} | result, STORED):
             raise InputError(f"{path} lacks parts of a result ({wrong}); {DELETE_IT}")
-        before, now = result["identity"], self.first.identity(self.first.checkpoints(fold))
+        before, now = result["identity"], self.first.identity(fold)
         other = difference(before, now, now if strict else now.keys() - {"code"})  # which the report says of each fold
         if other and not strict:
             return None
@@ -309,7 +310,7 @@ class FineTuning:
 
     def _permutations_of(self, fold):
         """What stored permutations must be of; earlier versions shuffled each person's labels apart."""
-        return {"identity": self.first.identity(self.first.checkpoints(fold)), "moved": "stimuli"}
+        return {"identity": self.first.identity(fold), "moved": "stimuli"}
 
     def _probe(self, folds, labels):
         """Mean accuracy over folds (n_labellings,) of a linear probe of the first encoders' features."""

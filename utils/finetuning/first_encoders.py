@@ -7,18 +7,12 @@ from models import FusionModel
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
 from utils.base.identity import NETWORK, changed_code, code, weights_hash
+from utils.base.rules import BEFORE, ROLES, result_of
 from utils.base.settings import show
-from utils.pretraining.checkpoints import BEFORE, DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
+from utils.pretraining.checkpoints import DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
 from utils.pretraining.features import FIRST_VERSION, VERSION, block_width
 from utils.pretraining.networks import build_encoder
 from utils.protocol import splits
-
-RESULT_DEPENDS_ON = (
-    *("LABEL", "THRESHOLD", "PERMUTE_LABELS", "LABEL_FRACTION", "MODALITIES", "RESOLUTIONS", "INIT", "FREEZE", "GATE"),
-    *("PPS_CHANNELS", "FRONT_END", "SEED", "EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "PRECISION"),
-)
-
-OF_WINDOW = ("EMBED_DIM", "EPOCHS")  # what 1 s and 5 s encoders need not have in common
 
 
 def check_begun(settings):
@@ -63,7 +57,8 @@ class FirstEncoders:
 
     def __init__(self, settings, data, manifest, folds):
         self.settings, self.data, self.manifest = settings, data, manifest
-        self.code, self.weights = code("finetune"), {}
+        self.code = code("finetune")
+        self._opened, self._records = (None, None), {}  # the checkpoints of the last fold; of every fold what is short
         self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
         for fold in folds:  # a missing checkpoint shows now, not after hours of work
             for resolution, checkpoint in self.checkpoints(fold).items():
@@ -72,9 +67,28 @@ class FirstEncoders:
                 settings.RECIPE = settings.RECIPE or checkpoint["settings"]["RECIPE"]
                 embed_dim = checkpoint["encoders"][self.modalities[0]]["arguments"]["embed_dim"]
                 setattr(settings, f"EMBED_DIM_{resolution.upper()}", embed_dim)
+            if fold is folds[0]:  # once more: what the one window size has filled in, the other must have as well
+                self._opened = None, None
+                self.checkpoints(fold)
 
     def checkpoints(self, fold):
         """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
+        if self._opened[0] != fold.index:
+            self._opened = fold.index, self._open(fold)
+        return self._opened[1]
+
+    def _record(self, fold):
+        """The checkpoints of a fold without tensors: read once, so that no former fold's weights stay in memory."""
+        if fold.index not in self._records:
+            self._records[fold.index] = {}
+            for resolution, one in self.checkpoints(fold).items():
+                weights = {name: one["encoders"][name]["weights"] for name in self.modalities}
+                short = {key: one[key] for key in ("window", "epoch", "kept_epoch", "settings", "code") if key in one}
+                short["weights"] = weights_hash(weights) if self.settings.INIT == "pretrained" else None
+                self._records[fold.index][resolution] = short
+        return self._records[fold.index]
+
+    def _open(self, fold):
         checkpoints = {}
         for resolution in self.resolutions:
             path = self._pretrained(resolution, fold)
@@ -162,13 +176,15 @@ class FirstEncoders:
         """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""
         if self.settings.INIT != "pretrained":
             return [], []
-        made = [checkpoint for fold in folds for checkpoint in self.checkpoints(fold).values()]
+        made = [one for fold in folds for one in self._record(fold).values()]
         differ = []
-        for name in (*SAME_ON_RESUME[1:], "EPOCHS"):  # WINDOW tells them apart
+        for name in (*SAME_ON_RESUME, "EPOCHS"):
+            if name == "WINDOW":
+                continue
             values = {}  # by window size, where each may have its own
             for one in made:
                 value = show((one["settings"] | {"EPOCHS": one["epoch"]})[name])
-                values.setdefault(one["window"] if name in OF_WINDOW else "", set()).add(value)
+                values.setdefault(one["window"] if ROLES[name].per_window else "", set()).add(value)
             if any(len(some) > 1 for some in values.values()):
                 differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
         if len({repr(one["code"]) for one in made if "code" in one}) > 1:
@@ -179,9 +195,9 @@ class FirstEncoders:
             remarks.append(f"the encoders were pre-trained with other code: {shorten(sorted(changed))} changed since")
         return sorted({one["settings"]["SEED"] for one in made}), remarks
 
-    def identity(self, checkpoints):
+    def identity(self, fold):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
-        identity = {name: self.settings.as_dict()[name] for name in RESULT_DEPENDS_ON}
+        identity = {name: self.settings.as_dict()[name] for name in result_of("F")}
         if identity["FRONT_END"] == FIRST_VERSION:
             identity["FRONT_END"] = "bandpower"  # as results of then say
         elif identity["FRONT_END"] != "raw":
@@ -189,23 +205,16 @@ class FirstEncoders:
         identity["manifest"] = self.manifest.hash
         for resolution in self.resolutions:
             if self.settings.INIT == "pretrained":
-                made = checkpoints[resolution]
+                made = self._record(fold)[resolution]
                 encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
                 encoders["FRONT_END"] = identity["FRONT_END"]
                 for name, value in BEFORE.items():
                     if encoders[name] == value:  # results from before there was one do not say
                         del encoders[name]
-                identity[f"weights {resolution}"] = self._weights(made)
+                identity[f"weights {resolution}"] = made["weights"]
             else:
-                encoders = {"embed_dim": self._arguments(checkpoints, resolution, self.modalities[0])["embed_dim"]}
+                arguments = self._arguments(self.checkpoints(fold), resolution, self.modalities[0])
+                encoders = {"embed_dim": arguments["embed_dim"]}
             identity[f"encoders {resolution}"] = encoders
         identity["code"] = self.code
         return identity
-
-    def _weights(self, checkpoint):
-        """Checksum of the weights that the network takes from a checkpoint."""
-        key = checkpoint["window"], checkpoint["fold"]
-        if key not in self.weights:
-            encoders = {name: checkpoint["encoders"][name]["weights"] for name in self.modalities}
-            self.weights[key] = weights_hash(encoders)
-        return self.weights[key]

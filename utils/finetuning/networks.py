@@ -15,6 +15,7 @@ from utils.base.files import only_writer
 from utils.base.identity import code, difference
 from utils.base.other_networks import find
 from utils.base.progress import Progress
+from utils.base.rules import result_of
 from utils.finetuning import fitting
 from utils.finetuning.foundation import FOUNDATION, Weights
 from utils.pretraining.batches import FusionWindows, Recordings
@@ -28,23 +29,12 @@ from utils.results.results import FoldResult, describe, report
 SETTINGS = (  # of networks only
     *("EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "FREEZE", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
 )
-RESULT_DEPENDS_ON = (
-    *("LABEL", "THRESHOLD", "LABEL_FRACTION", "STANDARDISE", "PERMUTE_LABELS", "MODALITIES", "PPS_CHANNELS", "SEED"),
-    *SETTINGS,
-)
 
 
 class Model(nn.Module):
-    """A network as the loop of fine-tuning takes it: 1 s blocks of the modalities, stacked to one window, then scores.
+    """A network as the loop of fine-tuning takes it: a body, which FREEZE keeps as it is, and a head.
 
-    Parameters
-    ----------
-    body, head : torch.nn.Module
-        From windows (B, n_chans, n_times) to what is kept when FREEZE is on, and from that to class scores.
-    gain : float
-        Factor of the samples.
-    resample : torch.nn.Module, optional
-        To another sampling rate.
+    The body takes the 1 s blocks of all modalities as one window, times ``gain``, and resampled if asked for.
     """
 
     captured = False  # as a CUDA graph: the network may do what cannot be
@@ -72,17 +62,7 @@ class Last(nn.Module):
 
 
 class Networks:
-    """One network on the folds of a run directory.
-
-    Parameters
-    ----------
-    asked : str
-        Of MODELS: ``EEGNet``, ``my_net.py:Net`` or ``CBraMod=folder``.
-    settings : Settings
-        Of ``Fine_tuning/baseline.py``.
-    labels, class_names
-        From `read_labels`.
-    """
+    """One network of MODELS (``EEGNet``, ``my_net.py:Net``, ``CBraMod=folder``) on the folds of a run directory."""
 
     def __init__(self, asked, settings, data, labels, class_names):
         self.settings, self.data, self.labels, self.class_names = copy.copy(settings), data, labels, class_names
@@ -109,7 +89,7 @@ class Networks:
         """Train and test this process's folds that are missing; write the metrics of all that are complete by then."""
         settings = self.settings
         self.folder, self.split = folder, manifest.split
-        self.identity = {name: settings.as_dict()[name] for name in RESULT_DEPENDS_ON} | {"manifest": manifest.hash}
+        self.identity = {name: settings.as_dict()[name] for name in result_of("N")} | {"manifest": manifest.hash}
         self.identity["package"] = None if self.network.file else self.network.version  # a file is in the code
         self.identity["weights"] = self.weights and self.weights.digest
         self.identity["code"] = code("network") | self.network.code
@@ -138,12 +118,17 @@ class Networks:
     def _run_fold(self, fold):
         settings, start = self.settings, time.perf_counter()
         torch.manual_seed(derive_seed(settings.SEED, "network", self.name, settings.LABEL, fold.index))
-        per_trial = self.data.eeg.shape[2] // splits.WINDOW_SECONDS
-        groups = self.data.groups
-        rows, others = set_aside(settings, self.split, fold.index, fold.train.rows["5s"], per_trial, groups)
-        parts = ((fold.train.subjects, rows), (fold.train.subjects, others), (fold.test.subjects, fold.test.rows["5s"]))
-        train, validation, test = (splits.windows_of(*part, per_trial, self.data.seen) for part in parts)
-        train = splits.labelled(train, settings.LABEL_FRACTION, settings.SEED)
+        per_trial, groups = self.data.eeg.shape[2] // splits.WINDOW_SECONDS, self.data.groups
+        seen, test = (
+            splits.windows_of(part.subjects, part.rows["5s"], per_trial, self.data.seen)
+            for part in (fold.train, fold.test)
+        )
+        seen = splits.labelled(seen, settings.LABEL_FRACTION, settings.SEED)
+        others = set_aside(settings, self.split, fold.index, fold.train.rows["5s"], per_trial, groups)[1]
+        aside = np.isin(seen[:, 2], others)
+        train, validation = seen[~aside], seen[aside]
+        if settings.KEEP == "best" and not len(validation):
+            raise InputError(f"--keep best: fold {fold.index} has no label to set aside; raise --label-fraction")
         recordings = self._standardised(splits.training_seconds(fold, self.data.eeg.shape[:3]))
         train_x, validation_x, test_x = (
             FusionWindows(recordings, windows, self.data.eeg.shape[2]) for windows in (train, validation, test)
@@ -155,7 +140,6 @@ class Networks:
             fitting.fit(model, train_x, self._truth(train), settings, where, progress, after_epoch=best)
         if best:
             model.load_state_dict(best.weights)
-        seen = np.concatenate([train, validation])
         result = {
             "format_version": FORMAT_VERSION,
             "stage": "baseline",

@@ -6,6 +6,7 @@ from pathlib import Path
 from utils.base.errors import InputError
 from utils.base.files import read_json
 from utils.base.progress import next_command, say_next
+from utils.base.rules import result_of
 from utils.base.settings import other_flags
 from utils.base.structure import find_wrong
 from utils.pretraining.checkpoints import DELETE_IT, load_tensors
@@ -13,7 +14,6 @@ from utils.protocol.splits import REMEDY
 from utils.results.stored import read_result
 
 FINE_TUNING = "Fine_tuning/fine_tuning.py"
-OF_A_BASELINE = ("FOLDS", "LABEL", "THRESHOLD", "LABEL_FRACTION", "MODALITIES", "PPS_CHANNELS")
 
 
 @dataclass
@@ -165,7 +165,7 @@ def _comparison(run_dir, data_dir, tuned):
         same = [stage for stage in tuned if stage.settings.get("LABEL") == result.settings["LABEL"]]
         same = [stage for stage in same if stage.complete >= result.complete]
         if not any(stage.name.startswith("baseline_") for stage in same):
-            return _again("Fine_tuning/baseline.py", result, run_dir, data_dir, OF_A_BASELINE)
+            return _again("Fine_tuning/baseline.py", result, run_dir, data_dir, ("FOLDS", *result_of("B")))
         if not any(stage.settings.get("INIT") == "random" for stage in same):
             names = [name for name in result.given if name != "INIT"]
             return *_again(FINE_TUNING, result, run_dir, data_dir, names), "--init", "random"

@@ -9,17 +9,13 @@ from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import atomic
 from utils.base.identity import code, difference
 from utils.base.progress import say_once
+from utils.base.rules import BEFORE, result_of
 from utils.base.structure import find_wrong
 from utils.pretraining.features import read_version
 from utils.pretraining.networks import build_encoder
 
 FORMAT_VERSION = 1
-SAME_ON_RESUME = (  # pre-training goes on from a checkpoint only with the settings that made it
-    *("WINDOW", "MODALITIES", "PPS_CHANNELS", "FRONT_END", "EMBED_DIM", "PROJECTOR_DIMS", "SEED", "BATCH_SIZE"),
-    *("SUBJECTS_PER_GROUP", "POSITIVES", "GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION", "ENCODER"),
-    *("TEMPERATURE", "LR", "WARM_UP", "WEIGHT_DECAY", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
-)
-BEFORE = {"WARM_UP": 0, "ENCODER": "physiosync"}  # of files that do not say, from before there was one
+SAME_ON_RESUME = result_of("P")  # pre-training goes on from a checkpoint only with the settings that made it
 
 DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
 LATER = "use the version of this project that wrote it, or a later one"

@@ -180,6 +180,7 @@ def trainings(settings):
     filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)
     _fit_sizes(settings, filled, manifest, data)
     switches(settings)
+    settings.resolved()
     device = choose_device(settings.DEVICE)
     set_precision(settings.PRECISION, device)
     recordings = Recordings(data, modalities, settings.PPS_CHANNELS, device, settings.FRONT_END, settings.STREAM)

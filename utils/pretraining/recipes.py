@@ -110,8 +110,3 @@ def choose_modalities(settings, data):
                 f"{others}"
             )
     return settings.MODALITIES.split("+")
-
-
-def modalities_in_name(settings):
-    """The part of a folder's name that says which modalities were chosen; none if it is what there is."""
-    return [] if settings.asked in (None, "eeg+pps") else [settings.asked]

@@ -4,32 +4,23 @@ from pathlib import Path
 
 from utils.base import ranks
 from utils.base.files import write_json
-from utils.pretraining import recipes
+from utils.base.rules import name_parts
 
 
 def pretrain_variant(settings):
-    """Name of the options that are not the default, for the folder: variants sit side by side in a run directory."""
-    parts = recipes.modalities_in_name(settings)
-    for name in ("GROUP_LOSS_EEG", "GROUP_LOSS_PPS", "CMCA", "AUGMENTATION"):
-        parts += [] if getattr(settings, name) else ["no-" + name.lower().replace("_", "-")]
-    parts += ["augmentation"] if settings.POSITIVES == "augmentation" else []
-    parts += [settings.TAG] if settings.TAG else []
-    return "_".join(parts)
+    """What the folder of a pre-training is called behind its window."""
+    return "_".join(name_parts(_asked(settings)))
 
 
-def finetune_folder(settings, data):
-    """Folder of the results: its name has the label and every option that is not the default."""
-    parts = ["finetune", data.folder_name(settings.LABEL)]
-    parts += [settings.PRETRAIN_VARIANT] if settings.PRETRAIN_VARIANT else []
-    parts += recipes.modalities_in_name(settings)
-    parts += [settings.RESOLUTIONS] if settings.RESOLUTIONS != "5s+1s" else []
-    parts += ["random"] if settings.INIT == "random" else []
-    parts += ["frozen"] if settings.FREEZE else []
-    parts += [f"labels-{settings.LABEL_FRACTION:g}"] if settings.LABEL_FRACTION < 1 else []
-    parts += ["no-gate"] if not settings.GATE else []
-    parts += ["permuted"] if settings.PERMUTE_LABELS else []
-    parts += [settings.TAG] if settings.TAG else []
+def result_folder(settings, data, *kind):
+    """Folder of a result: ``finetune``, or ``baseline`` and its model; then the label and the options."""
+    first, *model = kind
+    parts = [first, data.folder_name(settings.LABEL), *model, *name_parts(_asked(settings))]
     return Path(settings.RUN_DIR) / "_".join(parts)
+
+
+def _asked(settings):
+    return vars(settings) | {"MODALITIES": settings.asked}
 
 
 def write_begun(folder, settings):

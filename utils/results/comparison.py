@@ -18,13 +18,10 @@ import numpy as np
 from scipy import stats
 
 from utils.base.errors import InputError
+from utils.base.rules import ROLES
 from utils.results.stored import read_result
 
-MAY_DIFFER = {  # settings in which the seeds of one result may differ
-    *("SEED", "DATA_DIR", "RUN_DIR", "TAG", "DEVICE", "THREADS", "STREAM", "RESUME", "MODELS"),
-    *("PERMUTATIONS", "PERMUTATION_METHOD"),
-    *("PROTOCOL", "SPLIT", "N_FOLDS", "FOLDS"),  # None and [] are filled in; what came of them is compared
-}
+MAY_DIFFER = {name for name, role in ROLES.items() if role.differs}  # between the seeds of one result
 SAME = ("dataset", "label", "protocol", "split", "n_folds", "model", "features")  # of their metrics.json
 LEVEL = 0.95  # of the intervals
 

@@ -2,6 +2,7 @@
 
 from utils.base.errors import InputError
 from utils.base.files import read_json
+from utils.base.identity import difference
 from utils.base.structure import find_wrong
 
 REMEDY = "delete it and give the command that wrote it once more, which keeps the folds that are complete"
@@ -89,13 +90,9 @@ def refuse_other(folder, settings, names, folds, **others):
     if not path.exists():
         return
     made, remedy = read_result(path), "use --tag for a folder of its own, or delete it"
-    for name in names:
-        before, now = made["settings"].get(name), settings.as_dict()[name]
-        if before != now:
-            raise InputError(f"{path} was made with {name} = {before}, not {now}; {remedy}")
-    for name, now in others.items():
-        if made.get(name) != now:
-            raise InputError(f"{path} was made with {name} = {made.get(name, 'those of before')}, not {now}; {remedy}")
+    now = settings.as_dict() | others
+    if other := difference(made["settings"] | {name: made.get(name) for name in others}, now, [*names, *others]):
+        raise InputError(f"{path} was made with {other}; {remedy}")
     lost = sorted({fold["fold"] for fold in made["folds"]} - {fold.index for fold in folds})
     if lost:
         raise InputError(f"{path} has the folds {','.join(map(str, lost))} too, which --folds leaves out; {remedy}")
