@@ -1,14 +1,11 @@
-"""Arrays that people bring: numbers without gaps, one rate, as many trials and samples as each other, known names.
+"""Arrays that people bring: numbers without gaps, one rate, as many trials and samples as each other.
 
 `write_prepared` and the reader of .npz files check with the same functions, so what trains a model and what meets it
 are held to the same. Numbers are accepted in any type (float16, integers, masked without a mask, numbers as
 objects, 1 x 1 arrays of MATLAB); everything else is refused in one line that names it.
 """
 
-import difflib
-import math
 import numbers
-import unicodedata
 
 import numpy as np
 
@@ -19,81 +16,6 @@ SIGNALS = ("eeg", "pps")
 PERSON = ("id", "eeg", "pps", "eeg_baseline", "pps_baseline", "ratings", "stimuli", "groups")
 OTHER_UNIT = 300  # times the other's largest values: EEG and its rest are in two units
 LARGEST = 1e12  # of a signal; its square must fit into float32
-NAME_CHARACTERS = 200
-RATE_TOLERANCE = 1e-7  # of a rate in float32, or one that is 1 / a difference of times
-
-
-def check_keys(found, known, where):
-    """Refuse keys that are not among ``known``, with a suggestion."""
-    for key in found:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.6) or [
-                name for name in known if sorted(name.split("_")) == sorted(str(key).split("_"))
-            ]
-            meant = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"{where} has {str(key)[:60]!r}, which is not known; {meant}there are {', '.join(known)}")
-
-
-def one_value(value):
-    """The value of an array of one element, such as MATLAB's [[128]]; anything else as it is."""
-    while isinstance(value, np.ndarray | list | tuple) and np.size(value) == 1:
-        value = value.item() if isinstance(value, np.ndarray) else value[0]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def check_text(value, what):
-    """A name: one line of printable text, stripped; whole numbers and MATLAB's 1 x 1 cells are accepted."""
-    value = one_value(value)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value) and value == int(value):
-        value = str(int(value))
-    if not isinstance(value, str):
-        raise InputError(f"{what} must be a text, not {_short(value)}")
-    value = unicodedata.normalize("NFC", value.lstrip("\ufeff").strip())
-    if not value:
-        raise InputError(f"{what} is empty; give it a name")
-    if len(value) > NAME_CHARACTERS:
-        raise InputError(f"{what} has {len(value)} characters, {value[:20]!r}...; at most {NAME_CHARACTERS} are taken")
-    if len(value.splitlines()) > 1 or any(unicodedata.category(character) == "Cs" for character in value):
-        raise InputError(f"{what} is {value[:60]!a}, which is no line of text; rename it")
-    return value
-
-
-def check_names(values, what, n_trials=None, once=True):
-    """Names as a list of texts, from a list, a tuple, an array or a column of a table; ``once``: all are distinct."""
-    if isinstance(values, str | bytes | set | frozenset | dict) or not hasattr(values, "__iter__"):
-        raise InputError(f"{what} must be a list of names, not {_short(values)}")
-    values = values.ravel() if isinstance(values, np.ndarray) else list(values)
-    names = [check_text(value, f"{what}, number {number},") for number, value in enumerate(values, 1)]
-    twice = [name for name in names if names.count(name) > 1] if once else []
-    if twice:
-        raise InputError(f"{what} names {twice[0]!r} twice; every name may come once")
-    if n_trials not in (None, len(names)):
-        raise InputError(f"{what} has {len(names)} names for {n_trials} trials; one each is needed")
-    return names
-
-
-def check_number(value, what):
-    """A finite number as a Python int or float, from any numeric type."""
-    value = one_value(value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InputError(f"{what} must be a number, not {_short(value)}")
-    if not math.isfinite(value) or abs(value) >= 1e9:
-        raise InputError(f"{what} must be a finite number below 1e9, not {value}")
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
-
-
-def check_rate(value, what="sampling_rate"):
-    """A sampling rate in Hz as a positive int: ``256``, ``256.0``, ``np.int64(256)`` or MATLAB's ``[[256]]``."""
-    rate = check_number(value, what)
-    whole = round(rate)
-    if rate <= 0:
-        raise InputError(f"{what} must be greater than 0 Hz, not {rate:g}")
-    if whole < 1 or abs(rate - whole) > RATE_TOLERANCE * rate:
-        remedy = f"resample the signals to {max(1, whole)} Hz (write_prepared does so with sampling_rates)"
-        raise InputError(f"{what} must be whole, not {rate:.10g} Hz: {remedy}")
-    return whole
 
 
 def check_numbers(array, where, name):
@@ -203,6 +125,22 @@ def check_ratings(values, names, n_trials, where):
     return values
 
 
-def _short(value):
-    text = " ".join(repr(value).split())
-    return f"{text[:40]}..." if len(text) > 43 else text
+def signals(person):
+    """Trial and rest of every trial by modality, each (channels, samples); None for the rest where there is none."""
+    there = next(person[name] for name in SIGNALS if name in person)  # (trials, channels, samples)
+    for index in range(len(there)):
+        trial = {}
+        for name in SIGNALS:
+            recorded, rest = person.get(name, there[:, :0]), person.get(f"{name}_baseline")
+            trial[name] = recorded[index], None if rest is None else rest[index]
+        yield trial
+
+
+def rest_of(person, rate):
+    """Seconds of rest of a person's arrays by modality; None for one without rest, no entry for one without signals."""
+    rest = {}
+    for name in SIGNALS:
+        if np.size(person.get(name, ())):
+            baseline = person.get(f"{name}_baseline")
+            rest[name] = None if baseline is None else np.shape(baseline)[-1] // rate
+    return rest

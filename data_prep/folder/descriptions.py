@@ -1,7 +1,7 @@
 """What ``dataset.json`` holds: the description of a data set, checked alike when it is written and opened."""
 
-from data_prep.folder.arrays import check_keys, check_names, check_number, check_rate, check_text
 from data_prep.folder.scales import QUADRANTS, of_rating
+from data_prep.folder.values import check_keys, check_names, check_number, check_rate, check_text
 from data_prep.signals.channels import distinct, shorten
 from utils.base.errors import InputError
 

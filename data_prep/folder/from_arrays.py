@@ -9,20 +9,18 @@ from data_prep.folder import stimuli
 from data_prep.folder.arrays import (
     PERSON,
     SIGNALS,
-    check_keys,
-    check_names,
-    check_number,
-    check_rate,
     check_ratings,
     check_signal,
     check_signals,
-    check_text,
     n_trials_of,
+    rest_of,
+    signals,
 )
 from data_prep.folder.descriptions import KEYS
 from data_prep.folder.prepared import ARRAYS
 from data_prep.folder.reading import prepare_trials
-from data_prep.folder.seen import only_seen
+from data_prep.folder.stimuli import only_seen
+from data_prep.folder.values import check_keys, check_names, check_number, check_rate, check_text
 from data_prep.folder.writer import PreparedWriter
 from data_prep.signals.resampling import at_one_rate
 from utils.base.errors import InputError
@@ -218,24 +216,3 @@ def prepare_person(person, rate, made):
         return prepare_trials(signals(person), rate, made)
     except InputError as error:
         raise InputError(f"subject {person['id']}, {error}") from None
-
-
-def signals(person):
-    """Trial and rest of every trial by modality, each (channels, samples); None for the rest where there is none."""
-    there = next(person[name] for name in SIGNALS if name in person)  # (trials, channels, samples)
-    for index in range(len(there)):
-        trial = {}
-        for name in SIGNALS:
-            recorded, rest = person.get(name, there[:, :0]), person.get(f"{name}_baseline")
-            trial[name] = recorded[index], None if rest is None else rest[index]
-        yield trial
-
-
-def rest_of(person, rate):
-    """Seconds of rest of a person's arrays by modality; None for one without rest, no entry for one without signals."""
-    rest = {}
-    for name in SIGNALS:
-        if np.size(person.get(name, ())):
-            baseline = person.get(f"{name}_baseline")
-            rest[name] = None if baseline is None else np.shape(baseline)[-1] // rate
-    return rest

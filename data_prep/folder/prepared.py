@@ -20,7 +20,7 @@ import numpy as np
 
 from data_prep.folder.descriptions import check_info
 from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
-from data_prep.folder.seen import seen_of
+from data_prep.folder.stimuli import seen_of
 from data_prep.signals.channels import plain, shorten
 from utils.base.errors import InputError
 from utils.base.files import read_json, sha256

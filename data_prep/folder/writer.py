@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.folder import preparation as preparations
-from data_prep.folder.arrays import check_names, check_text
 from data_prep.folder.descriptions import describe
 from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, checksum_of, open_prepared
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
-from data_prep.folder.seen import fill, in_words, seen_of
-from data_prep.folder.stimuli import GROUPS, look_like_parts
+from data_prep.folder.stimuli import GROUPS, fill, in_words, look_like_parts, seen_of
+from data_prep.folder.values import check_names, check_text
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
 from utils.base.errors import InputError

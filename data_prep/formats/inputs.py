@@ -7,22 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.amplifiers.trials_table import is_recording
-from data_prep.folder.arrays import (
-    PERSON,
-    SIGNALS,
-    check_keys,
-    check_names,
-    check_number,
-    check_rate,
-    check_signals,
-    check_text,
-    n_trials_of,
-    one_value,
-)
-from data_prep.folder.from_arrays import rest_of, signals
+from data_prep.folder.arrays import PERSON, SIGNALS, check_signals, n_trials_of, rest_of, signals
 from data_prep.folder.preparation import TEXTS, record, rest_by_modality
 from data_prep.folder.prepared import MARK, open_prepared
 from data_prep.folder.reading import prepare_trial
+from data_prep.folder.values import check_keys, check_names, check_number, check_rate, check_text, one_value
 from data_prep.formats import deap, dreamer, matlab
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
