@@ -48,9 +48,9 @@ def main():
         trials=f"{settings.SECONDS} s from {settings.DELAY} s after each mark; baseline from "
         f"{settings.BASELINE_BEFORE} s before the first",
     )
-    people = stress_predict.people(folders, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE)
-    following = ("--protocol", "cross-subject", "--n-folds", "5")
-    prepare_all(settings.OUT_DIR, stress_predict.CARD | {"preparation": made}, files, people, following)
+    card, following = stress_predict.CARD | {"preparation": made}, ("--protocol", "cross-subject", "--n-folds", "5")
+    arguments = (folders, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE)
+    prepare_all(settings.OUT_DIR, card, files, stress_predict.people, *arguments, following=following)
 
 
 if __name__ == "__main__":

@@ -24,18 +24,18 @@ class Recorded:
     looks: list  # what the page about the signals shows: arguments of `Quality.look` after the subject
 
 
-def prepare_all(out_dir, card, files, people, following=()):
+def prepare_all(out_dir, card, files, people, *arguments, following=()):
     """Write the prepared folder, one person in memory at a time, unless it is complete; print the next command.
 
-    ``card``: arguments of `PreparedWriter`; ``files``: the raw files by name; ``people``: called with the writer,
-    gives a `Recorded` for each person; ``following``: flags of the next command.
+    ``card``: arguments of `PreparedWriter`; ``files``: the raw files by name; ``people``: a generator of `Recorded`,
+    called with the writer and ``arguments``; ``following``: flags of the next command.
     """
     if is_prepared(out_dir, card["preparation"], files):
         print(f"{out_dir}: complete, from these files")
     else:
         simulated = any(path.with_name(MARK).exists() for path in files.values())
         with PreparedWriter(out_dir, simulated=simulated, **card) as writer:
-            for person in people(writer):
+            for person in people(writer, *arguments):
                 try:
                     blocks = prepare_trials(person.trials, card["sampling_rate"], card["preparation"])
                     writer.add(person.subject, *blocks, person.ratings, sources={})

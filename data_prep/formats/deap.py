@@ -125,29 +125,19 @@ def _arrays(path):
     return [arrays[name] for name in VARIABLES]
 
 
-def people(files, asked):
-    """A function that gives the people of ``files`` (by subject) one after the other, for `prepare_all`.
-
-    ``asked``: seconds of rest, None for DEAP's.
-    """
-
+def people(writer, files, asked):
+    """A `Recorded` for each of ``files`` (by subject); ``asked``: seconds of rest, None for DEAP's."""
     names = EEG_CHANNELS + PPS_CHANNELS
-
-    def read(writer):
-        for subject, path in Progress(files.items(), desc="preparing", unit="subject"):
-            data, ratings, _ = read_file(path)
-            still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)  # in at least one trial
-            if constant := [name for name, is_still in zip(names, still, strict=True) if is_still]:
-                warn(f"{path} has channels that do not change in some trials: {', '.join(constant)}")
-            rest = rest_seconds(path, data, asked)
-            yield Recorded(subject, path, signals(data, rest), ratings, [(names, RATE, data, False)])
-        if asked is None and is_unusual(data) and "simulated" not in writer.info:
-            warn(
-                f"trials of {data.shape[2] / RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for "
-                "rest; --rest-seconds says how much of it there is"
-            )
-
-    return read
+    for subject, path in Progress(files.items(), desc="preparing", unit="subject"):
+        data, ratings, _ = read_file(path)
+        still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)  # in at least one trial
+        if constant := [name for name, is_still in zip(names, still, strict=True) if is_still]:
+            warn(f"{path} has channels that do not change in some trials: {', '.join(constant)}")
+        rest = rest_seconds(path, data, asked)
+        yield Recorded(subject, path, signals(data, rest), ratings, [(names, RATE, data, False)])
+    if asked is None and is_unusual(data) and "simulated" not in writer.info:
+        what = f"trials of {data.shape[2] / RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for rest"
+        warn(f"{what}; --rest-seconds says how much of it there is")
 
 
 def rest_seconds(path, data, asked=None):

@@ -110,37 +110,28 @@ def signals(clip):
     return {name: (part[:, : clip_seconds(clip) * EEG_RATE], rest) for name, (part, rest) in parts.items()}
 
 
-def people(path, seconds, drop):
-    """A function that gives the file's people one after the other, for `prepare_all`.
-
-    Clips of less than ``seconds`` are refused, or with ``drop`` left out for all.
-    """
-
-    def read(writer):
-        everybody = read_file(path)
-        lengths = np.array([[clip_seconds(clip) for clip in person.clips] for person in everybody])
-        kept = np.flatnonzero((lengths.min(axis=0) >= seconds) | (not drop))
-        if drop and len(kept) < 2:
-            raise InputError(f"--segment-seconds {seconds}: {path} has {len(kept)} such clips")
-        for index in np.setdiff1d(np.arange(lengths.shape[1]), kept):
-            print(f"clip {index + 1} is dropped for all subjects: the shortest lasts {lengths[:, index].min()} s")
-        if drop:
-            writer.info["stimuli"] = [str(index + 1) for index in kept]
-        for number, person in enumerate(Progress(everybody, desc="preparing", unit="subject")):
-            where, clips = f"{path}, subject {number + 1}", [person.clips[index] for index in kept]
-            if (lengths[number, kept] < seconds).any():
-                index = np.argmax(lengths[number] < seconds)
-                raise InputError(
-                    f"{where}, clip {index + 1} lasts {lengths[number, index]} s, less than {seconds} s; use "
-                    "--short-trials drop or a smaller --segment-seconds"
-                )
-            looks = [
-                (names, SIGNALS[kind][0], [np.concatenate(clip[kind][::-1]).T for clip in clips])  # rest, then the film
-                for kind, names in (("EEG", EEG_CHANNELS), ("ECG", PPS_CHANNELS))
-            ]
-            yield Recorded(f"s{number + 1:02d}", where, map(signals, clips), person.ratings[kept], looks)
-
-    return read
+def people(writer, path, seconds, drop):
+    """A `Recorded` for each person of the file; clips of less than ``seconds`` are refused, or dropped for all."""
+    everybody = read_file(path)
+    lengths = np.array([[clip_seconds(clip) for clip in person.clips] for person in everybody])
+    kept = np.flatnonzero((lengths.min(axis=0) >= seconds) | (not drop))
+    if drop and len(kept) < 2:
+        raise InputError(f"--segment-seconds {seconds}: {path} has {len(kept)} such clips")
+    for index in np.setdiff1d(np.arange(lengths.shape[1]), kept):
+        print(f"clip {index + 1} is dropped for all subjects: the shortest lasts {lengths[:, index].min()} s")
+    if drop:
+        writer.info["stimuli"] = [str(index + 1) for index in kept]
+    for number, person in enumerate(Progress(everybody, desc="preparing", unit="subject")):
+        where, clips = f"{path}, subject {number + 1}", [person.clips[index] for index in kept]
+        short = [index for index in kept if lengths[number, index] < seconds]
+        if short:
+            what = f"{where}, clip {short[0] + 1} lasts {lengths[number, short[0]]} s, less than {seconds} s"
+            raise InputError(f"{what}; use --short-trials drop or a smaller --segment-seconds")
+        looks = [
+            (names, SIGNALS[kind][0], [np.concatenate(clip[kind][::-1]).T for clip in clips])  # rest, then the film
+            for kind, names in (("EEG", EEG_CHANNELS), ("ECG", PPS_CHANNELS))
+        ]
+        yield Recorded(f"s{number + 1:02d}", where, map(signals, clips), person.ratings[kept], looks)
 
 
 def _electrode_order(path, names):

@@ -156,30 +156,27 @@ def stage_starts(recording, seconds, delay, baseline_before):
     return starts
 
 
-def people(folders, seconds, delay, baseline_before):
-    """A function that gives the people of these folders (by name) one after the other, for `prepare_all`."""
+def people(writer, folders, seconds, delay, baseline_before):
+    """A `Recorded` for each of these folders (by name); who did not follow the protocol is left out, with a note."""
     ratings = np.array(list(STAGES.values()), dtype=float)[:, None]
 
-    def read(writer):
-        def note(text):  # now, and on the page about the signals
-            warn(text)
-            writer.quality.notes.append(text)
+    def note(text):  # now, and on the page about the signals
+        warn(text)
+        writer.quality.notes.append(text)
 
-        for person, folder in Progress(folders.items(), desc="preparing", unit="person"):
-            recording = read_person(folder)
-            if recording.mended:
-                numbers = ", ".join(map(str, recording.mended))
-                note(f"{person}: marks that were 12 hours off are mended (number {numbers})")
-            try:
-                starts = stage_starts(recording, seconds, delay, baseline_before)
-            except LeftOutError as reason:
-                note(f"{person} is left out: {reason}")
-                continue
-            parts = cut(recording, starts, seconds)
-            looks = [(names, rate, parts[name]) for name, (rate, names) in SIGNALS.items()]
-            yield Recorded(person, folder, trials(parts, seconds), ratings, looks)
-
-    return read
+    for person, folder in Progress(folders.items(), desc="preparing", unit="person"):
+        recording = read_person(folder)
+        if recording.mended:
+            numbers = ", ".join(map(str, recording.mended))
+            note(f"{person}: marks that were 12 hours off are mended (number {numbers})")
+        try:
+            starts = stage_starts(recording, seconds, delay, baseline_before)
+        except LeftOutError as reason:
+            note(f"{person} is left out: {reason}")
+            continue
+        parts = cut(recording, starts, seconds)
+        looks = [(names, rate, parts[name]) for name, (rate, names) in SIGNALS.items()]
+        yield Recorded(person, folder, trials(parts, seconds), ratings, looks)
 
 
 def cut(recording, starts, seconds):
