@@ -26,7 +26,7 @@ def check_numbers(array, where, name):
         array = np.asarray(array)
     except (ValueError, TypeError, RuntimeError) as error:
         ragged = "its trials differ in length" if "inhomogeneous" in str(error) else str(error)[:100]
-        raise InputError(f"{where}: {name} is no array of numbers ({ragged}); all trials need one length") from None
+        raise InputError(f"{where}: {name} is not an array of numbers ({ragged}); all trials need one length") from None
     if array.dtype == object and array.size:
         others = sorted({type(value).__name__ for value in array.flat if not isinstance(value, numbers.Real)})
         if others:

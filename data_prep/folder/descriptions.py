@@ -19,7 +19,7 @@ def _is_count(value):
     return type(value) is int and 0 < value < 2**31
 
 
-FIELDS = dict.fromkeys(("seconds", "trials"), _is_count)  # beside the description
+FIELDS = dict.fromkeys(("seconds", "trials"), _is_count)  # besides the description
 FIELDS |= dict.fromkeys(("stimuli", "subjects", "copies"), _are_names)
 FIELDS |= dict.fromkeys(("preparation", "sources", "arrays"), lambda value: type(value) is dict)
 FIELDS["checksum"] = lambda value: type(value) is str

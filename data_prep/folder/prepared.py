@@ -93,7 +93,7 @@ class Prepared:
             if of_rating(threshold, label) is not None:
                 raise InputError(f"--threshold: {label} has the classes {shorten(classes)}; leave the flag out")
             if not np.isin(values[self.seen], np.arange(len(classes))).all():
-                raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
+                raise InputError(f"{self.folder} has values of {label} that are not among its classes; {REMEDY}")
             return np.where(self.seen, values, -1).astype(np.int64), list(classes)
         cuts = thresholds_of(self.info, label, threshold)
         high = [self.ratings[:, :, names.index(name)] >= cut for name, cut in cuts.items()]
@@ -155,7 +155,7 @@ def open_prepared(folder, rated=True):
         raise InputError(f"--data-dir {folder} is not a folder; {_how_to_begin(folder)}")
     path = folder / "dataset.json"
     if not path.exists() and not (folder / "eeg.npy").exists():
-        raise InputError(f"{path} does not exist, so this is no prepared folder; {_how_to_begin(folder)}")
+        raise InputError(f"{path} does not exist, so this is not a prepared folder; {_how_to_begin(folder)}")
     info = read_json(path, REMEDY)
     expected = INCOMPLETE_VERSION if info.get("not_seen") else FORMAT_VERSION
     if info.get("format_version") != expected:

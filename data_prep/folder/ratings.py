@@ -88,7 +88,7 @@ def check_scale(settings, trials, names, classes, ratings):
     wrong += [name for name, values in classes.items() if not 2 <= len(values) <= MOST_CLASSES]
     if wrong:
         name, others = wrong[0], ",".join(name for name in names if name not in wrong)
-        remedy = f"; if it is no rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
+        remedy = f"; if it is not a rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
         if name in classes:
             what = f"{len(classes[name])} classes ({shorten(classes[name])}), not 2 to {MOST_CLASSES}"
             raise InputError(f"{trials[0].where}: {name} has {what}{remedy}")

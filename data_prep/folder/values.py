@@ -46,7 +46,7 @@ def check_text(value, what):
     if len(value) > NAME_CHARACTERS:
         raise InputError(f"{what} has {len(value)} characters, {value[:20]!r}...; at most {NAME_CHARACTERS} are taken")
     if len(value.splitlines()) > 1 or any(unicodedata.category(character) == "Cs" for character in value):
-        raise InputError(f"{what} is {value[:60]!a}, which is no line of text; rename it")
+        raise InputError(f"{what} is {value[:60]!a}, which is not a line of text; rename it")
     return value
 
 

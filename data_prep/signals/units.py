@@ -29,7 +29,7 @@ def factor(extension, kind, unit_of_mne, in_header, in_sidecar):
     """
     if extension not in SCALES and extension != ".set":  # FIF and others: MNE's units
         return 1e6 if unit_of_mne or kind == "gsr" else 1.0, None
-    if extension == ".set":  # MNE-BIDS writes MNE's volts beside EEGLAB's numbers, which are microvolts
+    if extension == ".set":  # MNE-BIDS writes MNE's volts next to EEGLAB's numbers, which are microvolts
         scale, said = to_kept(kind, None if read_unit(in_sidecar) == ("V", 1e6) else in_sidecar)
         return scale / EEGLAB_SCALE, None if said == NO_UNIT else said
     given = in_sidecar if (in_header or "n/a").lower() == "n/a" else in_header
@@ -43,7 +43,7 @@ def to_kept(kind, text):
     """From a file's numbers to those that are kept; and what is to be said of a unit that cannot be brought to it."""
     unit = read_unit(text)
     wanted = next((wanted for wanted, kinds in KEPT.items() if kind in kinds), None)
-    if wanted is None:  # a second is no siemens
+    if wanted is None:  # s is seconds, not siemens
         return unit[1] if unit and unit[0] == "V" else 1.0, None
     if not text or text.lower() == "n/a":
         return 1.0, NO_UNIT if wanted == "V" else None
