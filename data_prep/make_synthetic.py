@@ -56,23 +56,10 @@ def main():
 
 
 def simulate(settings, channels, lengths, rest_seconds):
-    """Trials and ratings of one subject after the other.
+    """Trials (an iterator of `synthetic.Trial`) and ratings ((trials,) by name, in -1..1) of one subject after another.
 
-    Parameters
-    ----------
-    settings : Settings
-    channels : list of str
-        EEG electrodes.
-    lengths : list of int
-        Seconds of each stimulus.
-    rest_seconds : int
-        Quiet time in front of each.
-
-    Yields
-    ------
-    trials : iterator of synthetic.Trial
-    ratings : dict of str to numpy.ndarray, shape (trials,)
-        In -1..1; with NULL of something drawn apart from the signals.
+    ``lengths``: seconds of each stimulus, with ``rest_seconds`` in front of it. With NULL the ratings do not depend on
+    the signals.
     """
     stimuli = synthetic.make_stimuli(settings.SEED, settings.TRIALS, max(lengths))
     courses = [s.courses[:, : n * synthetic.LATENT_RATE] for s, n in zip(stimuli, lengths, strict=True)]
@@ -100,19 +87,10 @@ def write_deap(folder, settings):
 
 def deap_channels(trial):
     """All channels of DEAP (40, samples) of a simulated trial."""
-    rate = deap.RATE
-    blinks = trial.blinks(rate)
-    pps = {
-        "hEOG": trial.eye(rate),
-        "vEOG": trial.eye(rate) + 150 * blinks,
-        "zEMG": trial.muscle(rate, which=1),
-        "tEMG": trial.muscle(rate, which=0),
-        "GSR": trial.skin_conductance(rate),
-        "respiration": trial.respiration(rate),
-        "plethysmograph": trial.pulse(rate),
-        "temperature": trial.temperature(rate),
-    }
-    return np.stack([*trial.eeg(deap.EEG_CHANNELS, rate, blinks), *(pps[name] for name in deap.PPS_CHANNELS)])
+    rate, blinks = deap.RATE, trial.blinks(deap.RATE)
+    pps = [trial.eye(rate), trial.eye(rate) + 150 * blinks, trial.muscle(rate, which=1), trial.muscle(rate, which=0)]
+    pps += [trial.skin_conductance(rate), trial.respiration(rate), trial.pulse(rate), trial.temperature(rate)]
+    return np.stack([*trial.eeg(deap.EEG_CHANNELS, rate, blinks), *pps])  # in the order of deap.PPS_CHANNELS
 
 
 def python2_pickle(arrays):
@@ -138,10 +116,8 @@ def write_dreamer(folder, settings):
         person |= {signal: {"baseline": [], "stimuli": []} for signal in ("EEG", "ECG")}
         for trial in trials:
             eeg = trial.eeg(dreamer.EEG_CHANNELS, dreamer.EEG_RATE, trial.blinks(dreamer.EEG_RATE))
-            for signal, rate, values in (
-                ("EEG", dreamer.EEG_RATE, eeg),
-                ("ECG", dreamer.ECG_RATE, trial.ecg(dreamer.ECG_RATE)),
-            ):
+            recorded = {"EEG": (dreamer.EEG_RATE, eeg), "ECG": (dreamer.ECG_RATE, trial.ecg(dreamer.ECG_RATE))}
+            for signal, (rate, values) in recorded.items():
                 person[signal]["baseline"].append(np.ascontiguousarray(values[:, : rest * rate].T))
                 person[signal]["stimuli"].append(np.ascontiguousarray(values[:, rest * rate :].T))
         for signal in ("EEG", "ECG"):

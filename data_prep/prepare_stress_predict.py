@@ -13,19 +13,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import physiosync  # noqa: F401
-import utils.base.errors  # before all packages, to say in one line which are not installed
-
-# isort: split
-
-import numpy as np
-
+import utils.base.errors
 from data_prep.folder import preparation
-from data_prep.folder.from_arrays import prepare_person
-from data_prep.folder.writer import PreparedWriter, is_prepared
+from data_prep.folder.reading import prepare_all
 from data_prep.formats import stress_predict
 from utils.base.errors import InputError
-from utils.base.files import sha256
-from utils.base.progress import Progress, say_pretraining, warn
 from utils.base.settings import read_settings
 
 RAW_DIR = "Stress-Predict-Dataset/Raw_data"  # folder with S01, S02, ...
@@ -43,16 +35,11 @@ def main():
     if settings.SECONDS < stress_predict.MIN_SECONDS:
         raise InputError(f"--seconds {settings.SECONDS} is less than a window of {stress_predict.MIN_SECONDS} s")
     if settings.BASELINE_BEFORE < settings.SECONDS:
-        raise InputError(
-            f"--baseline-before {settings.BASELINE_BEFORE} is less than --seconds {settings.SECONDS}: the baseline "
-            "would reach into the Stroop test"
-        )
-    people = stress_predict.find_people(settings.RAW_DIR)
-    files = {
-        f"{person}/{path.name}": path
-        for person, folder in people.items()
-        for path in stress_predict.files_of(folder).values()
-    }
+        what = f"is less than --seconds {settings.SECONDS}: the baseline would reach into the Stroop test"
+        raise InputError(f"--baseline-before {settings.BASELINE_BEFORE}", what)
+    folders = stress_predict.find_people(settings.RAW_DIR)
+    paths = [path for folder in folders.values() for path in stress_predict.files_of(folder).values()]
+    files = {f"{path.parent.name}/{path.name}": path for path in paths}
     made = preparation.make(
         pps=settings.PPS_NORMALISE,
         baseline_seconds=None,
@@ -61,51 +48,9 @@ def main():
         trials=f"{settings.SECONDS} s from {settings.DELAY} s after each mark; baseline from "
         f"{settings.BASELINE_BEFORE} s before the first",
     )
-    following = ("--protocol", "cross-subject", "--n-folds", "5")
-    if is_prepared(settings.OUT_DIR, made, files):
-        print(f"{settings.OUT_DIR}: complete, from these files")
-        say_pretraining(settings.OUT_DIR, *following)
-        return
-    writer = PreparedWriter(
-        settings.OUT_DIR,
-        name="Stress-Predict",
-        sampling_rate=stress_predict.RATE,
-        eeg_channels=[],
-        pps_channels=stress_predict.CHANNELS,
-        ratings=["stress"],
-        classes={"stress": stress_predict.CLASSES},
-        preparation=made,
-        stimuli=list(stress_predict.STAGES),
-    )
-    ratings = np.array(list(stress_predict.STAGES.values()), dtype=float)[:, None]
-    with writer:
-        for person, folder in Progress(people.items(), desc="preparing", unit="person"):
-            recording = stress_predict.read_person(folder)
-            writer.info["sources"] |= {name: sha256(path) for name, path in files.items() if path.parent == folder}
-            if recording.mended:
-                numbers = ", ".join(map(str, recording.mended))
-                note(writer, f"{person}: marks that were 12 hours off are mended (number {numbers})")
-            try:
-                starts = stress_predict.stage_starts(
-                    recording, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE
-                )
-            except stress_predict.LeftOutError as reason:
-                note(writer, f"{person} is left out: {reason}")
-                continue
-            parts = stress_predict.cut(recording, starts, settings.SECONDS)
-            pps = stress_predict.join(parts, settings.SECONDS)
-            arrays = prepare_person({"id": person, "pps": pps}, stress_predict.RATE, made)
-            writer.add(person, *arrays, ratings, sources={})
-            for name, (rate, channels) in stress_predict.SIGNALS.items():
-                writer.quality.look(person, channels, rate, parts[name])
-    writer.report()
-    say_pretraining(settings.OUT_DIR, *following)
-
-
-def note(writer, text):
-    """Say it now, and on the page about the signals."""
-    warn(text)
-    writer.quality.notes.append(text)
+    card, following = stress_predict.CARD | {"preparation": made}, ("--protocol", "cross-subject", "--n-folds", "5")
+    arguments = (folders, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE)
+    prepare_all(settings.OUT_DIR, card, files, stress_predict.people, *arguments, following=following)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 
 from data_prep import open_prepared
+from data_prep.folder.reading import prepare_trials
 from data_prep.formats import deap
 from tests.builders.deap import GOOD, recording, write
 from tests.builders.matlab import mat, matrix
@@ -26,7 +27,7 @@ def close(actual, expected):
 
 def test_preparation_equals_golden():
     data, _ = raw_deap(GOLDEN["raw_seed"], int(GOLDEN["trials"]))
-    eeg, pps = deap.to_prepared(data, pps_normalise="none")
+    eeg, pps = prepare_trials(deap.signals(data), deap.RATE, {"eeg": "channels", "pps": "none"})
     windows = eeg.reshape(-1, 5, 32, 128).swapaxes(1, 2).reshape(-1, 32, 640)
     gsr = pps[:, :, deap.PPS_CHANNELS.index("GSR")]
     close(eeg.reshape(-1, 32, 128)[GOLDEN["eeg_1s_rows"]], GOLDEN["eeg_1s"][:, 0, 0])
@@ -117,7 +118,7 @@ BAD_MATLAB = {
     "other variables": (dict(eeg=np.eye(3), label=1.0), "has eeg, label, not data and labels"),
     "no labels": (dict(data=recording()[0], x=1.0), "has data, x, not data and labels"),
     "of another shape": (dict(data=np.ones((2, 32, 1024)), labels=np.ones((2, 4))), "40 channels"),
-    "cells": (dict(data=np.array([[1, "a"]], object), labels=np.ones((2, 4))), "its data is no array"),
+    "cells": (dict(data=np.array([[1, "a"]], object), labels=np.ones((2, 4))), "its data is not an array"),
     "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "its data is not an array of real numbers"),
     "NaN": (dict(data=NAN, labels=np.ones((2, 4))), "NaN or infinite"),
     "DREAMER": (dict(DREAMER={"Data": 1.0}), "has DREAMER, not data and labels"),

@@ -102,6 +102,14 @@ def test_what_is_not_used_does_not_matter():
     assert compared({}, dict(eeg="trial", eeg_names=["other"]), ["pps"])[0] == {"pps": [0, 1]}
 
 
+def test_comparing_adds_nothing_to_the_remarks_of_a_reader():
+    found = made(filters="1-40 Hz") | {"remarks": ["HERE has trials of 66 s"]}
+    for _ in range(2):
+        warnings = preparation.compare(made(), found, "HERE", ["eeg"])[1]
+        assert len(warnings) == 2
+    assert found["remarks"] == ["HERE has trials of 66 s"]
+
+
 def test_channels_that_are_not_recorded_are_taken_in_order_and_said():
     wanted = made()
     del wanted["channels"]["eeg"]

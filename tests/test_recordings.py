@@ -365,7 +365,7 @@ BAD_TABLES = {  # rows in place of p1's first, and what the message says
         [row(file="elsewhere.fif")],
         ["elsewhere.fif does not exist; a file is relative to"],
     ),
-    "rating": ([row(1, "p1_raw.fif", "film_a", 3, 6, "high", 3)], ["row 2: arousal is 'high', no number"]),
+    "rating": ([row(1, "p1_raw.fif", "film_a", 3, 6, "high", 3)], ["row 2: arousal is 'high', not a number"]),
     "empty rating": ([row(1, "p1_raw.fif", "film_a", 3, 6, "", 3)], ["row 2: arousal is empty"]),
     "off the scale": ([row(1, "p1_raw.fif", "film_a", 3, 6, 12, 3)], ["row 2: arousal is 12, off the scale of 1 to 9"]),
     "duration": ([row(duration="long")], ["row 2: the duration must be seconds"]),

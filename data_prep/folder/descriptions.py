@@ -1,15 +1,48 @@
-"""The description of a data set, checked before anything is written: what is written can be opened."""
+"""What ``dataset.json`` holds: the description of a data set, checked alike when it is written and opened."""
 
-from data_prep.folder.arrays import check_keys, check_names, check_number, check_rate, check_text
 from data_prep.folder.scales import QUADRANTS, of_rating
+from data_prep.folder.values import check_keys, check_names, check_number, check_rate, check_text
 from data_prep.signals.channels import distinct, shorten
 from utils.base.errors import InputError
 
 MOST_CLASSES = 100
-KEYS = (
-    *("name", "sampling_rate", "eeg_channels", "pps_channels", "ratings", "rating_range", "threshold", "classes"),
-    *("stimuli", "groups"),
-)
+SCALE = ("rating_range", "threshold")
+KEYS = ("name", "sampling_rate", "eeg_channels", "pps_channels", "ratings", *SCALE, "classes", "stimuli", "groups")
+OPTIONAL = {"classes": {}, "copies": [], "groups": None, "simulated": False, "not_seen": {}}  # if it is not there
+
+
+def _are_names(value):
+    return type(value) is list and all(type(name) is str for name in value) and len(set(value)) == len(value)
+
+
+def _is_count(value):
+    return type(value) is int and 0 < value < 2**31
+
+
+FIELDS = dict.fromkeys(("seconds", "trials"), _is_count)  # besides the description
+FIELDS |= dict.fromkeys(("stimuli", "subjects", "copies"), _are_names)
+FIELDS |= dict.fromkeys(("preparation", "sources", "arrays"), lambda value: type(value) is dict)
+FIELDS["checksum"] = lambda value: type(value) is str
+FIELDS["simulated"] = lambda value: type(value) is bool
+FIELDS["not_seen"] = lambda value: type(value) is dict and all(_are_names(own) and own for own in value.values())
+
+
+def check_info(info):
+    """The contents of ``dataset.json`` with all optional entries; ValueError names what is not as it was written."""
+    info = OPTIONAL | info
+    for field, is_valid in FIELDS.items():
+        if field not in info or not is_valid(info[field]):
+            raise ValueError(repr(field))
+    try:
+        described = {"groups": None} | describe("it", rated=False, **{key: info.get(key) for key in KEYS})
+    except (InputError, OverflowError) as error:
+        raise ValueError(f"description ({error})") from None
+    for key in KEYS:
+        if key not in info or described[key] != info[key] or type(described[key]) is not type(info[key]):
+            raise ValueError(repr(key))
+    if info["groups"] is not None and len(info["groups"]) != info["trials"]:
+        raise ValueError(f"'groups': {len(info['groups'])} for {info['trials']} trials")
+    return info
 
 
 def describe(where, rated=True, **description):
@@ -19,13 +52,9 @@ def describe(where, rated=True, **description):
     for key in ("name", "sampling_rate", "ratings"):
         if key not in given:
             raise InputError(f"{where} needs {key}")
-    info = {
-        "name": check_text(given["name"], "name"),
-        "sampling_rate": check_rate(given["sampling_rate"]),
-        "eeg_channels": check_names(given.get("eeg_channels", []), "eeg_channels"),
-        "pps_channels": check_names(given.get("pps_channels", []), "pps_channels"),
-        "ratings": check_names(given["ratings"], "ratings"),
-    }
+    info = {"name": check_text(given["name"], "name"), "sampling_rate": check_rate(given["sampling_rate"])}
+    for key in ("eeg_channels", "pps_channels", "ratings"):
+        info[key] = check_names(given.get(key, []), key)
     for name in ("eeg", "pps"):
         distinct(info[f"{name}_channels"], name, "the data set")
     if not info["eeg_channels"] and not info["pps_channels"]:
@@ -34,75 +63,57 @@ def describe(where, rated=True, **description):
         raise InputError("ratings is empty; name at least one")
     _check_rating_names(info["ratings"])
     info["classes"] = _classes(given.get("classes", {}), info["ratings"])
-    return (
-        info
-        | _scale(given, info)
-        | {"stimuli": check_names(given["stimuli"], "stimuli") if "stimuli" in given else None}
-        | ({"groups": check_groups(given["groups"], "groups")} if "groups" in given else {})
-    )
-
-
-def check_groups(values, what, n_trials=None):
-    """The group of every stimulus, such as the film that it is a part of, as a list of texts."""
-    if isinstance(values, str | bytes | set | frozenset | dict) or not hasattr(values, "__iter__"):
-        raise InputError(f"{what} must be a list of names, one per stimulus, not {str(values)[:60]}")
-    names = [check_text(value, f"{what}, number {number},") for number, value in enumerate(values, 1)]
-    if n_trials not in (None, len(names)):
-        raise InputError(f"{what} has {len(names)} names for {n_trials} trials; one each is needed")
-    return names
+    info |= _scale(given, [name for name in info["ratings"] if name not in info["classes"]])
+    info["stimuli"] = check_names(given["stimuli"], "stimuli") if "stimuli" in given else None
+    return info | ({"groups": check_names(given["groups"], "groups", once=False)} if "groups" in given else {})
 
 
 def _check_rating_names(ratings):
-    """Refuse names that scripts and file systems could not tell apart."""
+    """Refuse names that scripts and file systems could not distinguish."""
     seen = {}
     for name in ratings:
         if name == QUADRANTS:
             raise InputError(f"ratings has {name!r}, which means the quadrants of arousal and valence; rename it")
         same = seen.setdefault("".join(name.casefold().split()), name)
         if same != name:
-            raise InputError(
-                f"ratings has {same!r} and {name!r}, which are the same but for case and blanks; rename one"
-            )
+            raise InputError(f"ratings has {same!r} and {name!r}: the same but for case and blanks; rename one")
 
 
 def _classes(classes, ratings):
     """Names of the classes of every categorical rating."""
     if not isinstance(classes, dict):
         raise InputError("classes must be a dictionary of rating to names of its classes")
-    found = {}
+    names = {}
     for rating, values in classes.items():
         rating = check_text(rating, "a rating in classes")
         if rating not in ratings:
-            raise InputError(f"classes has {rating!r}, which is not one of the ratings ({', '.join(ratings)[:100]})")
-        found[rating] = check_names(values, f"classes of {rating!r}")
-        if not 2 <= len(found[rating]) <= MOST_CLASSES:
-            raise InputError(f"classes of {rating!r} are {len(found[rating])}; 2 to {MOST_CLASSES} are possible")
-    return found
+            raise InputError(f"classes has {rating!r}, which is not one of the ratings ({shorten(ratings)})")
+        names[rating] = check_names(values, f"classes of {rating!r}")
+        if not 2 <= len(names[rating]) <= MOST_CLASSES:
+            raise InputError(f"classes of {rating!r} are {len(names[rating])}; 2 to {MOST_CLASSES} are possible")
+    return names
 
 
-def _scale(given, info):
+def _scale(given, numeric):
     """Range and threshold of the numeric ratings, one for all or by name; None where all ratings are categorical."""
-    numeric = [name for name in info["ratings"] if name not in info["classes"]]
-    if not numeric and "rating_range" not in given and "threshold" not in given:
-        return {"rating_range": None, "threshold": None}
-    for key in ("rating_range", "threshold"):
+    if not numeric and not given.keys() & set(SCALE):
+        return dict.fromkeys(SCALE)
+    for key in SCALE:
         if key not in given:
             raise InputError(
                 f"the rating {numeric[0]!r} needs {key}, or classes if it is categorical" if numeric else key
             )
-    for key in ("rating_range", "threshold"):
         if isinstance(given[key], dict):
-            given = given | {key: {check_text(name, f"a rating in {key}"): value for name, value in given[key].items()}}
-            wrong = [name for name in given[key] if name not in numeric]
-            if lacking := [name for name in numeric if name not in given[key]]:
+            own = {check_text(name, f"a rating in {key}"): value for name, value in given[key].items()}
+            if lacking := [name for name in numeric if name not in own]:
                 raise InputError(f"{key} has none for {lacking[0]!r}; give one number for all, or one for each rating")
-            if wrong:
+            if wrong := [name for name in own if name not in numeric]:
                 raise InputError(f"{key} has {wrong[0]!r}, which is not one of the numeric ratings {shorten(numeric)}")
-    pairs = [[of_rating(given[key], name) for key in ("rating_range", "threshold")] for name in numeric or [None]]
-    scales = [_scale_of(*pair) for pair in pairs]
+            given = given | {key: own}
+    scales = [_scale_of(*(of_rating(given[key], name) for key in SCALE)) for name in numeric or [None]]
     return {
         key: dict(zip(numeric, of_all, strict=True)) if isinstance(given[key], dict) else of_all[0]
-        for key, of_all in zip(("rating_range", "threshold"), zip(*scales, strict=True), strict=True)
+        for key, of_all in zip(SCALE, zip(*scales, strict=True), strict=True)
     }
 
 

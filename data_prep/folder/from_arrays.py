@@ -9,22 +9,20 @@ from data_prep.folder import stimuli
 from data_prep.folder.arrays import (
     PERSON,
     SIGNALS,
-    check_keys,
-    check_names,
-    check_number,
-    check_rate,
     check_ratings,
     check_signal,
     check_signals,
-    check_text,
     n_trials_of,
+    rest_of,
+    signals,
 )
-from data_prep.folder.descriptions import KEYS, check_groups
+from data_prep.folder.descriptions import KEYS
 from data_prep.folder.prepared import ARRAYS
-from data_prep.folder.seen import only_seen
+from data_prep.folder.reading import prepare_trials
+from data_prep.folder.stimuli import only_seen
+from data_prep.folder.values import check_keys, check_names, check_number, check_rate, check_text
 from data_prep.folder.writer import PreparedWriter
 from data_prep.signals.resampling import at_one_rate
-from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
 
 
@@ -48,12 +46,11 @@ def write_prepared(
     folder : path
         Must not exist, or be empty.
     subjects : iterable of dict
-        One per person, at least 2: ``id`` (str), ``eeg`` and ``pps`` (trials, channels, samples) or one of them, and
-        ``ratings`` (trials, ratings). ``eeg_baseline`` and ``pps_baseline``, of any length from 1 s on, are the rest
-        before each trial; without them no baseline is removed. ``stimuli``, the names of a person's trials, puts
-        everybody's trials into one order, and ``groups`` names the film (or session) of each; without stimuli trial t
-        must be the same for all. All trials have one length.
-        A generator will do: one person is in memory at a time.
+        One per person, at least 2; a generator keeps one in memory at a time. ``id`` (str), ``eeg`` and ``pps``
+        (trials, channels, samples) or one of them, and ``ratings`` (trials, ratings); all trials have one length.
+        ``eeg_baseline`` and ``pps_baseline``, of any length from 1 s on, are the rest before each trial; without them
+        no baseline is removed. ``stimuli``, the names of a person's trials, puts everybody's trials into one order;
+        without them trial t must be the same for all. ``groups`` names the film (or session) of each.
     eeg_normalise : str
         ``"channels"``: standardised across channels at each sample (the paper); ``"trial"``: each over its trial.
     pps_normalise : str
@@ -63,16 +60,13 @@ def write_prepared(
         What was done to the signals before, such as ``"1-45 Hz"``, ``"average"``, ``"500 to 128 Hz"``; None: not
         recorded. What meets a model of these data is compared with it.
     sampling_rates : dict of str to float, optional
-        Hz, of what does not have the ``sampling_rate`` of the folder: ``{"eeg": 512, "GSR": 4, "temperature": 4}``. It
-        is resampled (`data_prep.signals.resampling`). Then ``pps`` and ``pps_baseline`` are dicts: name of a channel to
-        (trials, samples).
+        Hz, of what is to be resampled to the ``sampling_rate`` of the folder: ``{"eeg": 512, "GSR": 4}``. Then ``pps``
+        and ``pps_baseline`` are dicts: name of a channel to (trials, samples).
     missing : str
         What of a stimulus that somebody has not seen: ``"error"``; ``"drop"``, for all; or ``"keep"``, as a trial that
         is not there: people name their ``stimuli``, or have a row of NaN in ``ratings`` (signals there: 0 or NaN).
     **description
-        As for `PreparedWriter`: ``name``, ``sampling_rate`` (Hz), ``eeg_channels``, ``pps_channels``, ``ratings``
-        (names), ``rating_range``, ``threshold``, ``classes``, ``stimuli`` for the order of the trials, and ``groups``,
-        one name per stimulus: the film that it is a part of.
+        As for `PreparedWriter`; ``stimuli`` gives the order of the trials.
 
     Raises
     ------
@@ -97,7 +91,7 @@ def write_prepared(
         rate, rests, trials = writer.info["sampling_rate"], [], Trials(writer, missing)
         for place, recorded in enumerate(subjects, 1):
             recorded, seen = only_seen(recorded) if missing == "keep" else (recorded, None)
-            recorded, person = check_person(recorded, place, writer, rates)
+            recorded, person = check_person(recorded, place, writer.info, rates)
             trials.add(person, made, seen)
             rests.append(rest_of(person, rate))
             look(writer, recorded, rate, rates)
@@ -107,46 +101,38 @@ def write_prepared(
 
 
 def _rates(sampling_rates):
-    """Rates of their own in Hz, by channel."""
+    """Rates in Hz of what does not have the folder's, by channel."""
     if not isinstance(sampling_rates or {}, Mapping):
         raise InputError('sampling_rates must be a dictionary such as {"eeg": 512, "GSR": 4}')
     rates = {name: check_number(value, f"sampling_rates of {name!r}") for name, value in (sampling_rates or {}).items()}
-    for name, rate in rates.items():
-        if rate <= 0:
-            raise InputError(f"sampling_rates of {name!r} must be greater than 0 Hz, not {rate:g}")
+    if wrong := [name for name, rate in rates.items() if rate <= 0]:
+        raise InputError(f"sampling_rates of {wrong[0]!r} must be greater than 0 Hz, not {rates[wrong[0]]:g}")
     return rates
 
 
-def check_person(person, place, writer, rates):
+def check_person(person, place, info, rates):
     """A person of `write_prepared` (the ``place``-th), checked: as recorded, and at one rate."""
-    info = writer.info
     if not isinstance(person, Mapping):
         raise InputError(f"person number {place} is a {type(person).__name__}, not a dictionary with id, eeg, ...")
     person = {key: value for key, value in person.items() if value is not None and not str(key).startswith("__")}
-    for key in ("id", "ratings"):
-        if key not in person:
-            raise InputError(f"person number {place} has no {key!r}")
-    subject = check_text(person["id"], f"the id of person number {place}")
-    where = f"subject {subject}"
-    check_keys(person, PERSON, where)
-    recorded = person | {"id": subject}
-    for key in recorded.keys() & {"pps", "pps_baseline"}:
-        if isinstance(recorded[key], Mapping):
-            recorded[key] = {name: check_signal(value, where, f"{key} {name}") for name, value in recorded[key].items()}
+    if lacking := [key for key in ("id", "ratings") if key not in person]:
+        raise InputError(f"person number {place} has no {lacking[0]!r}")
+    recorded = person | {"id": check_text(person["id"], f"the id of person number {place}")}
+    where = f"subject {recorded['id']}"
+    check_keys(recorded, PERSON, where)
+    at_own_rate = {key for key in ("pps", "pps_baseline") if isinstance(recorded.get(key), Mapping)}
+    for key in at_own_rate:
+        recorded[key] = {name: check_signal(value, where, f"{key} {name}") for name, value in recorded[key].items()}
     if "eeg" in rates and "eeg" in recorded:
         recorded["eeg"] = check_signal(recorded["eeg"], where, "eeg")
+        at_own_rate.add("eeg")
     channels = {name: info[f"{name}_channels"] for name in SIGNALS}
     at_one = at_one_rate(recorded, channels["pps"], info["sampling_rate"], rates)
     person = check_signals(at_one, channels, info["sampling_rate"], where)
     n_trials = n_trials_of(person)
     person["ratings"] = check_ratings(person["ratings"], info["ratings"], n_trials, where)
-    if "stimuli" in person:
-        person["stimuli"] = check_names(person["stimuli"], f"{where}, stimuli,")
-        if len(person["stimuli"]) != n_trials:
-            raise InputError(f"{where} has {len(person['stimuli'])} stimuli for {n_trials} trials")
-    if "groups" in person:
-        person["groups"] = check_groups(person["groups"], f"{where}, groups", n_trials)
-    at_own_rate = {"eeg"} & set(rates) | {key for key, value in recorded.items() if isinstance(value, Mapping)}
+    for key in person.keys() & {"stimuli", "groups"}:
+        person[key] = check_names(person[key], f"{where}, {key}", n_trials, once=key == "stimuli")
     return person | {key: recorded[key] for key in at_own_rate}, person
 
 
@@ -159,7 +145,7 @@ class Trials:
 
     def __init__(self, writer, missing):
         self.writer, self.missing = writer, missing
-        self.own = {}  # stimuli by person; None for one who brings none
+        self.stimuli = {}  # by person; None for one who brings none
         self.whose = "the data set's stimuli" if writer.info["stimuli"] else None
         self.groups = stimuli.Groups()
         if "groups" in writer.info:
@@ -168,60 +154,46 @@ class Trials:
     def add(self, person, made, seen=None):
         """Prepare a person and write it, or keep it until `finish`; ``seen``: as `only_seen` gives it."""
         subject, own, info = person["id"], person.get("stimuli"), self.writer.info
-        if subject in self.own:
+        if subject in self.stimuli:
             raise InputError(f"subject {subject} comes twice; keep one of its files")
-        if self.own and (own is None) != (next(iter(self.own.values())) is None):
-            who = [subject, next(iter(self.own))]
-            raise InputError(
-                "subject {} has stimuli and subject {} has none; name them for all or for nobody".format(
-                    *(who if own is not None else reversed(who))
-                )
-            )
+        for other, names in self.stimuli.items():
+            if (own is None) != (names is None):
+                has, lacks = (subject, other) if names is None else (other, subject)
+                remedy = "name them for all or for nobody"
+                raise InputError(f"subject {has} has stimuli and subject {lacks} has none; {remedy}")
         if own is not None and self.missing == "error":
             if info["stimuli"] is None:
                 info["stimuli"], self.whose = sorted(own, key=stimuli.natural), f"subject {subject}"
-            person = select(person, stimuli.positions(f"subject {subject}", own, info["stimuli"], self.whose))
+            places = stimuli.positions(f"subject {subject}", own, info["stimuli"], self.whose)
+            if places != sorted(places):
+                arrays = person.keys() & {*ARRAYS, "eeg_baseline", "pps_baseline"}
+                person = person | {key: person[key][places] for key in arrays}
         self.groups.note(f"subject {subject}", own or info["stimuli"], person.get("groups"), None if own else seen)
-        self.own[subject] = own
+        self.stimuli[subject] = own
         self.writer.check_ratings(subject, person["ratings"])
-        eeg, pps = prepare_person(person, info["sampling_rate"], made)
+        arrays = (*prepare_person(person, info["sampling_rate"], made), person["ratings"])
         if own is None or self.missing == "error":
-            self.writer.add(subject, eeg, pps, person["ratings"], sources={}, seen=seen)
+            self.writer.add(subject, *arrays, sources={}, seen=seen)
             return
-        for name, array in zip(ARRAYS, (eeg, pps, person["ratings"]), strict=True):
-            with np.errstate(over="ignore"):  # what is too large for float32 is refused when it is written
-                np.save(self._path(subject, name), array if name == "ratings" else array.astype(np.float32))
+        for name, array in zip(ARRAYS, arrays, strict=True):
+            np.save(self._path(subject, name), array)
 
     def finish(self):
         """Write what waits, of all what all have seen or with ``"keep"`` what anybody has; and the groups in order."""
-        self._write_waiting()
+        waiting = {subject: own for subject, own in self.stimuli.items() if own is not None}
+        if self.missing != "error" and waiting:
+            choose = stimuli.seen_by_any if self.missing == "keep" else stimuli.common
+            kept = self.writer.info["stimuli"] = choose(waiting, self.writer.info["stimuli"])
+            for subject, own in waiting.items():
+                places = [own.index(name) for name in kept if name in own]
+                arrays = (np.load(self._path(subject, name), mmap_mode="r")[places] for name in ARRAYS)
+                self.writer.add(subject, *arrays, sources={}, seen=np.isin(kept, own))
+            self.writer.remove_scratch()
         if self.groups:
             self.writer.info["groups"] = self.groups.of(self.writer.info["stimuli"])
 
-    def _write_waiting(self):
-        waiting = {subject: own for subject, own in self.own.items() if own is not None}
-        if self.missing == "error" or not waiting:
-            return
-        choose = stimuli.seen_by_any if self.missing == "keep" else stimuli.common
-        kept = self.writer.info["stimuli"] = choose(waiting, self.writer.info["stimuli"])
-        for subject, own in waiting.items():
-            places = [own.index(name) for name in kept if name in own]
-            arrays = (np.load(self._path(subject, name), mmap_mode="r")[places] for name in ARRAYS)
-            self.writer.add(subject, *arrays, sources={}, seen=np.isin(kept, own))
-        self.writer.remove_scratch()
-
     def _path(self, subject, name):
-        return self.writer.scratch() / f"{list(self.own).index(subject)}_{name}.npy"
-
-
-def select(person, places):
-    """A person's arrays at these trials."""
-    if places == list(range(len(places))):
-        return person
-    chosen = dict(person)
-    for key in person.keys() & {"eeg", "pps", "eeg_baseline", "pps_baseline", "ratings"}:
-        chosen[key] = person[key][places]
-    return chosen
+        return self.writer.scratch() / f"{list(self.stimuli).index(subject)}_{name}.npy"
 
 
 def look(writer, person, rate, rates):
@@ -236,37 +208,11 @@ def look(writer, person, rate, rates):
 
 
 def prepare_person(person, rate, made):
-    """1 s blocks of one person's arrays, normalised; EEG and PPS, float64 (trials, seconds, channels, rate).
+    """1 s blocks of one person's arrays, normalised; EEG and PPS, float32 (trials, seconds, channels, rate).
 
-    ``person`` is as `check_signals` leaves it, ``made`` the preparation (`data_prep.folder.preparation`).
+    ``person`` is as `check_signals` leaves it.
     """
-    blocks = {"eeg": [], "pps": []}
-    for trial in signals(person):
-        for name, (signal, rest) in trial.items():
-            try:
-                prepared = prepare(signal, rest, rate, made[name], made.get("segment"))
-            except InputError as error:
-                raise InputError(f"subject {person['id']}: {error}") from None
-            blocks[name].append(prepared.swapaxes(0, 1))
-    return np.stack(blocks["eeg"]), np.stack(blocks["pps"])
-
-
-def signals(person):
-    """Trial and rest of every trial by modality, each (channels, samples); None for the rest where there is none."""
-    there = next(person[name] for name in SIGNALS if name in person)  # (trials, channels, samples)
-    for index in range(len(there)):
-        trial = {}
-        for name in SIGNALS:
-            recorded, rest = person.get(name, there[:, :0]), person.get(f"{name}_baseline")
-            trial[name] = recorded[index], None if rest is None else rest[index]
-        yield trial
-
-
-def rest_of(person, rate):
-    """Seconds of rest of a person's arrays by modality; None for one without rest, no entry for one without signals."""
-    rest = {}
-    for name in SIGNALS:
-        if np.size(person.get(name, ())):
-            baseline = person.get(f"{name}_baseline")
-            rest[name] = None if baseline is None else np.shape(baseline)[-1] // rate
-    return rest
+    try:
+        return prepare_trials(signals(person), rate, made)
+    except InputError as error:
+        raise InputError(f"subject {person['id']}, {error}") from None

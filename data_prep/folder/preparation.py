@@ -26,10 +26,34 @@ import re
 from data_prep.signals.channels import match_channels, shorten
 from utils.base.errors import InputError
 
-CHOICES = {"eeg": ("channels", "trial"), "pps": ("trial", "none", "subject")}
-TEXTS = ("filters", "reference", "resampling", "trials")
-KEYS = ("eeg", "pps", "baseline_seconds", "segment", *TEXTS, "bad_channels", "short_trials")
 OLD_WORDS = {"z-score across channels": "channels"}  # of folders and models before there was a choice
+TEXTS = ("filters", "reference", "resampling", "trials")
+
+
+def _is_text(value):
+    return value is None or isinstance(value, str)
+
+
+def is_segment(value):
+    """Whether this names a part of a trial."""
+    return isinstance(value, str) and re.fullmatch(r"(first|last) [1-9]\d{0,5} s", value) is not None
+
+
+def _is_rest(value):
+    if isinstance(value, dict):
+        return set(value) <= {"eeg", "pps"} and not any(isinstance(v, dict) or not _is_rest(v) for v in value.values())
+    values = value if isinstance(value, list) and value else [value]
+    return value is None or all(type(part) in (int, float) and abs(part) < 1e9 for part in values)
+
+
+VALUES = {  # of each key: whether a value is valid, and what is, in words
+    "eeg": (lambda value: value in ("channels", "trial"), "channels or trial"),
+    "pps": (lambda value: value in ("trial", "none", "subject"), "trial, none or subject"),
+    "baseline_seconds": (_is_rest, "a number, [least, most], None, or one of these by modality"),
+    "segment": (lambda value: value is None or is_segment(value), "like 'first 60 s' or 'last 60 s', or None"),
+    **dict.fromkeys(TEXTS, (_is_text, "a text of at most 100 characters, such as '4-45 Hz', or None")),
+    **dict.fromkeys(("bad_channels", "short_trials"), (lambda value: True, "")),
+}
 
 
 def make(eeg="channels", pps="trial", **others):
@@ -37,20 +61,20 @@ def make(eeg="channels", pps="trial", **others):
     made = {"eeg": eeg, "pps": pps} | others
     made |= {key: None for key in TEXTS if isinstance(made.get(key), str) and made[key].strip().lower() == "none"}
     for key, value in made.items():
-        if key not in KEYS:
-            raise InputError(f"a preparation has no {key!r}; it has {', '.join(KEYS)}")
-        if key in CHOICES and value not in CHOICES[key]:
-            raise InputError(f"{key}_normalise must be one of {', '.join(CHOICES[key])}; not {value!r}")
-        if key in TEXTS and not (value is None or (isinstance(value, str) and value.strip() and len(value) <= 100)):
-            raise InputError(f"{key} must be a text of at most 100 characters, such as '4-45 Hz', or None")
-        if key == "segment" and not (value is None or is_segment(value)):
-            raise InputError(f"segment must be like 'first 60 s' or 'last 60 s', or None; not {value!r}")
+        if key not in VALUES:
+            raise InputError(f"a preparation has no {key!r}; it has {', '.join(VALUES)}")
+        is_valid_value, words = VALUES[key]
+        if not is_valid_value(value) or (key in TEXTS and value is not None and not 0 < len(value.strip()) <= 100):
+            name = f"{key}_normalise" if key in ("eeg", "pps") else key
+            raise InputError(f"{name} must be {words}; not {str(value)[:60]!r}")
     return made
 
 
-def is_segment(value):
-    """Whether this names a part of a trial."""
-    return isinstance(value, str) and re.fullmatch(r"(first|last) [1-9]\d{0,5} s", value) is not None
+def is_valid(stored):
+    """Whether a stored preparation has values of the types that it must have; keys may be missing, or unknown."""
+    return isinstance(stored, dict) and all(
+        VALUES[key][0](value) for key, value in read(stored).items() if key in VALUES
+    )
 
 
 def read(stored):
@@ -60,15 +84,14 @@ def read(stored):
 
 def rest_of_all(rests):
     """``baseline_seconds`` by modality of all people from those of each; refused if only some have it."""
-    found = {}
+    merged = {}
     for name in sorted({name for rest in rests for name in rest}):
-        values = [rest[name] for rest in rests if name in rest]
-        if None in values and any(value is not None for value in values):
+        values = {rest[name] for rest in rests if name in rest}
+        if None in values and len(values) > 1:
             raise InputError(f"some people have {name}_baseline and some have none; give it for all or for nobody")
-        least, most = (None, None) if None in values else (min(values), max(values))
-        found[name] = least if least == most else [least, most]
-    same = [value for value in found.values() if value not in list(found.values())[:1]] == []
-    return next(iter(found.values()), None) if same else found
+        merged[name] = next(iter(values)) if len(values) == 1 else [min(values), max(values)]
+    values = list(merged.values())
+    return merged if any(value != values[0] for value in values) else next(iter(values), None)
 
 
 def agree(one, other):
@@ -82,9 +105,8 @@ def record(data, pps_channels=None):
     default all.
     """
     if not is_valid(data.info["preparation"]):
-        raise InputError(
-            f"{data.folder / 'dataset.json'} does not say properly how the data were prepared; prepare them anew"
-        )
+        what = "does not say properly how the data were prepared"
+        raise InputError(data.folder / "dataset.json", what, "prepare them again")
     pps = data.info["pps_channels"] if pps_channels is None else pps_channels
     return {
         "sampling_rate": data.rate,
@@ -113,26 +135,6 @@ def of_model(made, where):
     return kept | {"channels": channels, "preparation": read(preparation)}
 
 
-def is_valid(stored):
-    """Whether a stored preparation has values of the types that it must have; keys may be missing, or unknown."""
-    if not isinstance(stored, dict):
-        return False
-    made = read(stored)
-    return (
-        all(made.get(key, choices[0]) in choices for key, choices in CHOICES.items())
-        and all(made.get(key) is None or isinstance(made[key], str) for key in TEXTS)
-        and (made.get("segment") is None or is_segment(made["segment"]))
-        and _is_rest(made.get("baseline_seconds"))
-    )
-
-
-def _is_rest(value):
-    if isinstance(value, dict):
-        return set(value) <= {"eeg", "pps"} and not any(isinstance(v, dict) or not _is_rest(v) for v in value.values())
-    values = value if isinstance(value, list) and value else [value]
-    return value is None or all(type(part) in (int, float) and abs(part) < 1e9 for part in values)
-
-
 def rest_by_modality(made, modality):
     """``baseline_seconds`` of ``"eeg"`` or ``"pps"``."""
     rest = made.get("baseline_seconds")
@@ -146,30 +148,26 @@ def compare(wanted, found, where, modalities, standardised=True):
     positions of the model's channels by modality (None where ``found`` does not record them), and warnings. Raises
     InputError if a channel, the rate, a normalisation or the rest differs.
     """
-    rate, own_rate = found["sampling_rate"], wanted.get("sampling_rate")
-    if own_rate not in (None, rate):
-        raise InputError(f"{where} has {rate} Hz, the model {own_rate} Hz; prepare it with --sampling-rate {own_rate}")
-    same = wanted.get("dataset_checksum") is not None and wanted["dataset_checksum"] == found.get("dataset_checksum")
-    positions, missing, warnings = {}, [], found.get("remarks", [])
+    rate, trained_rate = found["sampling_rate"], wanted.get("sampling_rate")
+    if trained_rate not in (None, rate):
+        remedy = f"prepare it with --sampling-rate {trained_rate}"
+        raise InputError(where, f"has {rate} Hz, the model {trained_rate} Hz", remedy)
+    positions, missing, warnings = {}, [], list(found.get("remarks", []))
     for name in modalities:
-        names, there = wanted["channels"].get(name), found["channels"][name]
+        names, available = wanted["channels"].get(name), found["channels"][name]
         if names is None:
             missing.append(f"{name.upper()} channels (taken in their order)")
             positions[name] = None
             continue
-        positions[name] = match_channels(names, there, name, where)
-        others = [other for number, other in enumerate(there) if number not in positions[name]]
+        positions[name] = match_channels(names, available, name, where)
+        others = [other for number, other in enumerate(available) if number not in positions[name]]
         if others and name == "eeg" and standardised and found["preparation"].get("eeg") != "trial":
-            raise InputError(
-                f"{where} was standardised with more EEG channels than the model has ({shorten(others)}); prepare it "
-                "without them (--eeg-channels)"
-            )
-    if not same:
+            what = f"was standardised with more EEG channels than the model has ({shorten(others)})"
+            raise InputError(where, what, "prepare it without them (--eeg-channels)")
+    if wanted.get("dataset_checksum") is None or wanted["dataset_checksum"] != found.get("dataset_checksum"):
         unknown, differences = _differences(wanted, found, where, modalities)
-        if missing + unknown:
-            warnings.append(
-                f"{where}: not compared, as it is not recorded on both sides: {', '.join(missing + unknown)}"
-            )
+        if unknown := ", ".join(missing + unknown):
+            warnings.append(f"{where}: not compared, as it is not recorded on both sides: {unknown}")
         if differences:
             warnings.append(f"{where} was prepared otherwise than the model's data: {'; '.join(differences)}")
     return positions, warnings
@@ -187,21 +185,19 @@ def _differences(wanted, found, where, modalities):
 
     for name in modalities:
         if both(name, f"{name.upper()} normalisation") and own[name] != other[name]:
-            raise InputError(
-                f"{where} has the {name.upper()} normalisation {other[name]!r}, the model's data {own[name]!r}; "
-                f"prepare it with --{name}-normalise {own[name]}"
-            )
+            what = f"has the {name.upper()} normalisation {other[name]!r}, the model's data {own[name]!r}"
+            raise InputError(where, what, f"prepare it with --{name}-normalise {own[name]}")
     if both("baseline_seconds", "removal of the rest"):
         for name in modalities:
-            rests = [rest_by_modality(made, name) for made in (other, own)]
-            if (rests[0] is None) != (rests[1] is None):
-                here, there = ("removed" if rest is not None else "not removed" for rest in rests)
+            here, there = (rest_by_modality(made, name) for made in (other, own))
+            if (here is None) != (there is None):
+                states = ["not removed" if rest is None else "removed" for rest in (here, there)]
                 raise InputError(
-                    f"{where}: the rest before each trial is {here} from the {name.upper()}, in the model's data it is "
-                    f"{there}; " + ("bring it along" if here == "not removed" else "prepare it without the rest")
+                    f"{where}: the rest before each trial is {states[0]} from the {name.upper()}, in the model's data "
+                    f"it is {states[1]}; {'bring it along' if here is None else 'prepare it without the rest'}"
                 )
-            text = "mean of {} s of rest subtracted, not of {}".format(*map(_show, rests))
-            if rests[0] != rests[1] and text not in differences:
+            text = f"mean of {_show(here)} s of rest subtracted, not of {_show(there)}"
+            if here != there and text not in differences:
                 differences.append(text)
     for key in ("segment", *TEXTS):
         if both(key, key) and own[key] != other[key]:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.folder.fields import FIELDS, OPTIONAL
+from data_prep.folder.descriptions import check_info
 from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
-from data_prep.folder.seen import seen_of
+from data_prep.folder.stimuli import seen_of
 from data_prep.signals.channels import plain, shorten
 from utils.base.errors import InputError
 from utils.base.files import read_json, sha256
@@ -40,7 +40,7 @@ class Prepared:
     ----------
     folder : pathlib.Path
     eeg, pps : numpy.memmap, float32, shape (subjects, trials, seconds, channels, rate)
-        EEG standardised across channels; PPS as ``info["preparation"]`` says.
+        Normalised as ``info["preparation"]`` says.
     ratings : numpy.ndarray, float32, shape (subjects, trials, ratings)
         NaN where a person did not see a stimulus.
     info : dict
@@ -53,25 +53,10 @@ class Prepared:
     pps: np.ndarray
     ratings: np.ndarray
 
-    @property
-    def name(self):
-        """Name of the data set, such as ``"DEAP"``."""
-        return self.info["name"]
-
-    @property
-    def rate(self):
-        """Sampling rate of EEG and PPS in Hz."""
-        return self.info["sampling_rate"]
-
-    @property
-    def subjects(self):
-        """Ids of all subjects, in the order of the arrays."""
-        return self.info["subjects"]
-
-    @property
-    def checksum(self):
-        """SHA-256 of everything that makes the data set, as results and checkpoints carry it."""
-        return self.info["checksum"]
+    name = property(lambda self: self.info["name"], doc='Name of the data set, such as ``"DEAP"``.')
+    rate = property(lambda self: self.info["sampling_rate"], doc="Sampling rate of EEG and PPS in Hz.")
+    subjects = property(lambda self: self.info["subjects"], doc="Ids of all subjects, in the order of the arrays.")
+    checksum = property(lambda self: self.info["checksum"], doc="SHA-256 of the data set, as results carry it.")
 
     @functools.cached_property
     def seen(self):
@@ -101,25 +86,21 @@ class Prepared:
             If the data set has no such rating, or a threshold is given for one that is categorical.
         """
         names, label = self.info["ratings"], unicodedata.normalize("NFC", label)
-        needed = ["arousal", "valence"] if label == QUADRANTS else [label]
-        if not set(needed) <= set(names):
+        if label not in self.label_names:
             raise InputError(f"--label {label[:60]}: {self.folder} has the labels {shorten(self.label_names)}")
-        categorical = [name for name in needed if name in self.info["classes"]]
-        if categorical and label == QUADRANTS:
-            raise InputError(f"--label {label}: {categorical[0]} of {self.folder} is categorical, without high and low")
-        values = [self.ratings[:, :, names.index(name)] for name in needed]
-        if categorical:
-            classes = self.info["classes"][label]
+        if label in self.info["classes"]:
+            classes, values = self.info["classes"][label], self.ratings[:, :, names.index(label)]
             if of_rating(threshold, label) is not None:
                 raise InputError(f"--threshold: {label} has the classes {shorten(classes)}; leave the flag out")
-            if not np.isin(values[0][self.seen], np.arange(len(classes))).all():
-                raise InputError(f"{self.folder} has values of {label} that are none of its classes; {REMEDY}")
-            return np.where(self.seen, values[0], -1).astype(np.int64), list(classes)
+            if not np.isin(values[self.seen], np.arange(len(classes))).all():
+                raise InputError(f"{self.folder} has values of {label} that are not among its classes; {REMEDY}")
+            return np.where(self.seen, values, -1).astype(np.int64), list(classes)
         cuts = thresholds_of(self.info, label, threshold)
-        high = [value >= cuts[name] for name, value in zip(needed, values, strict=True)]
+        high = [self.ratings[:, :, names.index(name)] >= cut for name, cut in cuts.items()]
         if label == QUADRANTS:
-            classes = ["high arousal, high valence", "high arousal, low valence"]
-            classes += ["low arousal, high valence", "low arousal, low valence"]
+            classes = [
+                f"{arousal} arousal, {valence} valence" for arousal in ("high", "low") for valence in ("high", "low")
+            ]
             return np.where(self.seen, 2 * ~high[0] + ~high[1], -1).astype(np.int64), classes
         return np.where(self.seen, high[0], -1).astype(np.int64), [f"low {label}", f"high {label}"]
 
@@ -174,22 +155,21 @@ def open_prepared(folder, rated=True):
         raise InputError(f"--data-dir {folder} is not a folder; {_how_to_begin(folder)}")
     path = folder / "dataset.json"
     if not path.exists() and not (folder / "eeg.npy").exists():
-        raise InputError(f"{path} does not exist, so this is no prepared folder; {_how_to_begin(folder)}")
+        raise InputError(f"{path} does not exist, so this is not a prepared folder; {_how_to_begin(folder)}")
     info = read_json(path, REMEDY)
     expected = INCOMPLETE_VERSION if info.get("not_seen") else FORMAT_VERSION
     if info.get("format_version") != expected:
         version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
         raise InputError(f"{path} has format version {version!r}, not {expected}; {remedy}")
-    for field, is_valid in FIELDS.items():
-        if field not in info | OPTIONAL or not is_valid(info.get(field, OPTIONAL.get(field))):
-            raise InputError(f"{path} has no valid {field!r}; {REMEDY}")
-    if info["checksum"] != checksum_of(info):
+    checksum = checksum_of(info)
+    try:
+        info = check_info(info)
+    except ValueError as error:
+        raise InputError(f"{path} has no valid {error}; {REMEDY}") from None
+    if info["checksum"] != checksum:
         raise InputError(f"{path} was edited or damaged; {REMEDY}")
     if rated and not info["ratings"]:
         raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
-    info = {"classes": {}, "copies": [], "groups": None, "not_seen": {}} | info  # folders of before there were any
-    if info["groups"] is not None and len(info["groups"]) != info["trials"]:
-        raise InputError(f"{path} has {len(info['groups'])} groups for {info['trials']} trials; {REMEDY}")
     people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
     shapes = {
         "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),
@@ -208,16 +188,14 @@ def open_prepared(folder, rated=True):
 
 def _how_to_begin(folder):
     """What prepares the data set that somebody has asked for, or what to do without one."""
-    name, out = folder.name.lower(), folder if len(str(folder)) < 60 else "..."  # a message is short
-    if folder.exists():  # most likely raw files
-        out = "data/DREAMER" if "dreamer" in name else "data/DEAP"
-    if "dreamer" in name:
-        flags = ["data_prep/prepare_dreamer.py", "--raw-file", "DREAMER.mat"]
-    elif "deap" in name:
-        flags = ["data_prep/prepare_deap.py", "--raw-dir", "data_preprocessed_python"]
-    else:
+    scripts = {"dreamer": ("--raw-file", "DREAMER.mat"), "deap": ("--raw-dir", "data_preprocessed_python")}
+    name = next((name for name in scripts if name in folder.name.lower()), None)
+    if name is None:
         return "data_prep/README.md says how to make one; ./demo.sh needs no data"
-    return f"make it, or give its new place: {next_command(*flags, '--out-dir', out)} (without the data set: ./demo.sh)"
+    out = f"data/{name.upper()}" if folder.exists() else folder  # a folder that exists has most likely raw files
+    flags = (*scripts[name], "--out-dir", out if len(str(out)) < 60 else "...")
+    command = next_command(f"data_prep/prepare_{name}.py", *flags)
+    return f"make it, or give its new place: {command} (without the data set: ./demo.sh)"
 
 
 def _open_array(folder, name, arrays, shape):

@@ -24,20 +24,15 @@ BINS, HEIGHT = 48, 30  # of the pictures
 
 @dataclass(frozen=True)
 class Kind:
-    """A signal that is known by its channel's name.
+    """A signal that is known by its channel's name."""
 
-    ``names``: regular expression of the lower-case name without digits and signs; ``low``, ``high``: human range in
-    ``unit``; ``step``: largest change in a second; ``still``: seconds for which it may be constant; ``clips``: whether
-    it is fast enough to judge single samples at its limits.
-    """
-
-    names: str
+    names: str  # regular expression of the lower-case name without digits and signs
     unit: str = ""
-    low: float = -np.inf
+    low: float = -np.inf  # human range in ``unit``
     high: float = np.inf
-    step: float = np.inf
-    still: int = 1
-    clips: bool = False
+    step: float = np.inf  # largest change in a second
+    still: int = 1  # seconds for which it may be constant
+    clips: bool = False  # whether it is fast enough to judge single samples at its limits
 
 
 # Skin conductance as in Kleckner et al., "Simple, transparent, and flexible automated quality assessment procedures for
@@ -87,7 +82,7 @@ class Quality:
             return
         kinds = [kind_of(name) for name in channels]
         slow = np.array([kind is not None or rate < FAST for kind in kinds])
-        with np.errstate(invalid="ignore", over="ignore"):  # NaN is looked for
+        with np.errstate(invalid="ignore", over="ignore"):  # of NaN, which is looked for
             edges = [(trial.min(axis=2), trial.max(axis=2)) for trial in trials]  # both while a trial is in the cache
             low, high = (np.concatenate(parts, axis=1, dtype=np.float64) for parts in zip(*edges, strict=True))
             width = np.array([max(kind.still if kind else 1, math.ceil(FAST / rate)) for kind in kinds])
@@ -100,31 +95,29 @@ class Quality:
                 if kind and units_known:
                     impossible[index] = (low[index] < kind.low) | (high[index] > kind.high)
                     loud[index] = high[index] - low[index] > kind.step
-            line = line_noise(trials, rate)
+            line = np.where(slow, 0.0, line_noise(trials, rate))
         counts = {"missing": np.isnan(high), "flat": still, "clipped": cut, "noisy": loud, "range": impossible}
-        rows = self.people.setdefault(subject, [])
         for index, name in enumerate(channels):
-            rows.append(
-                Row(
-                    name,
-                    low=float(np.fmin.reduce(low[index])),
-                    high=float(np.fmax.reduce(high[index])),
-                    seconds=len(low[index]) * block / rate,
-                    line=0.0 if slow[index] else float(line[index]),
-                    slow=bool(slow[index]),
-                    kind=kinds[index] if units_known else None,
-                    unit=unit,
-                    loud=(louder or {}).get(name, 0.0),
-                    picture=picture(low[index], high[index]),
-                    **{what: round(found[index].sum() * block / rate) for what, found in counts.items()},
-                )
+            row = Row(
+                name,
+                low=float(np.fmin.reduce(low[index])),
+                high=float(np.fmax.reduce(high[index])),
+                seconds=len(low[index]) * block / rate,
+                line=float(line[index]),
+                slow=bool(slow[index]),
+                kind=kinds[index] if units_known else None,
+                unit=unit,
+                loud=(louder or {}).get(name, 0.0),
+                picture=picture(low[index], high[index]),
+                **{what: round(seconds[index].sum() * block / rate) for what, seconds in counts.items()},
             )
+            self.people.setdefault(subject, []).append(row)
 
     def counts(self):
         """In words, what stands out."""
         rows = [row for rows in self.people.values() for row in rows]
-        found = {what: sum(what in row.findings for row in rows) for what in FINDINGS}
-        words = ", ".join(f"{n:,} {FINDINGS[what]}" for what, n in found.items() if n)
+        numbers = {what: sum(what in row.findings for row in rows) for what in FINDINGS}
+        words = ", ".join(f"{n:,} {FINDINGS[what]}" for what, n in numbers.items() if n)
         return f"of {len(rows):,} signals, {words or 'none stands out'}"
 
 
@@ -151,9 +144,8 @@ class Row:
     @property
     def findings(self):
         """Which of its numbers stand out."""
-        found = {what for what in ("missing", "flat", "clipped", "range", "loud") if getattr(self, what)}
-        found |= {"noisy"} if self.noisy > MANY_NOISY * self.seconds else set()
-        return found | ({"line"} if self.line > MUCH_LINE else set())
+        least = {"noisy": MANY_NOISY * self.seconds, "line": MUCH_LINE}
+        return {what for what in FINDINGS if getattr(self, what) > least.get(what, 0)}
 
 
 def to_seconds(trial, block):
@@ -177,22 +169,16 @@ def clipped(trials, low, high, rate):
     """Which seconds (channels, seconds) have several samples in a row at the person's highest or lowest value."""
     found = np.zeros(low.shape, bool)
     in_a_row = max(CLIPPED[0], round(CLIPPED[1] * rate))
+    places = [(trial, second) for trial in trials for second in range(trial.shape[1])]
     for edges, edge in ((low, np.fmin.reduce(low, axis=1)), (high, np.fmax.reduce(high, axis=1))):
         at_edge = edges == edge[:, None]
         at_edge[at_edge.sum(axis=1) < 2] = False  # a rail is hit again and again
-        for channel, second in np.argwhere(at_edge):
-            samples = _second(trials, channel, second) == edge[channel]
+        for channel, number in np.argwhere(at_edge):
+            trial, second = places[number]
+            samples = trial[channel, second] == edge[channel]
             if len(samples) >= in_a_row:
-                found[channel, second] |= sliding_window_view(samples, in_a_row).all(axis=1).any()
+                found[channel, number] |= sliding_window_view(samples, in_a_row).all(axis=1).any()
     return found
-
-
-def _second(trials, channel, second):
-    for trial in trials:
-        if second < trial.shape[1]:
-            return trial[channel, second]
-        second -= trial.shape[1]
-    raise IndexError(second)
 
 
 def noisy(swing, flat_seconds):
@@ -228,7 +214,5 @@ def picture(low, high):
     scale = HEIGHT / (most - least) if most > least else 0
     top, bottom = (np.nan_to_num((most - edge) * scale).round().astype(int).tolist() for edge in (high, low))
     points = [*enumerate(top), *reversed(list(enumerate(bottom)))]
-    path = " ".join(f"{x} {y}" for x, y in points)
-    return (
-        f'<svg viewBox="0 -1 {max(len(top) - 1, 1)} {HEIGHT + 2}" preserveAspectRatio=none><path d="M{path}z"/></svg>'
-    )
+    path, size = " ".join(f"{x} {y}" for x, y in points), f"{max(len(top) - 1, 1)} {HEIGHT + 2}"
+    return f'<svg viewBox="0 -1 {size}" preserveAspectRatio=none><path d="M{path}z"/></svg>'

@@ -27,9 +27,8 @@ def parse_ratings(trials):
             refuse_spellings(trials, name)
             numbers = [float(classes[name].index(cell)) for cell in cells]
         elif wrong:
-            raise InputError(
-                f"{trials[wrong[0]].where}: {name} is {cells[wrong[0]]!r}, no number as elsewhere in that column"
-            )
+            what = f"{name} is {cells[wrong[0]]!r}, not a number as elsewhere in that column"
+            raise InputError(f"{trials[wrong[0]].where}: {what}")
         columns.append(numbers)
     return names, classes, [[column[row] for column in columns] for row in range(len(trials))]
 
@@ -79,26 +78,24 @@ def scales_of(settings, names, classes):
 
 
 def check_scale(settings, trials, names, classes, ratings):
-    """Refuse numbers off the scale and classes that are none, before hours of work; say what is taken as a rating."""
-    numbers = [name for name in names if name not in classes]
-    scales = {name: scale_of(settings, name) for name in numbers}
+    """Refuse numbers off the scale and impossible classes, before hours of work; print what is taken as a rating."""
+    scales = {name: scale_of(settings, name) for name in names if name not in classes}
     columns = dict(zip(names, zip(*ratings, strict=True), strict=True))
-    off_scale = lambda value, low, high, _: not low <= value <= high  # noqa: E731
-    wrong = [name for name in numbers if any(off_scale(value, *scales[name]) for value in columns[name])]
+    off = {}
+    for name, (low, high, _) in scales.items():
+        off[name] = [row for row, value in enumerate(columns[name]) if not low <= value <= high]
+    wrong = [name for name, rows in off.items() if rows]
     wrong += [name for name, values in classes.items() if not 2 <= len(values) <= MOST_CLASSES]
     if wrong:
         name, others = wrong[0], ",".join(name for name in names if name not in wrong)
-        remedy = f"; if it is no rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
+        remedy = f"; if it is not a rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
         if name in classes:
-            n = len(classes[name])
-            raise InputError(
-                f"{trials[0].where}: {name} has {n} classes ({shorten(classes[name])}), not 2 to {MOST_CLASSES}{remedy}"
-            )
-        low, high, _ = scales[name]
-        trial, value = next((t, v) for t, v in zip(trials, columns[name], strict=True) if not low <= v <= high)
+            what = f"{len(classes[name])} classes ({shorten(classes[name])}), not 2 to {MOST_CLASSES}"
+            raise InputError(f"{trials[0].where}: {name} has {what}{remedy}")
+        row, (low, high, _) = off[name][0], scales[name]
         raise InputError(
-            f"{trial.where}: {name} is {value:g}, off the scale of {low:g} to {high:g}; correct it, or set "
-            f"--rating-min and --rating-max{remedy}"
+            f"{trials[row].where}: {name} is {columns[name][row]:g}, off the scale of {low:g} to {high:g}; correct it, "
+            f"or set --rating-min and --rating-max{remedy}"
         )
     alike = {}  # ratings by their scale
     for name, scale in scales.items():
@@ -107,21 +104,17 @@ def check_scale(settings, trials, names, classes, ratings):
     parts += [f"{name} ({len(values)} classes: {shorten(values, 40)})" for name, values in classes.items()]
     if parts:
         print(f"ratings: {'; '.join(parts)}" + ("" if settings.RATINGS else "; --ratings chooses among the columns"))
-    for name in numbers:
-        given, (low, high, _) = (min(columns[name]), max(columns[name])), scales[name]
-        if len(trials) >= MANY and not given[0] < (low + high) / 2 < given[1]:
-            warn(
-                f"all ratings of {name} lie from {given[0]:g} to {given[1]:g}, in one half of {low:g} to {high:g}; is "
-                "that its scale? --rating-min and --rating-max say it"
-            )
+    for name, (low, high, _) in scales.items():
+        least, most = min(columns[name]), max(columns[name])
+        if len(trials) >= MANY and not least < (low + high) / 2 < most:
+            where = f"lie from {least:g} to {most:g}, in one half of {low:g} to {high:g}"
+            warn(f"all ratings of {name} {where}; is that its scale? --rating-min and --rating-max set it")
 
 
 def read_number(text):
     """The number that a cell holds, or None."""
     try:
-        number = float(text)
+        number = math.nan if "_" in text else float(text)  # 1_2 is a name, although Python reads it as 12
     except ValueError:
-        return None
-    if "_" in text:  # a name such as 1_2, which Python reads as 12
         return None
     return number if math.isfinite(number) else None

@@ -1,7 +1,11 @@
-"""Stimuli by name: trial t is the same one for everybody."""
+"""Stimuli by name: trial t is the same one for everybody; and in incomplete designs, who saw which."""
 
 import re
+from collections.abc import Mapping
 
+import numpy as np
+
+from data_prep.folder.arrays import PERSON, SIGNALS
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
@@ -59,29 +63,12 @@ def natural(name):
 
 
 def positions(where, own, wanted, whose):
-    """Places of the wanted stimuli among a person's own.
-
-    Parameters
-    ----------
-    where : str
-        The person, for messages.
-    own, wanted : list of str
-        Names, each once.
-    whose : str
-        Where ``wanted`` comes from, for messages.
-
-    Raises
-    ------
-    InputError
-        If the person has others.
-    """
-    lacking = [name for name in wanted if name not in own]
-    others = [name for name in own if name not in wanted]
+    """Places of the wanted stimuli among a person's own, which must be the same; ``where``, ``whose``: for messages."""
     remedy = 'missing="keep" keeps such trials as not there, missing="drop" leaves the stimulus out for all'
-    if lacking:
-        raise InputError(f"{where} has not seen {shorten(lacking)}, which {whose} has; {remedy}")
-    if others:
-        raise InputError(f"{where} has seen {shorten(others)}, which {whose} has not; {remedy}")
+    if lacking := [name for name in wanted if name not in own]:
+        raise InputError(where, f"has not seen {shorten(lacking)}, which {whose} has", remedy)
+    if others := [name for name in own if name not in wanted]:
+        raise InputError(where, f"has seen {shorten(others)}, which {whose} has not", remedy)
     return [own.index(name) for name in wanted]
 
 
@@ -95,20 +82,9 @@ def seen_by_any(people, wanted=None):
 
 
 def common(people, wanted=None, least=2):
-    """What all people have seen, in the order of ``wanted`` or of the names; what is dropped is said.
+    """What all people (their stimuli by name) have seen, in the order of ``wanted`` or of the names; at least so many.
 
-    Parameters
-    ----------
-    people : dict of str to list of str
-        Stimuli of everybody.
-    wanted : list of str, optional
-    least : int
-        So many must be left.
-
-    Raises
-    ------
-    InputError
-        If fewer are.
+    What is dropped is printed.
     """
     everything = sorted({name for own in people.values() for name in own} | set(wanted or ()), key=natural)
     for name in everything:
@@ -119,8 +95,80 @@ def common(people, wanted=None, least=2):
             print(f"{name} is dropped for all: not seen by {shorten(unseen)}")
     kept = [name for name in wanted or everything if all(name in own for own in people.values())]
     if len(kept) < least:
-        raise InputError(
-            f"{len(kept)} stimuli were seen by all {len(people)} people; at least {least} are needed: leave out who "
-            "saw few"
-        )
+        what = f"stimuli were seen by all {len(people)} people; at least {least} are needed"
+        raise InputError(f"{len(kept)} {what}: leave out who saw few")
     return kept
+
+
+def seen_of(info):
+    """Who saw which stimulus, bool (subjects, trials), as ``not_seen`` of ``dataset.json`` says."""
+    seen = np.ones((len(info["subjects"]), info["trials"]), bool)
+    for subject, names in info.get("not_seen", {}).items():
+        seen[info["subjects"].index(subject), [info["stimuli"].index(name) for name in names]] = False
+    return seen
+
+
+def in_words(info):
+    """How many trials an incomplete design lacks, in words."""
+    seen = seen_of(info)
+    people, n = shorten(list(info["not_seen"])), seen.sum(axis=0)
+    words = f"incomplete: {(~seen).sum()} of {seen.size} trials are not there ({people}); each stimulus was seen by"
+    return f"{words} {n.min()} to {n.max()} of {len(seen)} people"
+
+
+def trials_with_ratings(ratings, where):
+    """Which trials have ratings (trials, ratings), bool; all of a trial are there or, where it was not seen, none."""
+    there = ~np.isnan(ratings)
+    partly = np.flatnonzero(there.any(axis=1) & ~there.all(axis=1))
+    if len(partly):
+        what = "a trial has all of them, or none where the person did not see the stimulus"
+        remedy = "leave out that trial or that rating"
+        raise InputError(f"{where}, trial {partly[0] + 1} lacks some of its ratings: {what}; {remedy}")
+    return there.all(axis=1)
+
+
+def only_seen(person):
+    """A person without the trials whose ratings are all NaN, and which trials these leave, bool (trials,).
+
+    None where nothing is left out; what is not as it must be stays for `check_person` to refuse.
+    """
+    try:
+        ratings, where = np.asarray(person["ratings"], np.float64), f"subject {person['id']}"
+        seen = trials_with_ratings(ratings.reshape(len(ratings), -1), where)
+    except (KeyError, TypeError, ValueError):
+        return person, None
+    if seen.all():
+        return person, None
+
+    def cut(key, value):
+        if isinstance(value, Mapping):
+            return {name: cut(key, array) for name, array in value.items()}
+        if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
+            return value
+        if key in SIGNALS:
+            refuse_signals(where, np.nan_to_num(np.asarray(value)[~seen]))
+        return np.asarray(value)[seen]
+
+    return {key: cut(key, value) for key, value in person.items()}, seen
+
+
+def refuse_signals(where, unrated):
+    """Refuse signals other than 0 in trials that have no ratings."""
+    if np.any(unrated):
+        raise InputError(f"{where} has signals in a trial without ratings; leave the trial out, or rate it")
+
+
+def fill(where, arrays, seen, rated):
+    """Arrays (trials, ...) of all stimuli, 0 or NaN (ratings) where one was not seen, and which were seen."""
+    arrays = [*arrays[:2], np.asarray(arrays[2], np.float64)]
+    if seen is None:
+        seen = trials_with_ratings(arrays[2], where) if rated else np.ones(len(arrays[2]), bool)
+        for part in arrays[:2]:
+            refuse_signals(where, part[~seen])
+    else:
+        for index, (part, nothing) in enumerate(zip(arrays, (0, 0, np.nan), strict=True)):
+            arrays[index] = np.full((len(seen), *part.shape[1:]), nothing, part.dtype)
+            arrays[index][seen] = part
+    if not np.any(seen):
+        raise InputError(f"{where} saw no stimulus; leave the person out")
+    return *arrays, np.asarray(seen, bool)

@@ -9,20 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.folder import preparation as preparations
-from data_prep.folder.arrays import check_text
 from data_prep.folder.descriptions import describe
-from data_prep.folder.prepared import (
-    ARRAYS,
-    FORMAT_VERSION,
-    INCOMPLETE_VERSION,
-    checksum_of,
-    open_prepared,
-)
+from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, checksum_of, open_prepared
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
-from data_prep.folder.seen import fill, in_words, seen_of
-from data_prep.folder.stimuli import GROUPS, look_like_parts
+from data_prep.folder.stimuli import GROUPS, fill, in_words, look_like_parts, seen_of
+from data_prep.folder.values import check_names, check_text
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
 from utils.base.errors import InputError
@@ -49,27 +42,22 @@ class PreparedWriter:
     simulated : bool
         Whether the raw files are marked as simulated, for results to say so.
     **description
-        ``name`` : str
-            Of the data set.
-        ``sampling_rate`` : int
-            Of EEG and PPS, in Hz.
+        ``name`` : str; ``sampling_rate`` : int
+            Of the data set; of EEG and PPS, in Hz.
         ``eeg_channels``, ``pps_channels``, ``ratings`` : list of str
             Names, in the order of the arrays; no channels for what was not recorded.
         ``classes`` : dict of str to list of str, optional
             Names of the classes of each rating that is categorical; its values are 0, 1, ...
-        ``rating_range`` : tuple of float, or dict of str to tuple
-            Lowest and highest possible rating of those that are numbers; by rating where they differ.
-        ``threshold`` : float, or dict of str to float
-            A rating of at least this counts as high.
-        ``stimuli`` : list of str, optional
-            Names of the trials' stimuli; by default their numbers from 1 on.
-        ``groups`` : list of str, optional
-            For every stimulus the larger whole that it is a part of, such as a film: splits hold out whole groups.
+        ``rating_range`` : tuple of float; ``threshold`` : float; or dicts of them by rating where they differ
+            Lowest and highest possible rating of those that are numbers; a rating of at least this counts as high.
+        ``stimuli``, ``groups`` : list of str, optional
+            Names of the trials' stimuli, by default their numbers from 1 on; for every stimulus the larger whole that
+            it is a part of, such as a film: splits hold out whole groups.
 
     Attributes
     ----------
     quality : Quality
-        Whoever adds a person shows it the signals before they were changed; its page is written into the folder.
+        Is shown the signals before they were changed; its page is written into the folder.
 
     Raises
     ------
@@ -85,15 +73,12 @@ class PreparedWriter:
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
         if preparation.get("eeg") == "channels" and 0 < n_eeg < MIN_ELECTRODES:
-            raise InputError(
-                f"{n_eeg} EEG channels cannot be standardised across channels: one becomes 0, two become "
-                'the sign of their difference; use eeg_normalise="trial" (--eeg-normalise trial)'
-            )
+            what = "cannot be standardised across channels: one becomes 0, two become the sign of their difference"
+            raise InputError(f"{n_eeg} EEG channels", what, 'use eeg_normalise="trial" (--eeg-normalise trial)')
         counted = {"seconds": 0, "subjects": [], "trials": 0}
         self.info = {"format_version": FORMAT_VERSION} | description | counted
-        self.info |= {"copies": [], "preparation": preparation, "sources": {}} | (
-            {"simulated": True} if simulated else {}
-        )
+        self.info |= {"copies": [], "preparation": preparation, "sources": {}}
+        self.info |= {"simulated": True} if simulated else {}
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -131,33 +116,29 @@ class PreparedWriter:
             eeg, pps, ratings, seen = fill(where, (eeg, pps, ratings), seen, self.rated)
         else:
             seen = np.ones(len(eeg), bool)
-        rate, n_ratings = info["sampling_rate"], len(info["ratings"])
-        named = {name: (len(info[f"{name}_channels"]), rate) for name in ("eeg", "pps")} | {"ratings": (n_ratings,)}
+        rate, (trials, seconds) = info["sampling_rate"], eeg.shape[:2]
+        wanted = {name: (trials, seconds, len(info[f"{name}_channels"]), rate) for name in ("eeg", "pps")}
+        wanted["ratings"] = (trials, len(info["ratings"]))
         arrays = {}
         for name, array in zip(ARRAYS, (eeg, pps, ratings), strict=True):
-            if array.shape[-len(named[name]) :] != named[name] or array.shape[: array.ndim - len(named[name])] != (
-                eeg.shape[:2] if name != "ratings" else eeg.shape[:1]
-            ):
+            if array.shape != wanted[name]:
+                why = "by the names, the sampling rate, and the trials and seconds of the EEG"
                 raise InputError(
-                    f"{where} has {name} of shape {array.shape}, which does not end in {named[name]} as the "
-                    f"names and the sampling rate say, or has another number of trials or seconds than its EEG "
-                    f"{eeg.shape[:2]}"
+                    f"{where} has {name} of shape {array.shape}, not {wanted[name]}: so it should be {why}"
                 )
-            first = self._shapes.setdefault(name, array.shape)
-            if array.shape != first:
-                raise InputError(
-                    f"{where} has {name} of shape {array.shape} (trials first), but subject "
-                    f"{info['subjects'][0]} has {first}; all subjects need the same trials"
-                )
-            with np.errstate(over="ignore"):  # what does not fit into float32 is looked for
+            shape = self._shapes.setdefault(name, array.shape)
+            if array.shape != shape:
+                what = f"{array.shape} (trials first), but subject {info['subjects'][0]} has {shape}"
+                raise InputError(f"{where} has {name} of shape {what}; all subjects need the same trials")
+            with np.errstate(over="ignore"):  # values that do not fit into float32 are refused below
                 arrays[name] = np.ascontiguousarray(array, dtype="<f4")
-            if not np.isfinite(arrays[name]).all(axis=tuple(range(1, array.ndim)))[seen].all():
+            if not np.isfinite(arrays[name][seen]).all():
                 raise InputError(f"{where} has NaN or infinite {name} values; repair or leave out its file")
         self.check_ratings(subject, ratings[seen])
         if not seen.all():
             self._not_seen[subject] = np.flatnonzero(~seen)
         if self.rated:
-            self._find_copies(subject, arrays["eeg"], arrays["pps"], seen)
+            self._find_copies(subject, arrays["eeg"], arrays["pps"], np.flatnonzero(seen))
         for name, array in arrays.items():
             if not info["subjects"]:
                 self._write_header(name)
@@ -168,33 +149,27 @@ class PreparedWriter:
 
     def check_ratings(self, subject, ratings):
         """Refuse ratings (trials, ratings) that are off the scale, or not the number of a class."""
-        for column, name in enumerate(self.info["ratings"]):
-            own, classes = ratings[:, column], self.info["classes"].get(name)
-            if classes is None:
-                low, high = of_rating(self.info["rating_range"], name)
-                if own.min() < low or own.max() > high:
-                    raise InputError(
-                        f"subject {subject} has {name} ratings outside {low} to {high}; repair or leave out its file"
-                    )
-            elif not np.isin(own, np.arange(len(classes))).all():
-                wrong = own[~np.isin(own, np.arange(len(classes)))][0]
-                raise InputError(
-                    f"subject {subject} has {name} {wrong:g}, not one of 0 to {len(classes) - 1}, the numbers of its "
-                    "classes"
-                )
+        for values, name in zip(np.transpose(ratings), self.info["ratings"], strict=True):
+            classes, (low, high) = self.info["classes"].get(name), of_rating(self.info["rating_range"], name) or (0, 0)
+            if classes is None and (values.min() < low or values.max() > high):
+                what = f"ratings outside {low} to {high}; repair or leave out its file"
+                raise InputError(f"subject {subject} has {name} {what}")
+            wrong = [] if classes is None else values[~np.isin(values, np.arange(len(classes)))]
+            if len(wrong):
+                what = f"{wrong[0]:g}, not one of 0 to {len(classes) - 1}, the numbers of its classes"
+                raise InputError(f"subject {subject} has {name} {what}")
 
-    def _find_copies(self, subject, eeg, pps, seen):
-        """Note a trial whose signals are there already: it would be tested by who has seen it in training."""
-        for number, signals in enumerate(zip(eeg, pps, strict=True), start=1):
-            if not seen[number - 1]:
-                continue
+    def _find_copies(self, subject, eeg, pps, places):
+        """Note trials whose signals are there already: a model trained on one would be tested on the other."""
+        for place in places:
+            trial, parts = f"{subject} trial {place + 1}", (eeg[place], pps[place])
             checksum = hashlib.blake2b(digest_size=16)
-            for part in signals:
+            for part in parts:
                 checksum.update(part.data if part.size else b"")
-            first = self._signals.setdefault(checksum.digest(), f"{subject} trial {number}")
-            some = [part.ravel()[:: 1 + part.size // SOME_VALUES] for part in signals]
-            if first != f"{subject} trial {number}" and max(len(np.unique(part)) for part in some) > FEW_VALUES:
-                self.info["copies"].append(f"{subject} trial {number} is {first}")
+            same = self._signals.setdefault(checksum.digest(), trial)
+            some = [part.ravel()[:: 1 + part.size // SOME_VALUES] for part in parts]
+            if same != trial and max(len(np.unique(part)) for part in some) > FEW_VALUES:
+                self.info["copies"].append(f"{trial} is {same}")
 
     def scratch(self):
         """A folder for what waits; it goes with the unfinished one, or by `remove_scratch`."""
@@ -218,8 +193,8 @@ class PreparedWriter:
             print(in_words(info))
         if info["copies"]:
             warn(
-                f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; who was "
-                "trained on one may be tested on the other: leave copies out (every result will tell of them)"
+                f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; a model "
+                "trained on one may be tested on the other: leave copies out (every result names them)"
             )
         for line in one_sided_ratings(info, self._rated):
             print(line)
@@ -237,18 +212,16 @@ class PreparedWriter:
 
     def _finish(self):
         info = self.info
-        if len(info["subjects"]) < self.least:
-            n = len(info["subjects"])
+        if (n := len(info["subjects"])) < self.least:
             raise InputError(f"{self.folder} would have {n} subjects; at least {self.least} are needed")
         for name, file in self._files.items():
             self._write_header(name)
             file.flush()
             os.fsync(file.fileno())
         info["trials"], info["seconds"] = self._shapes["eeg"][:2]
-        if info["stimuli"] is not None and len(info["stimuli"]) != info["trials"]:
-            raise InputError(f"stimuli has {len(info['stimuli'])} names for {info['trials']} trials")
-        if info.get("groups") is not None and len(info["groups"]) != info["trials"]:
-            raise InputError(f"groups has {len(info['groups'])} names for {info['trials']} trials; one each is needed")
+        for key in ("stimuli", "groups"):
+            if info.get(key) is not None:
+                check_names(info[key], key, info["trials"], once=key == "stimuli")
         info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
         if self._not_seen:
             names = {who: [info["stimuli"][place] for place in places] for who, places in self._not_seen.items()}
@@ -267,9 +240,8 @@ class PreparedWriter:
         """Header of an array for the subjects so far; NumPy leaves room in it for the first axis to grow."""
         shape = (len(self.info["subjects"]), *self._shapes[name])
         self._files[name].seek(0)
-        np.lib.format.write_array_header_1_0(
-            self._files[name], {"descr": "<f4", "fortran_order": False, "shape": shape}
-        )
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._files[name], header)
 
 
 def is_prepared(folder, preparation, files, **description):

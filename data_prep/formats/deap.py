@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.folder.reading import Recorded
 from data_prep.formats import matlab
 from data_prep.formats.safe_pickle import UnsafePickleError, load_arrays
 from data_prep.signals.channels import shorten
-from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
 from utils.base.files import sha256
+from utils.base.progress import Progress, warn
 
 RATE = 128  # Hz
 BASELINE_SECONDS = 3  # of rest at the start of each trial
@@ -32,9 +33,17 @@ EEG_CHANNELS = (
 PPS_CHANNELS = "hEOG vEOG zEMG tEMG GSR respiration plethysmograph temperature".split()
 RATINGS = "valence arousal dominance liking".split()
 RATING_RANGE = (1, 9)
-THRESHOLD = 5
 MAX_FILE_BYTES = 4 << 30  # 40 times a DEAP file
 BEFORE = {"filters": "4-45 Hz", "reference": "average", "resampling": "512 to 128 Hz"}  # by DEAP's authors
+CARD = {
+    "name": "DEAP",
+    "sampling_rate": RATE,
+    "eeg_channels": EEG_CHANNELS,
+    "pps_channels": PPS_CHANNELS,
+    "ratings": RATINGS,
+    "rating_range": RATING_RANGE,
+    "threshold": 5,
+}
 MAX_MATLAB_BYTES = 1 << 30  # unpacked; 10 times a DEAP file
 FOLDERS = ("data_preprocessed_python", "data_preprocessed_matlab")  # of the archive
 VARIABLES = ("data", "labels")
@@ -45,10 +54,8 @@ def find_files(folder):
     """Files of all subjects by id (``"s01"``), in order; ``folder`` has them, or the archive's folder that has them."""
     folder = Path(folder)
     if not folder.is_dir():
-        without = "without DEAP, data_prep/make_synthetic.py simulates recordings"
-        raise InputError(
-            f"--raw-dir {folder} is not a folder; give the one that holds s01.dat, s02.dat, ...; {without}"
-        )
+        remedy = "give the one that holds s01.dat, s02.dat, ...; without DEAP, make_synthetic.py simulates recordings"
+        raise InputError(f"--raw-dir {folder}", "is not a folder", remedy)
     parts = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     archives = [parts[name] for name in FOLDERS if name in parts]
     folder = archives[0] if archives else folder
@@ -60,18 +67,15 @@ def find_files(folder):
             continue
         match = re.fullmatch(r"s0*(\d+)\.(dat|mat)", path.name, re.IGNORECASE)
         if not match:
-            raise InputError(
-                f"{path} is not named like a subject of DEAP (s01.dat, s01.mat); rename it, or move it elsewhere"
-            )
-        subject = f"s{int(match[1]):02d}"
-        if subject in files:
-            raise InputError(f"{files[subject]} and {path} are the same subject; keep one of them")
-        files[subject] = path
+            remedy = "rename it, or move it elsewhere"
+            raise InputError(path, "is not named like a subject of DEAP (s01.dat, s01.mat)", remedy)
+        same = files.setdefault(f"s{int(match[1]):02d}", path)
+        if same != path:
+            raise InputError(f"{same} and {path}", "are the same subject", "keep one of them")
     if len(files) < 2:
-        raise InputError(
-            f"--raw-dir {folder} has {len(files)} files s01.dat or s01.mat, s02, ...; at least 2 are needed (it has "
-            f"{shorten(sorted(path.name for path in folder.iterdir())) or 'nothing'})"
-        )
+        names = shorten(sorted(path.name for path in folder.iterdir())) or "nothing"
+        what = f"has {len(files)} files s01.dat or s01.mat, s02, ...; at least 2 are needed (it has {names})"
+        raise InputError(f"--raw-dir {folder}", what)
     return dict(sorted(files.items(), key=lambda item: int(item[0][1:])))
 
 
@@ -81,60 +85,59 @@ def read_file(path):
     Returns data (trials, 40, samples) at 128 Hz, the first 3 s before the video; ratings (trials, 4); the SHA-256.
     """
     path = Path(path)
-    data, ratings = _read_matlab(path) if path.suffix.lower() == ".mat" else _read_pickle(path)
+    data, ratings = _arrays(path)
     n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
     if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:
-        raise InputError(
-            f"{path} has data of shape {data.shape}, not (at least 2 trials, {n_channels} channels, at least {least} "
-            "samples); use the files of data_preprocessed_python"
-        )
+        wanted = f"(at least 2 trials, {n_channels} channels, at least {least} samples)"
+        raise InputError(path, f"has data of shape {data.shape}, not {wanted}", f"use the files of {FOLDERS[0]}")
     if ratings.shape != (len(data), len(RATINGS)):
-        raise InputError(
-            f"{path} has labels of shape {ratings.shape}, not {(len(data), len(RATINGS))}; use DEAP's own files"
-        )
+        wanted = (len(data), len(RATINGS))
+        raise InputError(path, f"has labels of shape {ratings.shape}, not {wanted}", "use DEAP's own files")
     for name, array in (("data", data), ("labels", ratings)):
         if not np.isfinite(array).all():
-            raise InputError(f"{path} has NaN or infinite values in {name}; repair it or leave it out")
-    if ratings.min() < RATING_RANGE[0] or ratings.max() > RATING_RANGE[1]:
-        raise InputError(
-            f"{path} has ratings outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; repair it or leave it out"
-        )
+            raise InputError(path, f"has NaN or infinite values in {name}", "repair it or leave it out")
+    low, high = RATING_RANGE
+    if ratings.min() < low or ratings.max() > high:
+        raise InputError(path, f"has ratings outside {low} to {high}", "repair it or leave it out")
     return data, ratings, sha256(path)
 
 
-def _read_pickle(path):
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path} is larger than any DEAP file; use the files of {FOLDERS[0]}")
-    try:
-        arrays = load_arrays(path.read_bytes())
-    except UnsafePickleError as error:
-        raise InputError(f"{path} is not a DEAP file: {error}; use DEAP's own files") from None
-    return _both(path, arrays, arrays)
-
-
-def _read_matlab(path):
-    arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
+def _arrays(path):
+    """The file's data and labels."""
+    names = []  # of all variables, for the message
+    if path.suffix.lower() == ".mat":
+        arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
+        names = matlab.variable_names(path) if len(arrays) < 2 else []
+    else:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(path, "is larger than any DEAP file", f"use the files of {FOLDERS[0]}")
+        try:
+            arrays = load_arrays(path.read_bytes())
+        except UnsafePickleError as error:
+            raise InputError(path, f"is not a DEAP file: {error}", "use DEAP's own files") from None
     for name, array in arrays.items():
         if not matlab.is_real(array):
-            what = "is not an array of real numbers"
-            raise InputError(f"{path} is not a DEAP file: its {name} {what}; use the files of {FOLDERS[1]}")
-    return _both(path, arrays, arrays if len(arrays) == 2 else matlab.variable_names(path))
-
-
-def _both(path, arrays, names):
-    """Data and labels; ``names`` of all variables are for the message."""
+            what = f"is not a DEAP file: its {name} is not an array of real numbers"
+            raise InputError(path, what, f"use the files of {FOLDERS[1]}")
     if not set(VARIABLES) <= set(arrays):
-        found = shorten(sorted(names))
-        raise InputError(
-            f"{path} is not a DEAP file: it has {found}, not data and labels; use DEAP's preprocessed files"
-        )
+        what = f"is not a DEAP file: it has {shorten(sorted(names or arrays))}, not data and labels"
+        raise InputError(path, what, "use DEAP's preprocessed files")
     return [arrays[name] for name in VARIABLES]
 
 
-def constant_channels(data):
-    """Names of the channels that do not change at all in at least one trial of ``data`` (trials, 40, samples)."""
-    still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)
-    return [name for name, constant in zip(EEG_CHANNELS + PPS_CHANNELS, still, strict=True) if constant]
+def people(writer, files, asked):
+    """A `Recorded` for each of ``files`` (by subject); ``asked``: seconds of rest, None for DEAP's."""
+    names = EEG_CHANNELS + PPS_CHANNELS
+    for subject, path in Progress(files.items(), desc="preparing", unit="subject"):
+        data, ratings, _ = read_file(path)
+        still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)  # in at least one trial
+        if constant := [name for name, is_still in zip(names, still, strict=True) if is_still]:
+            warn(f"{path} has channels that do not change in some trials: {', '.join(constant)}")
+        rest = rest_seconds(path, data, asked)
+        yield Recorded(subject, path, signals(data, rest), ratings, [(names, RATE, data, False)])
+    if asked is None and is_unusual(data) and "simulated" not in writer.info:
+        what = f"trials of {data.shape[2] / RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for rest"
+        warn(f"{what}; --rest-seconds says how much of it there is")
 
 
 def rest_seconds(path, data, asked=None):
@@ -142,23 +145,20 @@ def rest_seconds(path, data, asked=None):
 
     ``asked`` is what the user says; None: DEAP's 3 s, unless the trials are exactly as long as DEAP's without them.
     """
-    length = data.shape[2] / RATE
+    length, rate = data.shape[2] / RATE, other_rate(data)
     if asked is None and length == TRIAL_SECONDS:
-        raise InputError(
-            f"{path} has trials of {TRIAL_SECONDS} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before "
-            f"them; use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
-        )
-    rate = other_rate(data)
+        what = f"has trials of {length:g} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before them"
+        remedy = f"use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
+        raise InputError(path, what, remedy)
     if asked is None and rate:
-        raise InputError(
-            f"{path} has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz, not {RATE}; resample them to "
-            f"{RATE} Hz, or give --rest-seconds if they are {length:g} s at {RATE} Hz"
-        )
+        what = f"has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz, not {RATE}"
+        remedy = f"resample them to {RATE} Hz, or give --rest-seconds if they are {length:g} s at {RATE} Hz"
+        raise InputError(path, what, remedy)
     rest = BASELINE_SECONDS if asked is None else asked
     if 0 < rest < 1:
         raise InputError(f"--rest-seconds {rest:g}: at least 1 s of rest is needed to subtract its mean second, or 0")
     if length - rest < MIN_SECONDS:
-        raise InputError(f"{path} has trials of {length:g} s; {rest:g} s of rest and {MIN_SECONDS} s are needed")
+        raise InputError(path, f"has trials of {length:g} s; {rest:g} s of rest and {MIN_SECONDS} s are needed")
     return rest
 
 
@@ -179,15 +179,3 @@ def signals(data, rest=BASELINE_SECONDS):
     for trial in data:
         parts = {"eeg": trial[:n_eeg], "pps": trial[n_eeg:]}
         yield {name: (part[:, start:], part[:, :start] if start else None) for name, part in parts.items()}
-
-
-def to_prepared(data, eeg_normalise="channels", pps_normalise="trial", rest=BASELINE_SECONDS):
-    """Baseline removal and normalisation (PhysioSync, preprocessing) of ``data`` (trials, 40, samples).
-
-    Returns EEG (trials, seconds, 32, 128) and PPS (trials, seconds, 8, 128), float32.
-    """
-    how, blocks = {"eeg": eeg_normalise, "pps": pps_normalise}, {"eeg": [], "pps": []}
-    for trial in signals(data, rest):  # one trial at a time stays in the processor's cache
-        for name, (signal, before) in trial.items():
-            blocks[name].append(prepare(signal, before, RATE, how[name]).astype(np.float32).swapaxes(0, 1))
-    return np.stack(blocks["eeg"]), np.stack(blocks["pps"])

@@ -10,18 +10,17 @@ File      DREAMER.mat, one MATLAB structure: Data (1, 23) of Age, Gender, EEG, E
           (samples, channels)}, ScoreValence, ScoreArousal, ScoreDominance (18, 1); rates, electrodes, numbers
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import signal
+from scipy.signal import resample_poly
 
+from data_prep.folder.reading import Recorded
 from data_prep.formats import matlab
 from data_prep.signals.channels import distinct, plain, shorten
-from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
-from utils.base.progress import warn
+from utils.base.progress import Progress, warn
 
 EEG_RATE = 128  # Hz
 ECG_RATE = 256  # Hz
@@ -30,7 +29,15 @@ EEG_CHANNELS = "AF3 F7 F3 FC5 T7 P7 O1 O2 P8 T8 FC6 F4 F8 AF4".split()
 PPS_CHANNELS = ["ECG1", "ECG2"]
 RATINGS = ["valence", "arousal", "dominance"]
 RATING_RANGE = (1, 5)
-THRESHOLD = 3
+CARD = {
+    "name": "DREAMER",
+    "sampling_rate": EEG_RATE,
+    "eeg_channels": EEG_CHANNELS,
+    "pps_channels": PPS_CHANNELS,
+    "ratings": RATINGS,
+    "rating_range": RATING_RANGE,
+    "threshold": 3,
+}
 MIN_SECONDS = 5  # one 5 s window
 LONGER = 1.2  # times; EEG and ECG of a clip that differ more have not the rates that they should have
 SIGNALS = {"EEG": (EEG_RATE, len(EEG_CHANNELS)), "ECG": (ECG_RATE, len(PPS_CHANNELS))}
@@ -41,14 +48,10 @@ REMEDY = "use the file as it was published"
 
 @dataclass
 class Person:
-    """One subject's recordings.
-
-    ``clips``: for each clip ``{"EEG": (stimulus, baseline), "ECG": ...}``, each (samples, channels).
-    ``ratings``: (clips, 3).
-    """
+    """Of each clip ``{"EEG": (stimulus, baseline), "ECG": ...}``, each (samples, channels), and the ratings."""
 
     clips: list
-    ratings: np.ndarray
+    ratings: np.ndarray  # (clips, 3)
 
 
 def read_file(path):
@@ -59,46 +62,39 @@ def read_file(path):
     path = Path(path)
     if not path.is_file():
         remedy = "give DREAMER.mat; data_prep/make_synthetic.py --format dreamer simulates one"
-        raise InputError(f"--raw-file {path} is not a file; {remedy}")
+        raise InputError(f"--raw-file {path}", "is not a file", remedy)
     fields = matlab.load(path, [VARIABLE]).get(VARIABLE)
     if fields is None:
-        found = shorten(matlab.variable_names(path)) or "nothing"
-        raise InputError(f"{path} has {found}, but no variable {VARIABLE}; {REMEDY}")
+        names = shorten(matlab.variable_names(path)) or "nothing"
+        raise InputError(path, f"has {names}, but no variable {VARIABLE}", REMEDY)
     if not isinstance(fields, dict):
-        raise InputError(f"{path}: its variable {VARIABLE} is not one structure; {REMEDY}")
+        raise InputError(f"{path}:", f"its variable {VARIABLE} is not one structure", REMEDY)
     people = fields.get("Data")
     if isinstance(people, dict) and {type(values) for values in people.values()} == {list}:  # of version 7.3
-        n_people = min(map(len, people.values()))
-        people = [{name: values[i] for name, values in people.items()} for i in range(n_people)]
+        people = [dict(zip(people, values, strict=True)) for values in zip(*people.values(), strict=False)]
     if people is None:
-        raise InputError(f"{path}: its structure {VARIABLE} has {shorten(fields)}, but no Data; {REMEDY}")
+        raise InputError(f"{path}:", f"its structure {VARIABLE} has {shorten(fields)}, but no Data", REMEDY)
     if not isinstance(people, list):
-        raise InputError(f"{path}: {VARIABLE}.Data is {_show(people)}, not cells, one per subject; {REMEDY}")
+        raise InputError(f"{path}:", f"{VARIABLE}.Data is {_show(people)}, not cells, one per subject", REMEDY)
     if len(people) < 2:
-        raise InputError(f"{path} has {len(people)} subjects; at least 2 are needed")
+        raise InputError(path, f"has {len(people)} subjects; at least 2 are needed")
     order = _electrode_order(path, fields.get("EEG_Electrodes"))
-    n_clips = None
     for index, value in enumerate(people):
-        where = f"{path}, subject {index + 1}"
-        person = people[index] = _person(where, value, order)  # in place, to free what was read
-        n_clips = n_clips or len(person.clips)
-        if len(person.clips) != n_clips:
-            raise InputError(f"{where} has {len(person.clips)} clips, not {n_clips} as the first; {REMEDY}")
-    expected = {
-        "EEG_SamplingRate": EEG_RATE,
-        "ECG_SamplingRate": ECG_RATE,
-        "noOfSubjects": len(people),
-        "noOfVideoSequences": n_clips,
-    }
-    for name, number in expected.items():
-        found = fields.get(name)
-        if not matlab.is_real(found) or found.size != 1 or found.item() != number:
-            raise InputError(f"{path} has {name} = {_show(found)}, not {number}; {REMEDY}")
+        people[index] = _person(f"{path}, subject {index + 1}", value, order)  # in place, to free what was read
+    n_clips = [len(person.clips) for person in people]
+    if other := [index for index, n in enumerate(n_clips) if n != n_clips[0]]:
+        where = f"{path}, subject {other[0] + 1}"
+        raise InputError(where, f"has {n_clips[other[0]]} clips, not {n_clips[0]} as the first", REMEDY)
+    rates = {"EEG_SamplingRate": EEG_RATE, "ECG_SamplingRate": ECG_RATE}
+    for name, number in (rates | {"noOfSubjects": len(people), "noOfVideoSequences": n_clips[0]}).items():
+        value = fields.get(name)
+        if not matlab.is_real(value) or value.size != 1 or value.item() != number:
+            raise InputError(path, f"has {name} = {_show(value)}, not {number}", REMEDY)
     rests = [len(clip["EEG"][1]) / EEG_RATE for person in people for clip in person.clips]
     least, most = min(rests), max(rests)
     if max(most - BASELINE_SECONDS, BASELINE_SECONDS - least) > 1:
-        found = f"{least:.3g} s" if least == most else f"{least:.3g} to {most:.3g} s"
-        warn(f"{path} has {found} of rest before its clips, not DREAMER's {BASELINE_SECONDS} s")
+        seconds = f"{least:.3g} s" if least == most else f"{least:.3g} to {most:.3g} s"
+        warn(f"{path} has {seconds} of rest before its clips, not DREAMER's {BASELINE_SECONDS} s")
     return people
 
 
@@ -109,30 +105,33 @@ def clip_seconds(clip):
 
 def signals(clip):
     """Clip and rest by modality, each (channels, samples), equally long; the ECG is resampled to the EEG's rate."""
-    parts = {}
-    for (name, (rate, _)), modality in zip(SIGNALS.items(), ("eeg", "pps"), strict=True):
-        stimulus, baseline = (np.asarray(part).T for part in clip[name])
-        if rate != EEG_RATE:
-            shared = math.gcd(rate, EEG_RATE)
-            up, down = EEG_RATE // shared, rate // shared
-            stimulus, baseline = (
-                signal.resample_poly(np.asarray(part, np.float64), up, down, axis=1, padtype="line")
-                for part in (stimulus, baseline)
-            )
-        parts[modality] = stimulus[:, : clip_seconds(clip) * EEG_RATE], baseline
-    return parts
+    halved = [resample_poly(np.asarray(part, np.float64).T, 1, 2, axis=1, padtype="line") for part in clip["ECG"]]
+    parts = {"eeg": [np.asarray(part).T for part in clip["EEG"]], "pps": halved}
+    return {name: (part[:, : clip_seconds(clip) * EEG_RATE], rest) for name, (part, rest) in parts.items()}
 
 
-def to_prepared(clip, segment, eeg_normalise="channels", pps_normalise="trial"):
-    """Baseline removal, resampling and normalisation of one clip (PhysioSync, preprocessing; with the real ECG).
-
-    ``segment``: such as ``"first 60 s"``. Returns EEG (seconds, 14, 128) and ECG (seconds, 2, 128), float32.
-    """
-    how = {"eeg": eeg_normalise, "pps": pps_normalise}
-    return tuple(
-        prepare(stimulus, baseline, EEG_RATE, how[name], segment).astype(np.float32).swapaxes(0, 1)
-        for name, (stimulus, baseline) in signals(clip).items()
-    )
+def people(writer, path, seconds, drop):
+    """A `Recorded` for each person of the file; clips of less than ``seconds`` are refused, or dropped for all."""
+    everybody = read_file(path)
+    lengths = np.array([[clip_seconds(clip) for clip in person.clips] for person in everybody])
+    kept = np.flatnonzero((lengths.min(axis=0) >= seconds) | (not drop))
+    if drop and len(kept) < 2:
+        raise InputError(f"--segment-seconds {seconds}: {path} has {len(kept)} such clips")
+    for index in np.setdiff1d(np.arange(lengths.shape[1]), kept):
+        print(f"clip {index + 1} is dropped for all subjects: the shortest lasts {lengths[:, index].min()} s")
+    if drop:
+        writer.info["stimuli"] = [str(index + 1) for index in kept]
+    for number, person in enumerate(Progress(everybody, desc="preparing", unit="subject")):
+        where, clips = f"{path}, subject {number + 1}", [person.clips[index] for index in kept]
+        short = [index for index in kept if lengths[number, index] < seconds]
+        if short:
+            what = f"{where}, clip {short[0] + 1} lasts {lengths[number, short[0]]} s, less than {seconds} s"
+            raise InputError(f"{what}; use --short-trials drop or a smaller --segment-seconds")
+        looks = [
+            (names, SIGNALS[kind][0], [np.concatenate(clip[kind][::-1]).T for clip in clips])  # rest, then the film
+            for kind, names in (("EEG", EEG_CHANNELS), ("ECG", PPS_CHANNELS))
+        ]
+        yield Recorded(f"s{number + 1:02d}", where, map(signals, clips), person.ratings[kept], looks)
 
 
 def _electrode_order(path, names):
@@ -144,7 +143,7 @@ def _electrode_order(path, names):
     order = [places.get(plain(name, "eeg")) for name in EEG_CHANNELS]
     if len(found) != len(EEG_CHANNELS) or None in order:
         shown = shorten(found) if found else _show(names)
-        raise InputError(f"{path} has EEG_Electrodes = {shown}, not {', '.join(EEG_CHANNELS)}; {REMEDY}")
+        raise InputError(path, f"has EEG_Electrodes = {shown}, not {', '.join(EEG_CHANNELS)}", REMEDY)
     if order != sorted(order):
         warn(f"{path} has its electrodes in the order {', '.join(found)}; its columns are taken by these names")
     return order
@@ -164,56 +163,50 @@ def _clips(where, value, rate, channels):
     if matlab.is_real(value) and value.ndim == 3 and value.shape[2] == channels and value.shape[1] >= rate:
         value = [np.asfortranarray(clip) for clip in value]
     if not isinstance(value, list):
-        raise InputError(
-            f"{where} is {_show(value)}, not cells of (samples, {channels}) or an array (clips, samples, {channels}); "
-            f"{REMEDY}"
-        )
+        wanted = f"cells of (samples, {channels}) or an array (clips, samples, {channels})"
+        raise InputError(where, f"is {_show(value)}, not {wanted}", REMEDY)
     for clip, array in enumerate(value, start=1):
         here = f"{where} of clip {clip}"
         if not matlab.is_real(array) or array.ndim != 2 or array.shape[1] != channels:
-            raise InputError(f"{here} is {_show(array)}, not (samples, {channels}); {REMEDY}")
+            raise InputError(here, f"is {_show(array)}, not (samples, {channels})", REMEDY)
         if len(array) < rate:
-            raise InputError(f"{here} is shorter than 1 s; {REMEDY}")
+            raise InputError(here, "is shorter than 1 s", REMEDY)
         if not np.isfinite(array).all():
-            raise InputError(f"{here} has NaN or infinite values; repair it")
+            raise InputError(here, "has NaN or infinite values", "repair it")
     return value
 
 
 def _person(where, value, order):
     """One subject of the file, checked; ``where`` begins the message."""
     if not isinstance(value, dict):
-        raise InputError(f"{where} is {_show(value)}, not a structure; {REMEDY}")
+        raise InputError(where, f"is {_show(value)}, not a structure", REMEDY)
     parts = {}
     for name, (rate, channels) in SIGNALS.items():
         part = value.get(name)
         for kind in ("stimuli", "baseline"):
             if not isinstance(part, dict) or kind not in part:
-                raise InputError(f"{where} has no {name}.{kind}; {REMEDY}")
+                raise InputError(where, f"has no {name}.{kind}", REMEDY)
             parts[name, kind] = _clips(f"{where}, {name}.{kind}", part[kind], rate, channels)
             if name == "EEG" and order != sorted(order):
                 parts[name, kind] = [np.asfortranarray(array[:, order]) for array in parts[name, kind]]
-    if len({len(clips) for clips in parts.values()}) != 1 or not parts["EEG", "stimuli"]:
-        counts = ", ".join(f"{len(clips)} {name}.{kind}" for (name, kind), clips in parts.items())
-        raise InputError(f"{where} has different numbers of clips ({counts}); {REMEDY}")
     n_clips = len(parts["EEG", "stimuli"])
+    if not n_clips or any(len(clips) != n_clips for clips in parts.values()):
+        counts = ", ".join(f"{len(clips)} {name}.{kind}" for (name, kind), clips in parts.items())
+        raise InputError(where, f"has different numbers of clips ({counts})", REMEDY)
     for kind in ("stimuli", "baseline"):
-        for clip in range(n_clips):
-            lengths = [len(parts[name, kind][clip]) / rate for name, (rate, _) in SIGNALS.items()]
-            if max(lengths) > 1 + LONGER * min(lengths):
-                eeg, ecg = lengths
-                raise InputError(
-                    f"{where}: {kind} of clip {clip + 1} lasts {eeg:.0f} s by the EEG and {ecg:.0f} s by the ECG: one "
-                    f"has not the {EEG_RATE} and {ECG_RATE} Hz that the file says; {REMEDY}"
-                )
+        for clip, arrays in enumerate(zip(parts["EEG", kind], parts["ECG", kind], strict=True), 1):
+            eeg, ecg = len(arrays[0]) / EEG_RATE, len(arrays[1]) / ECG_RATE
+            if max(eeg, ecg) > 1 + LONGER * min(eeg, ecg):
+                what = f"{kind} of clip {clip} lasts {eeg:.0f} s by the EEG and {ecg:.0f} s by the ECG"
+                raise InputError(f"{where}:", f"{what}: one has another rate than the file says", REMEDY)
     ratings = []
     for name in RATINGS:
         scores = value.get(f"Score{name.capitalize()}")
         if not matlab.is_real(scores) or scores.size != n_clips:
-            raise InputError(f"{where} has no Score{name.capitalize()} for each of its {n_clips} clips; {REMEDY}")
+            raise InputError(where, f"has no Score{name.capitalize()} for each of its {n_clips} clips", REMEDY)
         if not ((scores >= RATING_RANGE[0]) & (scores <= RATING_RANGE[1])).all():
-            raise InputError(f"{where} has scores outside {RATING_RANGE[0]} to {RATING_RANGE[1]}; {REMEDY}")
+            raise InputError(where, f"has scores outside {RATING_RANGE[0]} to {RATING_RANGE[1]}", REMEDY)
         ratings.append(scores.ravel())
-    clips = [
-        {name: (parts[name, "stimuli"][i], parts[name, "baseline"][i]) for name in SIGNALS} for i in range(n_clips)
-    ]
+    pairs = {name: zip(parts[name, "stimuli"], parts[name, "baseline"], strict=True) for name in SIGNALS}
+    clips = [dict(zip(pairs, clip, strict=True)) for clip in zip(*pairs.values(), strict=True)]
     return Person(clips, np.stack(ratings, axis=1))

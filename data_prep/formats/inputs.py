@@ -7,25 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.amplifiers.trials_table import is_recording
-from data_prep.folder.arrays import (
-    PERSON,
-    SIGNALS,
-    check_keys,
-    check_names,
-    check_number,
-    check_rate,
-    check_signals,
-    check_text,
-    n_trials_of,
-    one_value,
-)
-from data_prep.folder.descriptions import check_groups
-from data_prep.folder.from_arrays import rest_of, signals
+from data_prep.folder.arrays import PERSON, SIGNALS, check_signals, n_trials_of, rest_of, signals
 from data_prep.folder.preparation import TEXTS, record, rest_by_modality
 from data_prep.folder.prepared import MARK, open_prepared
+from data_prep.folder.reading import prepare_trial
+from data_prep.folder.values import check_keys, check_names, check_number, check_rate, check_text, one_value
 from data_prep.formats import deap, dreamer, matlab
 from data_prep.signals.channels import shorten
-from data_prep.signals.transforms import prepare
 from utils.base.errors import InputError
 from utils.base.progress import Progress, warn
 
@@ -43,34 +31,33 @@ def open_input(path, wanted):
     by modality of blocks (seconds, channels, rate) for a prepared folder, else of (signal, rest); and for raw files a
     function from a trial and the positions of the channels to blocks, else None.
     """
-    readers = {".dat": _deap, ".mat": _matlab, ".npz": _npz}
+    where, readers = f"--input {path}", {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():
         refuse_raw_folder(path, readers)
         data = open_prepared(path, rated=False)
         seen = dict(zip(data.subjects, data.seen, strict=True))
         return record(data) | {"stimuli": data.info["stimuli"], "seen": seen}, _folder(data), None
     if not path.is_file():
-        raise InputError(f"--input {path} does not exist; give a prepared folder, a .dat, a .mat or an .npz file")
+        raise InputError(where, "does not exist", "give a prepared folder, a .dat, a .mat or an .npz file")
     if is_recording(path):
-        raise InputError(f"--input {path} is a recording; {PREPARE_RECORDINGS}")
+        raise InputError(where, "is a recording", PREPARE_RECORDINGS)
     if path.suffix.lower() not in readers:
-        raise InputError(f"--input {path} is none of: prepared folder, .dat, .mat, .npz")
+        raise InputError(where, "is none of: prepared folder, .dat, .mat, .npz")
     made, people = readers[path.suffix.lower()](path, wanted["preparation"])
+    how = made["preparation"]
 
-    def prepare_trial(trial, positions):
-        blocks = {}
-        for name, picked in positions.items():
+    def prepare(trial, positions):
+        picked = {}
+        for name, places in positions.items():
             signal, rest = trial[name]
-            kept = None if rest is None or rest_by_modality(made["preparation"], name) is None else rest[picked]
-            how = made["preparation"]
-            try:
-                prepared = prepare(signal[picked], kept, made["sampling_rate"], how[name], how["segment"])
-            except InputError as error:
-                raise InputError(f"--input {path}: {error}") from None
-            blocks[name] = prepared.swapaxes(0, 1).astype(np.float32)
-        return blocks
+            kept = None if rest is None or rest_by_modality(how, name) is None else rest[places]
+            picked[name] = signal[places], kept
+        try:
+            return prepare_trial(picked, made["sampling_rate"], how)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
 
-    return made, people, prepare_trial
+    return made, people, prepare
 
 
 def refuse_raw_folder(path, extensions):
@@ -86,28 +73,27 @@ def refuse_raw_folder(path, extensions):
         remedy = PREPARE_RECORDINGS
     else:
         remedy = "give one, or a .dat, a .mat or an .npz file"
-    raise InputError(f"--input {path} is not a prepared folder; {remedy}")
+    raise InputError(f"--input {path}", "is not a prepared folder", remedy)
 
 
 def _folder(data):
     for number, subject in enumerate(Progress(data.subjects, desc="predicting", unit="subject")):
         seen = np.flatnonzero(data.seen[number])
-        trials = ((data.eeg[number, trial], data.pps[number, trial]) for trial in seen)
-        yield subject, ({"eeg": np.asarray(eeg), "pps": np.asarray(pps)} for eeg, pps in trials)
+        yield subject, ({name: np.asarray(getattr(data, name)[number, trial]) for name in SIGNALS} for trial in seen)
 
 
 def _raw_record(how, rate, channels, rest, before, seconds):
     """Record of raw recordings once they are prepared as the model's data; ``rest``: seconds that there are."""
-    own = {"eeg": "channels", "pps": "trial", "segment": None} | how
-    removed = {}
-    for name in ("eeg", "pps"):
-        asked = "baseline_seconds" not in how or rest_by_modality(how, name) is not None
-        removed[name] = rest.get(name) if asked else None
-    made = {key: own[key] for key in ("eeg", "pps", "segment")} | {"baseline_seconds": removed} | before
-    if seconds is not None and made["segment"] is not None:
-        seconds = min(seconds, int(made["segment"].split()[1]))
-    made_of = {"sampling_rate": rate, "channels": channels, "preparation": made}
-    return made_of if seconds is None else made_of | {"seconds": seconds}
+    made = {key: how.get(key, default) for key, default in (("eeg", "channels"), ("pps", "trial"), ("segment", None))}
+    asked = {name: "baseline_seconds" not in how or rest_by_modality(how, name) is not None for name in SIGNALS}
+    made["baseline_seconds"] = {name: rest.get(name) if asked[name] else None for name in SIGNALS}
+    whole = {"sampling_rate": rate, "channels": channels, "preparation": made | before}
+    return whole if seconds is None else whole | {"seconds": min(seconds, _segment_seconds(how) or seconds)}
+
+
+def _segment_seconds(how):
+    """Seconds of the part of each trial that is kept, 0 for all of it."""
+    return int(how["segment"].split()[1]) if how.get("segment") else 0
 
 
 def _matlab(path, how):
@@ -125,23 +111,18 @@ def _deap(path, how):
     """DEAP's .dat or .mat. If no rest was subtracted from the model's data, it is cut off only."""
     data, *_ = deap.read_file(path)
     without = "baseline_seconds" in how and rest_by_modality(how, "eeg") is None
-    length = data.shape[2] / deap.RATE
+    where, length, rest, remarks = f"--input {path}", data.shape[2] / deap.RATE, deap.BASELINE_SECONDS, []
     if length == deap.TRIAL_SECONDS and not without:
-        raise InputError(
-            f"--input {path} has trials of {deap.TRIAL_SECONDS} s, as DEAP's are without the rest before them, and the "
-            "rest was removed from the model's data; give the files of 63 s"
-        )
-    rest, remarks = deap.BASELINE_SECONDS, []
+        what = f"has trials of {length:g} s, as DEAP's are without the rest before them, and the rest was removed from"
+        raise InputError(where, f"{what} the model's data", "give the files of 63 s")
     if rate := deap.other_rate(data):
-        raise InputError(
-            f"--input {path} has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz; resample them to "
-            f"{deap.RATE} Hz, or give them as .npz if they are {length:g} s at {deap.RATE} Hz"
-        )
+        what = f"has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz"
+        remedy = f"resample them to {deap.RATE} Hz, or give them as .npz if they are {length:g} s at {deap.RATE} Hz"
+        raise InputError(where, what, remedy)
     if deap.is_unusual(data):
         rest = 0 if without else rest
         if not path.with_name(MARK).exists():  # simulated trials have it, regardless of their length
-            said = f"trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest"
-            remarks.append(f"--input {path} has {said}")
+            remarks = [f"{where} has trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest"]
     channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
     rests = dict.fromkeys(channels, rest or None)
     made = _raw_record(how, deap.RATE, channels, rests, deap.BEFORE, int(length - rest))
@@ -150,22 +131,18 @@ def _deap(path, how):
 
 def _dreamer(path, how):
     """DREAMER.mat, whose clips differ in length."""
-    people = dreamer.read_file(path)
+    people, seconds = dreamer.read_file(path), _segment_seconds(how)
     channels = {"eeg": dreamer.EEG_CHANNELS, "pps": dreamer.PPS_CHANNELS}
     rests = dict.fromkeys(channels, dreamer.BASELINE_SECONDS)
-    made = _raw_record(how, dreamer.EEG_RATE, channels, rests, dreamer.BEFORE, None)
-    seconds = 0 if made["preparation"]["segment"] is None else int(made["preparation"]["segment"].split()[1])
 
     def everybody():
         for number, person in enumerate(Progress(people, desc="predicting", unit="subject"), 1):
-            shortest = min(dreamer.clip_seconds(clip) for clip in person.clips)
+            subject, shortest = f"s{number:02d}", min(dreamer.clip_seconds(clip) for clip in person.clips)
             if shortest < seconds:
-                warn(
-                    f"--input {path}: a clip of s{number:02d} lasts {shortest} s, those of the model's data {seconds} s"
-                )
-            yield f"s{number:02d}", map(dreamer.signals, person.clips)
+                warn(f"--input {path}: a clip of {subject} lasts {shortest} s, those of the model's data {seconds} s")
+            yield subject, map(dreamer.signals, person.clips)
 
-    return made, everybody()
+    return _raw_record(how, dreamer.EEG_RATE, channels, rests, dreamer.BEFORE, None), everybody()
 
 
 def _npz(path, how):
@@ -177,15 +154,14 @@ def _npz(path, how):
         channels[name] = check_names(arrays.pop(f"{name}_channels", np.zeros(0, str)), f"{where}: {name}_channels")
     person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
     for key in arrays.keys() & {"stimuli", "groups"}:
-        check_groups(arrays[key], f"{where}: {key}", n_trials_of(person))
+        check_names(arrays[key], f"{where}: {key}", n_trials_of(person), once=False)
     subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem
     rests = rest_of(person, rate)
     if "baseline_seconds" in arrays:  # of a rest that was removed already
         rests = dict.fromkeys(rests, check_number(arrays["baseline_seconds"], f"{where}: baseline_seconds") or None)
     before = {key: _text(arrays[key], f"{where}: {key}") for key in TEXTS if key in arrays}
     seconds = next(person[name].shape[2] for name in SIGNALS if name in person) // rate
-    made = _raw_record(how, rate, channels, rests, before, seconds)
-    return made, iter([(subject, signals(person))])
+    return _raw_record(how, rate, channels, rests, before, seconds), iter([(subject, signals(person))])
 
 
 def read_npz(path, known):
@@ -204,11 +180,10 @@ def read_npz(path, known):
         raise
     except Exception as error:  # a damaged zip file raises nearly anything
         cause = "it holds Python objects, not numbers" if "Object arrays" in str(error) else "it is damaged or no .npz"
-        raise InputError(f"{where} cannot be read: {cause}; save arrays with numpy.savez ({NEEDED})") from None
-    missing = [name for name in ("sampling_rate",) if name not in arrays]
-    missing += [] if {"eeg", "pps"} & set(arrays) else ["eeg (or pps)"]
-    if missing:
-        raise InputError(f"{where} has no {missing[0]}; it needs the arrays {NEEDED}")
+        raise InputError(where, f"cannot be read: {cause}", f"save arrays with numpy.savez ({NEEDED})") from None
+    lacking = "sampling_rate" if "sampling_rate" not in arrays else "eeg (or pps)"
+    if "sampling_rate" not in arrays or not set(SIGNALS) & set(arrays):
+        raise InputError(where, f"has no {lacking}", f"it needs the arrays {NEEDED}")
     return arrays
 
 

@@ -64,9 +64,8 @@ def _is_hdf5(file):
     except (MatReadError, ValueError, IndexError):
         raise RefusedError("is not a MATLAB file") from None
     if version == 0:
-        raise RefusedError(
-            "is not a MATLAB file, or one of version 4, which holds no recordings; save it with MATLAB's -v7"
-        )
+        other = "is not a MATLAB file, or one of version 4, which holds no recordings"
+        raise RefusedError(f"{other}; save it with MATLAB's -v7")
     return version == 2
 
 
@@ -90,7 +89,7 @@ def _read_level_5(file, names, budget):
     file.seek(0)
     try:
         with warnings.catch_warnings(action="ignore"):
-            codec = {"<": "utf-16-le", ">": "utf-16-be"}[order]
+            codec = "utf-16-le" if order == "<" else "utf-16-be"
             values = scipy.io.loadmat(file, variable_names=wanted, uint16_codec=codec)
     except MemoryError:
         raise

@@ -75,13 +75,10 @@ class Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer):
-        if self.inflate is None:
-            part = self._stored(len(buffer))
-        else:
-            part, waiting = b"", True
-            while waiting and not part and not self.inflate.eof:
-                waiting = self.inflate.unconsumed_tail or self._stored(CHUNK)
-                part = self.inflate.decompress(waiting, len(buffer))
+        part, waiting = b"" if self.inflate else self._stored(len(buffer)), True
+        while self.inflate and waiting and not part and not self.inflate.eof:
+            waiting = self.inflate.unconsumed_tail or self._stored(CHUNK)
+            part = self.inflate.decompress(waiting, len(buffer))
         buffer[: len(part)] = part
         return len(part)
 
@@ -110,32 +107,22 @@ class Variable:
             raise RefusedError(DAMAGED)
         return data
 
-    def _tag(self):
-        """Type and size of a data element, and the data itself where it sits in the tag."""
+    def _element(self, most=None):
+        """Type, size and bytes of a data element of at most ``most`` bytes; by default it is read and forgotten."""
         raw = self._bytes(8)
         kind, size = struct.unpack(self.order + "II", raw)
-        if kind >> 16:
-            kind, size = kind & 0xFFFF, kind >> 16
-            if size > 4:
-                raise RefusedError(DAMAGED)
-            return kind, size, raw[4 : 4 + size]
-        return kind, size, None
-
-    def _element(self, most):
-        """A short data element."""
-        _, size, data = self._tag()
-        if size > most:
+        in_tag = kind >> 16  # the size of an element that sits in its tag
+        kind, size = (kind & 0xFFFF, in_tag) if in_tag else (kind, size)
+        if (in_tag and size > 4) or (most is not None and size > most):
             raise RefusedError(DAMAGED)
-        return self._bytes(size + -size % 8)[:size] if data is None else data
-
-    def _pass_over(self):
-        """Type and size of a data element, which is read and forgotten."""
-        kind, size, data = self._tag()
-        self.budget.spend(size)
-        left = size + -size % 8 if data is None else 0
+        data, left = (raw[4 : 4 + size], 0) if in_tag else (b"", size + -size % 8)
+        if most is None:
+            self.budget.spend(size)
         while left:
-            left -= len(self._bytes(min(left, CHUNK)))
-        return kind, size
+            part = self._bytes(min(left, CHUNK))
+            left -= len(part)
+            data = part if most is None else data + part
+        return kind, size, data[:size]
 
     def _header(self):
         """Class, whether complex, shape and name of a matrix, behind its tag."""
@@ -143,11 +130,11 @@ class Variable:
         (flags,) = struct.unpack(self.order + "I4x", self._bytes(8))
         shape = ()
         if flags & 0xFF != OPAQUE:
-            raw = self._element(128)
+            raw = self._element(128)[2]
             shape = struct.unpack(f"{self.order}{len(raw) // 4}i", raw[: len(raw) // 4 * 4])
             if len(shape) < 2 or min(shape) < 0:
                 raise RefusedError(DAMAGED)
-        name = self._element(MAX_NAME).decode("latin-1")
+        name = self._element(MAX_NAME)[2].decode("latin-1")
         return flags & 0xFF, bool(flags & COMPLEX), shape, name
 
     def _matrix(self, depth):
@@ -165,12 +152,12 @@ class Variable:
         count = math.prod(shape)
         if kind in NUMERIC:
             for _ in range(1 + is_complex):  # the real parts, and the imaginary ones
-                stored, size = self._pass_over()
+                stored, size, _ = self._element()
                 if stored not in NUMBER_BYTES or size != count * NUMBER_BYTES[stored]:
                     raise RefusedError(DAMAGED)
             self.budget.spend(COMPLEX_BYTES * count * is_complex)
         elif kind == CHAR:
-            stored, size = self._pass_over()
+            stored, size, _ = self._element()
             if size and stored not in TEXT_TYPES:
                 raise RefusedError(DAMAGED)
             if max(size, count) > MAX_TEXT:
@@ -187,9 +174,9 @@ class Variable:
 
     def _count_fields(self):
         """How many fields a structure has; their names must end within their places."""
-        raw = self._element(4)
+        raw = self._element(4)[2]
         length = struct.unpack(self.order + "i", raw)[0] if len(raw) == 4 else 0
-        names = self._element(MAX_TEXT)
+        names = self._element(MAX_TEXT)[2]
         if not names:
             return 0
         places = [names[i : i + length] for i in range(0, len(names) // max(1, length) * length, max(1, length))]

@@ -12,14 +12,16 @@ Quirks    Found in the files: S01's first mark comes after 79 s, with no baselin
           and S30 have marks that are 12 hours off; hyperventilation lasts from 89 s on; three people have more marks
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.folder.reading import Recorded
+from data_prep.folder.stimuli import natural
 from data_prep.signals.resampling import resample
 from utils.base.errors import InputError
+from utils.base.progress import Progress, warn
 
 RATE = 64  # Hz, of the fastest signal; all are brought to it
 MIN_SECONDS = 5  # one 5 s window
@@ -41,6 +43,15 @@ STAGES = {  # in their order, and the class of each
     "hyperventilation": 1,
     "rest after hyperventilation": 0,
 }
+CARD = {
+    "name": "Stress-Predict",
+    "sampling_rate": RATE,
+    "eeg_channels": [],
+    "pps_channels": CHANNELS,
+    "ratings": ["stress"],
+    "classes": {"stress": CLASSES},
+    "stimuli": list(STAGES),
+}
 SHORTEST = 5  # the stage that is shorter than all others but the baseline, which has no mark: hyperventilation
 HALF_DAY = 12 * 3600  # s by which some marks are off
 MAX_FILE_BYTES = 256 << 20  # 150 times a file of an hour
@@ -53,42 +64,29 @@ class LeftOutError(Exception):
 
 @dataclass
 class Recording:
-    """One person's files.
-
-    ``signals``: for each file of `SIGNALS` the time of its first sample (s) and its samples (channels, n_samples).
-    ``marks``: times (s) at which tasks began and ended; ``mended``: numbers from 1 of those that were 12 h off.
-    """
+    """One person's files."""
 
     folder: Path
-    signals: dict
-    marks: list
-    mended: list
-
-    @property
-    def begin(self):
-        """Time at which the last signal begins."""
-        return max(start for start, _ in self.signals.values())
-
-    @property
-    def end(self):
-        """Time at which the first signal ends."""
-        return min(start + x.shape[1] / SIGNALS[name][0] for name, (start, x) in self.signals.items())
+    signals: dict  # of each of `SIGNALS` the time of its first sample (s) and its samples (channels, n_samples)
+    begin: float  # time (s) at which the last signal begins
+    end: float  # time at which the first signal ends
+    marks: list  # times at which tasks began and ended
+    mended: list  # numbers from 1 of the marks that were 12 h off
 
 
 def find_people(folder):
     """Folders of all people in ``Raw_data`` by name, in the order of their numbers."""
     folder = Path(folder)
+    where = f"--raw-dir {folder}"
     if not folder.is_dir():
         what = "does not exist" if not folder.exists() else "is not a folder"
-        raise InputError(f"--raw-dir {folder} {what}; unpack the data set and give its folder Raw_data")
+        raise InputError(where, what, "unpack the data set and give its folder Raw_data")
     if (folder / "Raw_data").is_dir():
-        raise InputError(f"--raw-dir {folder} has the recordings one folder deeper; give {folder / 'Raw_data'}")
+        raise InputError(where, "has the recordings one folder deeper", f"give {folder / 'Raw_data'}")
     people = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
     if len(people) < 2:
-        raise InputError(
-            f"--raw-dir {folder} has {len(people)} folders of people (S01, S02, ...); at least 2 are needed"
-        )
-    people.sort(key=lambda path: [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+        raise InputError(where, f"has {len(people)} folders of people (S01, S02, ...); at least 2 are needed")
+    people.sort(key=lambda path: natural(path.name))
     for path in people:
         files_of(path)
     return {path.name: path for path in people}
@@ -101,10 +99,8 @@ def files_of(folder):
         files["tags"] = folder / "tags.csv"
     for path in files.values():
         if not path.is_file():
-            raise InputError(
-                f"{folder} has no file {path.name}; give Raw_data of Stress-Predict with --raw-dir, and download the "
-                "person again, or remove the folder if it is not a person's"
-            )
+            remedy = "give Raw_data of Stress-Predict with --raw-dir; download the person again, or remove the folder"
+            raise InputError(folder, f"has no file {path.name}", remedy)
     return files
 
 
@@ -112,27 +108,23 @@ def read_person(folder):
     """One person's files, checked: a `Recording`."""
     files = files_of(Path(folder))
     signals = {name: _read_signal(files[name], rate, len(names)) for name, (rate, names) in SIGNALS.items()}
-    recording = Recording(Path(folder), signals, [], [])
-    begin = min(start for start, _ in signals.values())
-    end = max(start + samples.shape[1] / SIGNALS[name][0] for name, (start, samples) in signals.items())
+    starts = [start for start, _ in signals.values()]
+    ends = [start + samples.shape[1] / SIGNALS[name][0] for name, (start, samples) in signals.items()]
+    recording, begin, end = Recording(Path(folder), signals, max(starts), min(ends), [], []), min(starts), max(ends)
     if recording.end <= recording.begin:
-        raise InputError(f"{folder} has signals that do not overlap in time; {REMEDY}")
-    marks = _numbers(files["tags"], _lines(files["tags"]), 1)[0]
+        raise InputError(folder, "has signals that do not overlap in time", REMEDY)
+    marks, remedy = _numbers(files["tags"], _lines(files["tags"]), 1)[0], "repair it or remove the person's folder"
     for number, mark in enumerate(marks.tolist(), start=1):
+        where = f"{files['tags']}, mark {number} ({mark:.0f})"
         if not begin <= mark <= end:
             shifted = [mark + shift for shift in (-HALF_DAY, HALF_DAY) if begin <= mark + shift <= end]
             if not shifted:
-                raise InputError(
-                    f"{files['tags']}, mark {number}, {mark:.0f}, is not in the recording ({begin:.0f} to {end:.0f}) "
-                    "or 12 hours off it; repair it or take the person's folder out"
-                )
+                what = f"is not in the recording ({begin:.0f} to {end:.0f}) or 12 hours off it"
+                raise InputError(where, what, remedy)
             recording.mended.append(number)
             mark = shifted[0]
         if recording.marks and mark <= recording.marks[-1]:
-            raise InputError(
-                f"{files['tags']}, mark {number} ({mark:.0f}) is not later than the one before it "
-                f"({recording.marks[-1]:.0f}); repair it or take the person's folder out"
-            )
+            raise InputError(where, f"is not later than the one before it ({recording.marks[-1]:.0f})", remedy)
         recording.marks.append(mark)
     return recording
 
@@ -147,90 +139,103 @@ def stage_starts(recording, seconds, delay, baseline_before):
     if len(marks) < n_stages:
         raise LeftOutError(f"it has {len(marks)} marks of the {n_stages} that begin and end the stages")
     if marks[0] - baseline_before < recording.begin:
-        raise LeftOutError(
-            f"its first mark comes {marks[0] - recording.begin:.0f} s after the beginning, so there is no baseline of "
-            f"{baseline_before} s before the Stroop test"
-        )
+        room = f"comes {marks[0] - recording.begin:.0f} s after the beginning"
+        raise LeftOutError(f"its first mark {room}, so there is no baseline of {baseline_before} s before it")
     lengths = np.diff(marks[:n_stages])  # of all stages but the baseline
     if np.argmin(lengths) != SHORTEST - 1:
-        raise LeftOutError(
-            f"its stages last {', '.join(f'{length:.0f}' for length in lengths)} s, but hyperventilation, number "
-            f"{SHORTEST}, is the shortest in all others: a mark is missing, or one too many"
-        )
+        shown = ", ".join(f"{length:.0f}" for length in lengths)
+        what = f"but hyperventilation, number {SHORTEST}, is the shortest in all others"
+        raise LeftOutError(f"its stages last {shown} s, {what}: a mark is missing, or one too many")
     for name, length in zip(list(STAGES)[1:], lengths, strict=True):
         if length < delay + seconds:
-            raise InputError(
-                f"{recording.folder}: {name} lasts {length:.0f} s, less than --delay {delay} + --seconds {seconds}; "
-                "use a smaller --seconds"
-            )
+            what = f"{name} lasts {length:.0f} s, less than --delay {delay} + --seconds {seconds}"
+            raise InputError(f"{recording.folder}:", what, "use a smaller --seconds")
     starts = [marks[0] - baseline_before, *(mark + delay for mark in marks[: n_stages - 1])]
     if starts[-1] + seconds > recording.end:
         raise LeftOutError("a signal ends before the last stage does")
     return starts
 
 
+def people(writer, folders, seconds, delay, baseline_before):
+    """A `Recorded` for each of these folders (by name); who did not follow the protocol is left out, with a note."""
+    ratings = np.array(list(STAGES.values()), dtype=float)[:, None]
+
+    def note(text):  # now, and on the page about the signals
+        warn(text)
+        writer.quality.notes.append(text)
+
+    for person, folder in Progress(folders.items(), desc="preparing", unit="person"):
+        recording = read_person(folder)
+        if recording.mended:
+            numbers = ", ".join(map(str, recording.mended))
+            note(f"{person}: marks that were 12 hours off are mended (number {numbers})")
+        try:
+            starts = stage_starts(recording, seconds, delay, baseline_before)
+        except LeftOutError as reason:
+            note(f"{person} is left out: {reason}")
+            continue
+        parts = cut(recording, starts, seconds)
+        looks = [(names, rate, parts[name]) for name, (rate, names) in SIGNALS.items()]
+        yield Recorded(person, folder, trials(parts, seconds), ratings, looks)
+
+
 def cut(recording, starts, seconds):
     """The same part of every stage by file: arrays (channels, samples) at its rate, one sample more if available."""
     parts = {}
-    for name, (first, samples) in recording.signals.items():
+    for name, (begin, samples) in recording.signals.items():
         rate = SIGNALS[name][0]
-        indices = [round((start - first) * rate) for start in starts]
+        indices = [round((start - begin) * rate) for start in starts]
         parts[name] = [samples[:, index : index + seconds * rate + 1] for index in indices]
     return parts
 
 
-def join(parts, seconds):
-    """All channels at `RATE`, (stages, channels, samples), of what `cut` returns."""
-    joined = [
-        np.concatenate(
-            [resample(part, SIGNALS[name][0], RATE, seconds) for name, part in zip(parts, stage, strict=True)]
-        )
-        for stage in zip(*parts.values(), strict=True)
-    ]
-    return np.stack(joined)
+def trials(parts, seconds):
+    """Each stage of what `cut` returns, all channels at `RATE`, as a trial without rest and EEG."""
+    for stage in zip(*parts.values(), strict=True):
+        joined = [resample(part, SIGNALS[name][0], RATE, seconds) for name, part in zip(parts, stage, strict=True)]
+        pps = np.concatenate(joined)
+        yield {"eeg": (pps[:0], None), "pps": (pps, None)}
 
 
 def _lines(path):
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path} is larger than any file of Stress-Predict; {REMEDY}")
+        raise InputError(path, "is larger than any file of Stress-Predict", REMEDY)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip(" ,\t")]
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file; {REMEDY}") from None
-    lines = [line for line in lines if line.strip(" ,\t")]
+        raise InputError(path, "is not a text file", REMEDY) from None
     if not lines:
-        raise InputError(f"{path} is empty; {REMEDY}")
+        raise InputError(path, "is empty", REMEDY)
     return lines
 
 
-def _numbers(path, lines, n_columns, first_row=1):
-    """Numbers (columns, rows) of lines of comma-separated text."""
+def _numbers(path, lines, n_columns, row=1):
+    """Numbers (columns, rows) of lines of comma-separated text; ``row``: number of the first."""
     try:
         values = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None)
     except ValueError as error:
-        raise InputError(f"{path} is not a table of numbers ({str(error)[:100]}); {REMEDY}") from None
+        raise InputError(path, f"is not a table of numbers ({str(error)[:100]})", REMEDY) from None
     if values.shape[1] != n_columns:
-        raise InputError(f"{path} has {values.shape[1]} columns, not {n_columns}; {REMEDY}")
+        raise InputError(path, f"has {values.shape[1]} columns, not {n_columns}", REMEDY)
     if not np.isfinite(values).all():
-        row = first_row + np.flatnonzero(~np.isfinite(values).all(axis=1))[0]
-        raise InputError(f"{path} has NaN or infinite values, first in row {row}; repair it or take the person out")
+        row += np.flatnonzero(~np.isfinite(values).all(axis=1))[0]
+        raise InputError(path, f"has NaN or infinite values, first in row {row}", "repair it or remove the folder")
     return values.T
 
 
 def _read_signal(path, rate, n_columns):
     """Time of the first sample and the samples (columns, n_samples) of a file."""
-    lines = _lines(path)
+    lines, header = _lines(path), []
     if len(lines) < 3:
-        raise InputError(f"{path} has no samples below its two rows of start and rate; {REMEDY}")
-    header = []
-    for line, what in zip(lines, ("start (s since 1970)", "rate (Hz)")):  # noqa: B905 (the first two)
+        raise InputError(path, "has no samples below its two rows of start and rate", REMEDY)
+    for line, what in zip(lines[:2], ("start (s since 1970)", "rate (Hz)"), strict=True):
         try:
-            values = {float(value) for value in line.split(",")}
-        except ValueError:
-            values = set()
-        if len(values) != 1 or not np.isfinite(values.copy().pop()):
-            raise InputError(f"{path} begins with {line[:40]!r} where its {what} should be; {REMEDY}")
-        header.append(values.pop())
+            (value,) = {float(value) for value in line.split(",")}
+        except ValueError:  # not a number, or several
+            value = np.nan
+        if not np.isfinite(value):
+            raise InputError(path, f"begins with {line[:40]!r} where its {what} should be", REMEDY)
+        header.append(value)
     if header[1] != rate:
-        raise InputError(f"{path} has a rate of {header[1]:g} Hz, not {rate} as an E4's {path.stem}; {REMEDY}")
-    return header[0], _numbers(path, lines[2:], n_columns, first_row=3)
+        raise InputError(path, f"has a rate of {header[1]:g} Hz, not {rate} as an E4's {path.stem}", REMEDY)
+    return header[0], _numbers(path, lines[2:], n_columns, row=3)

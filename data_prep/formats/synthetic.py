@@ -65,18 +65,14 @@ class Person:
 
 
 def make_stimuli(seed, n_trials, seconds):
-    """Stimuli of an experiment, a quarter of them in each quadrant of arousal and valence; ``seconds`` of the
-    longest.
-    """
+    """Stimuli, a quarter of them in each quadrant of arousal and valence; ``seconds`` of the longest."""
     rng = np.random.default_rng([seed, 0])
     targets = make_targets(rng, n_trials)
     n = int(seconds * LATENT_RATE)
     onset = 1 - np.exp(-np.arange(n) / LATENT_RATE / 5)  # emotions take seconds to arise
-    stimuli = []
+    slow, stimuli = signal.butter(2, 1 / 15, fs=LATENT_RATE, output="sos"), []
     for trial, target in enumerate(targets):
-        wander = signal.sosfiltfilt(
-            signal.butter(2, 1 / 15, fs=LATENT_RATE, output="sos"), rng.standard_normal((2, n + 400)), axis=1
-        )[:, 200:-200]
+        wander = signal.sosfiltfilt(slow, rng.standard_normal((2, n + 400)), axis=1)[:, 200:-200]
         wander *= 0.25 / wander.std()
         stimuli.append(Stimulus((target[:, None] + wander) * onset, [seed, 1, trial]))
     return stimuli
@@ -125,9 +121,7 @@ def make_person(seed, index, channels):
 
 
 def make_ratings(rng, person, targets):
-    """Ratings (trials,) by name in -1..1 of ``targets`` (trials, 2: arousal, valence), with the person's bias and
-    noise.
-    """
+    """Ratings (trials,) by name in -1..1 of ``targets`` (trials, 2: arousal, valence), with bias and noise."""
     noise = rng.standard_normal((4, len(targets)))
     arousal, valence = (targets * person.gains + person.bias).T
     felt = {"arousal": arousal, "valence": valence, "dominance": 0.3 * valence, "liking": 0.6 * valence}
@@ -138,28 +132,16 @@ def make_ratings(rng, person, targets):
 class Trial:
     """One person before one stimulus: latents as they act in this body, and all signals made from them.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    person : Person
-    stimulus : Stimulus
-    rest_seconds : float
-        Quiet time before the stimulus.
-    seconds : float
-        Length of the stimulus.
-    effect : float
-        Strength of all traces of arousal and valence in the signals.
-    drift : float
-        Deviation in uS by which the level of skin conductance wanders within a minute, regardless of emotion.
-    trend : float
-        Strength of what changes with the time since the onset, in all trials alike: skin conductance falls by so many
-        uS in a minute, the logarithm of alpha's amplitude grows by half as much.
+    ``rest_seconds`` of quiet come before ``seconds`` of the stimulus. ``effect``: strength of all traces of arousal and
+    valence; ``drift``: standard deviation in uS by which the level of skin conductance wanders within a minute,
+    regardless of emotion; ``trend``: skin conductance falls by so many uS in a minute, in all trials alike, and the
+    logarithm of alpha's amplitude grows by half as much.
     """
 
     def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0, drift=0.0, trend=0.0):
         self.rng, self.person, self.stimulus = rng, person, stimulus
-        self.rest_seconds, self.total, self.drift = rest_seconds, rest_seconds + seconds, drift
-        self.trend = trend
+        self.rest_seconds, self.total = rest_seconds, rest_seconds + seconds
+        self.drift, self.trend = drift, trend
         n_rest, n = int(rest_seconds * LATENT_RATE), int(seconds * LATENT_RATE)
         course = effect * stimulus.courses[:, :n] * person.gains[:, None]
         self.latents = np.concatenate([np.zeros((2, n_rest)), course], axis=1)
@@ -263,9 +245,8 @@ class Trial:
     def respiration(self, rate):
         """Chest expansion, arbitrary units."""
         phase = self._phase(self.breath_phase, rate)
-        return 500 * np.sin(phase) * np.exp(-0.1 * self._course(0, rate, 1.0)) + 5 * self.rng.standard_normal(
-            len(phase)
-        )
+        noise = 5 * self.rng.standard_normal(len(phase))
+        return 500 * np.sin(phase) * np.exp(-0.1 * self._course(0, rate, 1.0)) + noise
 
     def muscle(self, rate, which):
         """EMG in uV: the zygomaticus smiles with valence (1), the trapezius tightens with arousal (0)."""

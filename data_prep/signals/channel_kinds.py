@@ -73,38 +73,34 @@ def find_eeg(channels):
     return [channel for channel in channels if channel.kind == "eeg"]
 
 
-def refuse_unknown(people, flag="--eeg-channels"):
-    """Refuse files that call EEG what is none by its name: neither taken nor dropped in silence."""
-    for who, channels in people.items():
-        unknown = [channel.name for channel in channels if channel.kind == UNKNOWN]
-        if unknown:
-            raise InputError(
-                f"{who} calls {shorten(unknown)} EEG, which are no electrodes of the 10-5 system; name the EEG with "
-                f"{flag}, or write channels.csv with data_prep/propose_trials.py and give --channels"
-            )
-
-
 def find_pps(channels):
     """Peripheral channels of one file."""
     return [channel for channel in channels if channel.kind in PERIPHERAL]
 
 
+def refuse_unknown(people, flag="--eeg-channels"):
+    """Refuse files that call EEG what is none by its name: neither taken nor dropped in silence."""
+    for who, channels in people.items():
+        if unknown := [channel.name for channel in channels if channel.kind == UNKNOWN]:
+            what = f"calls {shorten(unknown)} EEG, which are no electrodes of the 10-5 system"
+            remedy = f"name the EEG with {flag}, or write channels.csv with propose_trials.py and give --channels"
+            raise InputError(who, what, remedy)
+
+
 def common(people, find, flag):
-    """Names of the channels that ``find`` gives for everybody; what is left out, and whose file lacks it, is said."""
+    """Names of the channels that ``find`` gives for everybody; prints what is left out, and whose file lacks it."""
     shown = file_names(people)
-    found = {who: {key(channel.name): channel.name for channel in find(own)} for who, own in people.items()}
-    first, own = next(iter(found.items()))
-    kept = [name for plain_name, name in own.items() if all(plain_name in names for names in found.values())]
-    if any(found.values()) and not kept:
-        other = min(found, key=lambda who: len(found[who].keys() & own.keys()))
-        there = {who: shorten([clean(name) for name in found[who].values()], 50) or "none" for who in (first, other)}
-        parts = [f"{shown[who]} has {names}" for who, names in there.items()]
-        raise InputError(
-            f"{flag} common: no channel is everybody's: {'; '.join(parts)}; leave a file out, or {flag} none"
-        )
+    names_of = {who: {key(channel.name): channel.name for channel in find(own)} for who, own in people.items()}
+    reference, own = next(iter(names_of.items()))
+    kept = [name for plain_name, name in own.items() if all(plain_name in names for names in names_of.values())]
+    if any(names_of.values()) and not kept:
+        other = min(names_of, key=lambda who: len(names_of[who].keys() & own.keys()))
+        names = {who: shorten([clean(name) for name in names_of[who].values()], 50) for who in (reference, other)}
+        parts = "; ".join(f"{shown[who]} has {some or 'none'}" for who, some in names.items())
+        raise InputError(f"{flag} common: no channel is everybody's: {parts}; leave a file out, or {flag} none")
     lacking = {}
-    for plain_name, name in {k: name for names in found.values() for k, name in names.items()}.items():
-        files = tuple(shown[who] for who, names in found.items() if plain_name not in names)
+    for plain_name, name in {k: name for names in names_of.values() for k, name in names.items()}.items():
+        files = tuple(shown[who] for who, names in names_of.items() if plain_name not in names)
         if files:
             lacking.setdefault(files, []).append(clean(name))
     if lacking:
@@ -122,45 +118,35 @@ def file_names(paths):
 def choose(wanted, people, find, flag):
     """Names of the channels that all people have, in one order, as the first file has them or as they are wanted.
 
-    Parameters
-    ----------
-    wanted : list of str or None
-        Names, or kinds such as ``ecg``; ``["common"]``: those that ``find`` gives for everybody; empty: those that it
-        gives for the first person, and everybody must have them; None: none at all.
-    people : dict of str to list of Channel
-        Channels of every file, by a name for messages.
-    find : callable
-        `find_eeg` or `find_pps`.
-    flag : str
-        For messages.
+    ``wanted``: names, or kinds such as ``ecg``; ``["common"]``: those that ``find`` (such as `find_eeg`) gives for
+    everybody; empty: those that it gives for the first person, and everybody must have them; None: none at all.
+    ``people``: channels of every file, by a name for messages, as ``flag`` is.
     """
     if wanted is None:
         return []
-    first = next(iter(people.values()))
+    reference, channels_of_first = next(iter(people.items()))
     if not wanted:
-        chosen = [channel.name for channel in find(first)]
+        chosen = [channel.name for channel in find(channels_of_first)]
     elif wanted == COMMON:
         chosen = common(people, find, flag)
     else:
         chosen = []
         for name in wanted:
-            of_kind = [] if has(first, name) else [c.name for c in first if c.kind.rstrip("?") == name.lower()]
-            chosen += of_kind or [name]
+            of_kind = [channel.name for channel in channels_of_first if channel.kind.rstrip("?") == name.lower()]
+            chosen += [name] if has(channels_of_first, name) or not of_kind else of_kind
     lacking = {who: [name for name in chosen if not has(channels, name)] for who, channels in people.items()}
+    lacking = {who: names for who, names in lacking.items() if names}
     for who, names in lacking.items():
-        if names:
-            others = sum(bool(names) for names in lacking.values()) - 1
-            there = shorten([channel.name for channel in people[who]])
-            remedy = f"{flag} common, or names that all have" if not wanted else f"choose others with {flag}"
-            more = f" and {others} more files lack some" if others else ""
-            raise InputError(f"{who} has no {shorten(names, 60)}{more}; it has {there}; {remedy}")
-    for who, channels in people.items():
-        extra = [channel.name for channel in find(channels) if key(channel.name) not in set(map(key, chosen))]
-        if not wanted and extra:
-            raise InputError(
-                f"{who} has {shorten(extra)}, which {next(iter(people))} lacks; {flag} common, or names that all have"
-            )
-    if len(set(map(key, chosen))) < len(chosen):
+        available = shorten([channel.name for channel in people[who]])
+        remedy = f"{flag} common, or names that all have" if not wanted else f"choose others with {flag}"
+        more = f" and {len(lacking) - 1} more files lack some" if len(lacking) > 1 else ""
+        raise InputError(f"{who} has no {shorten(names, 60)}{more}; it has {available}; {remedy}")
+    keys = set(map(key, chosen))
+    for who, channels in people.items() if not wanted else ():
+        if extra := [channel.name for channel in find(channels) if key(channel.name) not in keys]:
+            what = f"has {shorten(extra)}, which {reference} lacks"
+            raise InputError(who, what, f"{flag} common, or names that all have")
+    if len(keys) < len(chosen):
         raise InputError(f"{flag}: {shorten(chosen)} names a channel twice")
     return [clean(name) for name in chosen]
 

@@ -9,17 +9,13 @@ LIST_CHARACTERS = 60  # of names in a message
 
 
 def match_channels(wanted, available, modality, where):
-    """Positions of ``wanted`` channels among ``available`` by name, regardless of case, blanks and older names (T3
-    is T7).
-    """
+    """Positions of ``wanted`` channels among ``available`` by name, regardless of case, blanks and older names."""
     places = distinct(available, modality, where)
     keys = distinct(wanted, modality, "the model")
     missing = [name for key, name in zip(keys, wanted, strict=True) if key not in places]
     if missing:
-        raise InputError(
-            f"{where} lacks the {modality} channels {shorten(missing)}, which the model was trained on; it has "
-            f"{shorten(available) or 'none'}"
-        )
+        what = f"lacks the {modality} channels {shorten(missing)}, which the model was trained on"
+        raise InputError(where, what, f"it has {shorten(available) or 'none'}")
     positions = [places[key] for key in keys]
     pairs = zip(wanted, (available[position] for position in positions), strict=True)
     other = [f"{there} is {name}" for name, there in pairs if name != there]
@@ -34,9 +30,8 @@ def distinct(names, modality, where):
     for position, name in enumerate(names):
         key = plain(name, modality)
         if key in places:
-            raise InputError(
-                f"{where} has the {modality} channels {names[places[key]]!r} and {name!r}, which are the same; keep one"
-            )
+            same = f"{names[places[key]]!r} and {name!r}, which are the same"
+            raise InputError(where, f"has the {modality} channels {same}", "keep one")
         places[key] = position
     return places
 
@@ -48,11 +43,6 @@ def plain(name, modality):
         text = re.sub(r"^eeg[ _-]+|[ _-]+ref$|\.+$", "", text)
     text = "".join(text.split())
     return OLD_NAMES.get(text, text) if modality == "eeg" else text
-
-
-def text_of(name):
-    """A channel's name as text; some files have bytes."""
-    return name.decode("utf-8", "replace").strip() if isinstance(name, bytes) else str(name).strip()
 
 
 def shorten(names, most=LIST_CHARACTERS):

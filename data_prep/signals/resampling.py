@@ -13,36 +13,15 @@ MARGIN = 1  # s before and after a part that the filter sees
 
 
 def resample(signal, rate, new_rate, seconds, start=0.0):
-    """Cut whole seconds out of a signal and bring them to a whole rate.
+    """Cut whole seconds out of a signal (..., n_samples) at ``rate`` Hz and bring them to a whole rate, in float64.
 
-    Polyphase filtering (`scipy.signal.resample_poly`) keeps what lies below both Nyquist frequencies and lets nothing
-    fold back; a line from the first to the last sample is taken out before and put back after it, so that an offset
-    (a temperature of 33 degrees) does not ring at the ends. Skin conductance, temperature and heart rate at a few Hz
-    move in steps, at which that filter would swing over: below 16 Hz they are interpolated linearly when their rate
-    is raised, and never leave the range of the samples; the last one is held to the end.
-
-    Parameters
-    ----------
-    signal : numpy.ndarray, shape (..., n_samples)
-        What lies within a second before and after the part lets the filter run in and out.
-    rate : float
-        Its sampling rate in Hz, whole or not.
-    new_rate : int
-        Sampling rate of the result in Hz.
-    seconds : int
-        Length of the result.
-    start : float
-        Where it begins, in seconds from the first sample; fast signals are cut at the nearest sample.
-
-    Returns
-    -------
-    numpy.ndarray, shape (..., seconds * new_rate)
-        Float64.
-
-    Raises
-    ------
-    InputError
-        If the signal does not reach from start to end, or a rate is no positive number.
+    The result, (..., ``seconds * new_rate``), begins ``start`` seconds after the first sample; fast signals are cut at
+    the nearest sample. Polyphase filtering (`scipy.signal.resample_poly`) keeps what lies below both Nyquist
+    frequencies and lets nothing fold back; what lies within a second before and after the part lets it run in and out.
+    A line from the first to the last sample is taken out before and put back after it, so that an offset (a temperature
+    of 33 degrees) does not ring at the ends. Skin conductance, temperature and heart rate at a few Hz move in steps, at
+    which that filter would swing over: below 16 Hz they are interpolated linearly when their rate is raised, and never
+    leave the range of the samples; the last one is held to the end.
     """
     if not (math.isfinite(rate) and rate > 0):
         raise InputError(f"a sampling rate must be a number greater than 0, not {rate}")
@@ -80,8 +59,7 @@ def at_one_rate(person, pps_channels, rate, rates):
     ``rates``: Hz of ``eeg`` and of peripheral channels where it differs; ``pps`` may be a dict by channel.
     """
     where, result = f"subject {person.get('id')}", dict(person)
-    unknown = [name for name in rates if name not in ("eeg", *pps_channels)]
-    if unknown:
+    if unknown := [name for name in rates if name not in ("eeg", *pps_channels)]:
         raise InputError(f"sampling_rates has {unknown[0]!r}, which is neither eeg nor one of the pps_channels")
     for suffix in ("", "_baseline"):
         signals = {}  # name -> (trials, channels, samples)
@@ -90,29 +68,26 @@ def at_one_rate(person, pps_channels, rate, rates):
             signals["eeg"] = np.asarray(eeg)
         if isinstance(pps, dict):
             if set(pps) != set(pps_channels):
-                raise InputError(
-                    f"{where}: pps{suffix} has the channels {', '.join(map(str, pps))}, not {', '.join(pps_channels)}"
-                )
+                what = f"{', '.join(map(str, pps))}, not {', '.join(pps_channels)}"
+                raise InputError(f"{where}: pps{suffix} has the channels {what}")
             signals |= {name: np.asarray(pps[name])[:, None] for name in pps_channels}
         elif pps is not None and set(rates) - {"eeg"}:
-            raise InputError(
-                f"{where}: with sampling_rates, pps{suffix} must be a dict of channel to (trials, samples)"
-            )
+            what = f"with sampling_rates, pps{suffix} must be a dict of channel to (trials, samples)"
+            raise InputError(f"{where}: {what}")
         for name, array in signals.items():
             if array.ndim != 3:
-                raise InputError(
-                    f"{where}: {name}{suffix} has {array.ndim - (name != 'eeg')} axes, not those of trials"
-                )
+                n_axes = array.ndim - (name != "eeg")
+                raise InputError(f"{where}: {name}{suffix} has {n_axes} axes, not those of trials")
         lengths = {name: array.shape[-1] / rates.get(name, rate) for name, array in signals.items()}
         whole = {"eeg": eeg, "pps": pps if not isinstance(pps, dict) else None}  # at the rate of the result
         others = {name: np.shape(array)[-1] / rate for name, array in whole.items() if np.ndim(array) == 3}
         refuse_lengths(where + suffix, others | lengths if rates else lengths, rates)
         seconds = int(min(lengths.values(), default=0) + 1e-6)
-        made = {name: resample(array, rates.get(name, rate), rate, seconds) for name, array in signals.items()}
-        if "eeg" in made:
-            result[f"eeg{suffix}"] = made.pop("eeg")
-        if made:
-            result[f"pps{suffix}"] = np.concatenate(list(made.values()), axis=1)
+        resampled = {name: resample(array, rates.get(name, rate), rate, seconds) for name, array in signals.items()}
+        if "eeg" in resampled:
+            result[f"eeg{suffix}"] = resampled.pop("eeg")
+        if resampled:
+            result[f"pps{suffix}"] = np.concatenate(list(resampled.values()), axis=1)
     return result
 
 
@@ -120,6 +95,6 @@ def refuse_lengths(where, lengths, rates):
     """Refuse signals of one recording that differ in length (s) by more than a second: one of the rates is wrong."""
     short, long = min(lengths, key=lengths.get, default=None), max(lengths, key=lengths.get, default=None)
     if lengths and lengths[long] - lengths[short] > 1 + 1e-6:
-        said = [f"{name} lasts {lengths[name]:.4g} s" for name in (short, long)]
+        words = [f"{name} lasts {lengths[name]:.4g} s" for name in (short, long)]
         rate = next((f", {rates[name]:g} Hz of {name}," for name in (long, short) if name in rates), "")
-        raise InputError(f"{where}: {' and '.join(said)}; is a rate of sampling_rates{rate} wrong?")
+        raise InputError(f"{where}: {' and '.join(words)}; is a rate of sampling_rates{rate} wrong?")

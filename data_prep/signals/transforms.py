@@ -14,35 +14,18 @@ RECORDED = 2  # rounding of the recording itself, in units of its last place
 
 
 def prepare(signal, rest, rate, normalise, segment=None):
-    """Baseline removal and normalisation of one trial (PhysioSync, preprocessing).
+    """Baseline removal and normalisation of one trial (PhysioSync, preprocessing), float64 (channels, seconds, rate).
 
-    Parameters
-    ----------
-    signal : numpy.ndarray, shape (n_channels, n_samples)
-    rest : numpy.ndarray or None, shape (n_channels, n_samples)
-        Before the trial, at least 1 s; its mean 1 s block is subtracted from every second. None: nothing is.
-    rate : int
-        Sampling rate in Hz.
-    normalise : str
-        A key of ``NORMALISE``.
-    segment : str, optional
-        ``"first 60 s"`` or ``"last 60 s"``: the part to keep; all of a trial that is no longer than that.
-
-    Returns
-    -------
-    numpy.ndarray, float64, shape (n_channels, seconds, rate)
-
-    Raises
-    ------
-    InputError
-        If across-channel standardisation finds fewer than three channels that record.
+    ``signal`` and ``rest`` are (channels, samples) at ``rate`` Hz. The mean 1 s block of the rest, of at least 1 s, is
+    subtracted from every second; None: nothing is. ``normalise``: a key of `NORMALISE`; ``segment``: the part to keep,
+    such as ``"first 60 s"``, and all of a trial that is no longer. Across channels at least three must record.
     """
     raw = cut(to_blocks(np.asarray(signal, np.float64), rate), segment)
     blocks, size, missing = raw, np.abs(raw), (raw == 0).all(axis=2)
     share = precision(signal)
     if rest is not None:
         rest_blocks = to_blocks(np.asarray(rest, np.float64), rate)
-        blocks = remove_baseline(raw, rest_blocks)
+        blocks = raw - rest_blocks.mean(axis=1, keepdims=True)
         size = np.maximum(size, np.abs(rest_blocks).max(axis=1, keepdims=True))
         share = max(share, precision(rest))
     rounding = share * size
@@ -51,11 +34,9 @@ def prepare(signal, rest, rate, normalise, segment=None):
     if normalise == "channels":
         present = (~missing).sum(axis=0)
         if ((present > 0) & (present < MIN_ELECTRODES)).any():
-            raise InputError(
-                f"in some second fewer than {MIN_ELECTRODES} of {len(raw)} EEG channels record (the others are 0), and "
-                'standardisation across channels leaves nothing but signs; leave it out, or use eeg_normalise="trial" '
-                "(--eeg-normalise trial)"
-            )
+            what = f"in some second fewer than {MIN_ELECTRODES} of {len(raw)} EEG channels record (the others are 0)"
+            remedy = 'leave it out, or use eeg_normalise="trial" (--eeg-normalise trial)'
+            raise InputError(f"{what}, and standardisation across channels leaves nothing but signs; {remedy}")
     return NORMALISE[normalise](blocks, rounding)
 
 
@@ -73,13 +54,6 @@ def cut(blocks, segment):
     return blocks[:, : int(seconds)] if part == "first" else blocks[:, -int(seconds) :]
 
 
-def remove_baseline(blocks, baseline):
-    """Subtract the mean block of the rest from every second (both (channels, seconds, rate); PhysioSync,
-    preprocessing).
-    """
-    return blocks - baseline.mean(axis=1, keepdims=True)
-
-
 def precision(x):
     """Differences up to this share of the numbers are rounding, in the type that ``x`` was recorded in."""
     x = np.asarray(x)
@@ -91,35 +65,24 @@ def zscore_channels(blocks, rounding=None):
 
     ``rounding``: possible rounding error of each sample.
     """
-    blocks, rounding = _floats(blocks, rounding)
-    present = blocks.any(axis=-1, keepdims=True)
-    n = np.maximum(present.sum(axis=0), 1)
-    centred = np.where(present, blocks - blocks.sum(axis=0) / n, 0)
-    deviation = np.sqrt(np.square(centred).sum(axis=0) / n)
-    return _divide(centred, deviation, rounding.max(axis=0, initial=0))
+    return _zscore(blocks, rounding, 0)
 
 
 def zscore_trial(blocks, rounding=None):
-    """Standardise each channel of (channels, seconds, rate) over the trial; a constant channel becomes 0.
-
-    ``rounding``: possible rounding error of each sample.
-    """
-    blocks, rounding = _floats(blocks, rounding)
-    present = blocks.any(axis=-1, keepdims=True)
-    n = np.maximum(present.sum(axis=1, keepdims=True) * blocks.shape[2], 1)
-    centred = np.where(present, blocks - blocks.sum(axis=(1, 2), keepdims=True) / n, 0)
-    deviation = np.sqrt(np.square(centred).sum(axis=(1, 2), keepdims=True) / n)
-    return _divide(centred, deviation, rounding.max(axis=(1, 2), keepdims=True, initial=0))
+    """Standardise each channel of (channels, seconds, rate) over the trial; a constant channel becomes 0."""
+    return _zscore(blocks, rounding, (1, 2))
 
 
-def _floats(blocks, rounding):
+def _zscore(blocks, rounding, axis):
+    """Standardise over these axes; 0 where the standard deviation is no more than rounding, or nothing is recorded."""
     values = np.asarray(blocks, np.float64)
-    return values, precision(blocks) * np.abs(values) if rounding is None else rounding
-
-
-def _divide(centred, deviation, rounding):
-    """Centred samples in units of their deviation; 0 where that is no more than rounding."""
-    varies = deviation > rounding
+    rounding = precision(blocks) * np.abs(values) if rounding is None else rounding
+    present = values.any(axis=-1, keepdims=True)
+    n = present.sum(axis=0) if axis == 0 else present.sum(axis=1, keepdims=True) * values.shape[2]
+    n = np.maximum(n, 1)
+    centred = np.where(present, values - values.sum(axis=axis, keepdims=True) / n, 0)
+    deviation = np.sqrt(np.square(centred).sum(axis=axis, keepdims=True) / n)
+    varies = deviation > rounding.max(axis=axis, keepdims=True, initial=0)
     return np.where(varies, centred, 0) / np.where(varies, deviation, 1)
 
 

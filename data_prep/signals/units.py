@@ -24,18 +24,12 @@ def read_unit(text):
 def factor(extension, kind, unit_of_mne, in_header, in_sidecar):
     """From the numbers that MNE gives to uV, uS, or for others those of the file; and what is to be said of the unit.
 
-    Parameters
-    ----------
-    extension, kind : str
-        Of the file, and of the channel.
-    unit_of_mne : bool
-        Whether MNE takes it for volts or siemens.
-    in_header, in_sidecar : str or None
-        Its unit, as the file and as channels.tsv have it; None where there is no such place.
+    ``unit_of_mne``: whether MNE takes it for volts or siemens; ``in_header``, ``in_sidecar``: its unit as the file and
+    as channels.tsv have it, None where there is no such place.
     """
     if extension not in SCALES and extension != ".set":  # FIF and others: MNE's units
         return 1e6 if unit_of_mne or kind == "gsr" else 1.0, None
-    if extension == ".set":  # MNE-BIDS writes MNE's volts beside EEGLAB's numbers, which are microvolts
+    if extension == ".set":  # MNE-BIDS writes MNE's volts next to EEGLAB's numbers, which are microvolts
         scale, said = to_kept(kind, None if read_unit(in_sidecar) == ("V", 1e6) else in_sidecar)
         return scale / EEGLAB_SCALE, None if said == NO_UNIT else said
     given = in_sidecar if (in_header or "n/a").lower() == "n/a" else in_header
@@ -49,7 +43,7 @@ def to_kept(kind, text):
     """From a file's numbers to those that are kept; and what is to be said of a unit that cannot be brought to it."""
     unit = read_unit(text)
     wanted = next((wanted for wanted, kinds in KEPT.items() if kind in kinds), None)
-    if wanted is None:  # a second is no siemens
+    if wanted is None:  # s is seconds, not siemens
         return unit[1] if unit and unit[0] == "V" else 1.0, None
     if not text or text.lower() == "n/a":
         return 1.0, NO_UNIT if wanted == "V" else None

@@ -1,0 +1,69 @@
+"""Prepares any data set: a reader gives a card that describes it, its files and its people one after the other."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.folder.prepared import MARK
+from data_prep.folder.writer import PreparedWriter, is_prepared
+from data_prep.signals.transforms import prepare
+from utils.base.errors import InputError
+from utils.base.files import sha256
+from utils.base.progress import say_pretraining
+
+
+@dataclass
+class Recorded:
+    """A person as a reader gives it."""
+
+    subject: str
+    where: str  # the file, for messages
+    trials: Iterable  # of dicts by modality: (signal, rest or None), each (channels, samples) at the rate of the card
+    ratings: np.ndarray  # (trials, ratings)
+    looks: list  # what the page about the signals shows: arguments of `Quality.look` after the subject
+
+
+def prepare_all(out_dir, card, files, people, *arguments, following=()):
+    """Write the prepared folder, one person in memory at a time, unless it is complete; print the next command.
+
+    ``card``: arguments of `PreparedWriter`; ``files``: the raw files by name; ``people``: a generator of `Recorded`,
+    called with the writer and ``arguments``; ``following``: flags of the next command.
+    """
+    if is_prepared(out_dir, card["preparation"], files):
+        print(f"{out_dir}: complete, from these files")
+    else:
+        simulated = any(path.with_name(MARK).exists() for path in files.values())
+        with PreparedWriter(out_dir, simulated=simulated, **card) as writer:
+            for person in people(writer, *arguments):
+                try:
+                    blocks = prepare_trials(person.trials, card["sampling_rate"], card["preparation"])
+                    writer.add(person.subject, *blocks, person.ratings, sources={})
+                except InputError as error:
+                    raise InputError(f"{person.where}: {error}") from None
+                for look in person.looks:
+                    writer.quality.look(person.subject, *look)
+            writer.info["sources"] |= {name: sha256(path) for name, path in files.items()}
+        writer.report()
+    say_pretraining(out_dir, *following)
+
+
+def prepare_trials(trials, rate, made):
+    """`prepare_trial` of a person's trials: EEG and PPS, (trials, seconds, channels, rate)."""
+    blocks = []
+    for number, trial in enumerate(trials, 1):  # one at a time stays in the processor's cache
+        try:
+            blocks.append(prepare_trial(trial, rate, made))
+        except InputError as error:
+            raise InputError(f"trial {number}: {error}") from None
+    return tuple(np.stack([trial[name] for trial in blocks]) for name in ("eeg", "pps"))
+
+
+def prepare_trial(trial, rate, made):
+    """1 s blocks of a trial by modality, normalised as ``made`` says: float32 (seconds, channels, rate)."""
+    blocks = {}
+    for name, (signal, rest) in trial.items():
+        prepared = prepare(signal, rest, rate, made[name], made.get("segment"))
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused when it is written
+            blocks[name] = prepared.astype(np.float32).swapaxes(0, 1)
+    return blocks
