@@ -220,23 +220,7 @@ def whole_person(made):
 
 
 def standardise_all(trials, rate, made, standardiser, subject):
-    """All trials of a person, their PPS or the front end's features standardised.
-
-    Parameters
-    ----------
-    trials : list of dict of str to numpy.ndarray, shape (seconds, channels, rate)
-        1 s blocks by modality.
-    rate : int
-        Hz.
-    made : dict
-        The contents of ``model.pt``.
-    standardiser : population.Standardiser
-    subject : str
-
-    Returns
-    -------
-    list of dict of str to numpy.ndarray, float32, shape (seconds, channels, samples or features)
-    """
+    """All trials of a person, 1 s blocks (seconds, channels, rate) by modality, with PPS or features standardised."""
     ends = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1]
     parts = {}
     for name in trials[0]:

@@ -64,18 +64,10 @@ def _give_memory_back(libc):
 
 
 def use_threads(asked, model):
-    """Set how many threads compute on a CPU.
+    """Set how many threads compute on a CPU: ``asked`` (the constant THREADS), or as many as pay for its size.
 
-    Parameters
-    ----------
-    asked : int or None
-        The constant THREADS; None takes as many as pay for the size of the networks: one for small ones, whose threads
-        would wait for each other, and long beside other processes (benchmarks/RESULTS.md).
-    model : torch.nn.Module
-
-    Notes
-    -----
-    Never more than this process may use: OMP_NUM_THREADS, its affinity and its control group's limit go before.
+    Small networks get one: more would wait for each other (benchmarks/RESULTS.md). Never more than OMP_NUM_THREADS,
+    this process's affinity and its control group allow.
     """
     allowed = max(1, min(START_THREADS, cpu_count()))
     pay = allowed if sum(p.numel() for p in model.parameters()) >= LARGE else 1
@@ -116,17 +108,10 @@ def load_optimizer(optimizer, state):
 
 
 class Captured:
-    """A step that is captured as a CUDA graph and replayed: one launch in place of a thousand.
+    """A step of tensors that is captured as a CUDA graph and replayed: one launch in place of a thousand.
 
-    Parameters
-    ----------
-    step : callable
-        Takes tensors and returns one, and asks for no value of the device. Each size is captured by itself.
-
-    Notes
-    -----
-    The first calls run the step as it is (libraries set themselves up in them), the next one captures. What a call
-    returns is overwritten by the next one. Random numbers are those of the step run as it is.
+    The first calls of each size run the step as it is (libraries set themselves up in them), the next one captures.
+    What a call returns is overwritten by the next one. Random numbers are those of the step run as it is.
     """
 
     WARM_UP = 3

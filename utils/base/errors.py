@@ -51,11 +51,7 @@ def shorten(text, longest):
 def run(main):
     """Call a script's ``main()``; on a user's error print one line and exit with status 2.
 
-    Parameters
-    ----------
-    main : callable
-        The script. SIGTERM ends it like Ctrl-C: the write in progress is not left half done, status 130. What it
-        changes in the process is put back at its end (`utils.base.surroundings`).
+    SIGTERM ends it like Ctrl-C, status 130. What it changed in the process is restored (`utils.base.surroundings`).
     """
     if signal.getsignal(signal.SIGINT) is _ended_early:
         signal.signal(signal.SIGINT, _handler_before or signal.default_int_handler)

@@ -71,15 +71,7 @@ NO_CODE = (  # what they only record, check, show or write: settings, data and s
 
 @functools.cache  # at the start of a process: what is edited later is not what runs
 def code(stage, *own):
-    """Checksums of the code of a stage by file; comments and docstrings are no part of it.
-
-    Parameters
-    ----------
-    stage : str
-        ``"pretrain"`` or ``"finetune"``.
-    *own : path
-        Files of the user's that take part, such as a network.
-    """
+    """Checksums of a stage's code and of the user's files, by file; comments and docstrings do not count."""
     files = {name: ROOT / name for name in CODE[stage]} | {Path(path).name: Path(path) for path in own}
     return {name: code_hash(path.read_text(encoding="utf-8")) for name, path in files.items()}
 
@@ -117,15 +109,10 @@ def weights_hash(encoders):
 
 
 def difference(before, now, names=None):
-    """The first entry in which two records differ, in words that follow "made with"; an empty text for none.
+    """The first entry in which two records (settings and others by name) differ, as words after "made with".
 
-    Parameters
-    ----------
-    before, now : dict
-        Settings and other entries by name. ``code`` is that of `code`, ``weights ...`` are of `weights_hash`; what was
-        made before these were recorded agrees with all.
-    names : iterable of str, optional
-        Those to compare; by default all.
+    An empty text if none does. ``names`` are those to compare, by default all. ``code`` is of `code`, ``weights ...`` of
+    `weights_hash`; a record from before these were kept agrees with all.
     """
     for name in names or dict.fromkeys([*now, *before]):
         a, b = before.get(name), now.get(name)

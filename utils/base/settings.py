@@ -52,28 +52,10 @@ class MissingConstantError(InputError, AttributeError):
 
 
 def read_settings(constants, argv=None, positional=None):
-    """Settings of a script: its constants, overridden by flags.
+    """`Settings` of a script: its constants (``globals()``), overridden by flags (``argv``, by default the process's).
 
-    Parameters
-    ----------
-    constants : dict
-        The script's ``globals()``: every name of ``RULES`` is a setting. A relative path in a constant is relative to
-        the repository, one in a flag to the working directory.
-    argv : list of str, optional
-        Flags; those of the process by default.
-    positional : str, optional
-        A list setting that may also be given without a flag.
-
-    Returns
-    -------
-    Settings
-        Without QUIET, which changes nothing of a result: it is obeyed here, by silencing standard output until
-        the script ends.
-
-    Raises
-    ------
-    InputError
-        For an unknown flag, a wrong type, or a value out of range, in a flag or in a constant.
+    A relative path in a constant is relative to the repository, one in a flag to the working directory. ``positional``
+    is a list setting that may also be given without a flag. QUIET is obeyed here and left out: it changes no result.
     """
     rules = rules_of(constants["__file__"])
     _refuse_unknown(constants["__file__"], rules)
@@ -135,18 +117,9 @@ def _refuse_unknown(file, rules):
 
 
 def other_flags(script, words):
-    """The flags for a script that its constants do not say anyway.
+    """The flags for a script (its path in the repository) that its constants do not say anyway.
 
-    Parameters
-    ----------
-    script : str
-        Its path in this repository.
-    words : dict of str to list of str
-        Of a run that it goes on from, by name (`Settings`). What tells runs and stages apart is left out.
-
-    Returns
-    -------
-    list of str
+    ``words``: `Settings.words` of a run that it goes on from, without what tells runs and stages apart.
     """
     rules, constants, flags = rules_of(script), _assigned(ROOT / script), []
     for name in [name for name in words if name in constants and name not in ("DATA_DIR", "RUN_DIR", "WINDOW")]:

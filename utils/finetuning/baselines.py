@@ -43,17 +43,7 @@ STIMULUS = "stimulus"  # a model without signals: what the training people rated
 
 
 def run_baselines(settings):
-    """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of ``Fine_tuning/baseline.py``.
-
-    Notes
-    -----
-    Writes ``<run-dir>/baseline_<label>_<model>/metrics.json`` and ``predictions.csv``.
-    """
+    """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning."""
     data = open_prepared(settings.DATA_DIR)
     modalities = recipes.choose_modalities(settings, data)
     labels, class_names = read_labels(settings, data)
@@ -135,25 +125,9 @@ def _evaluate(name, folds, features, labels, settings, n_classes, groups):
 
 
 def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=None):
-    """One model on one fold.
+    """One model (a key of ``MODELS``, or STIMULUS) on a fold's ``features`` (subjects, trials, windows, width).
 
-    Parameters
-    ----------
-    name : str
-        Key of ``MODELS``.
-    fold : splits.Fold
-    features : numpy.ndarray, shape (subjects, trials, windows, width)
-        Of this fold.
-    labels : numpy.ndarray, int, shape (subjects, trials)
-        Negative where a person did not see the stimulus.
-    settings : Settings
-        ``LABEL_FRACTION``, ``SEED``, ``STANDARDISE``.
-    n_classes : int
-    groups : numpy.ndarray, int, shape (trials,), optional
-
-    Returns
-    -------
-    FoldResult
+    ``labels`` (subjects, trials) are negative where a person did not see the stimulus; ``groups`` are those of trials.
     """
     start = time.perf_counter()
     seen = labels >= 0
@@ -230,20 +204,7 @@ def check_bands(data, modalities):
 
 
 def window_features(data, modalities, pps_channels):
-    """Log band power of every EEG channel and statistics of every peripheral channel, of each 5 s window.
-
-    Parameters
-    ----------
-    data : data_prep.Prepared
-    modalities : list of str
-        ``"eeg"``, ``"pps"``.
-    pps_channels : list of str
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (subjects, trials, windows, width)
-        4 bands x EEG channels, then 6 statistics x peripheral channels.
-    """
+    """Log band power of EEG channels, statistics of peripheral ones: (subjects, trials, 5 s windows, width)."""
     columns = [data.info["pps_channels"].index(name) for name in pps_channels]
 
     def person(subject):

@@ -49,17 +49,7 @@ STORED = {  # what a fold's result.pt must have
 
 
 def finetune(settings):
-    """Fine-tune and test every chosen fold, write the metrics, print them (PhysioSync, arXiv 2504.17163, fine-tuning).
-
-    Parameters
-    ----------
-    settings : Settings
-        Of ``Fine_tuning/fine_tuning.py``.
-
-    Notes
-    -----
-    Writes ``<run-dir>/finetune_<label>[_<variant>]/metrics.json`` and, for each fold, its model and predictions.
-    """
+    """Fine-tune and test every chosen fold (PhysioSync, arXiv 2504.17163); write and print the metrics."""
     FineTuning(settings).run()
 
 

@@ -37,22 +37,9 @@ def refuse_unfinished(path, checkpoint):
 
 
 class FirstEncoders:
-    """The encoders that fine-tuning starts from, fold by fold.
+    """The encoders that fine-tuning starts from, fold by fold; all of ``folds`` must have those that are asked for.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of ``Fine_tuning/fine_tuning.py``; PPS channels, front end, recipe and sizes that are None or empty are filled
-        in from the checkpoints.
-    data : data_prep.Prepared
-    manifest : splits.Manifest
-    folds : list of splits.Fold
-        Those whose checkpoints must be there.
-
-    Raises
-    ------
-    InputError
-        If a checkpoint is missing, or does not go with the settings.
+    PPS channels, front end, recipe and sizes in ``settings`` that are None or empty are filled in from the checkpoints.
     """
 
     def __init__(self, settings, data, manifest, folds):

@@ -12,33 +12,10 @@ from utils.base.progress import duration
 
 
 def fit(model, windows, truth, settings, where, progress=None, after_epoch=None):
-    """Train a fusion model with cross-entropy, all of it or with FREEZE its head (PhysioSync, fine-tuning).
+    """Train a fusion model in place with cross-entropy, all of it or with FREEZE its head (PhysioSync, fine-tuning).
 
-    Parameters
-    ----------
-    model : FusionModel
-        Trained in place.
-    windows : FusionWindows
-    truth : torch.Tensor, int64, shape (n,)
-        Class of each window, on the same device.
-    settings : Settings
-        ``EPOCHS``, ``BATCH_SIZE``, ``LR``, ``WEIGHT_DECAY``, ``FREEZE``.
-    where : str
-        Which fold this is, for messages.
-    progress : Progress, optional
-        Advanced by one per epoch.
-    after_epoch : callable, optional
-        Called without arguments after every epoch.
-
-    Returns
-    -------
-    list of dict
-        One entry of the log per epoch: mean loss and accuracy on the training windows, learning rate, seconds.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two windows or the loss is not finite.
+    ``truth`` (n,) are the classes of ``windows``, on their device; ``where`` names the fold in messages.
+    ``after_epoch`` is called after every epoch. Returns the log: an entry per epoch.
     """
     n, device = len(truth), truth.device
     if n < 2:

@@ -15,19 +15,9 @@ MOST_CLASSES = 10  # likewise 0, 1, 2, ... up to so many
 
 
 def read_labels(settings, data):
-    """Classes of every trial; a rating that is cut in two but looks like classes is warned about.
+    """Classes of every trial (subjects, trials), -1 for one that was not seen, and the classes' names.
 
-    Parameters
-    ----------
-    settings : Settings
-        ``LABEL``, ``PERMUTE_LABELS``, ``SEED``, and ``THRESHOLD``, where None is filled with the data set's own.
-    data : data_prep.Prepared
-
-    Returns
-    -------
-    labels : numpy.ndarray, int64, shape (subjects, trials)
-        -1 where a person did not see the stimulus.
-    class_names : list of str
+    Fills LABEL and THRESHOLD of ``settings``. A rating that is cut in two but looks like classes is warned about.
     """
     settings.LABEL = unicodedata.normalize("NFC", settings.LABEL)
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)

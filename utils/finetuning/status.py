@@ -18,20 +18,9 @@ FINE_TUNING = "Fine_tuning/fine_tuning.py"
 
 @dataclass
 class Stage:
-    """One folder of a run directory.
+    """One folder of a run directory: folds that are complete and asked for, and how far others are, in words.
 
-    Attributes
-    ----------
-    name : str
-        Of the folder.
-    complete, asked : set of int
-        Folds that are there, and that its script was asked for.
-    n_folds : int
-        Of the split.
-    begun : dict of int to str
-        Folds that are under way, and how far, in words.
-    settings, given : dict
-        Of the script that made it; empty if there is nothing yet to say.
+    ``settings`` and ``given`` are of the script that made it; empty if there is nothing yet to say.
     """
 
     name: str
@@ -86,21 +75,7 @@ class State:
 
 
 def look(run_dir):
-    """The state of a run directory.
-
-    Parameters
-    ----------
-    run_dir : path
-
-    Returns
-    -------
-    State
-
-    Raises
-    ------
-    InputError
-        If nothing was begun there, or something there is damaged.
-    """
+    """The `State` of a run directory; an `InputError` if nothing was begun there, or something there is damaged."""
     run_dir = Path(run_dir)
     if not (run_dir / "split.json").exists():
         what = "has no split.json and no results" if run_dir.is_dir() else "does not exist"

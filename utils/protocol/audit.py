@@ -6,20 +6,10 @@ TRANSDUCTIVE = "test people's signals were standardised with their own, unlabell
 
 
 def count(test, seen, groups=None):
-    """What training data shared with the test data, counted from the windows that were really used.
+    """Fractions of the test windows whose window, trial, ... are among those that training has ``seen``, both (n, 3).
 
-    Parameters
-    ----------
-    test, seen : numpy.ndarray, int, shape (n, 3)
-        (subject, trial, row) of every window; an empty ``seen`` for weights that were never trained.
-    groups : numpy.ndarray, int, shape (trials,), optional
-        Group of stimuli that each trial is a part of, such as a film.
-
-    Returns
-    -------
-    dict of str to float
-        Fraction of the test windows whose ``window``, ``trial`` (this subject's), ``subject`` and ``stimulus``
-        (the trial of any subject) are among ``seen``; with ``groups`` also ``group``, any part of the same film.
+    ``trial`` is this subject's, ``stimulus`` that trial of any subject, ``group`` any part of the same film (``groups``
+    of trials). ``seen`` are the windows that were really used; it is empty for weights that were never trained.
     """
     keys = {"window": [0, 2], "trial": [0, 1], "subject": [0], "stimulus": [1]}
     size = 1 + max(int(test.max()), int(seen.max()) if len(seen) else 0)

@@ -62,7 +62,7 @@ def per_trial(subject, trial, truth, probability):
 def interval(unit, truth, predicted, n_classes):
     """95 % intervals of the scores over the independent units, with all windows of each.
 
-    Student's t with the jackknife's standard error (leaving out one unit at a time), on the logit scale: for 4 to 40
+    Student's t with the jackknife's standard error (leaving out one unit at a time), on the logit scale: for 4 to 30
     units it holds the truth in 91 to 98 % of simulations, where percentiles of a bootstrap hold it in 80 % with 4.
     They are of the networks as they were trained: the units of several seeds do not belong into one call, for those of
     one seed share its networks (`utils.results.comparison`).

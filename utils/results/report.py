@@ -60,20 +60,9 @@ GLOSSARY = {
 
 
 def write(run_dir, results, maps=None):
-    """Draw everything and write ``report.html``.
+    """Draw all results (``metrics.json`` by folder), write ``report.html``; returns the number of figures.
 
-    Parameters
-    ----------
-    run_dir : path
-    results : dict of str to dict
-        Contents of ``metrics.json`` by the name of the folder.
-    maps : callable, optional
-        Adds figures of the features to the page.
-
-    Returns
-    -------
-    int
-        Number of figures.
+    ``maps`` adds figures of the features to the page.
     """
     page, results = Page(run_dir), in_order(results)
     simulated = any(result.get("simulated") for result in results.values())

@@ -22,26 +22,9 @@ KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
 
 @dataclass
 class FoldResult:
-    """Predictions of one fold's test windows.
+    """Predictions (n, n_classes) of one fold's test ``windows`` (n, 3: subject, trial, 5 s row).
 
-    Attributes
-    ----------
-    fold : int
-    windows : numpy.ndarray, int, shape (n, 3)
-        Subject, trial and 5 s row (trial * windows per trial + window) of each.
-    truth : numpy.ndarray, int, shape (n,)
-    probability : numpy.ndarray, float, shape (n, n_classes)
-    n_train : int
-    train_classes : list of int, optional
-        Training windows of each class; None in results from before it was kept.
-    audit : dict
-        Of classifier and encoders, from `audit.count`; None for encoders that are not there.
-    seconds : float
-        Wall time.
-    provenance : dict, optional
-        Of the process that computed it; None if that is not known.
-    code : dict, optional
-        Checksums of the code that computed it (`utils.base.identity`).
+    ``audit`` is of classifier and encoders, from `audit.count`; the defaults are of results from before they were kept.
     """
 
     fold: int
@@ -87,17 +70,7 @@ class FoldResult:
 
 
 def describe(settings, data, manifest, class_names, results):
-    """What a result came from: the first part of ``metrics.json``.
-
-    Parameters
-    ----------
-    settings : Settings
-    data : data_prep.Prepared
-    manifest : splits.Manifest
-    class_names : list of str
-    results : list of FoldResult
-        ``provenance`` is that of the first one, the other folds' are with them.
-    """
+    """What a result came from: the first part of ``metrics.json``. ``provenance`` is the first fold's."""
     return {
         "dataset": data.name,
         "dataset_checksum": data.checksum,
@@ -147,19 +120,8 @@ def is_standardised(settings, data):
 def report(folder, description, results, data, extra=None, show=True, remarks=()):
     """Write ``metrics.json`` and ``predictions.csv`` of a result and print it.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    description : dict
-        From `describe`.
-    results : list of FoldResult
-    data : data_prep.Prepared
-    extra : dict, optional
-        More entries for ``metrics.json``.
-    show : bool
-        False where other processes are still at work on the same result.
-    remarks : iterable of str
-        More sentences for the audit.
+    ``description`` is of `describe`, ``extra`` are more entries, ``remarks`` more sentences for the audit; ``show`` is
+    False where other processes are still at work on the same result.
     """
     summary = description | summarise(
         results, data.subjects, description["protocol"], description["class_names"], data.groups
@@ -234,23 +196,9 @@ def predictions_csv(results, data, class_names):
 
 
 def summarise(results, subjects, protocol, class_names=None, groups=None):
-    """Metrics of all folds.
+    """Metrics of all folds: the part of ``metrics.json`` that comes from predictions.
 
-    Parameters
-    ----------
-    results : list of FoldResult
-    subjects : list of str
-        Ids of all subjects.
-    protocol : str
-        Decides what is independent: subjects across subjects, else trials (a stimulus with all its viewers).
-    class_names : list of str, optional
-    groups : numpy.ndarray, int, shape (trials,), optional
-        What is independent in place of trials.
-
-    Returns
-    -------
-    dict
-        The part of ``metrics.json`` that comes from predictions.
+    Independent are subjects across subjects, else trials (a stimulus with all its viewers) or their ``groups``.
     """
     folds = [result.scores(subjects) for result in results]
     summary = {"folds": folds}

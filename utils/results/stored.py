@@ -73,20 +73,7 @@ def _confusions(result):
 
 
 def refuse_other(folder, settings, names, folds, **others):
-    """Refuse to replace a result by one of other settings, or by one of fewer folds.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where the result will be written.
-    settings : Settings
-    names : iterable of str
-        Settings that it depends on.
-    folds : list of splits.Fold
-        Those that will be run.
-    **others
-        More entries of ``metrics.json`` that must be the same.
-    """
+    """Refuse to replace a folder's result by one of other settings (``names``), other entries, or fewer folds."""
     path = folder / "metrics.json"
     if not path.exists():
         return
