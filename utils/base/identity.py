@@ -111,7 +111,7 @@ def weights_hash(encoders):
 def difference(before, now, names=None):
     """The first entry in which two records (settings and others by name) differ, as words after "made with".
 
-    An empty text if none does. ``names`` are those to compare, by default all. ``code`` is of `code`, ``weights ...`` of
+    Empty if none does. ``names`` are those to compare, by default all. ``code`` is of `code`, ``weights ...`` of
     `weights_hash`; a record from before these were kept agrees with all.
     """
     for name in names or dict.fromkeys([*now, *before]):

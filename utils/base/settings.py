@@ -4,7 +4,6 @@ import argparse
 import ast
 import contextlib
 import difflib
-import io
 import math
 import os
 import re
@@ -19,10 +18,7 @@ from utils.base.surroundings import ROOT, Silence
 
 
 class Settings(SimpleNamespace):
-    """The settings of one run, as attributes with the constants' names; ``given`` names those that flags set.
-
-    ``words`` has the words of each one's flag, as it was asked for.
-    """
+    """The settings of one run by the constants' names; ``given`` names those that flags set, ``words`` are flags."""
 
     def as_dict(self):
         """All settings as plain values, for JSON; paths are absolute but RUN_DIR, in which they are stored."""
@@ -31,7 +27,7 @@ class Settings(SimpleNamespace):
         return settings | paths | ({"RUN_DIR": str(settings["RUN_DIR"])} if "RUN_DIR" in settings else {})
 
     def resolved(self):
-        """From here on they are what the run is made of: nobody writes to them any more."""
+        """Freeze them: from here on they are what the run is made of."""
         vars(self)["_resolved"] = True
 
     def __setattr__(self, name, value):
@@ -41,9 +37,7 @@ class Settings(SimpleNamespace):
 
     def __getattr__(self, name):
         if name.isupper():
-            raise MissingConstantError(
-                f"the script has no constant {name} any more; put its line back (git diff shows it)"
-            )
+            raise MissingConstantError(f"the script has no constant {name}; put its line back (git diff shows it)")
         raise AttributeError(name)
 
 
@@ -62,13 +56,8 @@ def read_settings(constants, argv=None, positional=None):
     defaults = {name: value for name, value in constants.items() if name in rules}
     comments = _comments(constants["__file__"])
     description, example = _example(constants["__doc__"])
-    parser = _Parser(
-        description=description,
-        epilog=example,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-    )
+    look = dict(formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS)
+    parser = _Parser(description=description, epilog=example, allow_abbrev=False, **look)
     for name, value in defaults.items():
         action = {"action": argparse.BooleanOptionalAction} if rules[name].kind == "bool" else {"metavar": "X"}
         help_text = f"{comments.get(name, '')} (now: {show(value) or 'empty'})".replace("%", "%%")
@@ -85,13 +74,17 @@ def read_settings(constants, argv=None, positional=None):
     for name, value in defaults.items():
         settings[name] = _check(rules[name], given.get(name, value), _flag(name) if name in given else name)
         if rules[name].kind == "path" and settings[name] is not None:
-            try:
-                settings[name] = (Path() if name in given else ROOT) / settings[name].expanduser()
-            except RuntimeError:
-                raise InputError(f"{_flag(name)} {settings[name]}: there is no such user; begin with ./") from None
+            settings[name] = (Path() if name in given else ROOT) / _without_tilde(settings[name], _flag(name))
     _say_given(constants["__file__"], {name: settings[name] for name in settings if name in given})
     words = {name: _words(rules[name], name, value) for name, value in settings.items() if rules[name].kind != "path"}
     return Settings(**settings, given=given.keys() & settings.keys(), words=words)
+
+
+def _without_tilde(path, flag):
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(f"{flag} {path}: there is no such user; begin with ./") from None
 
 
 def _assigned(file):
@@ -132,27 +125,20 @@ def other_flags(script, words):
 
 
 def _say_given(file, given):
-    """Print what flags have set, in the groups of the script's constants."""
-    if not given:
-        return
-    groups = _groups(file)
-    lines = {}
-    for name, value in given.items():
-        lines.setdefault(groups.get(name, ""), []).append(f"{name} = {show(value)}")
-    print(f"your settings; all others are the constants at the top of {Path(file).name}:")
-    for group, parts in lines.items():
-        print(f"  {group}: {', '.join(parts)}" if group else f"  {', '.join(parts)}")
-
-
-def _groups(file):
-    """The group of every constant: the first words of the comment line above its block."""
+    """Print what flags have set, in the groups of the script's constants: the first words of the comment above each."""
     group, groups = "", {}
     for line in Path(file).read_text(encoding="utf-8").splitlines():
         if line.startswith("# ") and not line.startswith("# isort"):
             group = re.split("[;:.]", line[2:])[0].lower()
         elif match := re.match(r"([A-Z][A-Z0-9_]*) = ", line):
             groups[match[1]] = group
-    return groups
+    lines = {}
+    for name, value in given.items():
+        lines.setdefault(groups.get(name, ""), []).append(f"{name} = {show(value)}")
+    if given:
+        print(f"your settings; all others are the constants at the top of {Path(file).name}:")
+    for group, parts in lines.items():
+        print(f"  {group}: {', '.join(parts)}" if group else f"  {', '.join(parts)}")
 
 
 def _example(text):
@@ -232,16 +218,15 @@ def _check_one(rule, value, where):
             raise InputError(f"{where} must be {kind}, not {value!r}") from None
         if isinstance(value, int) and abs(value) >= 2**63:
             raise InputError(f"{where} must be a smaller number")
-        if not math.isfinite(value):
-            raise InputError(f"{where} must be finite, not {value}")
-        if rule.positive and value <= 0:
-            raise InputError(f"{where} must be greater than 0, not {value}")
-        if value < rule.least:
-            raise InputError(f"{where} must be at least {rule.least}, not {value}")
-        if value > rule.most:
-            raise InputError(f"{where} must be at most {rule.most}, not {value}")
-        if rule.kind == "int" and value % rule.multiple:
-            raise InputError(f"{where} must be a multiple of {rule.multiple}, not {value}")
+        for wrong, bound in (
+            (not math.isfinite(value), "finite"),
+            (rule.positive and value <= 0, "greater than 0"),
+            (value < rule.least, f"at least {rule.least}"),
+            (value > rule.most, f"at most {rule.most}"),
+            (rule.kind == "int" and value % rule.multiple, f"a multiple of {rule.multiple}"),
+        ):
+            if wrong:
+                raise InputError(f"{where} must be {bound}, not {value}")
         return value
     if rule.kind == "bool":
         if not isinstance(value, bool):
@@ -260,17 +245,10 @@ def _check_one(rule, value, where):
 
 def _comments(file):
     """The comment behind each constant of a script, its text for --help."""
-    source = Path(file).read_text(encoding="utf-8")
-    by_line = {
-        token.start[0]: token.string.lstrip("# ")
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
-    return {
-        node.targets[0].id: by_line.get(node.end_lineno, "")
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
+    with tokenize.open(file) as source:
+        comments = [token for token in tokenize.generate_tokens(source.readline) if token.type == tokenize.COMMENT]
+    by_line = {token.start[0]: token.string.lstrip("# ") for token in comments}
+    return {name: by_line.get(node.end_lineno, "") for name, node in _assigned(file).items()}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -280,7 +258,7 @@ class _Parser(argparse.ArgumentParser):
             wrong = message.split("arguments: ", 1)[-1].split()[0].partition("=")[0]
             if not wrong.startswith("-"):
                 raise InputError(
-                    f"what is {wrong!r}? several values of one flag need commas between, quotes if one has a blank"
+                    f"unexpected {wrong!r}? several values of one flag need commas, and blanks need quotes"
                 )
             near = difflib.get_close_matches(wrong, flags, n=3)
             message += f"; did you mean {' or '.join(near)}?" if near else f"; --help lists the {len(flags)} flags"
