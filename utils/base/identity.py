@@ -39,6 +39,7 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
         "utils/base/devices.py",
         "utils/finetuning/finetuning.py",
         "utils/finetuning/fitting.py",
+        "utils/finetuning/permutation_test.py",
         "utils/pretraining/batches.py",
         "utils/pretraining/streaming.py",
         "utils/protocol/permutation.py",
@@ -58,12 +59,8 @@ CODE["network"] = (  # of others, as a baseline
 )
 NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
-    *(
-        "utils/protocol/audit.py",
-        "utils/protocol/splits.py",
-        "utils/finetuning/first_encoders.py",
-        "utils/finetuning/labels.py",
-    ),
+    *("utils/protocol/audit.py", "utils/protocol/splits.py", "utils/finetuning/first_encoders.py"),
+    *("utils/finetuning/fold_files.py", "utils/finetuning/labels.py"),
     *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
     *("utils/pretraining/population.py", "utils/pretraining/together.py", "utils/pretraining/moments.py"),
 )

@@ -13,6 +13,7 @@ from utils.protocol.held_out import authors_folds, subject_folds, window_folds
 from utils.protocol.windows import (  # noqa: F401 (some are for others, who know them by this module's name)
     RESOLUTIONS,
     WINDOW_SECONDS,
+    fold_windows,
     labelled,
     seconds_of,
     seconds_of_windows,

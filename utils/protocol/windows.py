@@ -47,6 +47,12 @@ def labelled(windows, fraction, seed):
     return windows[kept]
 
 
+def fold_windows(fold, per_trial, seen, settings):
+    """A fold's training windows (n, 3) whose labels are used (LABEL_FRACTION, SEED), and its test windows."""
+    train, test = (windows_of(part.subjects, part.rows["5s"], per_trial, seen) for part in (fold.train, fold.test))
+    return labelled(train, settings.LABEL_FRACTION, settings.SEED), test
+
+
 def training_seconds(fold, shape):
     """Which seconds lie in the training 5 s windows of a fold; ``shape`` (subjects, trials, seconds), bool array."""
     n_subjects, n_trials, seconds = shape
