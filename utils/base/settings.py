@@ -26,6 +26,10 @@ class Settings(SimpleNamespace):
         paths = {name: os.path.abspath(value) for name, value in settings.items() if isinstance(value, Path)}
         return settings | paths | ({"RUN_DIR": str(settings["RUN_DIR"])} if "RUN_DIR" in settings else {})
 
+    def replace(self, **values):
+        """The same with other values, to be resolved."""
+        return Settings(**{name: value for name, value in vars(self).items() if name != "_resolved"} | values)
+
     def resolved(self):
         """Freeze them: from here on they are what the run is made of."""
         vars(self)["_resolved"] = True

@@ -1,6 +1,5 @@
 """Baselines on the same folds: band power and linear models, which any network has to beat; and networks of others."""
 
-import copy
 import functools
 import time
 
@@ -19,8 +18,8 @@ from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, say_next
 from utils.base.rules import result_of
+from utils.base.settings import Settings
 from utils.finetuning.labels import read_labels
-from utils.finetuning.networks import SETTINGS as NETWORK_SETTINGS
 from utils.finetuning.networks import Networks
 from utils.pretraining import recipes
 from utils.pretraining.features import BANDS as ALL_BANDS
@@ -39,6 +38,7 @@ MODELS = {
     "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
     "nearest": lambda: KNeighborsClassifier(1),
 }
+OF_NETWORKS = {*result_of("N"), "DEVICE", "THREADS", "RESUME"} - {*result_of("B"), "SEED"}  # settings of networks only
 STIMULUS = "stimulus"  # a model without signals: what the training people rated this stimulus
 
 
@@ -48,15 +48,14 @@ def run_baselines(settings):
     modalities = recipes.choose_modalities(settings, data)
     labels, class_names = read_labels(settings, data)
     settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
-    asked = settings.MODELS
-    settings.MODELS = [name for name in asked if name in (*MODELS, STIMULUS)]
-    others = [name for name in asked if name not in settings.MODELS]
+    classical = [name for name in settings.MODELS if name in (*MODELS, STIMULUS)]
+    others = [name for name in settings.MODELS if name not in classical]
+    settings.MODELS = classical
+    settings.resolved()
     networks = [Networks(name, settings, data, labels, class_names) for name in others]
-    names = settings.MODELS + [network.name for network in networks]
+    names = classical + [network.name for network in networks]
     if len(set(names)) < len(names):
-        raise InputError(
-            f"--models has two of one name: {', '.join(names)}; give each a command and a --tag of its own"
-        )
+        raise InputError(f"--models has two of one name: {', '.join(names)}; run them apart, each with its own --tag")
     if settings.FREEZE and not any(network.weights for network in networks):
         raise InputError("--freeze is for a foundation model with its weights, such as CBraMod=FOLDER")
     if settings.MODELS:
@@ -74,19 +73,17 @@ def run_baselines(settings):
 
 
 def _run_classical(settings, data, modalities, manifest, folds, labels, class_names):
-    settings = copy.copy(settings)
-    for name in (*NETWORK_SETTINGS, "DEVICE", "THREADS", "RESUME"):
-        delattr(settings, name)
-    settings.MODELS = _with_known_stimuli(settings.MODELS, manifest)
+    kept = {name: value for name, value in vars(settings).items() if name not in OF_NETWORKS}
+    settings = Settings(**kept | {"MODELS": _with_known_stimuli(settings.MODELS, manifest)})
     chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
-    for _, own, folder in chosen:
-        refuse_other(folder, own, (*result_of("B"), *(("SEED",) if drawn else ())), folds, features=VERSION)
+    for _, one, folder in chosen:
+        refuse_other(folder, one, (*result_of("B"), *(("SEED",) if drawn else ())), folds, features=VERSION)
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
-    for name, own, folder in chosen:
+    for name, one, folder in chosen:
         with only_writer(folder):
-            results = _evaluate(name, folds, features, labels, own, len(class_names), data.groups)
-            description = describe(own, data, manifest, class_names, results)
+            results = _evaluate(name, folds, features, labels, one, len(class_names), data.groups)
+            description = describe(one, data, manifest, class_names, results)
             description["transductive"] &= name != STIMULUS  # which no signal enters
             report(folder, description, results, data, {"model": name, "features": VERSION})
 
@@ -106,9 +103,8 @@ def _variants(settings, data):
     for kind in kinds:
         for name in settings.MODELS:
             if name != STIMULUS or kind == kinds[0]:
-                own = copy.copy(settings)
-                own.STANDARDISE = "none" if name == STIMULUS else kind
-                yield name, own, result_folder(own, data, "baseline", name)
+                one = settings.replace(STANDARDISE="none" if name == STIMULUS else kind)
+                yield name, one, result_folder(one, data, "baseline", name)
 
 
 def _evaluate(name, folds, features, labels, settings, n_classes, groups):
@@ -117,8 +113,7 @@ def _evaluate(name, folds, features, labels, settings, n_classes, groups):
     with Progress(desc=name, total=len(folds), unit="fold") as progress:
         for fold in folds:
             results.append(evaluate_fold(name, fold, features(fold), labels, settings, n_classes, groups))
-            hits = results[-1].probability.argmax(axis=1) == results[-1].truth
-            accuracy = f"test accuracy {hits.mean():.2f}"
+            accuracy = f"test accuracy {(results[-1].probability.argmax(axis=1) == results[-1].truth).mean():.2f}"
             progress.update()
             progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
     return results
@@ -131,17 +126,15 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
     """
     start = time.perf_counter()
     seen = labels >= 0
-    parts = [splits.windows_of(p.subjects, p.rows["5s"], features.shape[2], seen) for p in (fold.train, fold.test)]
+    train, test = splits.fold_windows(fold, features.shape[2], seen, settings)
     if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
         windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
         features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen))
-    parts[0] = splits.labelled(parts[0], settings.LABEL_FRACTION, settings.SEED)
     if name == STIMULUS:  # in place of signals: which stimulus it is
-        features = np.broadcast_to(
-            np.eye(labels.shape[1])[:, None], (*labels.shape, features.shape[2], labels.shape[1])
-        )
+        stimuli = np.eye(labels.shape[1])[:, None]
+        features = np.broadcast_to(stimuli, (*labels.shape, features.shape[2], labels.shape[1]))
     (x, y), (x_test, truth) = (
-        (features[w[:, 0], w[:, 1], w[:, 2] % features.shape[2]], labels[w[:, 0], w[:, 1]]) for w in parts
+        (features[w[:, 0], w[:, 1], w[:, 2] % features.shape[2]], labels[w[:, 0], w[:, 1]]) for w in (train, test)
     )
     probability = np.zeros((len(truth), n_classes))
     classes = np.unique(y)
@@ -155,16 +148,22 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
             of_stimulus = np.where(of_stimulus.sum(axis=1, keepdims=True) == 0, others, of_stimulus)
         probability = x_test @ (of_stimulus / of_stimulus.sum(axis=1, keepdims=True))
     elif name == "lda" and len(y) <= len(classes):
-        raise InputError(
-            f"fold {fold.index} has {len(y)} training windows with labels, too few for LDA; raise --label-fraction"
-        )
+        what = f"{len(y)} training windows with labels, too few for LDA"
+        raise InputError(f"fold {fold.index} has {what}; raise --label-fraction")
     else:
         model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
         probability[:, model.classes_] = model.predict_proba(x_test)
-    counts = {"classifier": audit.count(parts[1], parts[0], groups), "encoder_1s": None, "encoder_5s": None}
-    seconds, made = time.perf_counter() - start, provenance(torch.device("cpu"))
-    n = np.bincount(y, minlength=n_classes).tolist()
-    return FoldResult(fold.index, parts[1], truth, probability, len(y), counts, seconds, made, train_classes=n)
+    return FoldResult(
+        fold.index,
+        test,
+        truth,
+        probability,
+        n_train=len(y),
+        audit={"classifier": audit.count(test, train, groups), "encoder_1s": None, "encoder_5s": None},
+        seconds=time.perf_counter() - start,
+        provenance=provenance(torch.device("cpu")),
+        train_classes=np.bincount(y, minlength=n_classes).tolist(),
+    )
 
 
 def features_by_fold(data, modalities, pps_channels):
@@ -197,25 +196,21 @@ def check_bands(data, modalities):
     if "eeg" in modalities and not bins_of(splits.WINDOW_SECONDS * data.rate, data.rate, BANDS):
         lowest = min(low for low, _ in BANDS.values())
         remedy = "use --modalities pps" if "pps" in data.modalities else "they need a faster recording"
-        raise InputError(
-            f"{data.folder} has EEG at {data.rate} Hz, in which none of the baselines' bands (from {lowest} Hz on) can "
-            f"be seen; {remedy}"
-        )
+        none = f"none of the baselines' bands (from {lowest} Hz on) can be seen"
+        raise InputError(f"{data.folder} has EEG at {data.rate} Hz, in which {none}; {remedy}")
 
 
 def window_features(data, modalities, pps_channels):
     """Log band power of EEG channels, statistics of peripheral ones: (subjects, trials, 5 s windows, width)."""
-    columns = [data.info["pps_channels"].index(name) for name in pps_channels]
-
-    def person(subject):
+    columns, people = [data.info["pps_channels"].index(name) for name in pps_channels], []
+    for subject in range(len(data.subjects)):  # one person in memory at a time
         parts = []
         if "eeg" in modalities:
             parts.append(band_power(_windows(data.eeg[subject]), data.rate))
         if "pps" in modalities:
             parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate).numpy())
-        return np.concatenate(parts, axis=-1)
-
-    return np.stack([person(subject) for subject in range(len(data.subjects))])  # one person in memory at a time
+        people.append(np.concatenate(parts, axis=-1))
+    return np.stack(people)
 
 
 def _windows(blocks):

@@ -92,35 +92,35 @@ class FirstEncoders:
             )
             if self.settings.INIT == "pretrained":
                 refuse_unfinished(path, checkpoint)
-            channels = checkpoint["settings"]["PPS_CHANNELS"]
-            if self.settings.PPS_CHANNELS not in ([], channels) and "pps" in self.modalities:
-                raise InputError(
-                    f"{path} was trained on the PPS channels {','.join(channels)}, not "
-                    f"{','.join(self.settings.PPS_CHANNELS)}; use the same --pps-channels, or another --run-dir"
-                )
-            front_end = checkpoint["settings"]["FRONT_END"]
-            if self.settings.FRONT_END not in (None, front_end):
-                raise InputError(
-                    f"{path} was trained with --front-end {front_end}, not {self.settings.FRONT_END}: leave the flag "
-                    "out, and pre-train 1 s and 5 s with the same --recipe"
-                )
-            asked = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
-            for modality in self.modalities:
-                if modality not in checkpoint["encoders"]:
-                    raise InputError(f"{path} holds no {modality} encoder; {remedy}")
-                arguments = checkpoint["encoders"][modality]["arguments"]
-                n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else channels)
-                n_samples = splits.RESOLUTIONS[resolution] * block_width(front_end, self.data.rate, modality)
-                if (arguments["n_channels"], arguments["n_samples"]) != (n_channels, n_samples):
-                    size = f"{arguments['n_channels']} channels x {arguments['n_samples']} samples"
-                    raise InputError(
-                        f"{path} has {modality} encoders of {size}, not {n_channels} x {n_samples}; {remedy}"
-                    )
-                embed_dim = arguments["embed_dim"]
-                if asked not in (None, embed_dim):
-                    raise InputError(f"--embed-dim-{resolution} {asked}: {path} has {embed_dim}; leave the flag out")
+            self._check(path, resolution, checkpoint, remedy)
             checkpoints[resolution] = checkpoint
         return checkpoints
+
+    def _check(self, path, resolution, checkpoint, remedy):
+        """Refuse a checkpoint that does not go with the settings or the data."""
+        channels, front_end = (checkpoint["settings"][name] for name in ("PPS_CHANNELS", "FRONT_END"))
+        chosen = self.settings.PPS_CHANNELS
+        if chosen not in ([], channels) and "pps" in self.modalities:
+            what = f"was trained on the PPS channels {','.join(channels)}, not {','.join(chosen)}"
+            raise InputError(f"{path} {what}; use the same --pps-channels, or another --run-dir")
+        if self.settings.FRONT_END not in (None, front_end):
+            what = f"was trained with --front-end {front_end}, not {self.settings.FRONT_END}"
+            raise InputError(f"{path} {what}: leave the flag out, and pre-train 1 s and 5 s with the same --recipe")
+        for modality in self.modalities:
+            if modality not in checkpoint["encoders"]:
+                raise InputError(f"{path} holds no {modality} encoder; {remedy}")
+            arguments = checkpoint["encoders"][modality]["arguments"]
+            n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else channels)
+            n_samples = splits.RESOLUTIONS[resolution] * block_width(front_end, self.data.rate, modality)
+            if (arguments["n_channels"], arguments["n_samples"]) != (n_channels, n_samples):
+                size = f"{arguments['n_channels']} channels x {arguments['n_samples']} samples"
+                raise InputError(f"{path} has {modality} encoders of {size}, not {n_channels} x {n_samples}; {remedy}")
+            width, embed_dim = self._width(resolution), arguments["embed_dim"]
+            if width not in (None, embed_dim):
+                raise InputError(f"--embed-dim-{resolution} {width}: {path} has {embed_dim}; leave the flag out")
+
+    def _width(self, resolution):
+        return {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
 
     def _pretrained(self, resolution, fold):
         return pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
@@ -136,14 +136,11 @@ class FirstEncoders:
         if resolution in checkpoints:
             return checkpoints[resolution]["encoders"][modality]["arguments"]
         n_seconds, front_end = splits.RESOLUTIONS[resolution], self.settings.FRONT_END
-        embed_dim = {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
-        embed_dim = embed_dim or paper_width(n_seconds * self.data.rate)
+        embed_dim = self._width(resolution) or paper_width(n_seconds * self.data.rate)
         block = block_width(front_end, self.data.rate, modality)
-        arguments = paper_arguments(modality, self._n_channels(modality), n_seconds * block, embed_dim)
+        n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else self.settings.PPS_CHANNELS)
+        arguments = paper_arguments(modality, n_channels, n_seconds * block, embed_dim)
         return arguments | ({"block_samples": block} if front_end != "raw" else {})
-
-    def _n_channels(self, modality):
-        return len(self.data.info["eeg_channels"] if modality == "eeg" else self.settings.PPS_CHANNELS)
 
     def build(self, checkpoints, n_classes):
         """The whole network of a fold, on the CPU."""

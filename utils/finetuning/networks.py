@@ -12,23 +12,19 @@ from utils.base import ranks
 from utils.base.devices import choose_device, derive_seed, provenance, set_precision, use_threads
 from utils.base.errors import InputError
 from utils.base.files import only_writer
-from utils.base.identity import code, difference
+from utils.base.identity import code
 from utils.base.other_networks import find
 from utils.base.progress import Progress
 from utils.base.rules import result_of
-from utils.finetuning import fitting
+from utils.finetuning import fitting, fold_files
 from utils.finetuning.foundation import FOUNDATION, Weights
 from utils.pretraining.batches import FusionWindows, Recordings
-from utils.pretraining.checkpoints import DELETE_IT, FORMAT_VERSION, load_tensors, refuse_other_fold, save_tensors
+from utils.pretraining.checkpoints import FORMAT_VERSION, save_tensors
 from utils.pretraining.subject_scales import SubjectScales
 from utils.pretraining.variants import write_begun
 from utils.protocol import audit, splits
 from utils.protocol.held_out import set_aside
-from utils.results.results import FoldResult, describe, report
-
-SETTINGS = (  # of networks only
-    *("EPOCHS", "BATCH_SIZE", "LR", "WEIGHT_DECAY", "FREEZE", "KEEP", "VALIDATION_FRACTION", "PRECISION"),
-)
+from utils.results.results import describe, report
 
 
 class Model(nn.Module):
@@ -65,7 +61,7 @@ class Networks:
     """One network of MODELS (``EEGNet``, ``my_net.py:Net``, ``CBraMod=folder``) on the folds of a run directory."""
 
     def __init__(self, asked, settings, data, labels, class_names):
-        self.settings, self.data, self.labels, self.class_names = copy.copy(settings), data, labels, class_names
+        self.data, self.labels, self.class_names = data, labels, class_names
         name, _, weights = asked.partition("=")
         self.weights = Weights(name, weights, f"--models {asked}") if weights else None
         if name in FOUNDATION and not weights:
@@ -74,15 +70,15 @@ class Networks:
         self.name, self.asks = self.network.name, FOUNDATION.get(name, {}) if weights else {}
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 for a network, not 0")
-        self.settings.LR = settings.LR or (1e-4 if weights and not settings.FREEZE else 1e-3)
-        self.settings.FREEZE = bool(weights) and settings.FREEZE  # nothing of any other network is worth keeping
-        self.settings.STANDARDISE = settings.STANDARDISE or "none"
+        self.settings = settings = settings.replace(
+            LR=settings.LR or (1e-4 if weights and not settings.FREEZE else 1e-3),
+            FREEZE=bool(weights) and settings.FREEZE,  # any other network has nothing to keep
+            STANDARDISE=settings.STANDARDISE or "none",
+        )
         if weights:
-            if "eeg" not in self.settings.MODALITIES:
-                raise InputError(
-                    f"--models {asked}: its weights are for EEG; use --modalities eeg, on data that have it"
-                )
-            self.settings.MODALITIES, self.settings.PPS_CHANNELS = "eeg", []
+            if "eeg" not in settings.MODALITIES:
+                raise InputError(f"--models {asked}: its weights are for EEG; use --modalities eeg, on data with EEG")
+            self.settings = settings.replace(MODALITIES="eeg", PPS_CHANNELS=[])
         use_threads(settings.THREADS, self._build())  # what does not go with these data is refused before all work
 
     def run(self, folder, manifest, folds):
@@ -118,12 +114,9 @@ class Networks:
     def _run_fold(self, fold):
         settings, start = self.settings, time.perf_counter()
         torch.manual_seed(derive_seed(settings.SEED, "network", self.name, settings.LABEL, fold.index))
-        per_trial, groups = self.data.eeg.shape[2] // splits.WINDOW_SECONDS, self.data.groups
-        seen, test = (
-            splits.windows_of(part.subjects, part.rows["5s"], per_trial, self.data.seen)
-            for part in (fold.train, fold.test)
-        )
-        seen = splits.labelled(seen, settings.LABEL_FRACTION, settings.SEED)
+        seconds, groups = self.data.eeg.shape[2], self.data.groups
+        per_trial = seconds // splits.WINDOW_SECONDS
+        seen, test = splits.fold_windows(fold, per_trial, self.data.seen, settings)
         others = set_aside(settings, self.split, fold.index, fold.train.rows["5s"], per_trial, groups)[1]
         aside = np.isin(seen[:, 2], others)
         train, validation = seen[~aside], seen[aside]
@@ -131,7 +124,7 @@ class Networks:
             raise InputError(f"--keep best: fold {fold.index} has no label to set aside; raise --label-fraction")
         recordings = self._standardised(splits.training_seconds(fold, self.data.eeg.shape[:3]))
         train_x, validation_x, test_x = (
-            FusionWindows(recordings, windows, self.data.eeg.shape[2]) for windows in (train, validation, test)
+            FusionWindows(recordings, windows, seconds) for windows in (train, validation, test)
         )
         model = self._build(self._gain(train_x)).to(self.device)
         best = Best(model, validation_x, self._truth(validation), settings) if len(validation) else None
@@ -205,20 +198,11 @@ class Networks:
         return torch.from_numpy(self.labels[windows[:, 0], windows[:, 1]]).to(self.device)
 
     def _path(self, fold):
-        return self.folder / f"fold_{fold.index:02d}" / "result.pt"
+        return fold_files.path_of(self.folder, fold)
 
     def _stored(self, fold):
-        """The stored result of a fold, or None; one that was made otherwise is refused."""
-        path = self._path(fold)
-        if not path.exists():
-            return None
-        made = load_tensors(path, DELETE_IT)
-        refuse_other_fold(path, made, fold.index)
-        if other := difference(made.get("identity", {}), self.identity):
-            raise InputError(f"{path} was made with {other}; --tag NAME keeps both, or delete {self.folder.name}")
-        arrays = {name: made[name].numpy() for name in ("windows", "truth", "probability")}
-        others = {name: made[name] for name in ("n_train", "audit", "seconds", "provenance")}
-        return FoldResult(fold.index, **arrays, **others, code=made["identity"]["code"])
+        remedy = f"--tag NAME keeps both, or delete {self.folder.name}"
+        return fold_files.read(self.folder, fold, self.identity, remedy)
 
 
 class Best:
