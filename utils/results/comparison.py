@@ -38,18 +38,18 @@ def load(folder):
 def check_comparable(runs):
     """Refuse what cannot be compared: other splits, labels, thresholds, folds or numbers of test windows."""
     for run in runs[1:]:
-        first = runs[0]
-        for what, a, b in (
-            ("split (by its manifest)", first["manifest_hash"], run["manifest_hash"]),
-            ("label", first["label"], run["label"]),
-            ("threshold", first["settings"].get("THRESHOLD"), run["settings"].get("THRESHOLD")),
-            ("permutation", first["settings"].get("PERMUTE_LABELS"), run["settings"].get("PERMUTE_LABELS")),
-            ("folds", [fold["fold"] for fold in first["folds"]], [fold["fold"] for fold in run["folds"]]),
-            ("test windows", [fold["n_test"] for fold in first["folds"]], [fold["n_test"] for fold in run["folds"]]),
+        for what, of in (
+            ("split (by its manifest)", lambda one: one["manifest_hash"]),
+            ("label", lambda one: one["label"]),
+            ("threshold", lambda one: one["settings"].get("THRESHOLD")),
+            ("permutation", lambda one: one["settings"].get("PERMUTE_LABELS")),
+            ("folds", lambda one: [fold["fold"] for fold in one["folds"]]),
+            ("test windows", lambda one: [fold["n_test"] for fold in one["folds"]]),
         ):
+            a, b = of(runs[0]), of(run)
             if a != b:
                 values = f": {b}, and {a}" if len(f"{a}{b}") < 50 else ""
-                raise InputError(f"{run['path'].parent} and {first['path'].parent} differ in their {what}{values}")
+                raise InputError(f"{run['path'].parent} and {runs[0]['path'].parent} differ in their {what}{values}")
 
 
 def check_seeds(seeds):
@@ -57,32 +57,24 @@ def check_seeds(seeds):
     first = seeds[0]
     for number, run in enumerate(seeds[1:], 1):
         both = sorted((first["settings"].keys() & run["settings"].keys()) - MAY_DIFFER)
-        for what, a, b in (
-            *((name, first.get(name), run.get(name)) for name in SAME),
-            *((name, first["settings"][name], run["settings"][name]) for name in both),
-        ):
-            if a != b:
-                raise InputError(
-                    f"{run['path'].parent} is no other seed of {first['path'].parent}: {what} is {b} for {a}"
-                )
+        here = {name: run.get(name) for name in SAME} | {name: run["settings"][name] for name in both}
+        there = {name: first.get(name) for name in SAME} | {name: first["settings"][name] for name in both}
+        for what, a in there.items():
+            if a != here[what]:
+                differs = f"{what} is {here[what]} for {a}"
+                raise InputError(f"{run['path'].parent} is no other seed of {first['path'].parent}: {differs}")
         for other in seeds[:number]:
+            wrong = ""
             if run["path"].resolve().parents[1] == other["path"].resolve().parents[1]:
-                raise InputError(
-                    f"{run['path'].parent} and {other['path'].parent}: every seed needs a run directory of its own"
-                )
-            if _seed(run) == _seed(other):
-                raise InputError(
-                    f"{run['path'].parent} and {other['path'].parent} are one seed: same data, split and SEED"
-                )
-            if run["manifest_hash"] == other["manifest_hash"] and _pretrained(run) & _pretrained(other):
-                raise InputError(
-                    f"{run['path'].parent} and {other['path'].parent} start from one pre-training: give every seed one "
-                    "of its own (--seed in all scripts)"
-                )
-            if run["dataset_checksum"] != other["dataset_checksum"] and _truth(run) == _truth(other):
-                raise InputError(
-                    f"{run['path'].parent} and {other['path'].parent}: the same people, prepared otherwise, are no seed"
-                )
+                wrong = ": every seed needs a run directory of its own"
+            elif _seed(run) == _seed(other):
+                wrong = " are one seed: same data, split and SEED"
+            elif run["manifest_hash"] == other["manifest_hash"] and _pretrained(run) & _pretrained(other):
+                wrong = " start from one pre-training: give every seed one of its own (--seed in all scripts)"
+            elif run["dataset_checksum"] != other["dataset_checksum"] and _truth(run) == _truth(other):
+                wrong = ": the same people, prepared otherwise, are no seed"
+            if wrong:
+                raise InputError(f"{run['path'].parent} and {other['path'].parent}{wrong}")
     design(seeds)
 
 
@@ -114,16 +106,12 @@ def design(seeds):
         return "other people"
     if n_data > 1:
         raise InputError(f"the seeds of {first['path'].parent} must all be of one data set, or each of its own")
-    for run in seeds[1:]:
-        if _people(run) != _people(first):
-            raise InputError(
-                f"{run['path'].parent} and {first['path'].parent} test other people: run the same folds with every seed"
-            )
+    people = [{name for fold in run["folds"] for name in fold["subjects"]} for run in seeds]
+    for run, tested in zip(seeds, people, strict=True):
+        if tested != people[0]:
+            names = f"{run['path'].parent} and {first['path'].parent}"
+            raise InputError(f"{names} test other people: run the same folds with every seed")
     return "same people"
-
-
-def _people(run):
-    return {name for fold in run["folds"] for name in fold["subjects"]}
 
 
 def shares_models(run):
@@ -155,9 +143,8 @@ def compare(values, baseline, crossed=False, overlap=0.0):
     are what is independent. ``overlap``: test units per training unit of folds that share training data (Nadeau &
     Bengio 2003).
     """
-    by_seed = [  # equal accuracies are ties, regardless of rounding
-        np.round([own[name] - other[name] for name in other], 12) for own, other in zip(values, baseline, strict=True)
-    ]
+    pairs = zip(values, baseline, strict=True)
+    by_seed = [np.round([a[name] - b[name] for name in b], 12) for a, b in pairs]  # equal accuracies are ties
     of_seeds = np.array([np.mean(seed) for seed in by_seed])
     if len(by_seed) == 1:
         people = by_seed[0]
@@ -197,13 +184,8 @@ def t_test(samples, overlap=0.0):
         return {"difference": mean, "ci95": None, "df": None, "p": p}
     error = float(np.sqrt(parts.sum()))
     df = float(parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum())
-    half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * error
-    return {
-        "difference": mean,
-        "ci95": [mean - half, mean + half],
-        "df": df,
-        "p": float(2 * stats.t.sf(abs(mean) / error, df)),
-    }
+    half, p = float(stats.t.ppf((1 + LEVEL) / 2, df)) * error, float(2 * stats.t.sf(abs(mean) / error, df))
+    return {"difference": mean, "ci95": [mean - half, mean + half], "df": df, "p": p}
 
 
 def holm(p_values):

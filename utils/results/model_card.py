@@ -8,6 +8,11 @@ from utils.protocol import audit
 from utils.protocol.windows import RESOLUTIONS
 
 NAME = "model_card.md"
+SEEN = {
+    "trial": "Not new trials: its scores are of windows whose trials it has seen.",
+    "subject": "Not new people: its scores are of people whom it has seen.",
+    "stimulus": "Not new stimuli: its scores are of films that it has seen.",
+}
 LOADING = """\
 From the repository, with `model.pt` as the path of the file beside this card:
 
@@ -51,7 +56,7 @@ def card(made, scores, data, manifest, settings, transductive):
         "## What the test windows shared with the training data",
         _audit(scores["audit"], transductive),
         "## How to load it",
-        _loading(made, data, settings, classes),
+        _loading(made, settings, classes),
         "## What not to use it for",
         "\n".join(f"- {line}" for line in limits(scores["audit"], settings, data)),
     ]
@@ -59,12 +64,9 @@ def card(made, scores, data, manifest, settings, transductive):
 
 
 def _warning(settings, data):
-    lines = []
-    if data.info.get("simulated"):
-        lines.append("**Made of simulated recordings. It says nothing about people.**")
-    if settings.PERMUTE_LABELS:
-        lines.append("**Trained on shuffled labels, as a control. It knows nothing.**")
-    return "\n\n".join(lines)
+    simulated = "**Made of simulated recordings. It says nothing about people.**" if data.info.get("simulated") else ""
+    permuted = "**Trained on shuffled labels, as a control. It knows nothing.**" if settings.PERMUTE_LABELS else ""
+    return "\n\n".join(filter(None, (simulated, permuted)))
 
 
 def _first_weights(settings):
@@ -84,16 +86,15 @@ def _data(made, data, manifest, scores):
         "training": f"{scores['n_train']} windows of 5 s",
         **{f"{n} channels": f"{len(v)}: {plain(shorten(v, 600))}" for n, v in used.items() if v},
         "sampling rate": f"{made['sampling_rate']} Hz",
-        **{f"preparation, {key}": plain(_value(value)) for key, value in sorted(made["preparation"].items())},
+        **{
+            f"preparation, {key}": plain("none" if value is None else value)
+            for key, value in sorted(made["preparation"].items())
+        },
         "front end": made["settings"]["FRONT_END"],
         "recipe": f"{made['settings']['RECIPE']}, {made['settings']['EPOCHS']} epochs of fine-tuning, seed "
         f"{made['settings']['SEED']}",
     }
     return _table(["what", "value"], rows.items())
-
-
-def _value(value):
-    return "none" if value is None else str(value)
 
 
 def _scores(scores, n_classes):
@@ -114,21 +115,14 @@ def _audit(seen, transductive):
     return _table(["seen by", *keys], rows) + "\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _loading(made, data, settings, classes):
-    shapes = {
-        name: f'"{name}": torch.zeros(1, 5, {len(made["channels"][name])}, {_block(made, name)})'
-        for name in made["encoders"]
-    }
+def _loading(made, settings, classes):
+    shapes = []
+    for name, by_window in made["encoders"].items():
+        window, arguments = next(iter(by_window.items()))
+        block = arguments["n_samples"] // RESOLUTIONS[window]  # samples or features of a channel in 1 s
+        shapes.append(f'"{name}": torch.zeros(1, 5, {len(made["channels"][name])}, {block})')
     features = " and then become features (`utils/pretraining/features.py`)" if settings.FRONT_END != "raw" else ""
-    inputs, names = ", ".join(shapes.values()), ", ".join(classes)
-    return LOADING.format(inputs=inputs, classes=names, features=features)
-
-
-def _block(made, name):
-    """Numbers that a 1 s block has per channel: samples, or features."""
-    by_window = made["encoders"][name]
-    window, arguments = next(iter(by_window.items()))
-    return arguments["n_samples"] // RESOLUTIONS[window]
+    return LOADING.format(inputs=", ".join(shapes), classes=", ".join(classes), features=features)
 
 
 def limits(seen, settings, data):
@@ -137,12 +131,8 @@ def limits(seen, settings, data):
     lines = ["Not clinical: no diagnosis, no treatment, no decision about a person, at work, at school or by the law."]
     if data.info.get("simulated"):
         lines.append("Not recordings of people: it was made of simulated ones.")
-    if shared["trial"] > 0:
-        lines.append("Not new trials: its scores are of windows whose trials it has seen.")
-    if shared["subject"] > 0:
-        lines.append("Not new people: its scores are of people whom it has seen.")
-    if shared["stimulus"] > 0:
-        lines.append("Not new stimuli: its scores are of films that it has seen.")
+    for key, text in SEEN.items():
+        lines += [text] if shared[key] > 0 else []
     lines += [
         "Not other electrodes, amplifiers, sensors or reference: it has seen those of this data set only.",
         f"Not other questions: it knows {plain(settings.LABEL)} as it was rated here, of people who sat and watched.",

@@ -37,17 +37,17 @@ def by_task(results):
     groups, shared = {}, {}
     for name, result in in_order(results).items():
         groups.setdefault(task(result), {})[name] = result
-    for own, group in groups.items():
-        first = next(iter(group.values()))
-        shared.setdefault((first["label"], first["protocol"], first["split"]), {})[own] = group
-    found = []
+    for key, group in groups.items():
+        result = next(iter(group.values()))
+        shared.setdefault((result["label"], result["protocol"], result["split"]), {})[key] = group
+    in_words = []
     for alike in shared.values():
         manifests, _, ratings = (set(values) for values in zip(*alike, strict=True))
         for (manifest, _, rating), group in alike.items():
             words = f", split.json {manifest[:8]}" if len(manifests) > 1 else ""
             words += f", high from {threshold_in_words(rating)} on" if len(ratings) > 1 and rating is not None else ""
-            found.append((words, group))
-    return found
+            in_words.append((words, group))
+    return in_words
 
 
 def above_majority(results):
@@ -77,12 +77,7 @@ def in_order(results):
             return label, 3, 0, name
         if "model" in result:
             return label, 2, -result["accuracy"]["mean"], name
-        return (
-            label,
-            (0 if result["settings"]["INIT"] == "pretrained" else 1),
-            len(name),
-            name,
-        )  # options make names longer
+        return label, int(result["settings"]["INIT"] != "pretrained"), len(name), name  # options make names longer
 
     return {name: results[name] for name in sorted(results, key=place)}
 
@@ -99,14 +94,14 @@ def who(summary):
             kind = weights + (", last layer only" if settings.get("FREEZE") else "") + kind
             return f"network: {summary['model']} of {network['version']}{kind}"
         return f"classical baseline: {summary['model']}{kind}"
-    weights = {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]]
-    return (
-        weights
-        + (", robust recipe" if settings.get("RECIPE") == "robust" else "")
-        + (f", {settings['MODALITIES'].upper()} only" if settings.get("MODALITIES") in ("eeg", "pps") else "")
-        + (", frozen" if settings["FREEZE"] else "")
-        + (", labels permuted" if settings["PERMUTE_LABELS"] else "")
-    )
+    parts = [
+        {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]],
+        "robust recipe" if settings.get("RECIPE") == "robust" else "",
+        f"{settings['MODALITIES'].upper()} only" if settings.get("MODALITIES") in ("eeg", "pps") else "",
+        "frozen" if settings["FREEZE"] else "",
+        "labels permuted" if settings["PERMUTE_LABELS"] else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def missing_folds(summary):
@@ -122,11 +117,9 @@ def most_complete(results):
 
 def permutation_in_words(test):
     """The permutation test's result as a sentence."""
-    what = {
-        "finetune": "fine-tuning, labels moved to other stimuli, for all people alike",
-        "probe": "a linear probe of the frozen encoders' features, averaged over each trial, labels moved to other "
-        "stimuli, for all people alike",
-    }[test["method"]]
+    probe = "a linear probe of the frozen encoders' features, averaged over each trial"
+    what = {"finetune": "fine-tuning", "probe": probe}[test["method"]]
+    what += ", labels moved to other stimuli, for all people alike"
     score = f"{test['score_name']} {test['score']:.3f}"
     null = f"{test['null_mean']:.3f} ± {test['null_std']:.3f}"
     return f"permutation test ({what}, {test['n']} times): {score} against {null}, p = {test['p_value']:.4f}"

@@ -20,13 +20,12 @@ from utils.results.overview import (
 )
 from utils.results.page import Page
 
-SCORES = {
-    "accuracy": "accuracy per window",
-    "f1": "F1",
-    "balanced_accuracy": "balanced accuracy",
-    "trial_accuracy": "accuracy per trial",
-}
+SCORES = dict(accuracy="accuracy per window", f1="F1", balanced_accuracy="balanced accuracy")
+SCORES |= dict(trial_accuracy="accuracy per trial")
 KEYS = ("window", "trial", "subject", "stimulus")  # and group, where stimuli have groups
+PUBLISHED = (
+    "Published figures come from other splits, often from test windows of trials seen in training: they say little."
+)
 GLOSSARY = {
     "subject, trial, stimulus": "A person; a film as one person watched it; the film itself, watched by all people.",
     "window": "5 s of a trial. Every window is a test of its own, so neighbours in one trial are not independent.",
@@ -122,23 +121,13 @@ def _headline(page, label, task, group):
     if networks and classical:
         best, other = (max(names, key=lambda name: group[name]["accuracy"]["mean"]) for names in (networks, classical))
         above = group[best]["accuracy"]["mean"] > group[other]["accuracy"]["mean"]
-        page.text(
-            f"Best network: {best}. Best baseline: {other}. "
-            + (
-                "Whether the difference is chance, Fine_tuning/compare_runs.py tells."
-                if above
-                else "No network beats it."
-            )
-        )
+        chance = "Whether the difference is chance, Fine_tuning/compare_runs.py tells."
+        page.text(f"Best network: {best}. Best baseline: {other}. {chance if above else 'No network beats it.'}")
     if known:
-        page.text(
-            "Published figures come from other splits, often from test windows of trials that were seen in training: "
-            "they say little here."
-        )
+        page.text(PUBLISHED)
     for name, result in group.items():
         if "permutation" in result:
-            text = permutation_in_words(result["permutation"])
-            page.text(f"{name}: {text}")
+            page.text(f"{name}: {permutation_in_words(result['permutation'])}")
     page.figure(figures.accuracies(group), f"accuracy_{label}", f"{label}{task}: accuracy of every result")
 
 

@@ -40,9 +40,8 @@ def write(out_dir, run_dirs, labels, failed):
         page.text(f"Not done: {line}", "warn")
     for label in labels:
         page.heading(f"{label.capitalize()}: the paper's experiments")
-        page.table(
-            ["split", "PhysioSync", "random weights", "best other", "majority", "the paper"], _main(results, label)
-        )
+        columns = ["split", "PhysioSync", "random weights", "best other", "majority", "the paper"]
+        page.table(columns, _main(results, label))
         page.text("Accuracy per 5 s window, mean ± standard deviation over folds, F1 below it.")
     if leak := _leak(results, labels):
         page.heading("What a leaking split adds to accuracy")
@@ -67,13 +66,13 @@ def write(out_dir, run_dirs, labels, failed):
 
 def _read(run_dir):
     """All results of a run directory by the name of their folder; a damaged one is left out with a warning."""
-    found = {}
+    results = {}
     for path in sorted(run_dir.glob("*/metrics.json")):
         try:
-            found[path.parent.name] = comparison.load(path)
+            results[path.parent.name] = comparison.load(path)
         except InputError as error:
             warn(str(error))
-    return found
+    return results
 
 
 def _of(results, split, label, name=OURS):
@@ -151,14 +150,10 @@ def in_words(results, labels, tests):
             ours = _of(results, split, label)
             if ours is None:
                 continue
-            accuracy, majority, (low, high) = (
-                ours["accuracy"]["mean"],
-                ours["majority"],
-                ours["accuracy"]["ci95"] or (0, 1),
-            )
+            majority, (low, high) = ours["majority"], ours["accuracy"]["ci95"] or (0, 1)
             beats = "above" if low > majority else "below" if high < majority else "not shown to differ from"
-            line = f"{label.capitalize()}, {split} split ({SPLITS[split]}): {accuracy:.1%} of the windows, {beats} the "
-            line += f"majority class ({majority:.1%})."
+            accuracy = f"{ours['accuracy']['mean']:.1%} of the windows, {beats} the majority class ({majority:.1%})"
+            line = f"{label.capitalize()}, {split} split ({SPLITS[split]}): {accuracy}."
             for run, test in tests[split, label]:
                 random = run["name"] == (OURS + "_random").format(label=label)
                 if random or run in _others(results[split], label)[:1]:
@@ -170,11 +165,10 @@ def in_words(results, labels, tests):
             leaking = _of(results, split, label)
             if clean and leaking:
                 added = leaking["accuracy"]["mean"] - clean["accuracy"]["mean"]
-                line = (
-                    f"{label.capitalize()}: with the {split} split PhysioSync's accuracy is {added:+.1%} against new "
+                line = f"{label.capitalize()}: with the {split} split PhysioSync's accuracy is {added:+.1%}"
+                yield f"{line} against new trials of the same people" + (
+                    ": what its leak adds, which does not measure emotion." if added > 0 else "."
                 )
-                line += "trials of the same people"
-                yield line + (": what its leak adds, which does not measure emotion." if added > 0 else ".")
 
 
 def _difference(test, name):

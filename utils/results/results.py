@@ -48,10 +48,9 @@ class FoldResult:
         trial_scores = metrics.scores(trials.truth, trials.predicted, n_classes)
         people = {}
         for s in np.unique(subject):
-            own = subject == s
-            people[subjects[s]] = {"n_test": int(own.sum())} | metrics.scores(
-                self.truth[own], predicted[own], n_classes
-            )
+            of = subject == s
+            person = metrics.scores(self.truth[of], predicted[of], n_classes)
+            people[subjects[s]] = {"n_test": int(of.sum())} | person
         return {
             "fold": self.fold,
             "n_train": self.n_train,
@@ -123,10 +122,8 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
     ``description`` is of `describe`, ``extra`` are more entries, ``remarks`` more sentences for the audit; ``show`` is
     False where other processes are still at work on the same result.
     """
-    summary = description | summarise(
-        results, data.subjects, description["protocol"], description["class_names"], data.groups
-    )
-    summary |= extra or {}
+    of_data = data.subjects, description["protocol"], description["class_names"], data.groups
+    summary = description | summarise(results, *of_data) | (extra or {})
     if summary["transductive"]:
         summary["audit_in_words"].append(audit.TRANSDUCTIVE)
     if differ := _differ(results):
@@ -146,16 +143,14 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
     for path in sorted(folder.parent.glob(f"baseline_{data.folder_name(summary['label'])}_*/metrics.json")):
         try:
             other = read_result(path)
-        except InputError as error:  # which is no reason to keep quiet about this result
+        except InputError as error:  # this result is printed all the same
             warn(str(error))
             continue
-        permuted = [bool(one["settings"].get("PERMUTE_LABELS")) for one in (other, summary)]
-        same = task(other) == task(summary) and permuted[0] == permuted[1]
-        if (
-            path.parent != folder
-            and same
-            and [f["fold"] for f in other["folds"]] == [f["fold"] for f in summary["folds"]]
-        ):
+        what, of_this = (
+            (task(one), bool(one["settings"].get("PERMUTE_LABELS")), [fold["fold"] for fold in one["folds"]])
+            for one in (other, summary)
+        )
+        if path.parent != folder and what == of_this:
             print(f"to compare with: {path.parent.name}, accuracy per window {mean_std(other, 'accuracy')}")
     print(f"wrote {folder / 'metrics.json'} and predictions.csv beside it")
 
@@ -185,12 +180,11 @@ def predictions_csv(results, data, class_names):
     writer = csv.writer(text, lineterminator="\n")
     columns = [f"probability of {name}" for name in class_names]
     writer.writerow(["fold", "subject", "trial", "stimulus", "window", "truth", *columns])
-    per_trial = data.eeg.shape[2] // splits.WINDOW_SECONDS
+    per_trial, stimuli = data.eeg.shape[2] // splits.WINDOW_SECONDS, data.info["stimuli"]
     for result in results:
-        for (subject, trial, row), truth, probability in zip(
-            result.windows, result.truth, result.probability, strict=True
-        ):
-            which = [result.fold, data.subjects[subject], trial, data.info["stimuli"][trial], row % per_trial]
+        windows = zip(result.windows, result.truth, result.probability, strict=True)
+        for (subject, trial, row), truth, probability in windows:
+            which = [result.fold, data.subjects[subject], trial, stimuli[trial], row % per_trial]
             writer.writerow([*which, truth, *(f"{p:.7g}" for p in probability)])
     return text.getvalue()
 
@@ -201,31 +195,26 @@ def summarise(results, subjects, protocol, class_names=None, groups=None):
     Independent are subjects across subjects, else trials (a stimulus with all its viewers) or their ``groups``.
     """
     folds = [result.scores(subjects) for result in results]
-    summary = {"folds": folds}
-    windows, truth = (np.concatenate([getattr(r, name) for r in results]) for name in ("windows", "truth"))
-    probability = np.concatenate([result.probability for result in results])
+    windows, truth, probability = (
+        np.concatenate([getattr(result, name) for result in results]) for name in ("windows", "truth", "probability")
+    )
     n_classes = probability.shape[1]
-    class_names = class_names or [f"class {number}" for number in range(n_classes)]
     trials = [metrics.per_trial(*r.windows.T[:2], r.truth, r.probability) for r in results]
     trials = metrics.TrialPredictions(*(np.concatenate(parts) for parts in zip(*trials, strict=True)))
     kind = "subject" if protocol == "cross-subject" else "trial" if groups is None else "group"
     unit, trial_unit = (windows[:, 0], trials.subject) if kind == "subject" else (windows[:, 1], trials.trial)
     if kind == "group":
         unit, trial_unit = groups[unit], groups[trial_unit]
-    intervals = {
-        "": metrics.interval(unit, truth, probability.argmax(axis=1), n_classes),
-        "trial_": metrics.interval(trial_unit, trials.truth, trials.predicted, n_classes),
-    }
-    pooled = {
-        "": metrics.scores(truth, probability.argmax(axis=1), n_classes),
-        "trial_": metrics.scores(trials.truth, trials.predicted, n_classes),
-    }
-    for prefix in KINDS:
+    summary = {"folds": folds}
+    for prefix, *of in (
+        ("", unit, truth, probability.argmax(axis=1)),
+        ("trial_", trial_unit, trials.truth, trials.predicted),
+    ):
+        pooled, intervals = metrics.scores(*of[1:], n_classes), metrics.interval(*of, n_classes)
         for name in metrics.SCORES:
             values = [fold[prefix + name] for fold in folds]
             mean, std = float(np.mean(values)), float(np.std(values))
-            together = {"pooled": pooled[prefix][name], "ci95": intervals[prefix][name]}
-            summary[prefix + name] = {"mean": mean, "std": std, **together}
+            summary[prefix + name] = {"mean": mean, "std": std, "pooled": pooled[name], "ci95": intervals[name]}
     summary["interval_unit"] = kind
     summary["majority"] = float(np.bincount(truth).max() / len(truth))
     share = np.array([len(result.truth) for result in results]) / len(truth)
@@ -233,23 +222,27 @@ def summarise(results, subjects, protocol, class_names=None, groups=None):
         part: seen and {key: float(share @ [result.audit[part][key] for result in results]) for key in seen}
         for part, seen in results[0].audit.items()
     }
-    summary["audit_in_words"] = audit.in_words(summary["audit"])
+    class_names = class_names or [f"class {number}" for number in range(n_classes)]
+    lines = [*_one_class(results), one_sided(truth, class_names, "test windows")]
+    summary["audit_in_words"] = audit.in_words(summary["audit"]) + [line for line in lines if line]
+    summary["seconds"] = sum(result.seconds for result in results)
+    return summary
+
+
+def _one_class(results):
+    """Sentences about folds in which training or test has labels of one class only."""
     constant = [str(result.fold) for result in results if np.count_nonzero(result.train_classes or [1, 1]) == 1]
     if constant:
-        summary["audit_in_words"].append(
+        yield (
             f"all labels used in training are of one class in fold {shorten(constant)} of {len(results)}: what was "
             "trained there always says the same; raise --label-fraction, or take another seed"
         )
     single = sum(len(np.unique(result.truth)) == 1 for result in results)
     if single:
-        summary["audit_in_words"].append(
+        yield (
             f"{single} of {len(results)} test folds hold one class only: their accuracy may be a guess, their F1 and "
             "balanced accuracy are all or nothing; read the scores of all folds together, or take fewer folds"
         )
-    if line := one_sided(truth, class_names, "test windows"):
-        summary["audit_in_words"].append(line)
-    summary["seconds"] = sum(result.seconds for result in results)
-    return summary
 
 
 def print_summary(summary):

@@ -11,6 +11,7 @@ ELSEWHERE = "leave it out, or give the folder of a result"
 
 _SCORE = {"mean": float, "std": float, "ci95": (None, [float])}
 _PERSON = {"accuracy": float, "n_test": int}
+_FOLD = {"fold": int, "n_test": int, "confusion": [[int]], "subjects": {str: _PERSON}}
 _RESULT = {  # entries that it must have; it may have others
     **dict.fromkeys(("dataset", "protocol", "split", "label", "manifest_hash", "interval_unit"), str),
     **dict.fromkeys(("accuracy", "f1", "balanced_accuracy", "trial_accuracy"), _SCORE),
@@ -20,35 +21,29 @@ _RESULT = {  # entries that it must have; it may have others
     "audit": {str: (None, {str: float})},
     "audit_in_words": [str],
     "settings": {},
-    "folds": [
-        {"fold": int, "n_test": int, "confusion": [[int]], "subjects": {str: {"accuracy": float, "n_test": int}}}
-    ],
+    "folds": [_FOLD],
 }
-_NETWORK = {"settings": {"INIT": ("pretrained", "random"), "FREEZE": bool, "PERMUTE_LABELS": bool, "DATA_DIR": str}}
-_PROVENANCE = {"provenance": {"encoder_seeds": [int]}}
+_NETWORK = {"INIT": ("pretrained", "random"), "FREEZE": bool, "PERMUTE_LABELS": bool, "DATA_DIR": str}
 _PERMUTATION = {
-    "permutation": {
-        "method": ("finetune", "probe"),
-        "score_name": str,
-        "n": int,
-        **dict.fromkeys(("score", "null_mean", "null_std", "p_value"), float),
-    }
+    **{"method": ("finetune", "probe"), "score_name": str, "n": int},
+    **dict.fromkeys(("score", "null_mean", "null_std", "p_value"), float),
 }
 
 
 def read_result(path):
     """The contents of a ``metrics.json`` of this project, checked."""
     result = read_json(path, REMEDY)
-    wrong = find_wrong(result, _RESULT)
-    if not wrong and "model" not in result:
-        wrong = find_wrong(result, _NETWORK)
-    if not wrong and "provenance" in result:
-        wrong = find_wrong({"provenance": {"encoder_seeds": []} | result["provenance"]}, _PROVENANCE)
-    if not wrong and "permutation" in result:
-        wrong = find_wrong(result, _PERMUTATION)
+    shape = _RESULT
+    if "model" not in result:
+        shape = shape | {"settings": _NETWORK}
+    if "permutation" in result:
+        shape = shape | {"permutation": _PERMUTATION}
+    if isinstance(result.get("provenance"), dict) and "encoder_seeds" in result["provenance"]:
+        shape = shape | {"provenance": {"encoder_seeds": [int]}}
+    wrong = find_wrong(result, shape)
     if not wrong:
         n = len(result["class_names"])
-        square = all(len(rows) == n and all(len(row) == n for row in rows) for rows in _confusions(result))
+        square = all([len(row) for row in fold["confusion"]] == [n] * n for fold in result["folds"])
         wrong = "" if n > 1 and square and result["folds"] else "its folds do not go with its class_names"
     if wrong and "manifest_hash" not in result and not path.parent.name.startswith(OURS):
         raise InputError(f"{path} is no result of this project ({wrong}), but a file of somebody's own; {ELSEWHERE}")
@@ -66,10 +61,6 @@ def threshold(result):
     """The rating from which on a label is high; None for classes."""
     value = result.get("high_from", result["settings"].get("THRESHOLD"))
     return tuple(value.items()) if isinstance(value, dict) else value
-
-
-def _confusions(result):
-    return [fold["confusion"] for fold in result["folds"]]
 
 
 def refuse_other(folder, settings, names, folds, **others):
