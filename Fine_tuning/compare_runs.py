@@ -50,10 +50,8 @@ def main():
     """Load the results, check that they can be compared, compare, print and write."""
     settings = read_settings(globals(), positional="RUNS")
     if len(settings.RUNS) < 2:
-        raise InputError(
-            "--runs needs at least two folders with results: python Fine_tuning/compare_runs.py RUN_DIR/baseline_... "
-            "RUN_DIR/finetune_..."
-        )
+        example = "python Fine_tuning/compare_runs.py RUN_DIR/baseline_... RUN_DIR/finetune_..."
+        raise InputError(f"--runs needs at least two folders with results: {example}")
     results = [load_seeds(word) for word in settings.RUNS]  # one list of runs, a seed each, per result
     first = results[0]
     check(results, settings.PAIRS)
@@ -63,10 +61,9 @@ def main():
     values = [[comparison.scores(run, settings.SCORE, settings.PAIRS) for run in seeds] for seeds in results]
     kind = comparison.design(first)
     overlap = comparison.overlap(first[0]) if settings.PAIRS == "folds" else 0.0
-    rows = [
-        {"name": name, **comparison.compare(value, values[0], crossed=kind == "same people", overlap=overlap)}
-        for name, value in zip(names[1:], values[1:], strict=True)
-    ]
+    design = dict(crossed=kind == "same people", overlap=overlap)
+    pairs = zip(names[1:], values[1:], strict=True)
+    rows = [{"name": name, **comparison.compare(value, values[0], **design)} for name, value in pairs]
     for row, p in zip(rows, comparison.holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
     shared = any(comparison.shares_models(run) for run in first)
@@ -117,9 +114,8 @@ def check(results, pairs):
     first = results[0]
     for seeds in results:
         if len(seeds) != len(first):
-            raise InputError(
-                f"{seeds[0]['path'].parent} comes with {len(seeds)} seeds, {first[0]['path'].parent} with {len(first)}"
-            )
+            a, b = seeds[0]["path"].parent, first[0]["path"].parent
+            raise InputError(f"{a} comes with {len(seeds)} seeds, {b} with {len(first)}")
         comparison.check_seeds(seeds)
     for runs in zip(*results, strict=True):
         comparison.check_comparable(runs)
@@ -129,15 +125,12 @@ def check(results, pairs):
 
 def as_csv(rows):
     """The rows of ``comparison.json`` as a table; lists become several columns or words."""
-    text = io.StringIO()
-    flat = []
+    text, flat = io.StringIO(), []
     for row in rows:
         low, high = row["ci95"] or ("", "")
         by_seed = " ".join(f"{value:.6g}" for value in row["difference_by_seed"])
-        flat.append(
-            {k: v for k, v in row.items() if k not in ("ci95", "difference_by_seed")}
-            | {"ci95_low": low, "ci95_high": high, "difference_by_seed": by_seed}
-        )
+        columns = {"ci95_low": low, "ci95_high": high, "difference_by_seed": by_seed}
+        flat.append({k: v for k, v in row.items() if k not in ("ci95", "difference_by_seed")} | columns)
     writer = csv.DictWriter(text, flat[0].keys(), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
@@ -148,10 +141,8 @@ def print_table(result):
     """The comparison for people."""
     rows = result["comparisons"]
     n, n_seeds = rows[0]["n"], rows[0]["n_seeds"]
-    over = f"{n} {result['pairs']}" + (f", {n_seeds} seeds" if n_seeds > 1 else "")
-    over += {"same people": " (the same people in all)", "other people": " (each with its own people)"}.get(
-        result["seeds"], ""
-    )
+    people = {"same people": " (the same people in all)", "other people": " (each with its own people)"}
+    over = f"{n} {result['pairs']}" + (f", {n_seeds} seeds" if n_seeds > 1 else "") + people.get(result["seeds"], "")
     print(f"\n{result['dataset']}, {result['label']}: {result['protocol']}, {result['split']} split")
     print(f"{result['score'].replace('_', ' ')}, {over}, against {result['baseline']}\n")
     width = max(len(row["name"]) for row in (*rows, {"name": result["baseline"]}))

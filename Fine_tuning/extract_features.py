@@ -73,10 +73,8 @@ def main():
     size = (recordings.n_channels(settings.MODALITY), n_seconds * block)
     wanted = (entry["arguments"]["n_channels"], entry["arguments"]["n_samples"])
     if size != wanted:
-        raise InputError(
-            f"--checkpoint {settings.CHECKPOINT} takes {wanted[0]} channels x {wanted[1]} samples, and {data.folder} "
-            f"has {size[0]} x {size[1]}"
-        )
+        sizes = f"takes {wanted[0]} channels x {wanted[1]} samples, and {data.folder} has {size[0]} x {size[1]}"
+        raise InputError(f"--checkpoint {settings.CHECKPOINT} {sizes}")
     n_subjects, trials, seconds = data.eeg.shape[:3]
     rows = np.arange(trials * (seconds // n_seconds))
     windows = splits.windows_of(np.arange(n_subjects), rows, seconds // n_seconds, data.seen)
@@ -101,10 +99,8 @@ def main():
         what = {"person": "all seconds of each person, unlabelled", "training": "the levels of the training people"}
         print(f"{per_person} standardised with {what[settings.STANDARDISE]}")
     if seen.any():
-        print(
-            f"the encoder was trained on {seen.sum()} of these {len(seen)} windows, without labels (seen_in_training "
-            "in the file): test a classifier on the others only"
-        )
+        n = f"{seen.sum()} of these {len(seen)} windows, without labels (seen_in_training in the file)"
+        print(f"the encoder was trained on {n}: test a classifier on the others only")
     for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
         warn(line)
 

@@ -90,10 +90,10 @@ def main():
     known = knows(made, settings.INPUT, record)
     warnings += [] if known else of_known_people(made, settings.MODEL)
     if known:
-        warn(
-            f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it was "
-            "trained on are no test of it; metrics.json beside the model has the honest number"
+        trained = (
+            f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it"
         )
+        warn(f"{trained} was trained on are no test of it; metrics.json beside the model has the honest number")
     over_person, standardiser = whole_person(made), None
     if over_person:
         population = read_population(made, f"--model {settings.MODEL}")
@@ -102,10 +102,8 @@ def main():
         print(f"{where}: {over_person} standardised with {what[settings.STANDARDISE]}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
-        if prepare_trial is not None:
-            trials = (prepare_trial(trial, positions) for trial in trials)
-        else:
-            trials = ({name: trial[name][:, positions[name]] for name in positions} for trial in trials)
+        prepare = prepare_trial or pick
+        trials = (prepare(trial, positions) for trial in trials)
         if over_person:
             trials = standardise_all(list(trials), record["sampling_rate"], made, standardiser, subject)
         numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
@@ -115,9 +113,8 @@ def main():
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
             probability = predict(model, windows, device, settings.BATCH_SIZE)
             if not np.isfinite(probability).all():
-                raise InputError(
-                    f"--model {settings.MODEL} answers with NaN to trial {number} of {subject}; train it anew"
-                )
+                what = f"answers with NaN to trial {number} of {subject}; train it again"
+                raise InputError(f"--model {settings.MODEL} {what}")
             for window, values in enumerate(probability):
                 which = [subject, number, stimuli[number] if stimuli else number + 1, window * N_SECONDS]
                 rows.append([*which, *(f"{value:.7g}" for value in values)])
@@ -134,6 +131,11 @@ def main():
     print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
     for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
         warn(line)
+
+
+def pick(trial, positions):
+    """The channels at these positions of a trial that is prepared already."""
+    return {name: trial[name][:, positions[name]] for name in positions}
 
 
 def knows(made, path, record):
@@ -155,10 +157,8 @@ def of_known_people(made, path):
     if protocol != "subject-dependent" and split not in splits.SPLITS["subject-dependent"]:
         return []
     name = split or splits.SPLITS["subject-dependent"][0]
-    return [
-        f"{path.name} was trained and tested on people it knows ({name} split): how well it does for new people is not "
-        "known; train with --protocol cross-subject to see it"
-    ]
+    known = f"{path.name} was trained and tested on people it knows ({name} split)"
+    return [f"{known}: how well it does for new people is not known; train with --protocol cross-subject to see it"]
 
 
 def figure_beside(path):
@@ -202,14 +202,11 @@ def _sizes_of_data(made):
 
 def _network(parts):
     encoders, kinds, n_classes, gate = parts
-    encoders = {
-        name: {
-            window: build_encoder({"kind": kinds.get(name, {}).get(window, PHYSIOSYNC), "arguments": own})
-            for window, own in by_window.items()
-        }
-        for name, by_window in encoders.items()
-    }
-    return FusionModel(encoders, n_classes, gate)
+    networks = {}
+    for name, by_window in encoders.items():
+        kind = {window: kinds.get(name, {}).get(window, PHYSIOSYNC) for window in by_window}
+        networks[name] = {w: build_encoder({"kind": kind[w], "arguments": own}) for w, own in by_window.items()}
+    return FusionModel(networks, n_classes, gate)
 
 
 def whole_person(made):

@@ -47,8 +47,7 @@ def hardware(device):
 
 
 def _keep_freed_memory():
-    """Let Linux' C library keep what is freed: else every step takes its gradients from the system anew, page by page,
-    which is a quarter to a half of a step (benchmarks/RESULTS.md)."""
+    """Let glibc keep what is freed: else every step allocates its gradients again (benchmarks/RESULTS.md)."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
@@ -94,10 +93,7 @@ def adam(parameters, settings, device):
 def set_rate(optimizer, rate):
     """Set the learning rate; in place where it is on the device, which a captured step reads."""
     for group in optimizer.param_groups:
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+        group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], torch.Tensor) else rate
 
 
 def load_optimizer(optimizer, state):
@@ -130,18 +126,15 @@ class Captured:
             torch.cuda.current_stream().wait_stream(stream)
             return result
         if sizes not in self.graphs:
-            self.graphs[sizes] = self._capture([x.clone() for x in inputs])
-        graph, kept, result = self.graphs[sizes]
-        for mine, x in zip(kept, inputs, strict=True):
-            mine.copy_(x)
+            inputs_kept, graph = [x.clone() for x in inputs], torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                result = self.step(*inputs_kept)
+            self.graphs[sizes] = graph, inputs_kept, result
+        graph, inputs_kept, result = self.graphs[sizes]
+        for kept, x in zip(inputs_kept, inputs, strict=True):
+            kept.copy_(x)
         graph.replay()
         return result
-
-    def _capture(self, inputs):
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = self.step(*inputs)
-        return graph, inputs, result
 
 
 def derive_seed(*parts):
@@ -166,18 +159,8 @@ def provenance(device):
 def _git_commit():
     """Commit of this repository, with "+" behind it if files differ from it; None outside a repository."""
     root = Path(__file__).resolve().parents[2]
-    command = [
-        "git",
-        "-c",
-        f"safe.directory={root.as_posix()}",
-        "-C",
-        str(root),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--dirty=+",
-        "--exclude=*",
-    ]
+    here = ["-c", f"safe.directory={root.as_posix()}", "-C", str(root)]
+    command = ["git", *here, *"describe --always --abbrev=40 --dirty=+ --exclude=*".split()]
     env = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}  # not of a repository around this one
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=env)

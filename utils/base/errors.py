@@ -100,18 +100,16 @@ def _cannot(error, main):
     name = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOMEM:
         return name + _out_of_memory(main)
+    remedies = {
+        FileExistsError: "a file is in the way of a folder; give another path",
+        NotADirectoryError: "a file is in the way of a folder; give another path",
+        IsADirectoryError: "give a file, not a folder",
+        FileNotFoundError: "check the path",
+        PermissionError: "check its permissions, or give another path",
+    }
+    remedy = remedies.get(type(error), "check the path, its permissions and the free disk space")
     if error.errno in FULL:
         remedy = "free some space; the same command goes on from what is complete"
-    elif isinstance(error, FileExistsError | NotADirectoryError):
-        remedy = "a file is in the way of a folder; give another path"
-    elif isinstance(error, IsADirectoryError):
-        remedy = "give a file, not a folder"
-    elif isinstance(error, FileNotFoundError):
-        remedy = "check the path"
-    elif isinstance(error, PermissionError):
-        remedy = "check its permissions, or give another path"
-    else:
-        remedy = "check the path, its permissions and the free disk space"
     return f"{name}{error.strerror or error}; {remedy}"
 
 

@@ -90,9 +90,7 @@ def _open_temporary(path):
 
 @contextlib.contextmanager
 def only_writer(path, wait=False):
-    """Lock a file or folder against other writers; ``wait`` for them, or raise InputError. The lock ends with the
-    process.
-    """
+    """Lock a file or folder against other writers, up to the process's end; ``wait`` for them, or raise InputError."""
     path = Path(path)
     if fcntl is None:
         yield
@@ -107,9 +105,8 @@ def only_writer(path, wait=False):
             file.seek(0)
             who = file.read().strip() or "another process"
             file.close()
-            raise InputError(
-                f"{path} is being written by {who}; wait for it to end, or choose another folder"
-            ) from None
+            remedy = "wait for it to end, or choose another folder"
+            raise InputError(f"{path} is being written by {who}; {remedy}") from None
         except OSError:  # a file system without locks
             pass
         if _same_file(file, lock):
@@ -134,9 +131,7 @@ def _same_file(file, path):
 
 @contextlib.contextmanager
 def atomic_folder(folder, flag):
-    """Yield a temporary folder that is renamed to ``folder`` if the block ends well; ``folder`` must not exist or
-    be empty.
-    """
+    """Yield a temporary folder that is renamed to ``folder``, new or empty, if the block ends well."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{flag} {folder} already exists; delete it or choose another folder")

@@ -53,11 +53,10 @@ class OtherNetwork:
                 x = torch.randn(n, n_chans, n_times, generator=torch.Generator().manual_seed(0))
                 with torch.no_grad():
                     scores = network(x)
-                if not isinstance(scores, torch.Tensor) or scores.shape != (n, n_outputs):
-                    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
-                    raise InputError(
-                        f"{self.name} maps windows {tuple(x.shape)} to {shape}, not to class scores ({n}, {n_outputs})"
-                    )
+                shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+                if shape != (n, n_outputs):
+                    what = f"windows {tuple(x.shape)} to {shape}, not to class scores ({n}, {n_outputs})"
+                    raise InputError(f"{self.name} maps {what}")
         return network.train()
 
 

@@ -50,9 +50,8 @@ class Weights:
                 raise InputError(f"{self.where}: {self.file} is damaged ({error}); {remedy}") from None
         else:
             tensors = load_tensors(self.file, remedy)
-            tensors = next(
-                (tensors[key] for key in ("state_dict", "model") if isinstance(tensors.get(key), dict)), tensors
-            )
+            inside = [tensors[key] for key in ("state_dict", "model") if isinstance(tensors.get(key), dict)]
+            tensors = inside[0] if inside else tensors
         if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
             raise InputError(f"{self.where}: {self.file} holds other things than weights by name; {remedy}")
         return tensors
@@ -66,13 +65,10 @@ class Weights:
         for name, value in config.items() if isinstance(config, dict) else ():
             if name in known and name not in GIVEN:
                 default = known[name].default
-                if isinstance(default, type):
-                    if value != f"{default.__module__}.{default.__qualname__}":
-                        raise InputError(
-                            f"{self.where}: {self.config} asks for {name} = {value}, which is not supported"
-                        )
-                else:
+                if not isinstance(default, type):
                     arguments[name] = value
+                elif value != f"{default.__module__}.{default.__qualname__}":
+                    raise InputError(f"{self.where}: {self.config} asks for {name} = {value}, which is not supported")
         return arguments
 
     def _arguments_of_sizes(self):
@@ -96,9 +92,7 @@ class Weights:
         for what, names in (("lacks", missing), ("has unknown", unknown), ("has other sizes of", other)):
             if names:
                 more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-                raise InputError(
-                    f"{self.where}: {self.file.name} {what} {names[0]}{more}; give the weights of this class, with "
-                    "their config.json beside them if its sizes are not the default"
-                )
+                remedy = "give the weights of this class, with their config.json if its sizes are not the default"
+                raise InputError(f"{self.where}: {self.file.name} {what} {names[0]}{more}; {remedy}")
         with in_one_line(self.where):
             network.load_state_dict({name: self.tensors[name] for name in wanted}, strict=False)

@@ -11,9 +11,9 @@ from utils.base.settings import other_flags
 from utils.base.structure import find_wrong
 from utils.pretraining.checkpoints import DELETE_IT, load_tensors
 from utils.protocol.splits import REMEDY
-from utils.results.stored import read_result
+from utils.results.stored import OURS, read_result
 
-FINE_TUNING = "Fine_tuning/fine_tuning.py"
+FINE_TUNING, BASELINE = "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py"
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Stage:
     begun: dict
     settings: dict
     given: dict
-    other: bool = False  # of another split.json: nobody has to complete it here
+    other: bool = False  # of another split.json: it is not completed here
 
     @property
     def missing(self):
@@ -41,6 +41,12 @@ class Stage:
     def window(self):
         """``"1s"`` or ``"5s"`` of a pre-training."""
         return self.name.split("_")[1]
+
+    @property
+    def script(self):
+        """What made it."""
+        pretraining = f"main_pretrain_{self.window}.py"
+        return {"finetune": FINE_TUNING, "baseline": BASELINE}.get(self.name.split("_")[0], pretraining)
 
     @property
     def variant(self):
@@ -54,9 +60,8 @@ class Stage:
         of = f" of {self.n_folds}" if len(self.asked) < self.n_folds else ""
         if not self.missing:
             return f"complete: {_folds(sorted(self.complete), self.n_folds)}{of}"
-        line = (
-            f"{len(self.complete)} of {len(self.asked)} folds complete; missing: {_folds(self.missing, self.n_folds)}"
-        )
+        line = f"{len(self.complete)} of {len(self.asked)} folds complete"
+        line += f"; missing: {_folds(self.missing, self.n_folds)}"
         return line + "".join(f"; fold {fold} is at {how}" for fold, how in sorted(self.begun.items())[:3])
 
 
@@ -66,11 +71,11 @@ class State:
 
     title: str
     stages: list
-    following: tuple
+    following: tuple | None  # nothing but the report
 
     @property
     def missing(self):
-        """Whether something is left to do before there is nothing but the report."""
+        """Whether something is left to do before the report."""
         return self.following is not None
 
 
@@ -90,9 +95,9 @@ def look(run_dir):
         raise InputError(f"{run_dir / 'split.json'} does not describe folds; {REMEDY}") from None
     folders = [path for path in sorted(run_dir.iterdir()) if path.is_dir()]
     pretrained = [_pretraining(path, split) for path in folders if path.name.startswith(("pretrain_1s", "pretrain_5s"))]
-    tuned = [_results(path, split) for path in folders if path.name.startswith(("finetune_", "baseline_"))]
-    own = [[stage for stage in stages if not stage.other] for stages in (pretrained, tuned)]
-    return State(title, pretrained + tuned, _following(run_dir, f"data/{split['dataset']}", *own))
+    tuned = [_results(path, split) for path in folders if path.name.startswith(OURS)]
+    of_this = [[stage for stage in stages if not stage.other] for stages in (pretrained, tuned)]
+    return State(title, pretrained + tuned, _following(run_dir, f"data/{split['dataset']}", *of_this))
 
 
 def show(state):
@@ -109,13 +114,9 @@ def show(state):
 
 def _following(run_dir, data_dir, pretrained, tuned):
     """The script that comes next and its flags; None if all is there."""
-    for stage in pretrained:
+    for stage in pretrained + tuned:
         if stage.missing:
-            return _again(f"main_pretrain_{stage.window}.py", stage, run_dir, data_dir)
-    for stage in tuned:
-        if stage.missing:
-            script = FINE_TUNING if stage.name.startswith("finetune_") else "Fine_tuning/baseline.py"
-            return _again(script, stage, run_dir, data_dir)
+            return _again(stage.script, stage, run_dir, data_dir)
     if any(stage.name.startswith("finetune_") for stage in tuned):
         return _comparison(run_dir, data_dir, tuned)
     for stage in pretrained:
@@ -140,7 +141,7 @@ def _comparison(run_dir, data_dir, tuned):
         same = [stage for stage in tuned if stage.settings.get("LABEL") == result.settings["LABEL"]]
         same = [stage for stage in same if stage.complete >= result.complete]
         if not any(stage.name.startswith("baseline_") for stage in same):
-            return _again("Fine_tuning/baseline.py", result, run_dir, data_dir, ("FOLDS", *result_of("B")))
+            return _again(BASELINE, result, run_dir, data_dir, ("FOLDS", *result_of("B")))
         if not any(stage.settings.get("INIT") == "random" for stage in same):
             names = [name for name in result.given if name != "INIT"]
             return *_again(FINE_TUNING, result, run_dir, data_dir, names), "--init", "random"
@@ -155,16 +156,11 @@ def _again(script, stage, run_dir, data_dir, names=None):
 
 
 def _pretraining(folder, split):
-    complete, begun, made = set(), {}, []
-    for path in sorted(folder.glob("fold_*/checkpoint.pt")):
-        checkpoint = _load(path, {"fold": int, "epoch": int, "settings": {"EPOCHS": int, "FOLDS": [int]}})
-        made.append(checkpoint)
-        done, of = checkpoint["epoch"], checkpoint["settings"]["EPOCHS"]
-        if done < of:
-            begun[checkpoint["fold"]] = f"epoch {done} of {of}"
-        else:
-            complete.add(checkpoint["fold"])
-    return _stage(folder, complete, split, begun, made)
+    parts = {"fold": int, "epoch": int, "settings": {"EPOCHS": int, "FOLDS": [int]}}
+    files = [_load(path, parts) for path in sorted(folder.glob("fold_*/checkpoint.pt"))]
+    epochs = {one["fold"]: (one["epoch"], one["settings"]["EPOCHS"]) for one in files}
+    begun = {fold: f"epoch {epoch} of {n}" for fold, (epoch, n) in epochs.items() if epoch < n}
+    return _stage(folder, epochs.keys() - begun.keys(), split, begun, files)
 
 
 def _results(folder, split):
@@ -172,36 +168,34 @@ def _results(folder, split):
     complete = {fold["fold"] for fold in metrics["folds"]} if metrics else set()
     if folder.name.startswith("baseline_"):  # networks of others keep no model.pt
         complete |= {int(path.parent.name[5:]) for path in folder.glob("fold_[0-9]*/result.pt")}
-    made = [metrics] if metrics else []
+    files = [metrics] if metrics else []
     for path in sorted(folder.glob("fold_*/model.pt")):
-        model = _load(path, {"fold": int, "settings": {"FOLDS": [int]}})
-        made.append(model)
+        files.append(_load(path, {"fold": int, "settings": {"FOLDS": [int]}}))
         if path.with_name("result.pt").exists():
-            complete.add(model["fold"])
-    return _stage(folder, complete, split, {}, made)
+            complete.add(files[-1]["fold"])
+    return _stage(folder, complete, split, {}, files)
 
 
-def _stage(folder, complete, split, begun, made):
-    """A stage from what its files say; ``made`` are those, the last one knows best how it was begun."""
+def _stage(folder, complete, split, begun, files):
+    """A stage from what its files say; of the settings those of the last one count."""
     n_folds = len(split["folds"])
-    other = any(one.get("manifest_hash", split.get("hash")) != split.get("hash") for one in made)
+    other = any(one.get("manifest_hash", split.get("hash")) != split.get("hash") for one in files)
     path = folder / "begun.json"
-    if not made and path.exists():  # interrupted before its first fold
-        made = [read_json(path, DELETE_IT)]
-        if wrong := find_wrong(made[0], {"settings": {"FOLDS": [int]}, "given": {str: [str]}}):
+    if not files and path.exists():  # interrupted before its first fold
+        files = [read_json(path, DELETE_IT)]
+        if wrong := find_wrong(files[0], {"settings": {"FOLDS": [int]}, "given": {str: [str]}}):
             raise InputError(f"{path} is damaged: {wrong}; delete it")
-    settings = [one["settings"] for one in made]
     everything = set(range(n_folds))
-    asked = set().union(*(set(one["FOLDS"]) or everything for one in settings)) if settings else everything
-    given = made[-1].get("given", {}) if made else {}
-    return Stage(folder.name, complete, asked, n_folds, begun, settings[-1] if settings else {}, given, other)
+    asked = set().union(*(set(one["settings"]["FOLDS"]) or everything for one in files)) if files else everything
+    settings, given = (files[-1]["settings"], files[-1].get("given", {})) if files else ({}, {})
+    return Stage(folder.name, complete, asked, n_folds, begun, settings, given, other)
 
 
 def _load(path, parts):
-    made = load_tensors(path, DELETE_IT, mmap=True)
-    if wrong := find_wrong(made, parts):
+    stored = load_tensors(path, DELETE_IT, mmap=True)
+    if wrong := find_wrong(stored, parts):
         raise InputError(f"{path} lacks parts of a checkpoint: {wrong}; {DELETE_IT}")
-    return made
+    return stored
 
 
 def _folds(numbers, n_folds):
