@@ -84,11 +84,9 @@ def feature_maps(page, results):
     groups = {"label": np.array(class_names)[labels[subject, trial]]}
     groups |= {"subject": np.array(data.subjects)[subject], "trial": trial}
     page.heading("What the encoders learned")
-    page.text(
-        f"Features of the test windows of fold {checkpoint['fold']}, 5 s, before and after pre-training "
-        f"({paths[0].parents[1].name}), which has "
-        "seen none of the labels. Clusters by subject or by trial are not emotion."
-    )
+    of = f"fold {checkpoint['fold']}, 5 s, before and after pre-training ({paths[0].parents[1].name})"
+    what = f"Features of the test windows of {of}, which has seen none of the labels"
+    page.text(f"{what}. Clusters by subject or by trial are not emotion.")
     for modality, entry in checkpoint["encoders"].items():
         pps, front_end = (checkpoint["settings"][name] for name in ("PPS_CHANNELS", "FRONT_END"))
         channels = data.info["eeg_channels"] if modality == "eeg" else pps  # the very data: see the checksum

@@ -43,9 +43,8 @@ def _warn_of_classes(data, label, threshold):
     few = 2 < len(distinct) <= FEW and values.size >= EACH * len(distinct)
     numbered = 2 < len(distinct) <= MOST_CLASSES and np.array_equal(distinct, np.arange(len(distinct)))
     if few or numbered:
-        low, high = (
-            shorten([f"{value:g}" for value in part]) for part in np.split(distinct, [(distinct < threshold).sum()])
-        )
+        parts = np.split(distinct, [(distinct < threshold).sum()])
+        low, high = (shorten([f"{value:g}" for value in part]) for part in parts)
         warn(
             f"--label {label} has {len(distinct)} values and is cut in two at {threshold:g}: {low or 'none'} low, "
             f"{high or 'none'} high; if they are classes, write the data again with classes (data_prep/README.md)"

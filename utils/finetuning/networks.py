@@ -184,14 +184,13 @@ class Networks:
     def _standardised(self, training):
         """The recordings, each channel over the training seconds of a person where STANDARDISE asks for it."""
         recordings = self.recordings.standardised(training)
-        if self.settings.STANDARDISE != "subject":
-            return recordings
-        recordings = copy.copy(recordings)
-        recordings.levels = {}
-        for name, blocks in recordings.blocks.items():
-            picked = slice(None) if recordings.picked[name] is None else recordings.picked[name]
-            levels = SubjectScales(own[:, :, picked].cpu().numpy() for own in blocks).over(training)
-            recordings.levels[name] = [part.to(blocks.device) for part in levels]
+        if self.settings.STANDARDISE == "subject":
+            recordings = copy.copy(recordings)
+            recordings.levels = {}
+            for name, blocks in recordings.blocks.items():
+                picked = slice(None) if recordings.picked[name] is None else recordings.picked[name]
+                levels = SubjectScales(person[:, :, picked].cpu().numpy() for person in blocks).over(training)
+                recordings.levels[name] = [part.to(blocks.device) for part in levels]
         return recordings
 
     def _truth(self, windows):

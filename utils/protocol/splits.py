@@ -31,11 +31,7 @@ REMEDY = "use another --run-dir; this one keeps its results"
 
 @dataclass(frozen=True)
 class Part:
-    """The training or test part of a fold: all of these ``subjects`` (indices) at all of these ``rows`` by
-    resolution.
-
-    A row is trial * seconds + second at ``"1s"``, trial * windows + window at ``"5s"``.
-    """
+    """The training or test part of a fold: all ``subjects`` (indices) at all ``rows`` by resolution, as `windows`."""
 
     subjects: np.ndarray
     rows: dict
@@ -117,16 +113,9 @@ def _create(data, protocol, split, n_folds, seed):
     else:
         folds = window_folds(rng, n_subjects, trials, seconds, split, n_folds, data.groups)
     content = {
-        "format_version": FORMAT_VERSION,
-        "dataset": data.name,
-        "dataset_checksum": data.checksum,
-        "protocol": protocol,
-        "split": split,
-        "seed": seed,
-        "trials": trials,
-        "seconds": seconds,
-        "subjects": data.subjects,
-        "folds": folds,
+        **{"format_version": FORMAT_VERSION, "dataset": data.name, "dataset_checksum": data.checksum},
+        **{"protocol": protocol, "split": split, "seed": seed},
+        **{"trials": trials, "seconds": seconds, "subjects": data.subjects, "folds": folds},
     }
     return content | {"hash": _hash(content)}
 

@@ -57,9 +57,7 @@ STYLE = {
 def style():
     """A context with the style of these figures; the user's is restored afterwards."""
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", r"Glyph \d+ .*missing from", UserWarning
-        )  # a name in a script that is not there
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)  # a name in another script
         yield
 
 

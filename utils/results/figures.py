@@ -13,25 +13,19 @@ MAP_WINDOWS = 600  # of a feature map, drawn at random where there are more
 def accuracies(results):
     """Accuracy per window of every result (``metrics.json`` by name) with its 95 % interval, and the majority class."""
     figure, axes = subplots(figsize=(WIDTH, 0.8 + 0.55 * len(results)))
-    lows, highs = [], []
+    ends = []
     for row, (name, result) in enumerate(results.items()):
-        value = result["accuracy"]
-        low, high = value["ci95"] or (value["mean"], value["mean"])
-        network = "model" not in result
-        axes.plot([low, high], [row, row], color=COLOURS[not network], linewidth=3, alpha=0.6)
+        value, network = result["accuracy"], "model" not in result
+        ends += value["ci95"] or (value["mean"], value["mean"])
+        axes.plot(ends[-2:], [row, row], color=COLOURS[not network], linewidth=3, alpha=0.6)
         axes.plot(value["mean"], row, MARKERS[not network], color=COLOURS[not network], markersize=8)
         look = dict(va="bottom", fontsize=9, bbox=dict(facecolor="white", edgecolor="none", pad=0.5))
         axes.annotate(plain(name), (0.01, row - 0.25), xycoords=("axes fraction", "data"), **look)
-        lows.append(low)
-        highs.append(high)
     majority = max(results.values(), key=lambda result: len(result["folds"]))["majority"]
     axes.axvline(majority, color="black", linestyle="--", linewidth=1, label=f"majority class, {majority:.2f}")
     axes.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-    low, high = min([*lows, majority]), max([*highs, majority])
-    axes.set_xlim(max(0, low - 0.05), min(1.02, high + 0.05))
-    axes.set_yticks([])
-    axes.set_ylim(len(results) - 0.5, -0.8)
-    axes.set_xlabel("accuracy per window, 95 % interval")
+    limits = max(0, min([*ends, majority]) - 0.05), min(1.02, max([*ends, majority]) + 0.05)
+    axes.set(xlim=limits, yticks=[], ylim=(len(results) - 0.5, -0.8), xlabel="accuracy per window, 95 % interval")
     axes.grid(axis="y", visible=False)
     return figure
 
@@ -51,8 +45,7 @@ def confusion(result):
         axes.text(column, row, text, ha="center", va="center", **look)
     axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90 if len(names) > 2 else 0)
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true (windows)")
+    axes.set(xlabel="predicted", ylabel="true (windows)")
     axes.grid(visible=False)
     return figure
 
@@ -72,9 +65,7 @@ def subjects(result):
     axes.axvline(result["majority"], color="black", linestyle="--", linewidth=1, label="majority class")
     axes.axvline(1 / len(result["class_names"]), color="#777777", linestyle=":", linewidth=1.5, label="chance")
     axes.set_yticks(range(len(people)), [plain(name) for name in people], fontsize=8)
-    axes.set_ylim(-0.6, len(people) - 0.4)
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("accuracy per window")
+    axes.set(ylim=(-0.6, len(people) - 0.4), xlim=(0, 1), xlabel="accuracy per window")
     axes.legend(fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     axes.grid(axis="y", visible=False)
     return figure
@@ -83,21 +74,22 @@ def subjects(result):
 @styled
 def pretraining(logs):
     """Loss and contrastive accuracy by epoch of pre-training, mean over the folds' ``log.jsonl``."""
-    figure, (above, below) = subplots(2, 1, figsize=(WIDTH, 4.6))
-    figure.get_layout_engine().set(hspace=0.05)
-    _curves(above, logs, {"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}, "loss")
-    _curves(below, logs, {"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy")
-    below.set_ylim(0, 1)
-    return figure
+    losses = {"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}
+    return _two(logs, (losses, "loss"), ({"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy"))
 
 
 @styled
 def learning(logs):
     """Loss and accuracy on the training windows by epoch of fine-tuning, mean over folds."""
+    return _two(logs, ({"loss": "training windows"}, "cross-entropy"), ({"accuracy": "training windows"}, "accuracy"))
+
+
+def _two(logs, losses, accuracies):
+    """Losses above, accuracies below; each as arguments of `_curves`."""
     figure, (above, below) = subplots(2, 1, figsize=(WIDTH, 4.6))
     figure.get_layout_engine().set(hspace=0.05)
-    _curves(above, logs, {"loss": "training windows"}, "cross-entropy")
-    _curves(below, logs, {"accuracy": "training windows"}, "accuracy")
+    _curves(above, logs, *losses)
+    _curves(below, logs, *accuracies)
     below.set_ylim(0, 1)
     return figure
 
@@ -114,9 +106,8 @@ def _curves(axes, logs, names, ylabel):
         axes.plot(epochs, values.mean(axis=0), marker=MARKERS[number] if n_epochs < 15 else None, **look)
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=COLOURS[number], alpha=0.15, lw=0)
     axes.legend(fontsize=8)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(ylabel)
-    axes.set_xlim(min(0.5, 1 - 0.03 * n_epochs), max(n_epochs + 0.5, 1.03 * n_epochs))
+    limits = min(0.5, 1 - 0.03 * n_epochs), max(n_epochs + 0.5, 1.03 * n_epochs)
+    axes.set(xlabel="epoch", ylabel=ylabel, xlim=limits)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
@@ -136,18 +127,17 @@ def feature_maps(features, groups, seed=0):
     if len(chosen) > 10:
         perplexity = min(30, (len(chosen) - 1) / 3)
         methods["t-SNE"] = lambda: TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
-    made = {}
+    by_method = {}
     for method, reduce in methods.items():
         points = {state: reduce().fit_transform(x[chosen].astype(np.float64)) for state, x in features.items()}
         size = (WIDTH, 2.05 * len(groups))
-        made[method], axes = subplots(len(groups), len(features), figsize=size, squeeze=False)
+        by_method[method], axes = subplots(len(groups), len(features), figsize=size, squeeze=False)
         for (name, values), row in zip(groups.items(), axes, strict=True):
             for state, panel in zip(features, row, strict=True):
                 _scatter(panel, points[state], values[chosen])
                 panel.set_title(f"{state}, by {name}", fontsize=9)
-                panel.set_xticks([])
-                panel.set_yticks([])
-    return made
+                panel.set(xticks=[], yticks=[])
+    return by_method
 
 
 def _scatter(axes, points, values):
@@ -155,9 +145,8 @@ def _scatter(axes, points, values):
     distinct = np.unique(values)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(distinct))) if len(distinct) > 7 else COLOURS
     for number, value in enumerate(distinct):
-        own = points[values == value]
         look = dict(color=colours[number], marker=MARKERS[number % len(MARKERS)], linewidths=0, alpha=0.8)
-        axes.scatter(*own.T, s=9, label=plain(value), **look)
+        axes.scatter(*points[values == value].T, s=9, label=plain(value), **look)
     if len(distinct) <= 4:
         axes.legend(fontsize=7, loc="best", handletextpad=0.1)
 

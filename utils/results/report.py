@@ -7,17 +7,7 @@ import numpy as np
 
 from utils.base.progress import warn
 from utils.base.structure import find_wrong
-from utils.results import figures, published
-from utils.results.overview import (
-    above_majority,
-    by_task,
-    in_order,
-    mean_std,
-    missing_folds,
-    most_complete,
-    permutation_in_words,
-    who,
-)
+from utils.results import figures, overview, published
 from utils.results.page import Page
 
 SCORES = dict(accuracy="accuracy per window", f1="F1", balanced_accuracy="balanced accuracy")
@@ -63,14 +53,14 @@ def write(run_dir, results, maps=None):
 
     ``maps`` adds figures of the features to the page.
     """
-    page, results = Page(run_dir), in_order(results)
+    page, results = Page(run_dir), overview.in_order(results)
     simulated = any(result.get("simulated") for result in results.values())
     protocols = dict.fromkeys(f"{result['protocol']}, {result['split']} split" for result in results.values())
     dataset = " and ".join(dict.fromkeys(result["dataset"] for result in results.values()))
     title = f"{dataset}{', simulated' if simulated else ''}: {'; '.join(protocols)}"
     page.heading(f"PhysioSync on {title}", 1)
-    groups = by_task(results)
-    for line in dict.fromkeys(filter(None, (above_majority(group.values()) for _, group in groups))):
+    groups = overview.by_task(results)
+    for line in dict.fromkeys(filter(None, (overview.above_majority(group.values()) for _, group in groups))):
         page.text(line, "warn")
     page.text(str(run_dir), "code")
     if simulated:
@@ -95,27 +85,27 @@ def write(run_dir, results, maps=None):
 
 def _headline(page, label, task, group):
     """The numbers, beside what they have to beat; ``task`` tells them from others of the label."""
-    first = most_complete(group.values())
+    first = overview.most_complete(group.values())
     page.heading(label.capitalize() + task)
     rows = []
     for name, result in group.items():
-        cells = ["\n".join(filter(None, [name, who(result), missing_folds(result)]))]
+        cells = ["\n".join(filter(None, [name, overview.who(result), overview.missing_folds(result)]))]
         for score in SCORES:
             value = result[score]
             interval = "\n{:.2f} to {:.2f}".format(*value["ci95"]) if value["ci95"] else ""
-            cells.append((mean_std(result, score) + interval, "n"))
+            cells.append((overview.mean_std(result, score) + interval, "n"))
         rows.append(cells)
-    asides = [["always the majority class", (f"{first['majority']:.3f}", "n"), "", "", ""]]
     known = published.figures(first)
-    for text, accuracy, f1 in known:
-        asides.append([f"{text} (published)", (accuracy, "n"), (f1, "n"), "", ""])
+    asides = [["always the majority class", (f"{first['majority']:.3f}", "n"), "", "", ""]]
+    asides += [[f"{text} (published)", (accuracy, "n"), (f1, "n"), "", ""] for text, accuracy, f1 in known]
     page.table(["result", *SCORES.values()], rows, asides)
     n = sum(fold["n_test"] for fold in first["folds"])
-    page.text(
-        f"Mean ± standard deviation over {len(first['folds'])} of {first['n_folds']} folds, {n} test windows of 5 s; "
-        f"below it a 95 % interval (t over {first['interval_unit']}s)."
-    )
-    whole = {name: r for name, r in group.items() if not (missing_folds(r) or r["settings"].get("PERMUTE_LABELS"))}
+    over = f"{len(first['folds'])} of {first['n_folds']} folds, {n} test windows of 5 s"
+    interval = f"a 95 % interval (t over {first['interval_unit']}s)"
+    page.text(f"Mean ± standard deviation over {over}; below it {interval}.")
+    whole = {
+        name: r for name, r in group.items() if not (overview.missing_folds(r) or r["settings"].get("PERMUTE_LABELS"))
+    }
     networks = [name for name, result in whole.items() if "model" not in result]
     classical = [name for name, result in whole.items() if "model" in result]
     if networks and classical:
@@ -127,7 +117,7 @@ def _headline(page, label, task, group):
         page.text(PUBLISHED)
     for name, result in group.items():
         if "permutation" in result:
-            page.text(f"{name}: {permutation_in_words(result['permutation'])}")
+            page.text(f"{name}: {overview.permutation_in_words(result['permutation'])}")
     page.figure(figures.accuracies(group), f"accuracy_{label}", f"{label}{task}: accuracy of every result")
 
 

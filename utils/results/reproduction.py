@@ -15,6 +15,10 @@ SPLITS = {  # what each tests, and what its test data share with training
 }
 LEAKS = ("authors", "window")
 ALPHA = 0.05
+DIFFERENCES = (
+    "Differences person by person with their 95 % interval; p after Holm's correction for all comparisons of a table. "
+    "There is one seed, so p is about other people with these trained networks. Marked: p below 0.05."
+)
 OURS = "finetune_{label}"
 WHAT = {OURS: "PhysioSync", OURS + "_random": "the same from random weights"}
 
@@ -47,10 +51,7 @@ def write(out_dir, run_dirs, labels, failed):
         page.heading("What a leaking split adds to accuracy")
         page.table(["result", "leaking", "accuracy", "new trials", "difference"], leak)
     page.heading("All results, compared with PhysioSync")
-    page.text(
-        "Differences person by person with their 95 % interval; p after Holm's correction for all comparisons of a "
-        "table. There is one seed, so p is about other people with these trained networks. Marked: p below 0.05."
-    )
+    page.text(DIFFERENCES)
     for (split, label), rows in tests.items():
         if rows:
             page.heading(f"{label}, {split} split", 3)
