@@ -29,7 +29,7 @@ from utils.pretraining.encoding import build, encode, open_recordings
 from utils.protocol import splits
 from utils.results import figures, report
 from utils.results.overview import print_overview
-from utils.results.stored import read_result
+from utils.results.stored import OURS, read_result
 
 RUN_DIR = "runs/deap"  # folder with the results
 FEATURE_MAPS = True  # draw maps of the test windows' features, which takes a minute and the prepared data
@@ -45,7 +45,7 @@ def main():
         try:
             results[path.parent.name] = read_result(path)
         except InputError as error:
-            if path.parent.name.startswith(("finetune_", "baseline_")):
+            if path.parent.name.startswith(OURS):
                 raise
             warn(f"left out: {error}")
     if not results:

@@ -26,12 +26,12 @@ OUT_DIR = "docs"  # folder for method.svg and splits.svg
 QUIET = False  # True: say nothing but warnings and errors
 
 patches = matplotlib.patches
-BLUE, RED, GREEN = COLOURS[:3]
-GREY = "#555555"
-PEOPLE, STIMULI, SECONDS = 6, 8, 20  # of the picture of the splits: 4 windows per stimulus
-FOLD = 1  # which is drawn
-SHADES = {"unused": "#ececec", "training": "#a9cbe3", "test": "#b34700"}  # far apart in grey, too
-HELD_OUT = {
+blue, red, green = COLOURS[:3]
+edge_grey = "#555555"
+n_people, n_stimuli, n_seconds = 6, 8, 20  # of the picture of the splits: 4 windows per stimulus
+drawn_fold = 1  # which is drawn
+shades = {"unused": "#ececec", "training": "#a9cbe3", "test": "#b34700"}  # far apart in grey, too
+titles = {
     "trial": "held out: whole stimuli",
     "window": "held out: single windows",
     "authors": "held out: single windows, but their\nseconds are in training (hatched)",
@@ -69,8 +69,8 @@ def method():
 
 
 def _pretraining(axes):
-    axes.text(9, 58.3, "one moment of one film", ha="center", fontsize=9, color=GREY)
-    for bottom, name, colour in ((45, "EEG", BLUE), (29, "PPS", RED)):
+    axes.text(9, 58.3, "one moment of one film", ha="center", fontsize=9, color=edge_grey)
+    for bottom, name, colour in ((45, "EEG", blue), (29, "PPS", red)):
         axes.text(0, bottom + 5, name, ha="left", va="center", fontsize=11, fontweight="bold", color=colour)
         for height, group in ((7, "A"), (1, "B")):
             y = bottom + height + 1
@@ -82,7 +82,7 @@ def _pretraining(axes):
             _arrow(axes, (57, bottom + 5 + (height - 4) * 0.5), (62, y))
         _box(axes, 26, bottom, 14, 10, f"{name}\nencoder", colour)
         _arrow(axes, (40, bottom + 5), (45, bottom + 5))
-        _box(axes, 45, bottom, 12, 10, "maximum\nover the\ngroup", GREY)
+        _box(axes, 45, bottom, 12, 10, "maximum\nover the\ngroup", edge_grey)
         _arrow(axes, (66.5, bottom + 6), (66.5, bottom + 4), both=True, colour="black")
         text = f"LS-TCL: {name} alike for both groups,\nunlike at other moments"
         axes.text(77.5, bottom + 5, text, va="center", fontsize=9)
@@ -92,17 +92,17 @@ def _pretraining(axes):
 
 
 def _fine_tuning(axes):
-    axes.text(9, 19, "one person, 5 s", ha="center", fontsize=9, color=GREY)
-    for bottom, name, colour in ((11, "EEG", BLUE), (2, "PPS", RED)):
+    axes.text(9, 19, "one person, 5 s", ha="center", fontsize=9, color=edge_grey)
+    for bottom, name, colour in ((11, "EEG", blue), (2, "PPS", red)):
         axes.text(0, bottom + 3, name, va="center", fontsize=11, fontweight="bold", color=colour)
         _wave(axes, 6, bottom + 3, 13, name, seed=5)
         for y, length in ((bottom + 3.3, "5 s"), (bottom - 0.3, "1 s, five times")):
             _arrow(axes, (20, bottom + 3), (26, y + 1.5))
             _box(axes, 26, y, 20, 3, f"{name} encoder, {length}", colour)
             _arrow(axes, (46, y + 1.5), (51, y + 1.5))
-    _box(axes, 51, 1.5, 13, 16, "gates:\neach feature by\nits confidence", GREY)
+    _box(axes, 51, 1.5, 13, 16, "gates:\neach feature by\nits confidence", edge_grey)
     _arrow(axes, (64, 9.5), (69, 9.5))
-    _box(axes, 69, 1.5, 12, 16, "joined,\nclassifier", GREEN)
+    _box(axes, 69, 1.5, 12, 16, "joined,\nclassifier", green)
     _arrow(axes, (81, 9.5), (86, 9.5))
     axes.text(87, 9.5, "low or high\narousal, ...", va="center", fontsize=10, fontweight="bold")
 
@@ -118,7 +118,7 @@ def _box(axes, x, y, width, height, text, colour, fill=False):
     axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9, **style)
 
 
-def _arrow(axes, start, end, both=False, colour=GREY):
+def _arrow(axes, start, end, both=False, colour=edge_grey):
     style = "<|-|>" if both else "-|>"
     axes.add_patch(
         patches.FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=10, shrinkA=0, shrinkB=0, color=colour)
@@ -130,7 +130,7 @@ def _wave(axes, x, y, width, name, seed):
     noise = np.random.default_rng(seed).standard_normal(40 * width)
     signal = np.convolve(noise, np.hanning(9 if name == "EEG" else 110), "same")
     signal *= 0.8 / np.abs(signal).max()
-    axes.plot(np.linspace(x, x + width, len(signal)), y + signal, color=BLUE if name == "EEG" else RED, linewidth=0.8)
+    axes.plot(np.linspace(x, x + width, len(signal)), y + signal, color=blue if name == "EEG" else red, linewidth=0.8)
 
 
 # --- the splits
@@ -141,27 +141,27 @@ def held_out():
     """People x windows for every split, coloured by what one fold trains on and tests."""
     figure, axes = subplots(2, 3, figsize=(9.5, 5.2))
     figure.get_layout_engine().set(wspace=0.04, hspace=0.06)
-    per_trial = SECONDS // splits.WINDOW_SECONDS
-    for (split, words), panel in zip(HELD_OUT.items(), axes.flat, strict=False):
+    per_trial = n_seconds // splits.WINDOW_SECONDS
+    for (split, words), panel in zip(titles.items(), axes.flat, strict=False):
         grid, leaked = roles(split)
         panel.pcolormesh(
-            grid, cmap=matplotlib.colors.ListedColormap(list(SHADES.values())), vmin=0, vmax=2, ec="white", lw=0.4
+            grid, cmap=matplotlib.colors.ListedColormap(list(shades.values())), vmin=0, vmax=2, ec="white", lw=0.4
         )
         for person, window in np.argwhere(leaked):
             panel.add_patch(patches.Rectangle((window, person), 1, 1, fill=False, hatch="////", ec="white", lw=0))
-        for trial in range(1, STIMULI):
+        for trial in range(1, n_stimuli):
             panel.axvline(trial * per_trial, color="black", linewidth=0.6)
-        panel.set_xticks(np.arange(STIMULI) * per_trial + per_trial / 2, range(1, STIMULI + 1), fontsize=8)
-        panel.set_yticks(np.arange(PEOPLE) + 0.5, range(1, PEOPLE + 1), fontsize=8)
+        panel.set_xticks(np.arange(n_stimuli) * per_trial + per_trial / 2, range(1, n_stimuli + 1), fontsize=8)
+        panel.set_yticks(np.arange(n_people) + 0.5, range(1, n_people + 1), fontsize=8)
         panel.tick_params(length=0)
         panel.invert_yaxis()
         panel.grid(visible=False)
         panel.set_title(split, fontsize=11, fontweight="bold")
         panel.set_xlabel(f"stimulus\n{words}", fontsize=9, linespacing=1.6)
         panel.set_ylabel("person", fontsize=9)
-    handles = [patches.Patch(fc=colour, ec="#999999", label=name) for name, colour in SHADES.items()]
+    handles = [patches.Patch(fc=colour, ec="#999999", label=name) for name, colour in shades.items()]
     axes[1, 2].set_axis_off()
-    title = f"{SECONDS // per_trial} s windows of {PEOPLE} people and {STIMULI} stimuli\nin one of the folds\n"
+    title = f"{n_seconds // per_trial} s windows of {n_people} people and {n_stimuli} stimuli\nin one of the folds\n"
     axes[1, 2].legend(handles=handles, loc="center", fontsize=10, title=title, title_fontsize=9)
     return figure
 
@@ -172,7 +172,7 @@ def roles(split):
     Returns
     -------
     grid : numpy.ndarray, int, shape (people, stimuli * windows)
-        Index into ``SHADES``.
+        Index into ``shades``.
     leaked : numpy.ndarray, bool, of the same shape
         Test windows of which a second is among the training rows of 1 s.
     """
@@ -180,21 +180,21 @@ def roles(split):
         name="",
         folder="",
         checksum="",
-        subjects=[str(s) for s in range(PEOPLE)],
-        eeg=np.empty((PEOPLE, STIMULI, SECONDS)),
-        seen=np.ones((PEOPLE, STIMULI), bool),
+        subjects=[str(s) for s in range(n_people)],
+        eeg=np.empty((n_people, n_stimuli, n_seconds)),
+        seen=np.ones((n_people, n_stimuli), bool),
         groups=None,
     )
-    per_trial = SECONDS // splits.WINDOW_SECONDS
+    per_trial = n_seconds // splits.WINDOW_SECONDS
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(Silence()):
         n_folds = 4 if split in ("window", "trial") else None  # else the split's own number
         settings = SimpleNamespace(RUN_DIR=folder, PROTOCOL=None, SPLIT=split, N_FOLDS=n_folds, SEED=0)
-        fold = splits.load_or_create(settings, data).folds[FOLD]
-    grid = np.zeros((PEOPLE, STIMULI * per_trial), int)
+        fold = splits.load_or_create(settings, data).folds[drawn_fold]
+    grid = np.zeros((n_people, n_stimuli * per_trial), int)
     leaked = np.zeros(grid.shape, bool)
     for value, part in enumerate((fold.train, fold.test), start=1):
         grid[np.ix_(part.subjects, part.rows["5s"])] = value
-    seen = np.isin(splits.seconds_of_windows(fold.test.rows["5s"], SECONDS), fold.train.rows["1s"]).any(axis=1)
+    seen = np.isin(splits.seconds_of_windows(fold.test.rows["5s"], n_seconds), fold.train.rows["1s"]).any(axis=1)
     both = np.intersect1d(fold.test.subjects, fold.train.subjects)
     leaked[np.ix_(both, fold.test.rows["5s"][seen])] = True
     return grid, leaked

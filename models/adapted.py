@@ -12,7 +12,7 @@ class AdaptedEncoder(nn.Module):
     ``others`` are kept in ``arguments``.
     """
 
-    captured = False  # as a CUDA graph: the network may do what cannot be
+    captured = False  # nor replayed: the network may do what a graph of kernels cannot
 
     def __init__(
         self, network, n_outputs, n_channels, n_samples, embed_dim, projector_dims=(1024, 2048, 4096), **others

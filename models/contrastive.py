@@ -58,9 +58,14 @@ class ContrastiveModel(nn.Module):
         return self.losses(*self.encode(windows))
 
     def encode(self, windows):
-        """Features (2, B, 4E) and projections (2, B, D) by modality, pooled over the people of each group."""
+        """Features (2, B, 4E) and projections (2, B, D) by modality, pooled over the people of each group.
+
+        The modalities do not depend on each other: windows of one of them give its features.
+        """
         features, projections = {}, {}
         for name, encoder in self.encoders.items():
+            if name not in windows:
+                continue
             groups = windows[name].shape[:3]
             feature = encoder(windows[name].flatten(0, 2))  # (2BN, 4E)
             features[name] = feature.unflatten(0, groups).amax(2)

@@ -45,7 +45,9 @@ class Attention(nn.Module):
         self.q_bias = nn.Parameter(torch.zeros(embed_dim))
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
         self.proj = nn.Linear(embed_dim, embed_dim)
-        self.fused = True  # False: written out, for torch.vmap, which has no rule for PyTorch's fused kernel
+        self.fused = (
+            True  # False: written out, for torch.vmap, which has no rule for PyTorch's kernel, and torch.compile
+        )
 
     def forward(self, x, prompt=None):
         """Attention of tokens (B, T, E) to each other and to prompt tokens (1, P, E); shape (B, T, E)."""
@@ -63,8 +65,12 @@ class Attention(nn.Module):
 
 
 def scaled_dot_product_attention(q, k, v):
-    """softmax(q k' / sqrt(d)) v of queries (..., T, d), keys and values (..., S, d): shape (..., T, d)."""
-    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+    """softmax(q k' / sqrt(d)) v of queries (..., T, d), keys and values (..., S, d): shape (..., T, d).
+
+    As sums of products, which `torch.compile` fuses with what is around them: a few tokens are no matrix for a GPU.
+    """
+    scores = (q.unsqueeze(-2) * k.unsqueeze(-3)).sum(-1) / q.shape[-1] ** 0.5  # (..., T, S)
+    return (scores.softmax(-1).unsqueeze(-1) * v.unsqueeze(-3)).sum(-2)
 
 
 class MLP(nn.Module):

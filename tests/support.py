@@ -1,5 +1,6 @@
 """Helpers of the tests: run a script as a user would, make small data."""
 
+import ast
 import contextlib
 import io
 import os
@@ -57,3 +58,19 @@ def assert_refused(outcome, *parts):
     assert lines[0].startswith("error: "), outcome.err
     for part in parts:
         assert str(part) in lines[0], f"{part!r} is not in {lines[0]!r}"
+
+
+def imported(path):
+    """Files of ours that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name == "physiosync":  # what every script imports first
+                continue
+            part = ROOT / name.replace(".", "/")
+            yield from (p for p in (part.with_suffix(".py"), part / "__init__.py") if p.exists())

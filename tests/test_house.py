@@ -1,11 +1,10 @@
 """Where things live, and that imports go one way: scripts, then stations, then what they stand on, then the ground."""
 
-import ast
 import importlib
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, imported
 
 GROUND = ["utils", "utils/base"]
 DATA = ["data_prep", "data_prep/folder", "data_prep/formats", "data_prep/signals"]
@@ -36,22 +35,6 @@ MAY_IMPORT = {  # each room, and what else of ours it may import
     "utils/finetuning": [*GROUND, *DATA, "models", "utils/protocol", "utils/results", "utils/pretraining"],
 }
 ROOMS = sorted(path for room in MAY_IMPORT for path in (ROOT / room).glob("*.py"))
-
-
-def imported(path):
-    """Files of ours that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            if name == "physiosync":  # what every script imports first
-                continue
-            part = ROOT / name.replace(".", "/")
-            yield from (p for p in (part.with_suffix(".py"), part / "__init__.py") if p.exists())
 
 
 @pytest.mark.parametrize("path", ROOMS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support import ROOT, TINY, assert_refused, run
+from tests.support import ROOT, TINY, assert_refused, imported, run
 from utils.base import identity
 from utils.base.identity import CODE, NO_CODE, code_hash, difference, weights_hash
 
@@ -57,8 +57,6 @@ def test_comments_and_docstrings_are_no_code(other, same):
 
 
 def test_every_file_that_a_stage_imports_is_code_or_known_not_to_be():
-    from tests.test_house import imported
-
     for stage, roots in {"pretrain": ["fold_pretraining"], "finetune": ["../finetuning/finetuning"]}.items():
         files = [(ROOT / "utils/pretraining" / f"{root}.py").resolve() for root in roots]
         for path in files:

@@ -86,12 +86,12 @@ def test_pictures_can_be_drawn_again(tmp_path):
 def test_the_picture_of_the_splits_is_true():
     """What the picture shows of each split is what the audit says of it: 0 unused, 1 training, 2 test."""
     figures = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "figures.py")))
-    grids = {split: figures.roles(split) for split in figures.HELD_OUT}
+    grids = {split: figures.roles(split) for split in figures.titles}
     per_trial = 4
     for split, (grid, leaked) in grids.items():
         people, windows = (grid == 2).any(axis=1), (grid == 2).any(axis=0)
         trials = windows.reshape(-1, per_trial)
-        assert people.sum() == (1 if "subject" in split else figures.PEOPLE)
+        assert people.sum() == (1 if "subject" in split else figures.n_people)
         assert (trials.all(axis=1) == trials.any(axis=1)).all() == ("trial" in split or split == "subject")
         assert leaked.any() == (split == "authors")
         assert (grid == 0).any() == (split == "subject+trial")

@@ -206,7 +206,7 @@ class FoldPretraining:
         state, optimizer = _compact(self.model.state_dict()), self.optimizer.state_dict()
         optimizer["state"] = {number: _compact(one) for number, one in optimizer["state"].items()}
         optimizer["param_groups"] = [group | {"lr": float(group["lr"])} for group in optimizer["param_groups"]]
-        weights = self.best["weights"] if self.best else state
+        weights = _compact(self.best["weights"]) if self.best else state
         encoders = {}
         for name, encoder in self.model.encoders.items():
             prefix = f"encoders.{name}."
@@ -288,5 +288,8 @@ def folds_at_once(checkpoint):
 
 
 def _compact(tensors):
-    """Tensors by name without what else is in their storage, such as the other folds of a stack."""
-    return {name: x.clone() if x.untyped_storage().nbytes() > x.nbytes else x for name, x in tensors.items()}
+    """Tensors by name in the usual order, without what else is in their storage, such as the other folds of a stack."""
+    shared = {name for name, x in tensors.items() if x.untyped_storage().nbytes() > x.nbytes}
+    return {
+        k: x.clone(memory_format=torch.contiguous_format) if k in shared else x.contiguous() for k, x in tensors.items()
+    }

@@ -113,12 +113,22 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.bf16, self.gather = model, bf16, gather
 
-    def forward(self, windows):
-        """Terms of the loss by name."""
+    def forward(self, *given, part=None):
+        """Terms of the loss by name, of windows; or one part of it: ``"encode"`` or ``"losses"``."""
+        if part is not None:
+            return getattr(self, part)(*given)
+        return self.losses(*self.encode(*given))
+
+    def encode(self, windows):
+        """Pooled features and projections by modality, of windows of both modalities or of one."""
         with torch.autocast(next(iter(windows.values())).device.type, torch.bfloat16, enabled=self.bf16):
             pooled = self.model.encode(windows)
         if self.bf16:
             pooled = [{name: x.float() for name, x in part.items()} for part in pooled]
         if self.gather is not None:
             pooled = [{name: self.gather(x) for name, x in part.items()} for part in pooled]
-        return self.model.losses(*pooled)
+        return tuple(pooled)
+
+    def losses(self, features, projections):
+        """Terms of the loss by name, of what `encode` returns."""
+        return self.model.losses(features, projections)

@@ -1,6 +1,7 @@
 """The engine of pre-training of one window size: LS-TCL in each modality and CM-CA between them, without labels."""
 
 import contextlib
+import functools
 import itertools
 import time
 
@@ -19,7 +20,7 @@ from utils.pretraining.checkpoints import DELETE_IT, load_tensors, pretrain_fold
 from utils.pretraining.fold_pretraining import FoldPretraining, folds_at_once
 from utils.pretraining.networks import choose_encoder, switches
 from utils.pretraining.recordings import Recordings
-from utils.pretraining.stacked import Alone, Stacked, alike, most_at_once
+from utils.pretraining.stacked import Alone, Stacked, alike, most_at_once, write_out_attention
 from utils.pretraining.together import meet
 from utils.pretraining.variants import pretrain_variant, write_begun
 from utils.protocol import splits
@@ -113,18 +114,46 @@ def train_one_epoch(step, networks, record, after_step=lambda number: None):
 
 def training_step(networks, compiled=False):
     """A step of training: takes the windows of a batch, returns the metrics (metrics, folds) on the device."""
-    loss, optimizer = networks.loss, networks.optimizer
+    draw, encode, losses, optimizer = networks.batches.draw, networks.encode, networks.losses, networks.optimizer
     if compiled:
-        loss = torch.compile(loss, dynamic=False)
+        write_out_attention(networks.network)
+        torch.compiler.reset()  # folds before this one: of so many it would give up to compile
+        draw, encode, losses = (torch.compile(part, dynamic=False) for part in (draw, encode, losses))
 
     def step(first, variants):
-        terms = loss(first, variants)  # by name
+        windows = draw(first, variants)
+        pooled = side_by_side(encode, windows) if encode else (windows,)  # is in memory until the streams have met
+        terms = losses(*pooled)  # by name
         optimizer.zero_grad(set_to_none=True)
         terms["loss"].sum().backward()
         optimizer.step()
         return torch.stack(list(terms.values())).detach().view(len(terms), -1)
 
     return step
+
+
+def side_by_side(encode, windows):
+    """Pooled features and projections by modality; on CUDA each encoder, and its gradient, has a stream of its own.
+
+    Alone, an encoder is a chain of kernels that are too small for a GPU (a quarter of a step).
+    """
+    if next(iter(windows.values())).device.type != "cuda":
+        return encode(windows)
+    here, features, projections = torch.cuda.current_stream(), {}, {}
+    for name, x in windows.items():
+        stream_of(name).wait_stream(here)
+        with torch.cuda.stream(stream_of(name)):
+            for pooled, part in zip((features, projections), encode({name: x}), strict=True):
+                pooled |= part
+    for name in windows:
+        here.wait_stream(stream_of(name))
+    return features, projections
+
+
+@functools.cache
+def stream_of(modality):
+    """The CUDA stream of a modality's encoder: always the same, as memory is kept by stream."""
+    return torch.cuda.Stream()
 
 
 def pays_back(fold):

@@ -36,18 +36,16 @@ class Alone:
 
     def __init__(self, fold):
         self.folds, self.batches, self.optimizer = [fold], fold.batches, fold.optimizer
-        self.objective = fold.objective()
-        if fold.together:
-            self.objective = together.over_processes(fold.objective(together.gather), fold.epoch, fold.device)
+        self.network = fold.objective()
+        self.encode, self.losses = self.network.encode, self.network.losses
+        if fold.together:  # a whole, for DistributedDataParallel
+            whole = together.over_processes(fold.objective(together.gather), fold.epoch, fold.device)
+            self.encode, self.losses = None, whole
 
     def shuffle(self):
         """An epoch's windows: places (n_steps, 2, B, N) for `draw`, and variants (n_steps, 2, B)."""
         first, variants = self.folds[0].shuffle()
         return self.batches.place(first), variants
-
-    def loss(self, first, variants):
-        """Terms of the loss by name, of the windows of a step."""
-        return self.objective(self.batches.draw(first, variants))
 
     def share_state(self):
         """The optimizer is the fold's own."""
@@ -60,19 +58,24 @@ class Stacked:
         self.folds = folds
         objectives = [fold.objective() for fold in folds]
         self.weights, self.buffers = stack_module_state(objectives)
+        for weight in self.weights.values():
+            if (
+                weight.dim() == 3
+            ):  # of linear layers: in memory as their gradients, which else are copied (1/4 of a step)
+                weight.data = weight.data.mT.contiguous().mT
         for number, objective in enumerate(objectives):
             for name, tensor in (*objective.named_parameters(), *objective.named_buffers()):
                 tensor.data = (self.weights | self.buffers)[name].detach()[number]
         self.network = copy.deepcopy(objectives[0]).to("meta").train()
-        for module in self.network.modules():
-            if hasattr(module, "fused"):
-                module.fused = False
+        write_out_attention(self.network)
         self.optimizer = adam(self.weights.values(), folds[0].settings, folds[0].device)
         for stack, single in self._parameters():
             states = [fold.optimizer.state.get(p) for fold, p in zip(folds, single, strict=True)]
             if states[0]:
-                merged = {key: torch.stack([state[key] for state in states]) for key in states[0]}
-                self.optimizer.state[stack] = merged | {"step": states[0]["step"].clone()}
+                moments = {key: torch.empty_like(stack) for key in states[0] if key != "step"}
+                for key, moment in moments.items():
+                    torch.stack([state[key] for state in states], out=moment)
+                self.optimizer.state[stack] = moments | {"step": states[0]["step"].clone()}
         self.batches, self.offset = _one_source([fold.batches for fold in folds])
 
     def _parameters(self):
@@ -87,13 +90,20 @@ class Stacked:
         first = torch.stack([first + number * self.offset for number, (first, _) in enumerate(plans)], dim=1)
         return self.batches.place(first), torch.stack([variants for _, variants in plans], dim=1)
 
-    def loss(self, first, variants):
-        """Terms of the loss by name, each (F,), of the windows of a step."""
-        windows = self.batches.draw(first, variants)  # (F, 2, B, N, C, L)
-        return torch.vmap(self._of_one, randomness="different")(self.weights, self.buffers, windows)
+    def encode(self, windows):
+        """Pooled features and projections of windows (F, 2, B, N, C, L) by modality."""
+        return self._of_all("encode", windows)
 
-    def _of_one(self, weights, buffers, windows):
-        return functional_call(self.network, (weights, buffers), (windows,))
+    def losses(self, features, projections):
+        """Terms of the loss by name, each (F,)."""
+        return self._of_all("losses", features, projections)
+
+    def _of_all(self, part, *given):
+        def of_one(weights, buffers, *own):
+            return functional_call(self.network, (weights, buffers), own, {"part": part})
+
+        in_dims = (0, 0, *(0 for _ in given))
+        return torch.vmap(of_one, in_dims, randomness="different")(self.weights, self.buffers, *given)
 
     def share_state(self):
         """Let every fold's optimizer see its part of the state, to be saved."""
@@ -101,6 +111,13 @@ class Stacked:
             for number, (fold, parameter) in enumerate(zip(self.folds, single, strict=True)):
                 if state := self.optimizer.state.get(stack):  # none for what no loss depends on
                     fold.optimizer.state[parameter] = {k: x[number] if x.dim() else x for k, x in state.items()}
+
+
+def write_out_attention(network):
+    """Let its attention be computed by sums and products, for `torch.vmap` and `torch.compile`."""
+    for module in network.modules():
+        if hasattr(module, "fused"):
+            module.fused = False
 
 
 def _one_source(batches):
