@@ -30,7 +30,7 @@ def _choice(*choices, optional=False):
 
 _OF_RULE = {  # the constants that a rule is of
     Rule("path"): "DATA_DIR RUN_DIR RAW_DIR OUT_DIR RAW_FILE MODEL INPUT CHECKPOINT OUT_FILE",
-    Rule("path", optional=True): "FRACTAL_DIR BIDS_DIR",
+    Rule("path", optional=True): "BIDS_DIR",
     Rule("text"): "LABEL ENCODER",
     Rule("text", optional=True): "TASK FILES TRIAL UNTIL STIMULUS GROUP",
     Rule("tag"): "PRETRAIN_VARIANT TAG",
@@ -39,8 +39,8 @@ _OF_RULE = {  # the constants that a rule is of
     ): "PERMUTE_LABELS FREEZE GATE GROUP_LOSS_EEG GROUP_LOSS_PPS CMCA AUGMENTATION RESUME CUDA_GRAPH RATED NULL "
     "FEATURE_MAPS QUIET QUICK",
     Rule("bool", optional=True): "COMPILE STREAM",
-    Rule("names"): "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS RECORDINGS VARIANTS SIZES",
-    Rule("ints", least=0): "FOLDS SEEDS EPOCH_LIST",
+    Rule("names"): "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS SIZES",
+    Rule("ints", least=0): "FOLDS SEEDS",
     Rule("ints", least=1, length=3, optional=True): "PROJECTOR_DIMS",
     Rule("numbers"): "RATING_MIN RATING_MAX",
     Rule("numbers", optional=True): "THRESHOLD",
