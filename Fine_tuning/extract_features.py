@@ -26,11 +26,10 @@ from utils.base.errors import InputError
 from utils.base.files import atomic, check_new_file
 from utils.base.progress import warn
 from utils.base.settings import read_settings
+from utils.pretraining import population
 from utils.pretraining.checkpoints import load_encoders
 from utils.pretraining.encoding import build, encode, open_recordings
 from utils.pretraining.features import block_width
-from utils.pretraining.population import Standardiser
-from utils.pretraining.population import read as read_population
 from utils.protocol import splits
 from utils.protocol.windows import first_seconds
 
@@ -64,10 +63,8 @@ def main():
     channels = data.info[f"{settings.MODALITY}_channels"]
     channels = channels if picked is None else [channels[position] for position in picked]
     front_end = checkpoint["settings"]["FRONT_END"]
-    per_person, standardiser = standardised_per_person(data, settings.MODALITY, front_end), None
-    if per_person:
-        population = read_population(checkpoint, f"--checkpoint {settings.CHECKPOINT}")
-        standardiser = Standardiser(settings.STANDARDISE, population, f"--checkpoint {settings.CHECKPOINT}")
+    of_input = [settings.MODALITY], data.info["preparation"], f"--checkpoint {settings.CHECKPOINT}"
+    standardiser = population.standardiser(settings.STANDARDISE, checkpoint, *of_input)
     recordings = open_recordings(data, settings.MODALITY, channels, device, front_end, standardiser)
     block = block_width(front_end, data.rate, settings.MODALITY)
     size = (recordings.n_channels(settings.MODALITY), n_seconds * block)
@@ -95,20 +92,13 @@ def main():
     with atomic(settings.OUT_FILE) as file:
         np.savez(file, **arrays)
     print(f"wrote {settings.OUT_FILE}: {len(features)} windows of {n_seconds} s x {features.shape[1]} features")
-    if per_person:
-        what = {"person": "all seconds of each person, unlabelled", "training": "the levels of the training people"}
-        print(f"{per_person} standardised with {what[settings.STANDARDISE]}")
+    if standardiser:
+        print(standardiser.in_words)
     if seen.any():
         n = f"{seen.sum()} of these {len(seen)} windows, without labels (seen_in_training in the file)"
         print(f"the encoder was trained on {n}: test a classifier on the others only")
     for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
         warn(line)
-
-
-def standardised_per_person(data, modality, front_end):
-    """What of the signals is standardised per person, in words; empty for nothing."""
-    parts = ["PPS"] if modality == "pps" and data.info["preparation"].get("pps") == "subject" else []
-    return " and ".join([*parts, *(["features"] if front_end != "raw" else [])])
 
 
 def seen_in_training(checkpoint, data, windows):

@@ -39,13 +39,12 @@ from utils.base.files import atomic, check_new_file, sha256, write_text
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
+from utils.pretraining import population
 from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
 from utils.pretraining.features import FIRST_VERSION, block_features, block_width, read_version
 from utils.pretraining.front_end import level as level_of
 from utils.pretraining.front_end import scale
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
-from utils.pretraining.population import Standardiser
-from utils.pretraining.population import read as read_population
 from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import splits
 from utils.results import drawing, figures
@@ -94,17 +93,15 @@ def main():
             f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it"
         )
         warn(f"{trained} was trained on are no test of it; metrics.json beside the model has the honest number")
-    over_person, standardiser = whole_person(made), None
-    if over_person:
-        population = read_population(made, f"--model {settings.MODEL}")
-        standardiser = Standardiser(settings.STANDARDISE, population, f"--model {settings.MODEL}")
-        what = {"person": "all seconds of each person, unlabelled", "training": "the levels of the training people"}
-        print(f"{where}: {over_person} standardised with {what[settings.STANDARDISE]}")
+    of_input = made["encoders"], made["preparation"], f"--model {settings.MODEL}"
+    standardiser = population.standardiser(settings.STANDARDISE, made, *of_input)
+    if standardiser:
+        print(f"{where}: {standardiser.in_words}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
         prepare = prepare_trial or pick
         trials = (prepare(trial, positions) for trial in trials)
-        if over_person:
+        if standardiser:
             trials = standardise_all(list(trials), record["sampling_rate"], made, standardiser, subject)
         numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
         for number, blocks in zip(numbers, trials, strict=False):
@@ -209,29 +206,22 @@ def _network(parts):
     return FusionModel(networks, n_classes, gate)
 
 
-def whole_person(made):
-    """What of a model's input is standardised with all that there is of a person, in words; empty for nothing."""
-    parts = ["PPS"] if "pps" in made["encoders"] and made["preparation"].get("pps") == "subject" else []
-    parts += ["features"] if made["settings"]["FRONT_END"] != "raw" else []
-    return " and ".join(parts)
-
-
 def standardise_all(trials, rate, made, standardiser, subject):
     """All trials of a person, 1 s blocks (seconds, channels, rate) by modality, with PPS or features standardised."""
     ends = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1]
     parts = {}
     for name in trials[0]:
-        own = np.concatenate([blocks[name] for blocks in trials])[None, None]  # one person, one long trial
-        nothing = np.zeros(own.shape[:3], bool)  # no training seconds: all are looked at
+        x = np.concatenate([blocks[name] for blocks in trials])[None, None]  # one person, one long trial
+        nothing = np.zeros(x.shape[:3], bool)  # no training seconds: all are used
         if name == "pps" and made["preparation"].get("pps") == "subject":
-            level = (part[0].numpy() for part in SubjectScales(own).over(nothing))
+            level = (part[0].numpy() for part in SubjectScales(x).over(nothing))
             level = standardiser.levels("pps samples", subject, len(trials), *level)
-            own = standardise_person(own[0], *(torch.from_numpy(part).float() for part in level))[None]
+            x = standardise_person(x[0], *(torch.from_numpy(part).float() for part in level))[None]
         if made["settings"]["FRONT_END"] != "raw":
-            own = block_features(own, rate, name, made["settings"]["FRONT_END"])
-            level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(own[0], nothing[0]))
-            own = scale(own, *level).astype(np.float32)
-        parts[name] = np.split(own[0, 0], ends)
+            x = block_features(x, rate, name, made["settings"]["FRONT_END"])
+            level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(x[0], nothing[0]))
+            x = scale(x, *level).astype(np.float32)
+        parts[name] = np.split(x[0, 0], ends)
     return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
 
 

@@ -10,7 +10,6 @@ the floor. Ends with a verdict and a block of Markdown for benchmarks/RESULTS.md
 
 import contextlib
 import csv
-import functools
 import io
 import resource
 import subprocess
@@ -28,7 +27,7 @@ import physiosync  # noqa: F401
 import utils.base.errors
 from benchmarks import bench_finetune, bench_pretrain, common
 from models import ContrastiveModel, Encoder
-from utils.base.devices import CapturedStep, adam, choose_device, set_precision
+from utils.base.devices import Captured, adam, choose_device, set_precision
 from utils.base.settings import ROOT, read_settings
 from utils.pretraining.checkpoints import load_tensors
 from utils.pretraining.networks import Objective
@@ -131,7 +130,7 @@ def few_steps(device, seed, bf16=False, captured=False):
         losses.index_copy_(0, number, loss.detach()[None].float())
         number.add_(1)
 
-    run = functools.partial(CapturedStep(), step) if captured else step
+    run = Captured(step) if captured else step
     for _ in range(n_steps):
         run()
     end = torch.cat([p.detach().flatten() for name, p in model.named_parameters() if not name.endswith(no_effect)])

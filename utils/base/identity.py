@@ -9,60 +9,44 @@ import torch
 
 from utils.base.surroundings import ROOT
 
+
+def _of(folder, names):
+    return tuple(f"{folder}/{name}.py" for name in names.split())
+
+
 NETWORK = (  # what decides the features of a window, in every stage that has an encoder
-    "models/adapted.py",
-    "models/encoder.py",
-    "models/front_end.py",
-    "utils/pretraining/features.py",
-    "utils/pretraining/front_end.py",
-    "utils/pretraining/recordings.py",
-    "utils/pretraining/subject_scales.py",
-    "utils/protocol/windows.py",
+    *_of("models", "adapted encoder front_end"),
+    *_of("utils/pretraining", "features front_end recordings subject_scales"),
+    *_of("utils/protocol", "windows"),
 )
 CODE = {  # by stage: the files whose code decides what it computes; what they import besides is in NO_CODE
     "pretrain": (
         *NETWORK,
-        "models/contrastive.py",
-        "models/losses.py",
-        "utils/base/devices.py",
-        "utils/pretraining/batches.py",
-        "utils/pretraining/fold_pretraining.py",
-        "utils/pretraining/networks.py",
-        "utils/pretraining/pretraining.py",
-        "utils/pretraining/stacked.py",
-        "utils/pretraining/streaming.py",
-        "utils/protocol/held_out.py",
+        *_of("models", "contrastive losses"),
+        *_of("utils/base", "devices"),
+        *_of("utils/pretraining", "batches fold_pretraining networks pretraining stacked streaming"),
+        *_of("utils/protocol", "held_out"),
     ),
     "finetune": (
         *NETWORK,
-        "models/fusion.py",
-        "utils/base/devices.py",
-        "utils/finetuning/finetuning.py",
-        "utils/finetuning/fitting.py",
-        "utils/finetuning/permutation_test.py",
-        "utils/pretraining/batches.py",
-        "utils/pretraining/streaming.py",
-        "utils/protocol/permutation.py",
+        *_of("models", "fusion"),
+        *_of("utils/base", "devices"),
+        *_of("utils/finetuning", "finetuning fitting permutation_test"),
+        *_of("utils/pretraining", "batches streaming"),
+        *_of("utils/protocol", "permutation"),
+    ),
+    "network": (  # of others, as a baseline
+        *_of("utils/base", "devices other_networks"),
+        *_of("utils/finetuning", "fitting foundation networks"),
+        *_of("utils/pretraining", "batches recordings subject_scales"),
+        *_of("utils/protocol", "held_out windows"),
     ),
 }
-CODE["network"] = (  # of others, as a baseline
-    "utils/base/devices.py",
-    "utils/base/other_networks.py",
-    "utils/finetuning/fitting.py",
-    "utils/finetuning/foundation.py",
-    "utils/finetuning/networks.py",
-    "utils/pretraining/batches.py",
-    "utils/pretraining/recordings.py",
-    "utils/pretraining/subject_scales.py",
-    "utils/protocol/held_out.py",
-    "utils/protocol/windows.py",
-)
 NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
-    *("utils/protocol/audit.py", "utils/protocol/splits.py", "utils/finetuning/first_encoders.py"),
-    *("utils/finetuning/fold_files.py", "utils/finetuning/labels.py"),
-    *("utils/pretraining/recipes.py", "utils/pretraining/checkpoints.py", "utils/pretraining/variants.py"),
-    *("utils/pretraining/population.py", "utils/pretraining/together.py", "utils/pretraining/moments.py"),
+    *_of("utils/protocol", "audit splits"),
+    *_of("utils/finetuning", "first_encoders fold_files labels"),
+    *_of("utils/pretraining", "checkpoints moments population recipes together variants"),
 )
 
 

@@ -261,9 +261,7 @@ class _Parser(argparse.ArgumentParser):
             flags = [option for action in self._actions for option in action.option_strings if option != "-h"]
             wrong = message.split("arguments: ", 1)[-1].split()[0].partition("=")[0]
             if not wrong.startswith("-"):
-                raise InputError(
-                    f"unexpected {wrong!r}? several values of one flag need commas, and blanks need quotes"
-                )
+                raise InputError(f"unexpected {wrong!r}? several values of one flag need commas, blanks need quotes")
             near = difflib.get_close_matches(wrong, flags, n=3)
             message += f"; did you mean {' or '.join(near)}?" if near else f"; --help lists the {len(flags)} flags"
         raise InputError(message)

@@ -71,6 +71,18 @@ def read(made, where):
     return population
 
 
+def standardiser(how, made, modalities, preparation, where):
+    """The `Standardiser` of what a checkpoint or model had standardised per person (in words), or None."""
+    parts = ["PPS"] if "pps" in modalities and preparation.get("pps") == "subject" else []
+    parts += ["features"] if made["settings"]["FRONT_END"] != "raw" else []
+    if not parts:
+        return None
+    with_what = {"person": "all seconds of each person, unlabelled", "training": "the levels of the training people"}
+    one = Standardiser(how, read(made, where), where)
+    one.in_words = f"{' and '.join(parts)} standardised with {with_what[how]}"
+    return one
+
+
 class Standardiser:
     """Standardises people with what there is of each, or with the population; remembers of whom there is little.
 

@@ -20,7 +20,6 @@ DIFFERENCES = (
     "There is one seed, so p is about other people with these trained networks. Marked: p below 0.05."
 )
 OURS = "finetune_{label}"
-WHAT = {OURS: "PhysioSync", OURS + "_random": "the same from random weights"}
 
 
 def write(out_dir, run_dirs, labels, failed):
