@@ -53,28 +53,28 @@ def main():
         example = "python Fine_tuning/compare_runs.py RUN_DIR/baseline_... RUN_DIR/finetune_..."
         raise InputError(f"--runs needs at least two folders with results: {example}")
     results = [load_seeds(word) for word in settings.RUNS]  # one list of runs, a seed each, per result
-    first = results[0]
+    baseline = results[0]
     check(results, settings.PAIRS)
     names = [seeds[0]["name"] for seeds in results]
     if len(set(names)) < len(names):  # the same variant of several run directories
         names = [f"{seeds[0]['path'].parents[1].name}/{name}" for seeds, name in zip(results, names, strict=True)]
     values = [[comparison.scores(run, settings.SCORE, settings.PAIRS) for run in seeds] for seeds in results]
-    kind = comparison.design(first)
-    overlap = comparison.overlap(first[0]) if settings.PAIRS == "folds" else 0.0
+    kind = comparison.design(baseline)
+    overlap = comparison.overlap(baseline[0]) if settings.PAIRS == "folds" else 0.0
     design = dict(crossed=kind == "same people", overlap=overlap)
     pairs = zip(names[1:], values[1:], strict=True)
     rows = [{"name": name, **comparison.compare(value, values[0], **design)} for name, value in pairs]
     for row, p in zip(rows, comparison.holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
-    shared = any(comparison.shares_models(run) for run in first)
+    shared = any(comparison.shares_models(run) for run in baseline)
     result = {
         "baseline": names[0],
         "baseline_mean": float(np.mean([np.mean(list(seed.values())) for seed in values[0]])),
         "score": settings.SCORE,
         "pairs": settings.PAIRS,
         "seeds": kind,
-        "test": comparison.in_words(kind, settings.PAIRS, len(first), shared),
-        **{name: first[0][name] for name in ("dataset", "label", "protocol", "split", "manifest_hash")},
+        "test": comparison.in_words(kind, settings.PAIRS, len(baseline), shared),
+        **{name: baseline[0][name] for name in ("dataset", "label", "protocol", "split", "manifest_hash")},
         "comparisons": rows,
     }
     print_table(result)
@@ -111,15 +111,15 @@ def load_seeds(word):
 
 def check(results, pairs):
     """Refuse what cannot be compared: within a result other methods, between results other seeds, folds, labels."""
-    first = results[0]
+    baseline = results[0]
     for seeds in results:
-        if len(seeds) != len(first):
-            a, b = seeds[0]["path"].parent, first[0]["path"].parent
-            raise InputError(f"{a} comes with {len(seeds)} seeds, {b} with {len(first)}")
+        if len(seeds) != len(baseline):
+            a, b = seeds[0]["path"].parent, baseline[0]["path"].parent
+            raise InputError(f"{a} comes with {len(seeds)} seeds, {b} with {len(baseline)}")
         comparison.check_seeds(seeds)
     for runs in zip(*results, strict=True):
         comparison.check_comparable(runs)
-    if pairs == "folds" and len(first) > 1:
+    if pairs == "folds" and len(baseline) > 1:
         raise InputError("--pairs folds compares results of one seed; use --pairs subjects for several")
 
 

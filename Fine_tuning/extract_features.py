@@ -57,8 +57,8 @@ def main():
     data = open_prepared(settings.DATA_DIR, rated=False)
     entry, n_seconds = checkpoint["encoders"][settings.MODALITY], splits.RESOLUTIONS[checkpoint["window"]]
     device = choose_device(settings.DEVICE)
-    made = of_model(checkpoint, settings.CHECKPOINT)
-    positions, warnings = compare(made, record(data), f"--data-dir {data.folder}", [settings.MODALITY])
+    model = of_model(checkpoint, settings.CHECKPOINT)
+    positions, warnings = compare(model, record(data), f"--data-dir {data.folder}", [settings.MODALITY])
     picked = positions[settings.MODALITY]
     channels = data.info[f"{settings.MODALITY}_channels"]
     channels = channels if picked is None else [channels[position] for position in picked]

@@ -77,24 +77,24 @@ def main():
     figure_file = figure_beside(settings.OUT_FILE)
     check_new_file(settings.OUT_FILE, "--out-file")
     check_new_file(figure_file, f"--out-file {settings.OUT_FILE.name}, whose figure goes beside it")
-    model, made = load_model(settings.MODEL)
-    wanted, where = of_model(made, settings.MODEL), f"--input {settings.INPUT}"
+    model, stored = load_model(settings.MODEL)
+    wanted, where = of_model(stored, settings.MODEL), f"--input {settings.INPUT}"
     device = choose_device(settings.DEVICE)
     model.to(device)
     use_threads(settings.THREADS, model)
     record, people, prepare_trial = open_input(settings.INPUT, wanted)
-    positions, warnings = compare(wanted, record, where, made["encoders"], standardised=prepare_trial is None)
+    positions, warnings = compare(wanted, record, where, stored["encoders"], standardised=prepare_trial is None)
     if prepare_trial is not None:
         print(f"{where}: prepared like the model's data: {in_words(record['preparation'])}")
-    known = knows(made, settings.INPUT, record)
-    warnings += [] if known else of_known_people(made, settings.MODEL)
+    known = knows(stored, settings.INPUT, record)
+    warnings += [] if known else of_known_people(stored, settings.MODEL)
     if known:
         trained = (
             f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it"
         )
         warn(f"{trained} was trained on are no test of it; metrics.json beside the model has the honest number")
-    of_input = made["encoders"], made["preparation"], f"--model {settings.MODEL}"
-    standardiser = population.standardiser(settings.STANDARDISE, made, *of_input)
+    of_input = stored["encoders"], stored["preparation"], f"--model {settings.MODEL}"
+    standardiser = population.standardiser(settings.STANDARDISE, stored, *of_input)
     if standardiser:
         print(f"{where}: {standardiser.in_words}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
@@ -102,7 +102,7 @@ def main():
         prepare = prepare_trial or pick
         trials = (prepare(trial, positions) for trial in trials)
         if standardiser:
-            trials = standardise_all(list(trials), record["sampling_rate"], made, standardiser, subject)
+            trials = standardise_all(list(trials), record["sampling_rate"], stored, standardiser, subject)
         numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
         for number, blocks in zip(numbers, trials, strict=False):
             windows = {name: to_windows(blocks[name]) for name in positions}
@@ -119,9 +119,9 @@ def main():
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = ["subject", "trial", "stimulus", "start_second"]
-    writer.writerow([*columns, *(f"probability of {name}" for name in made["class_names"])])
+    writer.writerow([*columns, *(f"probability of {name}" for name in stored["class_names"])])
     writer.writerows(rows)
-    picture = drawing.image(figures.probabilities(curves, made["class_names"]), "png")
+    picture = drawing.image(figures.probabilities(curves, stored["class_names"]), "png")
     write_text(settings.OUT_FILE, text.getvalue())
     with atomic(figure_file) as file:
         file.write(picture)
@@ -135,21 +135,21 @@ def pick(trial, positions):
     return {name: trial[name][:, positions[name]] for name in positions}
 
 
-def knows(made, path, record):
+def knows(stored, path, record):
     """Whether some are recordings that the model was trained or tested with, by the checksums of their files."""
-    its_own = list(made.get("sources", {}).values())
+    its_own = list(stored.get("sources", {}).values())
     if not path.is_dir():
         return sha256(path) in its_own
     files = [checksum for name, checksum in record["sources"].items() if not name.lower().endswith(headers)]
-    return record["dataset_checksum"] == made.get("dataset_checksum") or any(own in its_own for own in files)
+    return record["dataset_checksum"] == stored.get("dataset_checksum") or any(own in its_own for own in files)
 
 
-def of_known_people(made, path):
+def of_known_people(stored, path):
     """What to say when a model meets new people that was tested on people of its training; a list of one or none."""
-    protocol, split = (made["settings"].get(key) for key in ("PROTOCOL", "SPLIT"))
+    protocol, split = (stored["settings"].get(key) for key in ("PROTOCOL", "SPLIT"))
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
         manifest = json.loads((path.absolute().parents[2] / "split.json").read_text(encoding="utf-8"))
-        if manifest["hash"] == made["identity"]["manifest"]:  # what settings left to the run directory
+        if manifest["hash"] == stored["identity"]["manifest"]:  # what settings left to the run directory
             protocol, split = manifest["protocol"], manifest["split"]
     if protocol != "subject-dependent" and split not in splits.SPLITS["subject-dependent"]:
         return []
@@ -166,34 +166,34 @@ def figure_beside(path):
 def load_model(path):
     """The fusion model of a ``model.pt``, in evaluation mode, and the rest of what the file says."""
     remedy = "give the model.pt of a fold that Fine_tuning/fine_tuning.py has written"
-    made = load_tensors(path, remedy)
-    if made.get("format_version") != FORMAT_VERSION or made.get("stage") != "finetune":
+    stored = load_tensors(path, remedy)
+    if stored.get("format_version") != FORMAT_VERSION or stored.get("stage") != "finetune":
         raise InputError(f"{path} is not a fine-tuned model of this version; {remedy}")
-    wrong = find_wrong(made, model_parts) or find_wrong(made.get("kinds", {}), {str: {str: str}})
+    wrong = find_wrong(stored, model_parts) or find_wrong(stored.get("kinds", {}), {str: {str: str}})
     if not wrong:
-        read_version(made)
-        parts = (made["encoders"], made.get("kinds", {}), len(made["class_names"]), made["settings"]["GATE"])
-        if _sizes(made) == _sizes_of_data(made) and fits(_network, {"parts": parts}, made["weights"]):
+        read_version(stored)
+        parts = (stored["encoders"], stored.get("kinds", {}), len(stored["class_names"]), stored["settings"]["GATE"])
+        if _sizes(stored) == _sizes_of_data(stored) and fits(_network, {"parts": parts}, stored["weights"]):
             model = _network(parts)
-            model.load_state_dict(made["weights"])
-            return model.eval(), made
+            model.load_state_dict(stored["weights"])
+            return model.eval(), stored
         wrong = "its weights or channels do not go with its encoders"
     raise InputError(f"{path} lacks parts of a model: {wrong}; {remedy}")
 
 
-def _sizes(made):
+def _sizes(stored):
     """Channels and samples of every encoder."""
-    encoders = {(name, window): own for name, some in made["encoders"].items() for window, own in some.items()}
+    encoders = {(name, window): own for name, some in stored["encoders"].items() for window, own in some.items()}
     return {key: (arguments["n_channels"], arguments["n_samples"]) for key, arguments in encoders.items()}
 
 
-def _sizes_of_data(made):
+def _sizes_of_data(stored):
     """The same as the names of the channels and the rate say; no entry for what is not known."""
-    sizes, front_end = {}, made["settings"]["FRONT_END"]
-    for name, window in _sizes(made):
-        if name in made["channels"] and window in splits.RESOLUTIONS:
-            block = block_width(front_end, made["sampling_rate"], name)
-            sizes[name, window] = len(made["channels"][name]), splits.RESOLUTIONS[window] * block
+    sizes, front_end = {}, stored["settings"]["FRONT_END"]
+    for name, window in _sizes(stored):
+        if name in stored["channels"] and window in splits.RESOLUTIONS:
+            block = block_width(front_end, stored["sampling_rate"], name)
+            sizes[name, window] = len(stored["channels"][name]), splits.RESOLUTIONS[window] * block
     return sizes
 
 
@@ -202,23 +202,25 @@ def _network(parts):
     networks = {}
     for name, by_window in encoders.items():
         kind = {window: kinds.get(name, {}).get(window, PHYSIOSYNC) for window in by_window}
-        networks[name] = {w: build_encoder({"kind": kind[w], "arguments": own}) for w, own in by_window.items()}
+        networks[name] = {
+            w: build_encoder({"kind": kind[w], "arguments": arguments}) for w, arguments in by_window.items()
+        }
     return FusionModel(networks, n_classes, gate)
 
 
-def standardise_all(trials, rate, made, standardiser, subject):
+def standardise_all(trials, rate, stored, standardiser, subject):
     """All trials of a person, 1 s blocks (seconds, channels, rate) by modality, with PPS or features standardised."""
     ends = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1]
     parts = {}
     for name in trials[0]:
         x = np.concatenate([blocks[name] for blocks in trials])[None, None]  # one person, one long trial
         nothing = np.zeros(x.shape[:3], bool)  # no training seconds: all are used
-        if name == "pps" and made["preparation"].get("pps") == "subject":
+        if name == "pps" and stored["preparation"].get("pps") == "subject":
             level = (part[0].numpy() for part in SubjectScales(x).over(nothing))
             level = standardiser.levels("pps samples", subject, len(trials), *level)
             x = standardise_person(x[0], *(torch.from_numpy(part).float() for part in level))[None]
-        if made["settings"]["FRONT_END"] != "raw":
-            x = block_features(x, rate, name, made["settings"]["FRONT_END"])
+        if stored["settings"]["FRONT_END"] != "raw":
+            x = block_features(x, rate, name, stored["settings"]["FRONT_END"])
             level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(x[0], nothing[0]))
             x = scale(x, *level).astype(np.float32)
         parts[name] = np.split(x[0, 0], ends)

@@ -119,8 +119,8 @@ def command(words):
 
 
 def _quote_bytes(word):
-    plain = {byte: chr(byte) for byte in range(32, 127)} | {ord("'"): "\\'", ord("\\"): "\\\\"}
-    return "$'" + "".join(plain.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(word)) + "'"
+    letters = {byte: chr(byte) for byte in range(32, 127)} | {ord("'"): "\\'", ord("\\"): "\\\\"}
+    return "$'" + "".join(letters.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(word)) + "'"
 
 
 def _fail(message, status):

@@ -32,11 +32,11 @@ def local_rank():
 
 def share(folds):
     """This process's folds, the same regardless of which are complete: every ``size()``-th from ``rank()`` on."""
-    own = folds[rank() :: size()]
+    mine = folds[rank() :: size()]
     if size() > 1:
-        what = "folds " + ", ".join(str(fold.index) for fold in own) if own else "no fold is left for this process"
+        what = "folds " + ", ".join(str(fold.index) for fold in mine) if mine else "no fold is left for this process"
         print(f"rank {rank()} of {size()}: {what}", flush=True)
-    return own
+    return mine
 
 
 def _place():

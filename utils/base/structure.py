@@ -10,19 +10,19 @@ def find_wrong(value, shape, where=""):
     shape}`` for all; a tuple of alternatives. ``where`` is the path to the value.
     """
     if isinstance(shape, tuple):
-        found = [find_wrong(value, one, where) for one in shape]
-        return "" if "" in found else found[-1]
+        wrong = [find_wrong(value, one, where) for one in shape]
+        return "" if "" in wrong else wrong[-1]
     if isinstance(shape, list) and isinstance(value, list):
-        found = (find_wrong(item, shape[0], f"{where}[{number}]") for number, item in enumerate(value))
+        wrong = (find_wrong(item, shape[0], f"{where}[{number}]") for number, item in enumerate(value))
     elif isinstance(shape, dict) and isinstance(value, dict):
         names = value if str in shape else shape
         missing = [name for name in names if name not in value]
         if missing:
             return f"{f'{where}: ' if where else ''}no {missing[0]}"
-        found = (find_wrong(value[n], shape.get(n, shape.get(str)), f"{where}.{n}".strip(".")) for n in names)
+        wrong = (find_wrong(value[n], shape.get(n, shape.get(str)), f"{where}.{n}".strip(".")) for n in names)
     else:
-        found = ["" if _is(value, shape) else f"{where} is {value!r}"]
-    return next(filter(None, found), "")
+        wrong = ["" if _is(value, shape) else f"{where} is {value!r}"]
+    return next(filter(None, wrong), "")
 
 
 def _is(value, shape):

@@ -160,24 +160,24 @@ class FirstEncoders:
         """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""
         if self.settings.INIT != "pretrained":
             return [], []
-        made = [one for fold in folds for one in self._record(fold).values()]
+        records = [one for fold in folds for one in self._record(fold).values()]
         differ = []
         for name in (*SAME_ON_RESUME, "EPOCHS"):
             if name == "WINDOW":
                 continue
             values = {}  # by window size, where each may have its own
-            for one in made:
+            for one in records:
                 value = show((one["settings"] | {"EPOCHS": one["epoch"]})[name])
                 values.setdefault(one["window"] if ROLES[name].per_window else "", set()).add(value)
             if any(len(some) > 1 for some in values.values()):
                 differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
-        if len({repr(one["code"]) for one in made if "code" in one}) > 1:
+        if len({repr(one["code"]) for one in records if "code" in one}) > 1:
             differ.append("code")
         remarks = [f"the encoders were not all pre-trained alike: {shorten(differ)}"] if differ else []
-        changed = [changed_code(one["code"], self.code, NETWORK) for one in made if "code" in one]
+        changed = [changed_code(one["code"], self.code, NETWORK) for one in records if "code" in one]
         if changed := set().union(*changed):
             remarks.append(f"the encoders were pre-trained with other code: {shorten(sorted(changed))} changed since")
-        return sorted({one["settings"]["SEED"] for one in made}), remarks
+        return sorted({one["settings"]["SEED"] for one in records}), remarks
 
     def identity(self, fold):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
@@ -189,13 +189,13 @@ class FirstEncoders:
         identity["manifest"] = self.manifest.hash
         for resolution in self.resolutions:
             if self.settings.INIT == "pretrained":
-                made = self._record(fold)[resolution]
-                encoders = {name: made["settings"][name] for name in SAME_ON_RESUME} | {"epoch": made["kept_epoch"]}
+                record = self._record(fold)[resolution]
+                encoders = {name: record["settings"][name] for name in SAME_ON_RESUME} | {"epoch": record["kept_epoch"]}
                 encoders["FRONT_END"] = identity["FRONT_END"]
                 for name, value in BEFORE.items():
                     if encoders[name] == value:  # results from before there was one do not say
                         del encoders[name]
-                identity[f"weights {resolution}"] = made["weights"]
+                identity[f"weights {resolution}"] = record["weights"]
             else:
                 arguments = self._arguments(self.checkpoints(fold), resolution, self.modalities[0])
                 encoders = {"embed_dim": arguments["embed_dim"]}

@@ -85,8 +85,10 @@ def look(run_dir):
     if not (run_dir / "split.json").exists():
         what = "has no split.json and no results" if run_dir.is_dir() else "does not exist"
         where = run_dir if len(str(run_dir)) < 50 else "..."  # a message is short
-        first = next_command("main_pretrain_1s.py", "--data-dir", "data/DEAP", "--run-dir", where, "--recipe", "robust")
-        raise InputError(f"--run-dir {run_dir} {what}: nothing was begun there; begin with {first}")
+        command = next_command(
+            "main_pretrain_1s.py", "--data-dir", "data/DEAP", "--run-dir", where, "--recipe", "robust"
+        )
+        raise InputError(f"--run-dir {run_dir} {what}: nothing was begun there; begin with {command}")
     try:
         split = read_json(run_dir / "split.json", REMEDY)
         n_folds = len(split["folds"])

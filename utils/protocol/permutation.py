@@ -14,8 +14,8 @@ def permuted_labels(labels, seed, number=0):
     if (labels >= 0).all():
         return rng.permuted(labels, axis=1)
     moved = labels.copy()
-    for own in moved:
-        own[own >= 0] = rng.permutation(own[own >= 0])
+    for person in moved:
+        person[person >= 0] = rng.permutation(person[person >= 0])
     return moved
 
 
@@ -36,11 +36,11 @@ def permuted_stimuli(labels, seed, number, groups=None):
         order = np.empty(labels.shape[1], int)
         order[np.concatenate(members)] = np.concatenate([members[i] for i in rng.permutation(len(members))])
     moved = labels.copy()
-    for own in moved:
-        there, source = own >= 0, order
+    for person in moved:
+        there, source = person >= 0, order
         while not there[source[there]].all():
             source = np.where(there[source], source, order[source])
-        own[there] = own[source[there]]
+        person[there] = person[source[there]]
     return moved
 
 

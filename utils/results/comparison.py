@@ -54,15 +54,15 @@ def check_comparable(runs):
 
 def check_seeds(seeds):
     """Refuse as seeds of one result what is not one method, trained again."""
-    first = seeds[0]
+    reference = seeds[0]
     for number, run in enumerate(seeds[1:], 1):
-        both = sorted((first["settings"].keys() & run["settings"].keys()) - MAY_DIFFER)
+        both = sorted((reference["settings"].keys() & run["settings"].keys()) - MAY_DIFFER)
         here = {name: run.get(name) for name in SAME} | {name: run["settings"][name] for name in both}
-        there = {name: first.get(name) for name in SAME} | {name: first["settings"][name] for name in both}
+        there = {name: reference.get(name) for name in SAME} | {name: reference["settings"][name] for name in both}
         for what, a in there.items():
             if a != here[what]:
                 differs = f"{what} is {here[what]} for {a}"
-                raise InputError(f"{run['path'].parent} is no other seed of {first['path'].parent}: {differs}")
+                raise InputError(f"{run['path'].parent} is no other seed of {reference['path'].parent}: {differs}")
         for other in seeds[:number]:
             wrong = ""
             if run["path"].resolve().parents[1] == other["path"].resolve().parents[1]:
@@ -101,15 +101,15 @@ def design(seeds):
     """How the people of these seeds relate: ``"one seed"``, ``"same people"`` or ``"other people"``."""
     if len(seeds) == 1:
         return "one seed"
-    first, n_data = seeds[0], len({run["dataset_checksum"] for run in seeds})
+    reference, n_data = seeds[0], len({run["dataset_checksum"] for run in seeds})
     if n_data == len(seeds):
         return "other people"
     if n_data > 1:
-        raise InputError(f"the seeds of {first['path'].parent} must all be of one data set, or each of its own")
+        raise InputError(f"the seeds of {reference['path'].parent} must all be of one data set, or each of its own")
     people = [{name for fold in run["folds"] for name in fold["subjects"]} for run in seeds]
     for run, tested in zip(seeds, people, strict=True):
         if tested != people[0]:
-            names = f"{run['path'].parent} and {first['path'].parent}"
+            names = f"{run['path'].parent} and {reference['path'].parent}"
             raise InputError(f"{names} test other people: run the same folds with every seed")
     return "same people"
 

@@ -53,10 +53,10 @@ class TrialPredictions(NamedTuple):
 
 def per_trial(subject, trial, truth, probability):
     """One prediction per trial: the mean of its windows' probabilities (n, classes)."""
-    keys, first, owner = np.unique(np.stack([subject, trial]), axis=1, return_index=True, return_inverse=True)
-    sums = np.zeros((len(first), probability.shape[1]))
+    keys, start, owner = np.unique(np.stack([subject, trial]), axis=1, return_index=True, return_inverse=True)
+    sums = np.zeros((len(start), probability.shape[1]))
     np.add.at(sums, owner.ravel(), probability)
-    return TrialPredictions(*keys, truth[first], sums.argmax(axis=1))
+    return TrialPredictions(*keys, truth[start], sums.argmax(axis=1))
 
 
 def interval(unit, truth, predicted, n_classes):

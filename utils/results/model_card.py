@@ -36,13 +36,13 @@ probability = model(windows).softmax(1)  # of {classes}
 Real windows must be prepared as the table above says{features}; `predict.py` does it."""
 
 
-def card(made, scores, data, manifest, settings, transductive):
+def card(model, scores, data, manifest, settings, transductive):
     """The card of one fold's model in Markdown, without times: the same model has the same card."""
-    classes = [plain(name) for name in made["class_names"]]
+    classes = [plain(name) for name in model["class_names"]]
     cut = None if settings.LABEL in data.info["classes"] else settings.THRESHOLD
     sections = [
-        f"# {plain(settings.LABEL)} from {' and '.join(made['encoders']).upper().replace('AND', 'and')}, "
-        f"{plain(data.name)}, fold {made['fold']} of {len(manifest.folds)}",
+        f"# {plain(settings.LABEL)} from {' and '.join(model['encoders']).upper().replace('AND', 'and')}, "
+        f"{plain(data.name)}, fold {model['fold']} of {len(manifest.folds)}",
         _warning(settings, data),
         "## What it is",
         f"PhysioSync (arXiv 2504.17163): encoders of {' and '.join(settings.RESOLUTIONS.split('+'))} windows, "
@@ -50,13 +50,13 @@ def card(made, scores, data, manifest, settings, transductive):
         f"{', '.join(f'`{name}`' for name in classes)}."
         + ("" if cut is None else f" High is a rating of at least {threshold_in_words(cut)}."),
         "## Data",
-        _data(made, data, manifest, scores),
+        _data(model, data, manifest, scores),
         "## Scores of this fold's test windows",
         _scores(scores, len(classes)),
         "## What the test windows shared with the training data",
         _audit(scores["audit"], transductive),
         "## How to load it",
-        _loading(made, settings, classes),
+        _loading(model, settings, classes),
         "## What not to use it for",
         "\n".join(f"- {line}" for line in limits(scores["audit"], settings, data)),
     ]
@@ -74,25 +74,25 @@ def _first_weights(settings):
     return how + (", frozen" if settings.FREEZE else "")
 
 
-def _data(made, data, manifest, scores):
-    eeg, pps = (made["channels"][name] for name in ("eeg", "pps"))
-    used = {"EEG": eeg if "eeg" in made["encoders"] else [], "PPS": pps if "pps" in made["encoders"] else []}
+def _data(model, data, manifest, scores):
+    eeg, pps = (model["channels"][name] for name in ("eeg", "pps"))
+    used = {"EEG": eeg if "eeg" in model["encoders"] else [], "PPS": pps if "pps" in model["encoders"] else []}
     rows = {
         "data set": f"{plain(data.name)}, {len(data.subjects)} people x {data.info['trials']} trials x "
         f"{data.info['seconds']} s"
         + ("" if data.seen.all() else f", of which {(~data.seen).sum()} trials were not seen"),
-        "checksum": made["dataset_checksum"],
-        "protocol": f"{manifest.protocol}, {manifest.split} split, fold {made['fold']} of {len(manifest.folds)}",
+        "checksum": model["dataset_checksum"],
+        "protocol": f"{manifest.protocol}, {manifest.split} split, fold {model['fold']} of {len(manifest.folds)}",
         "training": f"{scores['n_train']} windows of 5 s",
         **{f"{n} channels": f"{len(v)}: {plain(shorten(v, 600))}" for n, v in used.items() if v},
-        "sampling rate": f"{made['sampling_rate']} Hz",
+        "sampling rate": f"{model['sampling_rate']} Hz",
         **{
             f"preparation, {key}": plain("none" if value is None else value)
-            for key, value in sorted(made["preparation"].items())
+            for key, value in sorted(model["preparation"].items())
         },
-        "front end": made["settings"]["FRONT_END"],
-        "recipe": f"{made['settings']['RECIPE']}, {made['settings']['EPOCHS']} epochs of fine-tuning, seed "
-        f"{made['settings']['SEED']}",
+        "front end": model["settings"]["FRONT_END"],
+        "recipe": f"{model['settings']['RECIPE']}, {model['settings']['EPOCHS']} epochs of fine-tuning, seed "
+        f"{model['settings']['SEED']}",
     }
     return _table(["what", "value"], rows.items())
 
@@ -115,12 +115,12 @@ def _audit(seen, transductive):
     return _table(["seen by", *keys], rows) + "\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _loading(made, settings, classes):
+def _loading(model, settings, classes):
     shapes = []
-    for name, by_window in made["encoders"].items():
+    for name, by_window in model["encoders"].items():
         window, arguments = next(iter(by_window.items()))
         block = arguments["n_samples"] // RESOLUTIONS[window]  # samples or features of a channel in 1 s
-        shapes.append(f'"{name}": torch.zeros(1, 5, {len(made["channels"][name])}, {block})')
+        shapes.append(f'"{name}": torch.zeros(1, 5, {len(model["channels"][name])}, {block})')
     features = " and then become features (`utils/pretraining/features.py`)" if settings.FRONT_END != "raw" else ""
     return LOADING.format(inputs=", ".join(shapes), classes=", ".join(classes), features=features)
 

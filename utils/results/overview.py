@@ -9,9 +9,9 @@ def print_overview(results):
     shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
     width = max(len(name) for name in (*shown.values(), "always the majority class"))
     for other, group in by_task(results):
-        first = next(iter(group.values()))
-        dataset = first["dataset"] + (", simulated" if first.get("simulated") else "")
-        words = f"{dataset}, {first['label']}: {first['protocol']}, {first['split']} split{other}"
+        example = next(iter(group.values()))
+        dataset = example["dataset"] + (", simulated" if example.get("simulated") else "")
+        words = f"{dataset}, {example['label']}: {example['protocol']}, {example['split']} split{other}"
         if line := above_majority(group.values()):
             print(f"\n{line}", end="")
         print(f"\n{words}; accuracy as mean ± std over folds, 95 % interval")

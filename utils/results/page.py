@@ -110,8 +110,8 @@ def _cells(header, row):
     cells = []
     for number, (label, cell) in enumerate(zip(header, row, strict=True)):
         text, css = cell if isinstance(cell, tuple) else (cell, "")
-        first, *more = text.split("\n")
-        body = html.escape(first) + "".join(f"<small>{html.escape(line)}</small>" for line in more)
+        title, *more = text.split("\n")
+        body = html.escape(title) + "".join(f"<small>{html.escape(line)}</small>" for line in more)
         if number == 0:
             cells.append(f'<th scope="row">{body}</th>')
             continue

@@ -41,5 +41,5 @@ def figures(result):
     if not is_published_data(result):
         return []
     key = (result["dataset"], result["protocol"], result["label"])
-    found = [("PhysioSync, the paper", *(f"{part} %" if part else "" for part in PAPER[key]))] if key in PAPER else []
-    return found + ([(HONEST[key][0], f"{HONEST[key][1]} %", "")] if key in HONEST else [])
+    rows = [("PhysioSync, the paper", *(f"{part} %" if part else "" for part in PAPER[key]))] if key in PAPER else []
+    return rows + ([(HONEST[key][0], f"{HONEST[key][1]} %", "")] if key in HONEST else [])

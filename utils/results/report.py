@@ -66,9 +66,9 @@ def write(run_dir, results, maps=None):
     if simulated:
         page.text("These recordings are simulated. The numbers say nothing about people.", "warn")
     for task, group in groups:
-        first = next(iter(group.values()))
-        protocol = f": {first['protocol']}, {first['split']} split" if len(protocols) > 1 else ""
-        _headline(page, first["label"], protocol + task, group)
+        example = next(iter(group.values()))
+        protocol = f": {example['protocol']}, {example['split']} split" if len(protocols) > 1 else ""
+        _headline(page, example["label"], protocol + task, group)
     _audit(page, results)
     for name, result in results.items():
         if "model" not in result:
@@ -85,7 +85,7 @@ def write(run_dir, results, maps=None):
 
 def _headline(page, label, task, group):
     """The numbers, beside what they have to beat; ``task`` tells them from others of the label."""
-    first = overview.most_complete(group.values())
+    fullest = overview.most_complete(group.values())
     page.heading(label.capitalize() + task)
     rows = []
     for name, result in group.items():
@@ -95,13 +95,13 @@ def _headline(page, label, task, group):
             interval = "\n{:.2f} to {:.2f}".format(*value["ci95"]) if value["ci95"] else ""
             cells.append((overview.mean_std(result, score) + interval, "n"))
         rows.append(cells)
-    known = published.figures(first)
-    asides = [["always the majority class", (f"{first['majority']:.3f}", "n"), "", "", ""]]
+    known = published.figures(fullest)
+    asides = [["always the majority class", (f"{fullest['majority']:.3f}", "n"), "", "", ""]]
     asides += [[f"{text} (published)", (accuracy, "n"), (f1, "n"), "", ""] for text, accuracy, f1 in known]
     page.table(["result", *SCORES.values()], rows, asides)
-    n = sum(fold["n_test"] for fold in first["folds"])
-    over = f"{len(first['folds'])} of {first['n_folds']} folds, {n} test windows of 5 s"
-    interval = f"a 95 % interval (t over {first['interval_unit']}s)"
+    n = sum(fold["n_test"] for fold in fullest["folds"])
+    over = f"{len(fullest['folds'])} of {fullest['n_folds']} folds, {n} test windows of 5 s"
+    interval = f"a 95 % interval (t over {fullest['interval_unit']}s)"
     page.text(f"Mean ± standard deviation over {over}; below it {interval}.")
     whole = {
         name: r for name, r in group.items() if not (overview.missing_folds(r) or r["settings"].get("PERMUTE_LABELS"))
@@ -168,10 +168,10 @@ def _clock(logs):
     names = [name for name in ("eeg", "pps") if looks and all(f"{name}_clock" in look for look in looks)]
     parts = []
     for name in names:
-        found, clock, chance = (np.mean([look[key] for look in looks]) for key in (name, f"{name}_clock", "chance"))
+        share, clock, chance = (np.mean([look[key] for look in looks]) for key in (name, f"{name}_clock", "chance"))
         parts.append(
-            f"in the {name.upper()} {found:.3f} (chance {chance:.3f}), but {clock:.3f} already by the clock alone, so "
-            f"{found - clock:+.3f} is the stimulus itself"
+            f"in the {name.upper()} {share:.3f} (chance {chance:.3f}), but {clock:.3f} already by the clock alone, so "
+            f"{share - clock:+.3f} is the stimulus itself"
         )
     return f"of the moments of new stimuli, these shares are recognised: {'; '.join(parts)}." if parts else None
 

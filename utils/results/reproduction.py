@@ -29,12 +29,12 @@ def write(out_dir, run_dirs, labels, failed):
     if not results:
         return 0
     every = [run for some in results.values() for run in some.values()]
-    page, first = Page(out_dir), every[0]
-    title = f"PhysioSync's experiments on {first['dataset']}{', simulated' if first.get('simulated') else ''}"
+    page, example = Page(out_dir), every[0]
+    title = f"PhysioSync's experiments on {example['dataset']}{', simulated' if example.get('simulated') else ''}"
     page.heading(title, 1)
-    if first.get("simulated"):
+    if example.get("simulated"):
         page.text("These recordings are simulated. The numbers say nothing about people.", "warn")
-    elif not published.is_published_data(first):
+    elif not published.is_published_data(example):
         page.text("These are not the published recordings: the paper's figures do not speak of them.", "warn")
     tests = {(split, label): _tests(some, label) for split, some in results.items() for label in labels}
     for line in in_words(results, labels, tests):

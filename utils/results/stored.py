@@ -68,10 +68,10 @@ def refuse_other(folder, settings, names, folds, **others):
     path = folder / "metrics.json"
     if not path.exists():
         return
-    made, remedy = read_result(path), "use --tag for a folder of its own, or delete it"
+    stored, remedy = read_result(path), "use --tag for a folder of its own, or delete it"
     now = settings.as_dict() | others
-    if other := difference(made["settings"] | {name: made.get(name) for name in others}, now, [*names, *others]):
+    if other := difference(stored["settings"] | {name: stored.get(name) for name in others}, now, [*names, *others]):
         raise InputError(f"{path} was made with {other}; {remedy}")
-    lost = sorted({fold["fold"] for fold in made["folds"]} - {fold.index for fold in folds})
+    lost = sorted({fold["fold"] for fold in stored["folds"]} - {fold.index for fold in folds})
     if lost:
         raise InputError(f"{path} has the folds {','.join(map(str, lost))} too, which --folds leaves out; {remedy}")
