@@ -97,12 +97,11 @@ def make_ours(data_dir, device, batch_size, precision, captured=True, compiled=F
     windows = FusionWindows(Recordings(data, ["eeg", "pps"], data.info["pps_channels"], device), rows, 60)
     scores = fitting.Scores(model, windows, precision == "bf16")
     scores = torch.compile(scores, dynamic=False) if compiled else scores
-    step = fitting.training_step(scores, optimizer, truth.to(device))
-    step = Captured(step) if captured and device.type == "cuda" else step
+    capture, truth = Captured() if captured and device.type == "cuda" else None, truth.to(device)
 
     def of_any_windows():
         index = torch.randint(len(windows), (batch_size,), device=device)
-        step(index, index)
+        fitting.train_one_epoch(scores, optimizer, truth, [(index, index)], capture)
 
     return of_any_windows
 

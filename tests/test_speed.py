@@ -95,9 +95,12 @@ def test_finetuning_steps_like_the_reference(dtype, tolerance):
     ours.eval(), theirs.eval()
     blocks = {m: torch.randn(24, 5, channels[m], 16, dtype=dtype) for m in channels}
     truth = torch.arange(24) % 2
-    step = fitting.training_step(lambda index: ours({m: x[index] for m, x in blocks.items()}), fast, truth)
+
+    def scores(places):
+        return ours({m: x[places] for m, x in blocks.items()})
+
     for index in torch.arange(24).split(8):
-        loss, hits = step(index, index).tolist()
+        loss, hits = fitting.train_one_epoch(scores, fast, truth, [(index, index)]).tolist()
         batch = {m: x[index] for m, x in blocks.items()}
         expected, accuracy = reference.fusion_step(theirs, slow, batch, truth[index])
         assert loss / len(index) == pytest.approx(expected, rel=tolerance)
@@ -155,9 +158,9 @@ def test_fine_tuning_step_asks_nothing_of_the_device(prepared):
     rows = np.stack([np.zeros(4, int), np.arange(4), np.arange(4) * 2], axis=1)
     windows = FusionWindows(Recordings(data, ["eeg"], [], CPU), rows, 12)
     truth, index = torch.arange(4) % 2, torch.arange(4)
-    step = fitting.training_step(fitting.Scores(model, windows, False), adam(model.parameters(), SETTINGS, CPU), truth)
+    scores, optimizer = fitting.Scores(model, windows, False), adam(model.parameters(), SETTINGS, CPU)
     with NothingForTheHost():
-        loss, hits = step(index, index)
+        loss, hits = fitting.train_one_epoch(scores, optimizer, truth, [(index, index)])
     assert loss > 0
     assert 0 <= hits <= 4
 

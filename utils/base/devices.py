@@ -112,8 +112,13 @@ class Captured:
 
     WARM_UP = 3
 
-    def __init__(self, step):
+    def __init__(self, step=None):
         self.step, self.n_calls, self.graphs = step, {}, {}  # by the sizes of what it takes
+
+    def of(self, step):
+        """The same for a step that is defined again, in the next epoch."""
+        self.step = step
+        return self
 
     def __call__(self, *inputs):
         sizes = tuple(x.shape for x in inputs)

@@ -68,7 +68,8 @@ def _run(main):
     except MemoryError:
         _fail(_out_of_memory(main), 2)
     except BrokenPipeError:  # who read the output has ended, as in: python ... | head -1
-        _forget_output()
+        if sys.stdout is sys.__stdout__:  # let Python not try to write the rest of it at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + SIGPIPE)
     except OSError as error:
         _fail(_cannot(error, main), 2)
@@ -127,12 +128,6 @@ def _fail(message, status):
     with contextlib.suppress(BrokenPipeError):
         print(f"error: {message}" if status == 130 else f"error: {one_line(str(message))}", file=sys.stderr)
     sys.exit(status)
-
-
-def _forget_output():
-    """Let Python not try to write the rest of standard output at its end."""
-    if sys.stdout is sys.__stdout__:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _look_at_packages():

@@ -82,7 +82,15 @@ def _run_classical(settings, data, modalities, manifest, folds, labels, class_na
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
     for name, one, folder in chosen:
         with only_writer(folder):
-            results = _evaluate(name, folds, features, labels, one, len(class_names), data.groups)
+            results = []
+            with Progress(desc=name, total=len(folds), unit="fold") as progress:
+                for fold in folds:
+                    of_data = len(class_names), data.groups
+                    results.append(evaluate_fold(name, fold, features(fold), labels, one, *of_data))
+                    correct = results[-1].probability.argmax(axis=1) == results[-1].truth
+                    accuracy = f"test accuracy {correct.mean():.2f}"
+                    progress.update()
+                    progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
             description = describe(one, data, manifest, class_names, results)
             description["transductive"] &= name != STIMULUS  # which no signal enters
             report(folder, description, results, data, {"model": name, "features": VERSION})
@@ -105,18 +113,6 @@ def _variants(settings, data):
             if name != STIMULUS or kind == kinds[0]:
                 one = settings.replace(STANDARDISE="none" if name == STIMULUS else kind)
                 yield name, one, result_folder(one, data, "baseline", name)
-
-
-def _evaluate(name, folds, features, labels, settings, n_classes, groups):
-    """Results of one model on all folds."""
-    results = []
-    with Progress(desc=name, total=len(folds), unit="fold") as progress:
-        for fold in folds:
-            results.append(evaluate_fold(name, fold, features(fold), labels, settings, n_classes, groups))
-            accuracy = f"test accuracy {(results[-1].probability.argmax(axis=1) == results[-1].truth).mean():.2f}"
-            progress.update()
-            progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
-    return results
 
 
 def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=None):

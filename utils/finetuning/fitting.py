@@ -25,9 +25,8 @@ def fit(model, windows, truth, settings, where, progress=None, after_epoch=None)
         trained, scores = model.head, FrozenScores(model, windows, settings)
     optimizer = adam(trained.parameters(), settings, device)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
-    step = training_step(scores, optimizer, truth)
-    if device.type == "cuda" and scores.on_device and all(getattr(part, "captured", True) for part in model.modules()):
-        step = Captured(step)
+    capture = device.type == "cuda" and scores.on_device
+    capture = Captured() if capture and all(getattr(part, "captured", True) for part in model.modules()) else None
     n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
     history = []
     for epoch in range(1, settings.EPOCHS + 1):
@@ -35,11 +34,11 @@ def fit(model, windows, truth, settings, where, progress=None, after_epoch=None)
         trained.train()
         order = torch.randperm(n, device=device)
         batches = zip(scores.places(order).tensor_split(n_batches), order.tensor_split(n_batches), strict=True)
-        loss, hits = train_one_epoch(step, batches)
+        loss, hits = train_one_epoch(scores, optimizer, truth, batches, capture).tolist()
         scheduler.step()
         entry = {"epoch": epoch, "loss": loss / n, "accuracy": hits / n}
         entry |= {"lr": rate, "seconds": time.perf_counter() - start}
-        last = epoch == settings.EPOCHS  # whose last step no loss tells of
+        last = epoch == settings.EPOCHS  # no loss follows its last step
         if not math.isfinite(entry["loss"]) or (last and not all(x.isfinite().all() for x in trained.parameters())):
             remedy = "lower --lr, or look for strange values in the recordings"
             raise InputError(f"{where}: the loss is not finite at epoch {epoch}; {remedy}")
@@ -55,13 +54,8 @@ def fit(model, windows, truth, settings, where, progress=None, after_epoch=None)
     return history
 
 
-def train_one_epoch(step, batches):
-    """One pass over all windows; the sums of their losses and of hits."""
-    return sum(step(places, index) for places, index in batches).tolist()  # the first values that the host asks for
-
-
-def training_step(scores, optimizer, truth):
-    """A step of training: takes places and numbers of a batch of windows, returns sums of losses and hits (2,)."""
+def train_one_epoch(scores, optimizer, truth, batches, capture=None):
+    """One pass over batches (places and numbers of windows); the sums of their losses and hits (2,), on the device."""
 
     def step(places, index):
         predicted, wanted = scores(places), truth[index]
@@ -71,7 +65,8 @@ def training_step(scores, optimizer, truth):
         optimizer.step()
         return torch.stack([loss.detach() * len(index), (predicted.argmax(1) == wanted).sum()])
 
-    return step
+    run = capture.of(step) if capture else step
+    return sum(run(places, index) for places, index in batches)
 
 
 class Scores:

@@ -22,11 +22,11 @@ def permuted_labels(labels, seed, number=0):
 def permuted_stimuli(labels, seed, number, groups=None):
     """Labels (subjects, trials), all people's moved from stimulus to stimulus in the same way; for the test.
 
-    People's ratings of a stimulus agree, and so do its marks in their signals: they are no independent witnesses. Moved
-    together, labels agree across people as before and mean nothing all the same. If each person's are shuffled apart,
-    whoever only recognises stimuli beats the permutations. A negative label is none, and stays where it is: who did
-    not see the stimulus that a label would come from takes that of the next one on the way that they saw. With
-    ``groups`` (trials,) whole groups change places, for the parts of a film are no independent witnesses either.
+    People's ratings of a stimulus agree, and so do its marks in their signals: they are not independent. Moved
+    together, labels agree across people as before and mean nothing all the same; shuffled person by person, a model
+    that only recognises stimuli beats the permutations. A negative label is missing and stays: who did not see the
+    stimulus that a label would come from takes that of the next one on the way that they saw. With ``groups``
+    (trials,) whole groups change places, as the parts of a film are not independent either.
     """
     rng = np.random.default_rng([seed, 7, number])
     if groups is None:
@@ -72,8 +72,7 @@ def trial_means(windows, features):
 
 
 def probe_accuracy(train, test, labels, n_classes):
-    """Accuracies (n_labellings,) of a ridge classifier on `trial_means`, for labels (n_labellings, subjects,
-    trials).
+    """Accuracies (n_labellings,) of a ridge classifier on `trial_means`, for labels (n_labellings, subjects, trials).
 
     The map from training labels to predictions is linear, so a thousand labellings cost little more than one.
     """

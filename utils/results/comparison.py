@@ -170,10 +170,9 @@ def compare(values, baseline, crossed=False, overlap=0.0):
 
 
 def t_test(samples, overlap=0.0):
-    """Whether a mean differs from 0 if it varies with one or two crossed sets of units, each given by its means
-    (n,).
+    """Whether a mean differs from 0 if it varies with one or two crossed sets of units, each given by its means (n,).
 
-    Returns ``difference``, ``ci95``, ``df``, ``p``. If nothing varies, p is a sign test's and there is no interval.
+    If nothing varies, p is a sign test's and there is no interval.
     """
     mean = float(np.mean(samples[0]))
     sizes = np.array([len(sample) for sample in samples])

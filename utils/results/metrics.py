@@ -60,24 +60,13 @@ def per_trial(subject, trial, truth, probability):
 
 
 def interval(unit, truth, predicted, n_classes):
-    """95 % intervals of the scores over the independent units, with all windows of each.
+    """95 % intervals of the scores over the independent units (n,: trials or subjects), with all windows of each.
 
     Student's t with the jackknife's standard error (leaving out one unit at a time), on the logit scale: for 4 to 30
     units it holds the truth in 91 to 98 % of simulations, where percentiles of a bootstrap hold it in 80 % with 4.
     They are of the networks as they were trained: the units of several seeds do not belong into one call, for those of
-    one seed share its networks (`utils.results.comparison`).
-
-    Parameters
-    ----------
-    unit : numpy.ndarray, int, shape (n,)
-        Trial or subject of each window, whatever the protocol treats as independent.
-    truth, predicted : numpy.ndarray, int, shape (n,)
-    n_classes : int
-
-    Returns
-    -------
-    dict of str to list of float, or None
-        None with fewer than ``FEWEST_UNITS``, or if no unit makes a difference.
+    one seed share its networks (`utils.results.comparison`). None with fewer than ``FEWEST_UNITS``, or if no
+    unit makes a difference.
     """
     units, owner = np.unique(unit, return_inverse=True)
     n = len(units)

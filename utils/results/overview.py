@@ -10,11 +10,9 @@ def print_overview(results):
     width = max(len(name) for name in (*shown.values(), "always the majority class"))
     for other, group in by_task(results):
         example = next(iter(group.values()))
-        dataset = example["dataset"] + (", simulated" if example.get("simulated") else "")
-        words = f"{dataset}, {example['label']}: {example['protocol']}, {example['split']} split{other}"
         if line := above_majority(group.values()):
             print(f"\n{line}", end="")
-        print(f"\n{words}; accuracy as mean ± std over folds, 95 % interval")
+        print(f"\n{headline(example)}{other}; accuracy as mean ± std over folds, 95 % interval")
         print(f"{'':{width}}  {'per window of 5 s':31} per trial")
         for name, result in group.items():
             cells = []
@@ -27,6 +25,12 @@ def print_overview(results):
         print(f"{'always the majority class':{width}}  {majority:.3f}")
         for line in dict.fromkeys(line for result in group.values() for line in result["audit_in_words"]):
             print(f"- {line}")
+
+
+def headline(result):
+    """Data set, label and protocol of a result, in words."""
+    simulated = ", simulated" if result.get("simulated") else ""
+    return f"{result['dataset']}{simulated}, {result['label']}: {result['protocol']}, {result['split']} split"
 
 
 def by_task(results):

@@ -14,7 +14,7 @@ from utils.base.identity import changed_code
 from utils.base.progress import warn
 from utils.protocol import audit, splits
 from utils.results import metrics
-from utils.results.overview import above_majority, mean_std, permutation_in_words, who
+from utils.results.overview import above_majority, headline, mean_std, permutation_in_words, who
 from utils.results.stored import read_result, task
 
 KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
@@ -249,10 +249,9 @@ def print_summary(summary):
     """The result as a table for people, with its protocol and its audit."""
     done, n_folds = len(summary["folds"]), summary["n_folds"]
     n = sum(fold["n_test"] for fold in summary["folds"])
-    simulated = ", simulated" if summary["simulated"] else ""
     if line := above_majority([summary]):
         print(f"\n{line}", end="")
-    print(f"\n{summary['dataset']}{simulated}, {summary['label']}: {summary['protocol']}, {summary['split']} split")
+    print(f"\n{headline(summary)}")
     print(f"{done} of {n_folds} folds, {n} test windows of 5 s, {who(summary)}\n")
     print(f"{'':30}{'mean ± std over folds':24}{'all folds together':21}95 % interval of that")
     for prefix, kind in KINDS.items():
