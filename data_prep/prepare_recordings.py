@@ -264,6 +264,9 @@ def refuse_copies(opened, checksums):
         twin = seen.setdefault(checksums[recording.signals], recording.path)
         if twin != recording.path:
             raise InputError(f"{recording.path} holds the same signals as {twin}; leave one of them out of the table")
+        part = next((other for other in opened if other is not recording and other.path in recording.files), None)
+        if part:
+            raise InputError(f"{part.path} is a part of {recording.path}, and read with it; leave it out of the table")
         for file in (file for file in recording.files if file.suffix.lower() == ".vmrk"):
             other = seen.setdefault(file.resolve(), recording.path)
             if other != recording.path:

@@ -381,3 +381,80 @@ def test_every_example_of_the_page_runs_as_it_stands(tmp_path, monkeypatch):
         done(script, *flags)
     assert (tmp_path / "runs/film/report.html").exists()
     assert (tmp_path / "predictions.csv").exists()
+
+
+def change(text, **columns):
+    """A table's text with cells changed: of a column, by a function of its row's number and its cell."""
+    header, *rows = [line.split("\t") for line in text.splitlines()]
+    for name, how in columns.items():
+        for number, row in enumerate(rows):
+            row[header.index(name)] = str(how(number, row[header.index(name)]))
+    return "\n".join("\t".join(row) for row in [header, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "doubt"),
+    [
+        ({"valence": lambda number, cell: 999 if number == 1 else cell}, "valence: 999 is far from all others"),
+        ({"valence": lambda number, cell: -1 if number == 1 else cell}, "valence: -1 is far from all others"),
+        (
+            {"valence": lambda number, cell: number + 1},
+            "valence: goes 1, 2, 3 in time for everybody: is that a rating?",
+        ),
+        ({"stimuliName": lambda number, cell: number + 1}, "stimulus: goes 1, 2, 3 in time for everybody"),
+        ({}, None),
+    ],
+)
+def test_cells_that_are_no_ratings_and_no_films(tmp_path, columns, doubt):
+    flags = [*dens(tmp_path / "d"), "--ratings", "valence,arousal", "--until", "trial_type=vlnc"]
+    for file in (tmp_path / "d").rglob("*_beh.tsv"):
+        file.write_text(change(file.read_text(), **columns))
+    out = done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+    assert doubt in out if doubt else "far from" not in out and "goes 1, 2, 3" not in out
+
+
+@pytest.mark.parametrize("how", ["sorted", "turned"])
+def test_ratings_in_another_order_than_the_films(tmp_path, how):
+    flags = [*dens(tmp_path / "d"), "--ratings", "valence,arousal", "--until", "trial_type=vlnc"]
+    right = done(PROPOSE, *flags, "--out-file", tmp_path / "right/trials.csv")
+    assert "another order" not in right
+    for events in (tmp_path / "d").rglob("*_events.tsv"):  # names that the ratings have, too
+        events.write_text(change(events.read_text(), label=lambda _, cell: cell.replace("_", " at ")))
+    for file in (tmp_path / "d").rglob("*_beh.tsv"):
+        header, *rows = file.read_text().splitlines()
+        rows = sorted(rows) if how == "sorted" else rows[::-1]
+        file.write_text("\n".join([header, *rows]) + "\n")
+    out = done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+    assert "beh.tsv is in another order than the trials: joined by label and stimuliname" in out
+    assert (tmp_path / "p/trials.csv").read_text().replace("_at_", "_") == (tmp_path / "right/trials.csv").read_text()
+
+
+def test_a_number_that_means_two_markers_is_a_doubt(tmp_path):
+    for person in (1, 2):
+        marks = [(5 + place * EVERY, "Stimulus/S  2") for place in range(FILMS)] + [(7, "Response/R  2")]
+        write(tmp_path / f"p{person}.edf", signals(person, 256), 256, marks=marks)
+    flags = ["--files", f"{tmp_path}/*.edf", "--no-rated", "--out-file", tmp_path / "p/trials.csv"]
+    out = done(PROPOSE, *flags, "--trial", "marker=2")
+    assert "p1, p2: --trial 2 means 'Stimulus/S  2', 'Response/R  2': write the whole name" in out
+    out = done(PROPOSE, *flags[:-1], tmp_path / "q/trials.csv", "--trial", "marker=stimulus/s2")
+    assert "write the whole name" not in out
+    assert "8 trials of 2 people" in out
+
+
+def test_files_of_one_name_are_of_the_people_of_their_folders(tmp_path):
+    (tmp_path / "begin.csv").write_text("subject,value\n1,2\n2,2\n")  # a spreadsheet took the zeros
+    for person in (1, 2):
+        marks = [(5 + place * EVERY, "2") for place in range(FILMS)]
+        write(tmp_path / f"d/0{person}/eeg.edf", signals(person, 256), 256, marks=marks)
+    flags = ["--files", f"{tmp_path}/d/*/*.edf", "--no-rated", "--trial", tmp_path / "begin.csv"]
+    assert "8 trials of 2 people, 4 to 4 each" in done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+
+
+def test_channels_that_not_all_have_are_said(tmp_path):
+    for person in (1, 2):
+        marks = [(5 + place * EVERY, "2") for place in range(FILMS)]
+        more = [("GSR", np.arange(58 * 256) % 200)] if person == 1 else []
+        write(tmp_path / f"p{person}.edf", signals(person, 256), 256, marks=marks, more=more)
+    flags = ["--files", f"{tmp_path}/*.edf", "--no-rated", "--trial", "marker=2"]
+    out = done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+    assert "doubt: GSR: gsr, but in 1 of 2 files only; left out" in out

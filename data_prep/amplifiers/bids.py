@@ -41,7 +41,7 @@ def people_of(root):
 
 def subject_of(path):
     """Whose a recording is, in its own capitals: as BIDS names it, or the whole name."""
-    return path.name.split("_")[0][len("sub-") :] if path.name.casefold().startswith("sub-") else path.stem
+    return path.stem.split("_")[0][len("sub-") :] if path.name.casefold().startswith("sub-") else path.stem
 
 
 def find_absent(root, task, subjects):

@@ -26,12 +26,14 @@ def propose_channels(recordings, still=()):
     ``still``: names that do not change in any of the recordings.
     """
     everything = [channel for recording in recordings for channel in recording.channels]
-    rows, doubts, lacking = [], [], {}
+    rows, doubts, lacking, differ = [], [], {}, []
     for name in dict.fromkeys(channel.name for channel in everything):
         own = [channel for channel in everything if channel.name == name]
         same = [recording for recording in recordings if has(recording.channels, name)]
-        guess = Counter(channel.kind for channel in own).most_common(1)[0][0]
+        kinds = Counter(channel.kind for channel in own)
+        guess = kinds.most_common(1)[0][0]
         kind, why = (guess, "by its name or type") if guess in ("eeg", *PERIPHERAL) else (NO, WHY.get(guess, guess))
+        differ += [f"{name} is {' and '.join(kinds)}"] if len(kinds) > 1 else []
         if guess == UNKNOWN and is_numbered(name, [channel.name for channel in everything if channel.kind == UNKNOWN]):
             kind, why = "eeg", "numbered, and called EEG"
             doubts.append(name)
@@ -44,7 +46,8 @@ def propose_channels(recordings, still=()):
         rates = dict.fromkeys(f"{channel.rate:g}" for channel in own)
         row = (name, kind, "|".join(units), "|".join(rates), str(len(own)), why)
         rows.append(dict(zip(COLUMNS, row, strict=True)))
-    said = [f"{shorten(names)}: {why}; left out" for why, names in lacking.items() if why.startswith("eeg")]
+    said = [f"{shorten(names)}: {why}; left out" for why, names in lacking.items()]
+    said += [f"{shorten(differ)} in different files: the kind of most is taken"] if differ else []
     if doubts:
         said.append(f"{shorten(doubts)} ({len(doubts)}) are numbered and taken as EEG: are all of them electrodes?")
     left = [row["name"] for row in rows if row["why"] == WHY[UNKNOWN]]

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.amplifiers.recordings import BREAKS
 from data_prep.amplifiers.sidecars import beside
-from data_prep.amplifiers.trial_plan import MIN_SECONDS, TOLERANCE
+from data_prep.amplifiers.trial_plan import MIN_SECONDS, TOLERANCE, plain_id
 from data_prep.amplifiers.trials_table import MISSING, read_rows
 from data_prep.amplifiers.triggers import number_of, plain
 from data_prep.folder.ratings import read_number
@@ -145,14 +145,17 @@ def read_values(text, runs, flag):
         raise InputError(f"{flag} {text} has no column subject, or no value (and column, where it is no annotation's)")
     found = {}
     for _, row in rows:
-        column, values = found.setdefault(row["subject"].removeprefix("sub-").casefold(), (row.get("column"), []))
+        column, values = found.setdefault(plain_id(row["subject"].removeprefix("sub-")), (row.get("column"), []))
         values += row["value"].split("|")
-    lacking = dict.fromkeys(run.subject for run in runs if run.subject.casefold() not in found)
+    lacking = dict.fromkeys(run.subject for run in runs if plain_id(run.subject) not in found)
     if lacking:
         raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
-    own = {run.subject: (run, *found[run.subject.casefold()]) for run in runs}
+    own = {run.subject: (run, *found[plain_id(run.subject)]) for run in runs}
     return {
-        who: (find_column(column or ("value" if all(map(read_number, values)) else ANNOTATION), run, flag), values)
+        who: (
+            find_column(column or ("value" if None not in map(read_number, values) else ANNOTATION), run, flag),
+            values,
+        )
         for who, (run, column, values) in own.items()
     }
 
@@ -175,6 +178,18 @@ def alike(cell, wanted):
     return other is not None and (one == other or (one is None and number_of(cell) == other))
 
 
+def doubt_names(runs, flag, values, doubts):
+    """Doubt a number that means markers of several names: a stimulus 2 and a response 2."""
+    for run in runs:
+        column, wanted = values.get(run.subject, (None, []))
+        for value in wanted:
+            names = {plain(row[column]): row[column] for row in run.rows if alike(row[column], value)}
+            if len(names) > 1:
+                doubts.add(
+                    f"{flag} {value} means {shorten(map(repr, names.values()))}: write the whole name", run.subject
+                )
+
+
 def find_ends(runs, asked, doubts):
     """Give every trial its ``length`` in seconds, or None."""
     every = Counter(row.get("duration", "") for run in runs for row in run.rows if not run.from_file)
@@ -183,6 +198,7 @@ def find_ends(runs, asked, doubts):
     kinds = {row.get(ANNOTATION, "") for run in runs for row in run.rows}
     same = own == {most} and n > 0.9 * every.total() and len(kinds) > 2 and (read_number(most) or 0) > 0
     ends = read_values(asked.until, runs, "--until")
+    doubt_names(runs, "--until", ends, doubts)
     for run in runs:
         lengths = [read_length(row, run) for row in run.trials]
         following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds][: len(run.trials)]
@@ -269,22 +285,34 @@ def join_behaviour(runs, wanted, doubts):
             for run in of:
                 run.trials = []
             continue
-        cells = [{name: cell for name, cell in row.items() if name in wanted} for _, row in rows]
-        for (run, row), own in zip(trials, cells, strict=True):
-            row.update({name: cell for name, cell in own.items() if name not in run.header})
-        refuse_other_order(of[0], trials, cells, doubts)
+        rows = in_order_of_trials(of[0], trials, [row for _, row in rows], doubts)
+        for (run, row), cells in zip(trials, rows, strict=True):
+            row.update({name: cell for name, cell in cells.items() if name in wanted and name not in run.header})
 
 
-def refuse_other_order(run, trials, cells, doubts):
-    """Doubt the order of beh.tsv where a column of the events nearly says the same names, but for some rows."""
-    for column in {name for name in run.header if name not in ("onset", "duration", "sample", "value")}:
-        for name in cells[0] if cells else []:
-            names = [re.sub(r"\.\w{2,4}$", "", own[name]).casefold() for own in cells]
-            if len(set(names)) < 2:
+def in_order_of_trials(run, trials, rows, doubts):
+    """Rows of beh.tsv in the order of the trials: by a name that both have, else as they stand.
+
+    Doubt them where names agree in most of the rows, or are the same in another order but numbers.
+    """
+    for column in [name for name in run.header if name not in ("onset", "duration", "sample")]:
+        cells = [row[column].casefold() for _, row in trials]
+        for name in rows[0] if rows else ():
+            names = [re.sub(r"\.\w{2,4}$", "", row[name]).casefold() for row in rows]
+            if len(set(names)) < 2 or (column != name and any(read_number(n) is not None for n in names)):
                 continue
-            shared = [
-                bool(n) and re.search(rf"(^|[^a-z0-9]){re.escape(n)}($|[^a-z0-9])", row[column].casefold())
-                for n, (_, row) in zip(names, trials, strict=True)
+            says = [
+                [bool(n) and bool(re.search(rf"(?<![a-z0-9]){re.escape(n)}(?![a-z0-9])", c)) for n in names]
+                for c in cells
             ]
-            if 0.5 < sum(map(bool, shared)) / len(shared) < 1:
+            share = np.mean(np.diagonal(says))
+            if 0.5 < share < 1:
                 doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)
+            elif (
+                share < 1
+                and all(sum(row) == 1 for row in says)
+                and all(sum(column) == 1 for column in zip(*says, strict=True))
+            ):
+                doubts.add(f"beh.tsv is in another order than the trials: joined by {column} and {name}", run.subject)
+                return [rows[row.index(True)] for row in says]
+    return rows

@@ -8,7 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from data_prep.amplifiers import bids
-from data_prep.amplifiers.events import ANNOTATION, Sayings, alike, find_ends, join_behaviour, read_run, read_values
+from data_prep.amplifiers.events import (
+    ANNOTATION,
+    Sayings,
+    alike,
+    doubt_names,
+    find_ends,
+    join_behaviour,
+    read_run,
+    read_values,
+)
 from data_prep.amplifiers.recordings import open_recording
 from data_prep.amplifiers.trial_plan import TOLERANCE
 from data_prep.amplifiers.trials_table import MISSING, Trial, is_missing, is_recording, read_rows
@@ -51,12 +60,17 @@ def propose(settings):
     if asked.ratings and not asked.rated:
         raise InputError("--ratings and --no-rated: give one of them")
     paths, doubts = find_files(settings), Sayings()
+    names = [bids.subject_of(path) for path in paths]
+    if settings.FILES is not None:  # p1/eeg.bdf and p2/eeg.bdf are of two people
+        same = {name for name, path in zip(names, paths, strict=True) if [p.name for p in paths].count(path.name) > 1}
+        names = [path.parent.name if name in same else name for name, path in zip(names, paths, strict=True)]
     recordings = {path: open_recording(path) for path in Progress(paths, desc="opening", unit="file")}
-    runs = [read_run(path, bids.subject_of(path), recordings[path], doubts) for path in paths]
+    runs = [read_run(path, name, recordings[path], doubts) for path, name in zip(paths, names, strict=True)]
     n = sum(not run.from_file for run in runs)
     found = [f"events.tsv of {n} of {len(runs)} recordings" + ("; annotations of the others" if n < len(runs) else "")]
     names, runs = find_rating_columns(runs, asked, doubts)
     values = read_values(asked.trial, runs, "--trial")
+    doubt_names(runs, "--trial", values, doubts)
     for run in runs:
         run.trials = [row for row in run.rows if begins(row, run, names, asked, values)]
         for row in run.trials:
@@ -72,6 +86,7 @@ def propose(settings):
     trials = to_trials(runs, names, asked, doubts)
     if not trials:
         raise InputError(f"no trial is left: {'; '.join(doubts.lines())}"[:290])
+    doubt_counts(trials, names, doubts)
     proposal = Proposal(trials, recordings, found + summary(trials, names), doubts.lines())
     if settings.BIDS_DIR is None:
         proposal.found.append("a file's name is its person: correct the column subject where one has several files")
@@ -81,6 +96,36 @@ def propose(settings):
         proposal.warnings += bids.find_absent(settings.BIDS_DIR, settings.TASK, people)
         proposal.warnings += bids.find_left_physio(settings.TASK, paths, read)
     return proposal
+
+
+def numbers_trials(people):
+    """Whether cells, in time for each person, go 1, 2, 3 for everybody: the number of a trial."""
+    numbers = [[read_number(cell) for cell in own] for own in people]
+    counted = (None not in own and own == list(range(int(own[0]), int(own[0]) + len(own))) for own in numbers if own)
+    return len(people) > 1 and min(map(len, people)) > 2 and all(counted)
+
+
+def doubt_counts(trials, names, doubts):
+    """Doubt stimuli and ratings that only number the trials, and ratings that may stand for a missing one."""
+    people = {}
+    for trial in sorted(trials, key=lambda trial: (str(trial.file), trial.onset)):
+        people.setdefault(trial.subject, []).append(trial)
+
+    if numbers_trials([[trial.stimulus for trial in own] for own in people.values()]):
+        doubts.add(
+            "goes 1, 2, 3 in time for everybody: did all see the films in one order, or does it number trials?",
+            "stimulus",
+        )
+    for name in names:
+        if numbers_trials([[trial.ratings[name] for trial in own] for own in people.values()]):
+            doubts.add("goes 1, 2, 3 in time for everybody: is that a rating?", name)
+        values = sorted({read_number(trial.ratings[name]) for trial in trials} - {None})
+        for odd, others in ((values[-1:], values[:-1]), (values[:1], values[1:])):
+            if len(others) > 2 and (
+                abs(odd[0] - others[-1 if odd[0] > 0 else 0]) > 3 * (others[-1] - others[0])
+                or (odd[0] < 0 <= others[0])
+            ):
+                doubts.add(f"{odd[0]:g} is far from all others: does it stand for a missing rating?", name)
 
 
 def find_files(settings):
@@ -272,6 +317,7 @@ def find_stimulus(runs, names, asked, doubts):
     for column in others:
         values = [{row.get(column, "") for row in own} for own in people.values() if own]
         unique = all(not twice(own, [column]) for own in people.values())
+        unique &= not numbers_trials([[row.get(column, "") for row in own] for own in people.values()])
         if unique and len(set.union(*values)) <= 1.5 * max(map(len, values)) and not set.union(*values) & set(MISSING):
             shown = next(iter(repeated.values()))[0]
             doubts.add(

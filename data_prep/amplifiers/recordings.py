@@ -100,8 +100,14 @@ def through_mne(path, notes):
             raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); {remedy}") from None
     for warning in caught:
         words = _words(warning.message)
+        if "Omitted" in words and path.suffix.lower() != ".set":  # EEGLAB marks a file's end as a boundary
+            words += " Is the file cut short?"
         technical = issubclass(warning.category, DeprecationWarning | FutureWarning | ResourceWarning)
-        if not technical and words not in notes and not any(part in words for part in HARMLESS):
+        if (
+            not technical
+            and words not in notes
+            and ("cut short" in words or not any(part in words for part in HARMLESS))
+        ):
             notes.append(words)
 
 

@@ -83,6 +83,13 @@ def find_stimuli(people, missing, least=2):
             f"{name!r} was not seen by {shorten(who)}{others}{asked}; --missing drop leaves out for all what not all "
             "have seen, --missing keep marks it as not there; or leave out these people"
         )
+    spellings = {}
+    for name in everything:
+        other = spellings.setdefault(plain_id(name), name)
+        if other != name and not any({name, other} <= own.keys() for own in people.values()):
+            raise InputError(
+                f"the stimuli {other!r} and {name!r} look like one, and no person saw both; write it in one way"
+            )
     if missing == "keep":
         if len(everything) < least:
             raise InputError(f"{len(everything)} stimuli; at least {least} are needed")

@@ -46,7 +46,9 @@ def find_markers(raw, stim, scales):
     doubtful, word = {}, "trigger"
     for name in [name for name in stim if name in SUMS] or stim:
         values = raw.get_data(picks=[raw.ch_names.index(name)])[0] / scales.get(name, 1.0)
+        values, said = from_rest(name, values)
         found, unsettled, short = read_values(values, rate)
+        notes += said
         if unsettled:
             notes.append(
                 f"{unsettled} values of {name} last {SETTLE * 1e3:g} ms or a sample between two others, as the bits of "
@@ -59,17 +61,32 @@ def find_markers(raw, stim, scales):
     return sorted(markers, key=lambda marker: marker[1]), durations, doubtful, notes
 
 
+def from_rest(name, values):
+    """A trigger channel's values without the bits that are set at rest, and what is to be said of them."""
+    whole = np.round(np.nan_to_num(values)).astype(np.int64)
+    if np.abs(values - whole).max(initial=0) > WHOLE:
+        return values, [f"{name} has values that are no whole numbers: no triggers are read from it"]
+    whole &= PORT if whole.min(initial=0) < 0 or whole.max(initial=0) > PORT else -1
+    rest = whole[0] if len(whole) and whole[0] == whole[-1] and (whole == whole[0]).mean() > 0.5 else 0
+    if rest == 0 or np.ptp(whole) == 0:
+        return whole, []
+    if (
+        rest % 256 == 0 and (whole & rest == rest).all()
+    ):  # upper bits that are always set: 65280 of some status channels
+        return whole ^ rest, [f"{name} is {rest} at rest: its lower bits are the triggers"]
+    if set(np.unique(whole)) == {0, rest}:
+        return whole ^ rest, [f"{name} is {rest} at rest: trigger {rest} is where it falls to 0"]
+    return np.where(whole == rest, 0, whole), [f"{name} is {rest} at rest: no trigger"]
+
+
 def read_values(values, rate):
     """(value, seconds) of a trigger channel's changes; how many were unsettled bits; and those of one sample."""
-    whole = np.round(np.nan_to_num(values))
+    whole = np.asarray(values)
     changes = np.flatnonzero(np.diff(whole)) + 1
     many = len(changes) > MOST_CHANGES * len(values) / rate + 10
-    if not len(changes) or many or np.abs(values - whole).max() > WHOLE:
+    if not len(changes) or many or not np.array_equal(whole, whole.astype(np.int64)):
         return [], 0, []
     whole = whole.astype(np.int64)
-    if whole.min() < 0 or whole.max() > PORT:
-        whole &= PORT
-        changes = np.flatnonzero(np.diff(whole)) + 1
     lengths = np.diff(np.append(changes, len(whole)))
     before, now = whole[changes - 1], whole[changes]
     after = np.append(now[1:], 0)
