@@ -32,7 +32,6 @@ from data_prep.folder import stimuli as stimulus_names
 from data_prep.folder.from_arrays import prepare_person
 from data_prep.folder.quality import Quality, Row, kind_of
 from data_prep.folder.writer import PreparedWriter, is_prepared
-from data_prep.signals import channel_kinds
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 from utils.base.files import sha256
@@ -91,7 +90,7 @@ def main():
     plan = trial_plan.make_plan(people, stimuli, files, settings.SECONDS, rest)
     for trial, flaw in trial_plan.flaws_in(plan, files, rest):
         warn(f"{trial.where}: {flaw} within {trial.stimulus!r} or its rest")
-    eeg, pps = choose_channels(settings, files)
+    eeg, pps = channels_table.choose_channels(settings, {str(path): file.channels for path, file in files.items()})
     if settings.REFERENCE == "average" and len(eeg) == 1:
         raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     done = ("HIGH_PASS", "LOW_PASS", "NOTCH", "REFERENCE", "BAD_CHANNELS", "SAMPLING_RATE")  # in the order of `Steps`
@@ -178,33 +177,6 @@ def read_trials_of(settings):
         f"{doubt[:150]}{f', and {n - 1} more doubts' if n > 1 else ''}: look at {page}, correct trials.csv and "
         "channels.csv beside it, and give them with --trials and --channels"
     )
-
-
-def choose_channels(settings, files):
-    """Names of the EEG and PPS channels that all recordings have."""
-    people = {str(path): recording.channels for path, recording in files.items()}
-    if settings.CHANNELS is not None:
-        eeg, pps = channels_table.choose_channels(settings.CHANNELS, people)
-        channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
-        return eeg, pps
-    if settings.EEG_CHANNELS in ([], channel_kinds.COMMON):
-        channel_kinds.refuse_unknown(people)
-    eeg = channel_kinds.choose(settings.EEG_CHANNELS, people, channel_kinds.find_eeg, "--eeg-channels")
-    pps = channel_kinds.choose(settings.PPS_CHANNELS, people, channel_kinds.find_pps, "--pps-channels")
-    both = [name for name in pps if channel_kinds.key(name) in set(map(channel_kinds.key, eeg))]
-    if both:
-        raise InputError(f"{shorten(both)} is in --eeg-channels and in --pps-channels; choose one")
-    if settings.EEG_CHANNELS is None and settings.PPS_CHANNELS is None:
-        raise InputError("--eeg-channels none and --pps-channels none: nothing would be left; leave one of them out")
-    if not eeg and not pps:
-        first, of_first = next(iter(people.items()))
-        there = shorten([f"{channel.name} ({channel.kind})" for channel in of_first])
-        raise InputError(f"{first} has no EEG and no peripheral channel that is known as such: {there}; name them")
-    channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
-    left = channel_kinds.left_out(next(iter(people.values())), eeg, pps)
-    if left:
-        print(f"left out: {shorten(left, 150)}; --eeg-channels and --pps-channels take names")
-    return eeg, pps
 
 
 def adjoining(plan):

@@ -347,7 +347,7 @@ def test_channels_csv_decides(faced, tmp_path):
     for changed, parts in (
         (text.replace("O2,eeg", "O2,brain"), ["kind is 'brain', not eeg, eog"]),
         (text.replace("O2,eeg", "O9,eeg"), ["does not name O2 of"]),
-        (text.replace("HEOR,no", "HEOR,eog"), ["has no HEOR, which", "write no as its kind"]),
+        (text.replace("HEOR,no", "HEOR,eog"), ["has no HEOR and 1 more files lack", "write no as its kind"]),
         (text.replace("T3,eeg", "T3,no"), ["above"]),
         (text.replace("kind", "sort"), ["has no column name, or no kind"]),
     ):
