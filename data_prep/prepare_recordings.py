@@ -97,17 +97,9 @@ def main():
     steps = Steps(*(getattr(settings, name) for name in done), plan.seconds, rest)
     made = describe(settings, plan, rest, bool(eeg))
     sources = name_sources(settings, files.values())
-    description = {
-        "name": settings.OUT_DIR.name,
-        "sampling_rate": settings.SAMPLING_RATE,
-        "eeg_channels": eeg,
-        "pps_channels": pps,
-        "ratings": names,
-        "classes": classes,
-        "stimuli": stimuli,
-    }
-    description |= {"groups": groups} if groups else {}
-    description |= ratings.scales_of(settings, names, classes)
+    description = {"name": settings.OUT_DIR.name, "sampling_rate": settings.SAMPLING_RATE, "eeg_channels": eeg}
+    description |= {"pps_channels": pps, "ratings": names, "classes": classes, "stimuli": stimuli}
+    description |= ({"groups": groups} if groups else {}) | ratings.scales_of(settings, names, classes)
     if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_what_follows(settings)
@@ -173,10 +165,9 @@ def read_trials_of(settings):
     *_, page = proposal_page.write(proposal, folder / "trials.csv")
     for text in proposal.doubts:
         print(f"doubt: {text}")
-    raise InputError(
-        f"{doubt[:150]}{f', and {n - 1} more doubts' if n > 1 else ''}: look at {page}, correct trials.csv and "
-        "channels.csv beside it, and give them with --trials and --channels"
-    )
+    what = f"{doubt[:150]}{f', and {n - 1} more doubts' if n > 1 else ''}"
+    remedy = "correct trials.csv and channels.csv beside it, and give them with --trials and --channels"
+    raise InputError(f"{what}: look at {page}, {remedy}")
 
 
 def adjoining(plan):
@@ -205,9 +196,8 @@ def describe(settings, plan, rest, has_eeg):
     band = f"{high or 0:g}-{low:g} Hz" if low else f"from {high:g} Hz" if high else None
     filters = ", ".join(text for text in (band, f"notch {notch:g} Hz" if notch else None) if text)
     reference = "average" if settings.REFERENCE == "average" else "as recorded"
-    cut = any(
-        trial.duration is None or int(trial.duration) > plan.seconds for own in plan.people.values() for trial, _ in own
-    )
+    lengths = [trial.duration for own in plan.people.values() for trial, _ in own]
+    cut = any(length is None or int(length) > plan.seconds for length in lengths)
     return preparation.make(
         settings.EEG_NORMALISE,
         settings.PPS_NORMALISE,
@@ -242,10 +232,8 @@ def refuse_copies(opened, checksums):
         for file in (file for file in recording.files if file.suffix.lower() == ".vmrk"):
             other = seen.setdefault(file.resolve(), recording.path)
             if other != recording.path:
-                raise InputError(
-                    f"{recording.path} names the markers of {other} as its own ({file.name}); write its own .vmrk "
-                    "into the line MarkerFile="
-                )
+                what = f"{recording.path} names the markers of {other} as its own ({file.name})"
+                raise InputError(f"{what}; write its own .vmrk into the line MarkerFile=")
 
 
 def prepare(subject, own, files, eeg, pps, steps, made):
@@ -264,11 +252,8 @@ def prepare(subject, own, files, eeg, pps, steps, made):
     person = {name: np.stack([trials[index] for index in range(len(own))]) for name, trials in found.items()}
     blocks = prepare_person({"id": subject, **person}, steps.sampling_rate, made)
     rows = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in quality.people[subject]]
-    return {
-        "eeg": blocks[0].astype(np.float32),
-        "pps": blocks[1].astype(np.float32),
-        "quality": np.array(json.dumps(rows)),
-    }
+    quality = np.array(json.dumps(rows))
+    return {"eeg": blocks[0].astype(np.float32), "pps": blocks[1].astype(np.float32), "quality": quality}
 
 
 if __name__ == "__main__":

@@ -399,7 +399,7 @@ def change(text, **columns):
         ({"valence": lambda number, cell: -1 if number == 1 else cell}, "valence: -1 is far from all others"),
         (
             {"valence": lambda number, cell: number + 1},
-            "valence: goes 1, 2, 3 in time for everybody: is that a rating?",
+            "valence: goes 1, 2, 3 for everybody, each number once: is that a rating?",
         ),
         ({"stimuliName": lambda number, cell: number + 1}, "stimulus: goes 1, 2, 3 in time for everybody"),
         ({}, None),

@@ -21,6 +21,7 @@ COLUMNS = ("name", "kind", "unit", "rate", "files", "why")
 COMMON = ["common"]  # in the place of names: those that everybody has
 NO = "no"  # the kind of what is not taken
 NUMBERED = re.compile(r"([a-h]|e|eeg|ch|chan|channel|el|electrode|)[ _-]*0*(\d{1,3})", re.IGNORECASE)
+UNITS = dict.fromkeys(("eeg", "eog", "ecg", "emg", UNKNOWN), "uV") | {"gsr": "uS"}  # that are kept
 FEW = 4  # numbered channels that are no cap
 WHY = {
     "stim": "a trigger, by its name or type",
@@ -31,31 +32,29 @@ WHY = {
 
 
 def propose_channels(recordings, still=()):
-    """Rows of channels.csv, and what is in doubt.
-
-    ``still``: names that do not change in any of the recordings.
-    """
-    everything = [channel for recording in recordings for channel in recording.channels]
-    rows, doubts, lacking, differ = [], [], {}, []
-    for name in dict.fromkeys(channel.name for channel in everything):
-        own = [channel for channel in everything if channel.name == name]
-        same = [recording for recording in recordings if has(recording.channels, name)]
-        kinds = Counter(channel.kind for channel in own)
+    """Rows of channels.csv, and what is in doubt; ``still``: names that do not change in any of the recordings."""
+    everything, rows, doubts, lacking, differ = {}, [], [], {}, []
+    for channel in (channel for recording in recordings for channel in recording.channels):
+        everything.setdefault(channel.name, []).append(channel)
+    matches = [NUMBERED.fullmatch(name) for name, own in everything.items() if own[0].kind == UNKNOWN]
+    caps = Counter(match[1] for match in matches if match)  # numbered channels by what is before the number
+    for name, own in everything.items():
+        files = sum(has(recording.channels, name) for recording in recordings)
+        kinds, numbered = Counter(channel.kind for channel in own), NUMBERED.fullmatch(name)
         guess = kinds.most_common(1)[0][0]
         kind, why = (guess, "by its name or type") if guess in ("eeg", *PERIPHERAL) else (NO, WHY.get(guess, guess))
         differ += [f"{name} is {' and '.join(kinds)}"] if len(kinds) > 1 else []
-        if guess == UNKNOWN and is_numbered(name, [channel.name for channel in everything if channel.kind == UNKNOWN]):
+        if guess == UNKNOWN and numbered and caps[numbered[1]] >= FEW:
             kind, why = "eeg", "numbered, and called EEG"
             doubts.append(name)
         if kind != NO and name in still:
             kind, why = NO, f"{kind}, but does not change in any file: the reference?"
-        elif kind != NO and len(same) < len(recordings):
-            kind, why = NO, f"{kind}, but in {len(same)} of {len(recordings)} files only"
+        elif kind != NO and files < len(recordings):
+            kind, why = NO, f"{kind}, but in {files} of {len(recordings)} files only"
             lacking.setdefault(why, []).append(name)
-        units = dict.fromkeys(unit_of(recording, name) for recording in recordings if has_name(recording, name))
-        rates = dict.fromkeys(f"{channel.rate:g}" for channel in own)
-        row = (name, kind, "|".join(units), "|".join(rates), str(len(own)), why)
-        rows.append(dict(zip(COLUMNS, row, strict=True)))
+        units = "|".join(dict.fromkeys(UNITS.get(channel.kind, "") for channel in own))
+        rates = "|".join(dict.fromkeys(f"{channel.rate:g}" for channel in own))
+        rows.append(dict(zip(COLUMNS, (name, kind, units, rates, str(len(own)), why), strict=True)))
     said = [f"{shorten(names)}: {why}; left out" for why, names in lacking.items()]
     said += [f"{shorten(differ)} in different files: the kind of most is taken"] if differ else []
     if doubts:
@@ -63,26 +62,6 @@ def propose_channels(recordings, still=()):
     left = [row["name"] for row in rows if row["why"] == WHY[UNKNOWN]]
     said += [f"{shorten(left)}: {WHY[UNKNOWN]}; not taken"] if left else []
     return rows, said
-
-
-def has_name(recording, name):
-    """Whether a recording has a channel of exactly this name."""
-    return any(channel.name == name for channel in recording.channels)
-
-
-def unit_of(recording, name):
-    """A channel's unit, as its factor says it."""
-    channel = next(channel for channel in recording.channels if channel.name == name)
-    if channel.kind in ("eeg", "eog", "ecg", "emg", UNKNOWN):
-        return "uV"
-    return "uS" if channel.kind == "gsr" else ""
-
-
-def is_numbered(name, names):
-    """Whether this is one of a cap's numbered channels."""
-    match = NUMBERED.fullmatch(name)
-    family = [other for other in map(NUMBERED.fullmatch, names) if match and other and other[1] == match[1]]
-    return len({int(other[2]) for other in family}) >= FEW
 
 
 def choose_channels(settings, people):

@@ -100,7 +100,5 @@ def refuse_pauses(path, times, seconds, discontinuous):
     if late.max() - late.min() > allowed or (exact and np.abs(pauses).max() > JITTER):
         first = np.flatnonzero(np.abs(pauses) >= min(allowed, np.abs(pauses).max() / 2))[0]
         at = times[first] - times[0] + seconds
-        raise InputError(
-            f"{path} is discontinuous (EDF+D): at {at:.6g} s {pauses[first]:.4g} s are missing, so times after that "
-            "would be wrong; export every part as a file of its own (EDF+C)"
-        )
+        what = f"is discontinuous (EDF+D): at {at:.6g} s {pauses[first]:.4g} s are missing, so later times are wrong"
+        raise InputError(f"{path} {what}; export every part as a file of its own (EDF+C)")

@@ -1,6 +1,5 @@
 """Rows of events, from events.tsv or a file's own annotations: in seconds, and where trials begin and end."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +35,6 @@ class Run:
     factor: float = 1.0  # from the unit of onsets to seconds
 
 
-@dataclass
 class Sayings:
     """What is said of recordings, once for all of which it is true."""
 
@@ -62,18 +60,8 @@ def read_run(path, subject, recording, doubts):
         rows = [{**row, "row": f"{events[0].name}, row {number}"} for number, row in numbered]
         recording.files.append(events[0])
     else:
-        header, twice = ["onset", "duration", ANNOTATION, "value"], doubled(recording)
-        rows = [
-            {
-                "onset": str(at),
-                "duration": str(recording.durations.get((name, at), "")),
-                ANNOTATION: name,
-                "value": "" if number_of(name) is None else str(number_of(name)),
-                "row": f"{path.name}, marker {name!r} at {at:.4g} s",
-            }
-            for name, at in recording.markers
-            if (name, at) not in twice
-        ]
+        header = ["onset", "duration", ANNOTATION, "value"]
+        rows = list(marker_rows(recording))
     where = str(events[0]) if events else f"{path.name} (its annotations)"
     run = Run(subject, recording, where, header, rows, not events, beh[0] if beh else None)
     if beh:
@@ -86,19 +74,22 @@ def read_run(path, subject, recording, doubts):
     return run
 
 
-def doubled(recording):
-    """Triggers that an annotation of the same number and time says again."""
-    said = {(number_of(name), at) for name, at in recording.durations} - {(None, at) for _, at in recording.durations}
-    return {marker for marker in recording.markers if (number_of(marker[0]), marker[1]) in said} - set(
-        recording.durations
-    )
+def marker_rows(recording):
+    """Rows of a file's own markers, but for triggers that an annotation of the same number repeats."""
+    said = {(number_of(name), at) for name, at in recording.durations if number_of(name) is not None}
+    for name, at in recording.markers:
+        number, length = number_of(name), recording.durations.get((name, at), "")
+        if length != "" or (number, at) not in said:
+            where = f"{recording.path.name}, marker {name!r} at {at:.4g} s"
+            value = "" if number is None else str(number)
+            yield {"onset": str(at), "duration": str(length), ANNOTATION: name, "value": value, "row": where}
 
 
 def find_unit(run, doubts):
     """From the unit of a table's onsets to seconds: tested against the markers and the length of the file."""
     recording = run.recording
     rate = max((channel.rate for channel in recording.channels if channel.physio is None), default=1.0)
-    onsets = np.array([read_number(row["onset"]) for row in run.rows if read_number(row["onset"]) is not None])
+    onsets = np.array([at for at in (read_number(row["onset"]) for row in run.rows) if at is not None])
     times = np.array([at for name, at in recording.markers if not name.lower().startswith(BREAKS)])
     units = {"seconds": 1.0, f"samples at {rate:g} Hz": 1 / rate, "milliseconds": 1e-3}
     if not len(onsets):
@@ -111,21 +102,21 @@ def find_unit(run, doubts):
     fits = {unit: onsets.max() * factor <= recording.seconds + 1 for unit, factor in units.items()}
     agrees = {unit: agreement(factor) for unit, factor in units.items()}
     best = max(units, key=lambda unit: (agrees[unit] if fits[unit] else -1, unit == "seconds"))
-    if fits["seconds"] and (agrees["seconds"] >= agrees[best] or agrees[best] < AGREE):
-        if len(times) >= 3 and agrees["seconds"] == 0:
-            doubts.add("no onset of events.tsv lies at a marker of the file: are they of this recording?", run.subject)
-        samples = [(read_number(row["onset"]), read_number(row.get("sample", ""))) for row in run.rows]
-        off = [abs(onset * rate - sample) for onset, sample in samples if None not in (onset, sample)]
-        if off and np.median(off) > 2:
-            doubts.add(f"the columns onset and sample of events.tsv do not agree at {rate:g} Hz", run.subject)
-        return 1.0
     if not fits[best]:
         doubts.add(f"onsets go to {onsets.max():.6g}, the recording ends at {recording.seconds:.6g} s", run.subject)
         return 1.0
-    share = "all" if agrees[best] == 1 else f"over {agrees[best] // 0.1 * 10:.0f} %"
-    shown = f"{share} agree with the markers in the file" if len(times) else "no marker to compare with"
-    doubts.add(f"onsets are no seconds: taken as {best} ({shown})", run.subject)
-    return units[best]
+    if not fits["seconds"] or (agrees["seconds"] < agrees[best] and agrees[best] >= AGREE):
+        share = "all" if agrees[best] == 1 else f"over {agrees[best] // 0.1 * 10:.0f} %"
+        shown = f"{share} agree with the markers in the file" if len(times) else "no marker to compare with"
+        doubts.add(f"onsets are no seconds: taken as {best} ({shown})", run.subject)
+        return units[best]
+    if len(times) >= 3 and agrees["seconds"] == 0:
+        doubts.add("no onset of events.tsv lies at a marker of the file: are they of this recording?", run.subject)
+    samples = [(read_number(row["onset"]), read_number(row.get("sample", ""))) for row in run.rows]
+    off = [abs(onset * rate - sample) for onset, sample in samples if None not in (onset, sample)]
+    if off and np.median(off) > 2:
+        doubts.add(f"the columns onset and sample of events.tsv do not agree at {rate:g} Hz", run.subject)
+    return 1.0
 
 
 def read_values(text, runs, flag):
@@ -200,28 +191,22 @@ def find_ends(runs, asked, doubts):
     ends = read_values(asked.until, runs, "--until")
     doubt_names(runs, "--until", ends, doubts)
     for run in runs:
-        lengths = [read_length(row, run) for row in run.trials]
         following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds][: len(run.trials)]
         pairs = list(zip(run.trials, following, strict=True))
-        overlap = any(
-            length and row["at"] + length > end + TOLERANCE for (row, end), length in zip(pairs, lengths, strict=True)
-        )
+        lengths = [read_length(row, run) for row in run.trials]
+        overlap = any(n and row["at"] + n > end + TOLERANCE for (row, end), n in zip(pairs, lengths, strict=True))
+        untrue = f"duration {most} in every row" if same else "durations reach into the next trial" if overlap else None
         if ends:
             lengths = [until(row, end, run, *ends[run.subject]) for row, end in pairs]
-            if None in lengths:
-                doubts.add(
-                    f"{lengths.count(None)} of {len(lengths)} trials have no --until before the next", run.subject
-                )
-        elif same or overlap or None in lengths:
-            untrue = f"duration {most} in every row" if same else "durations reach into the next trial"
-            said = untrue if same or overlap else "no durations"
+            if n := lengths.count(None):
+                doubts.add(f"{n} of {len(lengths)} trials have no --until before the next", run.subject)
+        elif untrue or None in lengths:
             value, guessed = guess_ends(run, following)
-            if guessed:
-                text = f"{said}: taken from each trial's beginning to {value!r} (--until says another)"
-                doubts.add(text, run.subject)
-            elif same or overlap:
-                doubts.add(f"{said}: left empty; give --until, or --seconds to prepare_recordings.py", run.subject)
-            lengths = guessed or ([None] * len(lengths) if same or overlap else lengths)
+            how = f"taken from each trial's beginning to {value!r} (--until says another)" if guessed else "left empty"
+            if guessed or untrue:
+                more = "" if guessed else "; give --until, or --seconds to prepare_recordings.py"
+                doubts.add(f"{untrue or 'no durations'}: {how}{more}", run.subject)
+            lengths = guessed or ([None] * len(lengths) if untrue else lengths)
         for row, length in zip(run.trials, lengths, strict=True):
             row["length"] = length
 
@@ -266,53 +251,3 @@ def guess_ends(run, following):
         return None, None
     value = min(shared, key=lambda value: np.median([own[value] for own in after]))
     return value, [own[value] for own in after]
-
-
-def join_behaviour(runs, wanted, doubts):
-    """Give trials the cells of beh.tsv, row by row; where counts do not agree, leave the trials out."""
-    wanted = {name.lower() for name in wanted if name}
-    for beh in dict.fromkeys(run.beh for run in runs if run.beh):
-        header, rows = read_rows(beh)
-        of = [run for run in runs if run.beh == beh]
-        if not any(name in header and name not in run.header for run in of for name in wanted):
-            continue
-        trials = [(run, row) for run in of for row in run.trials]
-        if len(trials) != len(rows):
-            doubts.add(
-                f"{len(trials)} trials in events, {len(rows)} rows in {beh.name.split('_')[-1]}: left out",
-                of[0].subject,
-            )
-            for run in of:
-                run.trials = []
-            continue
-        rows = in_order_of_trials(of[0], trials, [row for _, row in rows], doubts)
-        for (run, row), cells in zip(trials, rows, strict=True):
-            row.update({name: cell for name, cell in cells.items() if name in wanted and name not in run.header})
-
-
-def in_order_of_trials(run, trials, rows, doubts):
-    """Rows of beh.tsv in the order of the trials: by a name that both have, else as they stand.
-
-    Doubt them where names agree in most of the rows, or are the same in another order but numbers.
-    """
-    for column in [name for name in run.header if name not in ("onset", "duration", "sample")]:
-        cells = [row[column].casefold() for _, row in trials]
-        for name in rows[0] if rows else ():
-            names = [re.sub(r"\.\w{2,4}$", "", row[name]).casefold() for row in rows]
-            if len(set(names)) < 2 or (column != name and any(read_number(n) is not None for n in names)):
-                continue
-            says = [
-                [bool(n) and bool(re.search(rf"(?<![a-z0-9]){re.escape(n)}(?![a-z0-9])", c)) for n in names]
-                for c in cells
-            ]
-            share = np.mean(np.diagonal(says))
-            if 0.5 < share < 1:
-                doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)
-            elif (
-                share < 1
-                and all(sum(row) == 1 for row in says)
-                and all(sum(column) == 1 for column in zip(*says, strict=True))
-            ):
-                doubts.add(f"beh.tsv is in another order than the trials: joined by {column} and {name}", run.subject)
-                return [rows[row.index(True)] for row in says]
-    return rows

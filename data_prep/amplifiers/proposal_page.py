@@ -15,6 +15,12 @@ from utils.base.files import write_text
 LOOKED_AT = 4  # s of every channel
 WIDTH, POINTS = 900, 80  # of a line in time in pixels, and of a channel's picture in points
 MOST_MARKERS = 400  # that are drawn of a recording
+LEGEND = (
+    "Each line is a recording from its start to its end. Green: trials. Grey ticks: markers and triggers. Red: pauses. "
+    "Orange: marked as bad. Rest the pointer on one for its name and time. Under it, each channel in the "
+    f"{LOOKED_AT} s from the first trial on, with its kind and lowest and highest value (uV, uS of gsr); grey ones are "
+    "not taken. Correct trials.csv and the column kind of channels.csv, then give both to prepare_recordings.py."
+)
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem; }
 svg.line { width: 100%; height: 4rem; background: #f6f6f6; }
@@ -89,7 +95,7 @@ def write_page(path, proposal, pictures, kinds):
     """Write the page; ``pictures``: by the recordings' paths, values by channel; ``kinds``: what each is taken as."""
     parts = ["<h1>Proposed trials</h1>", *(f"<p>{html.escape(text)}</p>" for text in proposal.found)]
     parts += [f'<p class="d">{html.escape(text)}</p>' for text in proposal.doubts]
-    parts.append("<p>Green: trials. Grey ticks: markers and triggers. Red: pauses. Orange: marked as bad.</p>")
+    parts.append(f"<p>{LEGEND}</p>")
     for file, recording in proposal.recordings.items():
         trials = [trial for trial in proposal.trials if trial.file == file]
         who = f"{trials[0].subject}, " if trials else ""

@@ -146,20 +146,18 @@ def open_recording(path, sidecar=None):
         units = {n: c.unit for n, c in zip(raw.ch_names, in_header, strict=False)} or raw._orig_units
         rates = {n: c.rate for n, c in zip(raw.ch_names, in_header, strict=False)}
         declared = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
-        scales, other = SCALES.get(path.suffix.lower(), {}), EEGLAB_SCALE if path.suffix.lower() == ".set" else 1.0
-        stim, stim_scales = [], {}
+        suffix, stim = path.suffix.lower(), {}
+        scales, other = SCALES.get(suffix, {}), EEGLAB_SCALE if suffix == ".set" else 1.0
         for name, info in zip(raw.ch_names, raw.info["chs"], strict=True):
-            found = kind(name, sidecar.types.get(name, declared[name]), raw.ch_names)
-            in_volts = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V
-            kept = "eeg" if found == UNKNOWN else found
-            scale, said = factor(path.suffix.lower(), kept, in_volts, units.get(name), sidecar.units.get(name))
-            if said and said != NO_UNIT and found != UNKNOWN:
-                notes.append(f"{name} {said}")
+            unit, of = units.get(name), declared[name]
+            found = kind(name, sidecar.types.get(name, of), raw.ch_names)
+            in_volts, kept = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V, "eeg" if found == UNKNOWN else found
+            scale, said = factor(suffix, kept, in_volts, unit, sidecar.units.get(name))
+            notes += [f"{name} {said}"] if said not in (None, NO_UNIT) and found != UNKNOWN else []
             channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
-            if found == "stim" and (declared[name] == "stim" or TRIGGER.fullmatch("".join(name.split()))):
-                stim.append(name)
-                stim_scales[name] = 1.0 if declared[name] == "stim" else scales.get(units.get(name), other)
-        markers, durations, doubtful, said = find_markers(raw, stim, stim_scales)
+            if found == "stim" and (of == "stim" or TRIGGER.fullmatch("".join(name.split()))):
+                stim[name] = 1.0 if of == "stim" else scales.get(unit, other)
+        markers, durations, doubtful, said = find_markers(raw, stim)
         channels = find_units(raw, channels, notes)
     notes += said
     began = raw.info["meas_date"].timestamp() if raw.info["meas_date"] else None
@@ -226,10 +224,8 @@ def refuse_renamed(path):
     """Refuse a BrainVision header that was renamed and still names the files of before."""
     for suffix, file in named_by(path).items():
         if not file.is_file() and path.with_suffix(suffix).is_file():
-            raise InputError(
-                f"{path} names {file.name}, which is not there, and {path.stem}{suffix} is beside it; write that name "
-                "into its lines DataFile= and MarkerFile="
-            )
+            what = f"{path} names {file.name}, which is not there, and {path.stem}{suffix} is beside it"
+            raise InputError(f"{what}; write that name into its lines DataFile= and MarkerFile=")
         refuse_taken(path, file)
 
 
@@ -237,10 +233,8 @@ def refuse_taken(path, file):
     """Refuse a header that names another file than the one which is called like it: whose signals are meant?"""
     own = path.with_suffix(file.suffix)
     if file.stem != path.stem and file.is_file() and own.is_file() and not own.samefile(file):
-        raise InputError(
-            f"{path} names {file.name} as its own, and {own.name} is beside it; write the right name into it (it was "
-            "renamed?), or remove the file that is not meant"
-        )
+        what = f"{path} names {file.name} as its own, and {own.name} is beside it"
+        raise InputError(f"{what}; write the right name into it (was it renamed?), or remove the one that is not meant")
 
 
 def refuse_loops(path):
@@ -267,10 +261,8 @@ def refuse_damaged(path):
         head = file.read(128)
         if head[124:128] == b"\x00\x02IM" or head.startswith(b"\x89HDF"):
             if importlib.util.find_spec("pymatreader") is None:
-                raise InputError(
-                    f"{path} is of MATLAB 7.3 (HDF5): python -m pip install pymatreader h5py, or save it in EEGLAB "
-                    "without the option for 7.3"
-                )
+                remedy = "python -m pip install pymatreader h5py, or save it in EEGLAB without the option for 7.3"
+                raise InputError(f"{path} is of MATLAB 7.3 (HDF5): {remedy}")
             return
         order = {b"IM": "<", b"MI": ">"}.get(head[126:])
         if order is None:  # not of MATLAB 5 to 7

@@ -97,7 +97,8 @@ def beside(path, suffix, *extensions):
 def read_sidecar(path):
     """What channels.tsv and the physiological recordings of a run say."""
     path = Path(path)
-    physio = [file for file in beside(path, "physio", ".tsv.gz", ".tsv") if not is_doubled(file)]
+    physio = beside(path, "physio", ".tsv.gz", ".tsv")
+    physio = [file for file in physio if file.with_name(file.name + ".gz") not in physio]
     sidecar = Sidecar(physio=[read_physio_header(file) for file in physio])
     sidecar.files += [file for physio in sidecar.physio for file in (physio.path, physio.header)]
     for channels in beside(path, "channels", ".tsv")[:1]:
@@ -115,11 +116,6 @@ def read_sidecar(path):
     return sidecar
 
 
-def is_doubled(file):
-    """Whether a table is there packed, too."""
-    return file.suffix == ".tsv" and file.with_name(file.name + ".gz").exists()
-
-
 def refuse_other_names(path, sidecar, names):
     """Refuse a channels.tsv that speaks of other channels than the file has: what it says would be dropped."""
     its = {key(re.sub(r"-\d+$", "", name)) for name in names} | set(map(key, names))
@@ -127,10 +123,8 @@ def refuse_other_names(path, sidecar, names):
     said = set(map(key, sidecar.types))
     unsaid = [name for name in names if not {key(name), key(re.sub(r"-\d+$", "", name))} & said]
     if strange and unsaid:
-        raise InputError(
-            f"{path}: its channels.tsv names {shorten(strange, 40)}, the file has {shorten(unsaid, 40)}; write the "
-            "same names in both"
-        )
+        names = f"its channels.tsv names {shorten(strange, 40)}, the file has {shorten(unsaid, 40)}"
+        raise InputError(f"{path}: {names}; write the same names in both")
     return [f"channels.tsv names {shorten(strange, 40)}, which the file has not"] if strange else []
 
 
@@ -152,15 +146,10 @@ def compare_header(path, rate, seconds):
 
 def read_physio_header(file):
     """Columns, rate and start of a physiological recording, from its JSON: beside it, or further up for many."""
-    stem = file.name.removesuffix(".gz").removesuffix(".tsv")
-    own = entities(file)[0]
-    found = [file.with_name(f"{stem}.json")] if file.with_name(f"{stem}.json").exists() else []
-    for folder in list(file.parents)[: 0 if found else LEVELS]:
-        found += [
-            other
-            for other in sorted(folder.glob("*physio.json"))
-            if all(own.get(k) == v for k, v in entities(other)[0].items())
-        ]
+    stem, own = file.name.removesuffix(".gz").removesuffix(".tsv"), entities(file)[0].items()
+    found = [other for other in [file.with_name(f"{stem}.json")] if other.exists()]
+    for folder in list(file.parents)[:LEVELS]:
+        found += [other for other in sorted(folder.glob("*physio.json")) if entities(other)[0].items() <= own]
     if not found:
         raise InputError(f"{file} has no {stem}.json beside it; it says SamplingFrequency, StartTime and Columns")
     try:
@@ -169,9 +158,8 @@ def read_physio_header(file):
         units = {name: header[name].get("Units") for name in columns if isinstance(header.get(name), dict)}
         rate, start = float(header["SamplingFrequency"]), float(header["StartTime"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{found[0]} does not say SamplingFrequency, StartTime and Columns as BIDS asks ({error})"
-        ) from None
+        what = "does not say SamplingFrequency, StartTime and Columns as BIDS asks"
+        raise InputError(f"{found[0]} {what} ({error})") from None
     if not 0 < rate < 1e6:
         raise InputError(f"{found[0]}: SamplingFrequency is {rate:g}; it must be more than 0")
     return Physio(file, columns, rate, start, units, found[0])

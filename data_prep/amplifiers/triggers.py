@@ -17,26 +17,11 @@ SETTLE = 0.003  # s that a trigger's bits may take until all have changed
 PORT = 0xFFFF  # of a status channel's bits, those of the parallel port
 
 
-def find_markers(raw, stim, scales):
-    """Markers of MNE's object.
+def find_markers(raw, stim):
+    """Markers (name, seconds from the first sample) of MNE's object: annotations, and values of its trigger channels.
 
-    Parameters
-    ----------
-    raw : mne.io.Raw
-    stim : list of str
-        Channels that are triggers by type or name.
-    scales : dict of str to float
-        What MNE multiplied the numbers of such a channel by.
-
-    Returns
-    -------
-    markers : list of (name, seconds from the first sample)
-        Annotations, and every new value of a trigger channel, as ``trigger 32``.
-    durations : dict of markers to seconds
-        Of annotations.
-    doubtful : dict of str to str
-        Names among them whose numbering is in doubt, and why.
-    notes : list of str
+    ``stim``: trigger channels, and what MNE multiplied their numbers by. Returns markers, the durations in s of
+    annotations, names whose numbering is in doubt and why, and what is to be said.
     """
     rate, notes = raw.info["sfreq"], []
     parts = zip(raw.annotations.description, raw.annotations.onset, raw.annotations.duration, strict=True)
@@ -45,7 +30,7 @@ def find_markers(raw, stim, scales):
     markers, durations = [one[:2] for one in annotated], {one[:2]: one[2] for one in annotated}
     doubtful, word = {}, "trigger"
     for name in [name for name in stim if name in SUMS] or stim:
-        values = raw.get_data(picks=[raw.ch_names.index(name)])[0] / scales.get(name, 1.0)
+        values = raw.get_data(picks=[raw.ch_names.index(name)])[0] / stim[name]
         values, said = from_rest(name, values)
         found, unsettled, short = read_values(values, rate)
         notes += said
@@ -125,13 +110,10 @@ def marker_seconds(recording, marker, where):
             raise InputError(
                 f"{where}: {name!r} in {recording.path.name} {doubt}: is that a trigger? write the onset in seconds"
             )
-        if number is None and len(times) > 1:
-            raise InputError(
-                f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}; write {name}#1 for the "
-                "first, and so on"
-            )
-        if number is not None and not 1 <= int(number) <= len(times):
-            raise InputError(f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}")
-        return times[0 if number is None else int(number) - 1]
+        if (number is None and len(times) > 1) or not 1 <= int(number or 1) <= len(times):
+            remedy = f"; write {name}#1 for the first, and so on" if number is None else ""
+            what = f"comes {len(times)} times in {recording.path.name}"
+            raise InputError(f"{where}: marker {name!r} {what}{remedy}")
+        return times[int(number or 1) - 1]
     there = shorten([repr(name) for name in dict.fromkeys(name for name, _ in recording.markers)]) or "none"
     raise InputError(f"{where}: no marker {marker!r} in {recording.path.name}; there are {there}")
