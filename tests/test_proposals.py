@@ -458,3 +458,55 @@ def test_channels_that_not_all_have_are_said(tmp_path):
     flags = ["--files", f"{tmp_path}/*.edf", "--no-rated", "--trial", "marker=2"]
     out = done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
     assert "doubt: GSR: gsr, but in 1 of 2 files only; left out" in out
+
+
+def decimal_commas(text, separator):
+    return re.sub(r"(?<=\d)\.(?=\d)", ",", text.replace("\t", separator))
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda text: ("\ufeff" + decimal_commas(text, ";")).encode(),
+        lambda text: decimal_commas(text, "\t").replace("\n", "\r\n").encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: re.sub(r"^.*", lambda line: line[0].upper(), text).encode(),  # the header alone
+        lambda text: "\n".join("\t".join(f'"{c}"' for c in line.split("\t")) for line in text.splitlines()).encode(),
+        lambda text: text.replace("\t", ",").encode(),
+        lambda text: re.sub(r"(?m)(^\d.*?\t)1000\.0", r"\1n/a", text).encode(),
+        lambda text: re.sub(r"(?m)(^\d.*?\t)1000\.0", r"\g<1>0", text).encode(),
+        lambda text: (text + text.splitlines()[0].count("\t") * "\t" + "\n\n").encode(),  # rows of a spreadsheet
+    ],
+)
+def test_tables_of_data_sets_in_many_spellings(tmp_path, spelling):
+    for name, change_it in (("right", None), ("other", spelling)):
+        flags = [*dens(tmp_path / name), "--ratings", "valence,arousal", "--until", "trial_type=vlnc"]
+        for file in [*(tmp_path / name).rglob("*_events.tsv"), *(tmp_path / name).rglob("*_beh.tsv")]:
+            if change_it:
+                file.write_bytes(change_it(file.read_text()))
+        done(PROPOSE, *flags, "--out-file", tmp_path / f"p_{name}/trials.csv")
+    tables = [(tmp_path / f"p_{name}/trials.csv").read_text().replace(f"/{name}/", "/") for name in ("right", "other")]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("edit", "doubt"),
+    [
+        (lambda row: ["57.5", row[1]], "trials lie beyond the recording, which ends at 58 s"),
+        (lambda row: ["6.0", row[1]], "durations reach into the next trial: left empty"),
+        (lambda row: [row[0], "90"], "durations reach into the next trial: left empty"),
+        (lambda row: ["-3", row[1]], "trials lie beyond the recording"),
+    ],
+)
+def test_trials_that_cannot_be_where_a_table_says(tmp_path, edit, doubt):
+    for person in (1, 2):
+        eeg = tmp_path / f"d/sub-0{person}/eeg/sub-0{person}_task-film"
+        write(eeg.with_name(f"{eeg.name}_eeg.edf"), signals(person, 256), 256)
+        rows = [[str(5.0 + place * EVERY), "8", f"film{film}", "5"] for place, film in enumerate(order(person))]
+        rows[1] = [*edit(rows[1]), *rows[1][2:]]
+        lines = ["onset\tduration\ttrial_type\tarousal", *map("\t".join, rows)]
+        eeg.with_name(f"{eeg.name}_events.tsv").write_text("\n".join(lines) + "\n")
+    flags = ["--bids-dir", tmp_path / "d", "--task", "film"]
+    assert doubt in done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+    outcome = call(PREPARE, *flags, "--out-dir", tmp_path / "out")
+    assert (outcome.status, (tmp_path / "out").exists()) == (2, False)

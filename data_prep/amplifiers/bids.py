@@ -1,4 +1,4 @@
-"""Recordings of a pattern of names, or of a BIDS data set: those of a task, who has none, and how people rated them by beh.tsv."""
+"""Recordings by a pattern of names or of a BIDS task: which there are, who has none, and ratings of beh.tsv."""
 
 import glob
 import re

@@ -141,14 +141,12 @@ def read_values(text, runs, flag):
     lacking = dict.fromkeys(run.subject for run in runs if plain_id(run.subject) not in found)
     if lacking:
         raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
-    own = {run.subject: (run, *found[plain_id(run.subject)]) for run in runs}
-    return {
-        who: (
-            find_column(column or ("value" if None not in map(read_number, values) else ANNOTATION), run, flag),
-            values,
-        )
-        for who, (run, column, values) in own.items()
-    }
+    values = {}
+    for run in runs:
+        column, of = found[plain_id(run.subject)]
+        column = column or (ANNOTATION if None in map(read_number, of) else "value")
+        values[run.subject] = find_column(column, run, flag), of
+    return values
 
 
 def find_column(name, run, flag):
@@ -176,25 +174,25 @@ def doubt_names(runs, flag, values, doubts):
         for value in wanted:
             names = {plain(row[column]): row[column] for row in run.rows if alike(row[column], value)}
             if len(names) > 1:
-                doubts.add(
-                    f"{flag} {value} means {shorten(map(repr, names.values()))}: write the whole name", run.subject
-                )
+                shown = shorten(map(repr, names.values()))
+                doubts.add(f"{flag} {value} means {shown}: write the whole name", run.subject)
 
 
 def find_ends(runs, asked, doubts):
     """Give every trial its ``length`` in seconds, or None."""
     every = Counter(row.get("duration", "") for run in runs for row in run.rows if not run.from_file)
     most, n = every.most_common(1)[0] if every else ("", 0)
-    own = {row.get("duration", "") for run in runs for row in run.trials}
+    own = [row.get("duration", "") for run in runs for row in run.trials]
     kinds = {row.get(ANNOTATION, "") for run in runs for row in run.rows}
-    same = own == {most} and n > 0.9 * every.total() and len(kinds) > 2 and (read_number(most) or 0) > 0
+    same = set(own) == {most} and n > max(0.9 * every.total(), len(own)) and len(kinds) > 2  # others have it, too
+    same &= (read_number(most) or 0) > 0
     ends = read_values(asked.until, runs, "--until")
     doubt_names(runs, "--until", ends, doubts)
     for run in runs:
         following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds][: len(run.trials)]
         pairs = list(zip(run.trials, following, strict=True))
         lengths = [read_length(row, run) for row in run.trials]
-        overlap = any(n and row["at"] + n > end + TOLERANCE for (row, end), n in zip(pairs, lengths, strict=True))
+        overlap = any(n and row["at"] + n > end + TOLERANCE for (row, end), n in zip(pairs[:-1], lengths, strict=False))
         untrue = f"duration {most} in every row" if same else "durations reach into the next trial" if overlap else None
         if ends:
             lengths = [until(row, end, run, *ends[run.subject]) for row, end in pairs]

@@ -131,7 +131,7 @@ def scale_flags(trials):
     """Flags for the scale of the ratings, where it is not 1 to 9."""
     numbers = [read_number(text) for trial in trials for text in trial.ratings.values()]
     numbers = [number for number in numbers if number is not None]
-    if not numbers or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
+    if len(set(numbers)) < 2 or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
         return []
     return ["--rating-min", f"{math.floor(min(numbers)):g}", "--rating-max", f"{math.ceil(max(numbers)):g}"]
 
