@@ -182,10 +182,7 @@ def say_what_follows(settings):
     if settings.RATED:
         say_pretraining(settings.OUT_DIR)
         return
-    model, out = (
-        "runs/film/finetune_arousal/fold_00/model.pt",
-        settings.OUT_DIR.with_name(f"{settings.OUT_DIR.name}.csv"),
-    )
+    model, out = "runs/film/finetune_arousal/fold_00/model.pt", f"{settings.OUT_DIR}.csv"
     print("with a model that was trained on recordings prepared likewise, such as this one:")
     say_next("Fine_tuning/predict.py", "--model", model, "--input", settings.OUT_DIR, "--out-file", out)
 

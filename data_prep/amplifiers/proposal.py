@@ -6,15 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from data_prep.amplifiers import bids
-from data_prep.amplifiers.events import (
-    ANNOTATION,
-    Sayings,
-    alike,
-    doubt_names,
-    find_ends,
-    read_run,
-    read_values,
-)
+from data_prep.amplifiers.events import ANNOTATION, Sayings, alike, doubt_names, find_ends, read_run, read_values
 from data_prep.amplifiers.recordings import open_recording
 from data_prep.amplifiers.trial_plan import TOLERANCE
 from data_prep.amplifiers.trials_table import MISSING, Trial, is_missing, read_rows
@@ -270,19 +262,15 @@ def find_stimulus(runs, names, asked, doubts):
             doubts.add(f"{columns[0]} names two trials {name!r}; {column} tells them apart and is taken", who)
             return [column], set()
     unnamed = {name for names in repeated.values() for name in names}
-    doubts.add(
-        f"{columns[0]} {shorten(map(repr, unnamed))} names several trials of one person: fill in the column stimulus",
-        "stimulus",
-    )
+    shown = f"{columns[0]} {shorten(map(repr, unnamed))}"
+    doubts.add(f"{shown} names several trials of one person: fill in the column stimulus", "stimulus")
     return columns, unnamed
 
 
 def leave_out_repeated(trials, asked, doubts):
     """Leave out what somebody saw twice by its name, where a column was chosen for it: which is meant?"""
-    if not asked.stimulus:
-        return trials
     times = Counter((trial.subject, trial.stimulus) for trial in trials)
     for (who, name), n in times.items():
-        if n > 1:
+        if n > 1 and asked.stimulus:
             doubts.add(f"{asked.stimulus} is {name!r} in {n} trials: left out", who)
-    return [trial for trial in trials if times[trial.subject, trial.stimulus] == 1]
+    return [trial for trial in trials if times[trial.subject, trial.stimulus] == 1 or not asked.stimulus]

@@ -42,29 +42,21 @@ def write(proposal, table):
         constant = {name for name in windows[0] if all(np.ptp(window[name]) == 0 for window in windows)}
         changed |= windows[0].keys() - constant
         constants |= constant
-    rows, doubts = propose_channels(
-        [proposal.recordings[file] for file in dict.fromkeys(trial.file for trial in proposal.trials)],
-        constants - changed,
-    )
+    used = [proposal.recordings[file] for file in dict.fromkeys(trial.file for trial in proposal.trials)]
+    rows, doubts = propose_channels(used, constants - changed)
     proposal.doubts += doubts
     channels, page = table.with_name("channels.csv"), table.with_name("trials.html")
-    tables = {table: rows_of_trials(table, proposal.trials)}
-    tables[channels] = [COLUMNS, *([row[name] for name in COLUMNS] for row in rows)]
-    texts = {path: as_csv(lines) for path, lines in tables.items()}
-    for path, text in texts.items():
-        if path.exists() and path.read_text(encoding="utf-8-sig") != text:
+    tables = {table: rows_of_trials(table, proposal.trials), channels: [COLUMNS, *(row.values() for row in rows)]}
+    texts = {}
+    for path, lines in tables.items():
+        csv.writer(text := io.StringIO(), lineterminator="\n").writerows(lines)
+        texts[path] = text.getvalue()
+        if path.exists() and path.read_text(encoding="utf-8-sig") != texts[path]:
             raise InputError(f"{path} is there with other rows, yours perhaps: give another folder, or remove it")
     for path, text in texts.items():
         write_text(path, text)
     write_page(page, proposal, pictures, {row["name"]: row["kind"] for row in rows})
     return table, channels, page
-
-
-def as_csv(rows):
-    """Rows of a table as text."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def rows_of_trials(path, trials):

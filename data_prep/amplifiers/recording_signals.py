@@ -210,7 +210,7 @@ def repair(recording, raw, chosen, steps):
         return
     where, remedy = (
         f"{recording.path}: {shorten(bad, 60)} is marked bad",
-        "--bad-channels keep, or another --eeg-channels",
+        "--bad-channels keep, or other --eeg-channels",
     )
     if steps.bad_channels == "refuse":
         raise InputError(f"{where}; --bad-channels interpolate, or --eeg-channels without it")

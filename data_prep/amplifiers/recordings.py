@@ -182,11 +182,10 @@ def open_recording(path, sidecar=None):
     for file in (path, *parts, *named, *sidecar.files):
         files.setdefault(file.resolve(), file)
     refuse_taken(path, signals)
-    starts = [seconds for name, seconds in markers if name.lower().startswith(BREAKS)]
-    spoiled, files = find_spoiled(raw), list(files.values())
-    return Recording(
-        path, files, signals, channels, seconds, markers, starts, spoiled, bads, placed, notes, doubtful, durations
-    )
+    starts = [at for name, at in markers if name.lower().startswith(BREAKS)]
+    of_markers = {"notes": notes, "doubtful": doubtful, "durations": durations}
+    files, parts = list(files.values()), find_spoiled(raw)
+    return Recording(path, files, signals, channels, seconds, markers, starts, parts, bads, placed, **of_markers)
 
 
 def find_units(raw, channels, notes):
@@ -241,18 +240,15 @@ def refuse_loops(path):
     """Refuse a damaged FIF file whose chain of tags leads back to where it was: MNE would follow it for ever."""
     position, seen = 0, set()
     with open(path, "rb") as file:
-        while True:
-            if position in seen:
-                raise InputError(f"{path} is damaged (its list of contents runs in a circle); copy or export it again")
+        while position not in seen:
             seen.add(position)
             file.seek(position)
             header = file.read(16)
-            if len(header) < 16:
-                return
-            _, _, size, following = struct.unpack(">iiii", header)  # kind, type, bytes, place of the next tag
-            if following < 0 or size < 0:
+            _, _, size, following = struct.unpack(">iiii", header) if len(header) == 16 else (0, 0, -1, 0)
+            if following < 0 or size < 0:  # kind, type, bytes, place of the next tag
                 return
             position = following or position + 16 + size
+    raise InputError(f"{path} is damaged (its list of contents runs in a circle); copy or export it again")
 
 
 def refuse_damaged(path):
@@ -279,9 +275,11 @@ def refuse_damaged(path):
 
 def find_spoiled(raw):
     """(name, first, last second) of annotations that say a part is bad, as MNE has it: ``BAD_movement``."""
-    onsets = raw.annotations.onset - raw.first_time
+    parts = zip(
+        raw.annotations.description, raw.annotations.onset - raw.first_time, raw.annotations.duration, strict=True
+    )
     return [
         (name, float(onset), float(onset + length))
-        for name, onset, length in zip(raw.annotations.description, onsets, raw.annotations.duration, strict=True)
+        for name, onset, length in parts
         if name.lower().startswith(BAD) and not name.lower().startswith(BREAKS)
     ]

@@ -77,18 +77,21 @@ def beside(path, suffix, *extensions):
     own, of = entities(path)
     if of != "eeg":
         return []
-    folders = [path.parent, path.parent.with_name("beh"), *list(path.parents)[1:LEVELS]]
-    for folder in folders:
-        found = []
+    for folder in (path.parent, path.parent.with_name("beh"), *list(path.parents)[1:LEVELS]):
+        found = {}  # file -> how many entities it names
         for file in sorted(folder.iterdir()) if folder.is_dir() else []:
             its, kind = entities(file)
-            differs = [k for k in its if k != "recording" and its[k] != own.get(k)]
-            if kind == suffix and its and not differs and file.name.lower().endswith(extensions):
+            its.pop("recording", None)
+            if (
+                kind == suffix
+                and file.name.lower().endswith(extensions)
+                and "_" in file.name
+                and its.items() <= own.items()
+            ):
                 refuse_absent(file)
-                found.append(file)
+                found[file] = len(its)
         if found:
-            most = max(len(entities(file)[0].keys() - {"recording"}) for file in found)
-            return [file for file in found if len(entities(file)[0].keys() - {"recording"}) == most]
+            return [file for file in found if found[file] == max(found.values())]
         if (folder / "dataset_description.json").exists():
             break
     return []
@@ -154,9 +157,9 @@ def read_physio_header(file):
         raise InputError(f"{file} has no {stem}.json beside it; it says SamplingFrequency, StartTime and Columns")
     try:
         header = json.loads(found[0].read_text(encoding="utf-8-sig"))
-        columns = [str(name) for name in header["Columns"]]
+        columns, rate = [str(name) for name in header["Columns"]], float(header["SamplingFrequency"])
         units = {name: header[name].get("Units") for name in columns if isinstance(header.get(name), dict)}
-        rate, start = float(header["SamplingFrequency"]), float(header["StartTime"])
+        start = float(header["StartTime"])
     except (KeyError, TypeError, ValueError) as error:
         what = "does not say SamplingFrequency, StartTime and Columns as BIDS asks"
         raise InputError(f"{found[0]} {what} ({error})") from None

@@ -74,19 +74,10 @@ def read_table(path, rating_names=(), rated=True):
         onset, length = read_number(row["onset"]), read_number(row["duration"])
         if not is_missing(row["duration"]) and (length is None or length <= 0):
             raise InputError(f"{where}: the duration must be seconds, more than 0, or empty; not {row['duration']!r}")
-        trials.append(
-            Trial(
-                where=where,
-                subject=row["subject"],
-                file=file,
-                stimulus=row["stimulus"],
-                onset=row["onset"] if onset is None else onset,
-                duration=length,
-                ratings={name: row[name] for name in names},
-                onset_text=row["onset"],
-                group=row.get(GROUP, "") if GROUP in others else "",
-            )
-        )
+        onset = row["onset"] if onset is None else onset
+        cells = {name: row[name] for name in names}
+        group = row.get(GROUP, "") if GROUP in others else ""
+        trials.append(Trial(where, row["subject"], file, row["stimulus"], onset, length, cells, group, row["onset"]))
     if not trials:
         raise InputError(f"{path} has no trials; one row per trial under {','.join(header)}"[:250])
     return trials
@@ -160,11 +151,8 @@ def read_rows(path):
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting))
     except csv.Error as error:
         raise InputError(f"{path} is no table ({error})") from None
-    filled = [
-        (n, [as_text(cell) for cell in cells])
-        for n, cells in enumerate(lines, start=1)
-        if as_text("".join(cells)) and not (said and n == 1)
-    ]
+    filled = [(n, [as_text(cell) for cell in cells]) for n, cells in enumerate(lines, start=1)][1 if said else 0 :]
+    filled = [(n, cells) for n, cells in filled if "".join(cells)]
     if not filled:
         raise InputError(f"{path} is empty; it needs a header and one row per trial")
     header = [name.lower() for name in filled[0][1]]

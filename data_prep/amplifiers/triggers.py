@@ -35,10 +35,8 @@ def find_markers(raw, stim):
         found, unsettled, short = read_values(values, rate)
         notes += said
         if unsettled:
-            notes.append(
-                f"{unsettled} values of {name} last {SETTLE * 1e3:g} ms or a sample between two others, as the bits of "
-                "a trigger do not change at once; they are no triggers"
-            )
+            what = "a sample between two others, as the bits of a trigger do not change at once"
+            notes.append(f"{unsettled} values of {name} last {SETTLE * 1e3:g} ms or {what}; they are no triggers")
         markers += [(f"{word} {value}", at) for value, at in found]
         for value, at in short:
             doubtful[f"{word} {value}"] = f"lasts one sample at {at:.6g} s, and others of {name} last longer"
@@ -81,11 +79,8 @@ def read_values(values, rate):
     usual = np.median(lengths[real]) if real.any() else 0
     short = real & (lengths == 1) & (usual > 3)
     pairs = [(int(value), float(at / rate)) for value, at in zip(now, changes, strict=True)]
-    return (
-        [pair for pair, taken in zip(pairs, real, strict=True) if taken],
-        int(unsettled.sum()),
-        [pair for pair, taken in zip(pairs, short, strict=True) if taken],
-    )
+    taken, brief = ([pair for pair, has in zip(pairs, mask, strict=True) if has] for mask in (real, short))
+    return taken, int(unsettled.sum()), brief
 
 
 def plain(name):
