@@ -105,6 +105,20 @@ def make_reference(data_dir, window, device, batch_size, n_people):
 
 def make_training(settings, window, data_dir, n_folds=1, compiled=False, captured=True):
     """Pre-training of the first folds, as the script makes it, and its step."""
+    folds = make_folds(settings, window, data_dir, n_folds)
+    networks, step = make_step(folds, compiled, captured)
+    first, variants = networks.shuffle()
+    numbers = itertools.cycle(range(len(first)))
+
+    def of_next_windows():
+        number = next(numbers)
+        step(first[number], variants[number])
+
+    return folds[0], of_next_windows
+
+
+def make_folds(settings, window, data_dir, n_folds, *more):
+    """Pre-training of the first folds, as the script makes it with these settings and more flags."""
     script = runpy.run_path(str(ROOT / f"main_pretrain_{window}.py"))
     flags = {
         "data-dir": data_dir,
@@ -116,18 +130,14 @@ def make_training(settings, window, data_dir, n_folds=1, compiled=False, capture
         "folds-at-once": n_folds,
     }
     argv = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-    folds = list(itertools.islice(trainings(read_settings(script, argv)), n_folds))
-    networks = Stacked(folds) if n_folds > 1 else Alone(folds[0])
+    return list(itertools.islice(trainings(read_settings(script, [*argv, *map(str, more)])), n_folds))
+
+
+def make_step(folds, compiled=False, captured=True):
+    """The networks of these folds, and their step; on CUDA captured."""
+    networks = Stacked(folds) if len(folds) > 1 else Alone(folds[0])
     step = training_step(networks, compiled)
-    step = Captured(step) if captured and folds[0].device.type == "cuda" else step
-    first, variants = networks.shuffle()
-    numbers = itertools.cycle(range(len(first)))
-
-    def of_next_windows():
-        number = next(numbers)
-        step(first[number], variants[number])
-
-    return folds[0], of_next_windows
+    return networks, Captured(step) if captured and folds[0].device.type == "cuda" else step
 
 
 if __name__ == "__main__":
