@@ -204,6 +204,10 @@ def test_renamed_brainvision_files(tmp_path):
     recorded.write(tmp_path, "vhdr", 1)
     with pytest.raises(InputError, match=r"names p1\.eeg as its own, and anna\.eeg is beside it"):
         open_recording(tmp_path / "anna.vhdr")
+    (tmp_path / "anna.eeg").unlink()
+    (tmp_path / "anna.vmrk").unlink()
+    notes = open_recording(tmp_path / "anna.vhdr").notes
+    assert "its signals are in p1.eeg, which is p1.vhdr's by its name: is it renamed, or a copy?" in notes
 
 
 def bids(tmp_path, change):

@@ -103,11 +103,8 @@ def through_mne(path, notes):
         if "Omitted" in words and path.suffix.lower() != ".set":  # EEGLAB marks a file's end as a boundary
             words += " Is the file cut short?"
         technical = issubclass(warning.category, DeprecationWarning | FutureWarning | ResourceWarning)
-        if (
-            not technical
-            and words not in notes
-            and ("cut short" in words or not any(part in words for part in HARMLESS))
-        ):
+        harmless = "cut short" not in words and any(part in words for part in HARMLESS)
+        if not technical and not harmless and words not in notes:
             notes.append(words)
 
 
@@ -182,6 +179,11 @@ def open_recording(path, sidecar=None):
     for file in (path, *parts, *named, *sidecar.files):
         files.setdefault(file.resolve(), file)
     refuse_taken(path, signals)
+    twin = signals.with_suffix(path.suffix)
+    if signals.stem != path.stem and twin.is_file():
+        notes.append(
+            f"its signals are in {signals.name}, which is {twin.name}'s by its name: is it renamed, or a copy?"
+        )
     starts = [at for name, at in markers if name.lower().startswith(BREAKS)]
     of_markers = {"notes": notes, "doubtful": doubtful, "durations": durations}
     files, parts = list(files.values()), find_spoiled(raw)
