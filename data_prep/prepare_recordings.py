@@ -32,7 +32,6 @@ from data_prep.folder import stimuli as stimulus_names
 from data_prep.folder.from_arrays import prepare_person
 from data_prep.folder.quality import Quality, Row, kind_of
 from data_prep.folder.writer import PreparedWriter, is_prepared
-from data_prep.signals import channel_kinds
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 from utils.base.files import sha256
@@ -91,24 +90,16 @@ def main():
     plan = trial_plan.make_plan(people, stimuli, files, settings.SECONDS, rest)
     for trial, flaw in trial_plan.flaws_in(plan, files, rest):
         warn(f"{trial.where}: {flaw} within {trial.stimulus!r} or its rest")
-    eeg, pps = choose_channels(settings, files)
+    eeg, pps = channels_table.choose_channels(settings, {str(path): file.channels for path, file in files.items()})
     if settings.REFERENCE == "average" and len(eeg) == 1:
         raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     done = ("HIGH_PASS", "LOW_PASS", "NOTCH", "REFERENCE", "BAD_CHANNELS", "SAMPLING_RATE")  # in the order of `Steps`
     steps = Steps(*(getattr(settings, name) for name in done), plan.seconds, rest)
     made = describe(settings, plan, rest, bool(eeg))
     sources = name_sources(settings, files.values())
-    description = {
-        "name": settings.OUT_DIR.name,
-        "sampling_rate": settings.SAMPLING_RATE,
-        "eeg_channels": eeg,
-        "pps_channels": pps,
-        "ratings": names,
-        "classes": classes,
-        "stimuli": stimuli,
-    }
-    description |= {"groups": groups} if groups else {}
-    description |= ratings.scales_of(settings, names, classes)
+    description = {"name": settings.OUT_DIR.name, "sampling_rate": settings.SAMPLING_RATE, "eeg_channels": eeg}
+    description |= {"pps_channels": pps, "ratings": names, "classes": classes, "stimuli": stimuli}
+    description |= ({"groups": groups} if groups else {}) | ratings.scales_of(settings, names, classes)
     if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_what_follows(settings)
@@ -174,37 +165,9 @@ def read_trials_of(settings):
     *_, page = proposal_page.write(proposal, folder / "trials.csv")
     for text in proposal.doubts:
         print(f"doubt: {text}")
-    raise InputError(
-        f"{doubt[:150]}{f', and {n - 1} more doubts' if n > 1 else ''}: look at {page}, correct trials.csv and "
-        "channels.csv beside it, and give them with --trials and --channels"
-    )
-
-
-def choose_channels(settings, files):
-    """Names of the EEG and PPS channels that all recordings have."""
-    people = {str(path): recording.channels for path, recording in files.items()}
-    if settings.CHANNELS is not None:
-        eeg, pps = channels_table.choose_channels(settings.CHANNELS, people)
-        channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
-        return eeg, pps
-    if settings.EEG_CHANNELS in ([], channel_kinds.COMMON):
-        channel_kinds.refuse_unknown(people)
-    eeg = channel_kinds.choose(settings.EEG_CHANNELS, people, channel_kinds.find_eeg, "--eeg-channels")
-    pps = channel_kinds.choose(settings.PPS_CHANNELS, people, channel_kinds.find_pps, "--pps-channels")
-    both = [name for name in pps if channel_kinds.key(name) in set(map(channel_kinds.key, eeg))]
-    if both:
-        raise InputError(f"{shorten(both)} is in --eeg-channels and in --pps-channels; choose one")
-    if settings.EEG_CHANNELS is None and settings.PPS_CHANNELS is None:
-        raise InputError("--eeg-channels none and --pps-channels none: nothing would be left; leave one of them out")
-    if not eeg and not pps:
-        first, of_first = next(iter(people.items()))
-        there = shorten([f"{channel.name} ({channel.kind})" for channel in of_first])
-        raise InputError(f"{first} has no EEG and no peripheral channel that is known as such: {there}; name them")
-    channel_kinds.say_rates(people, [*eeg, *pps], settings.SAMPLING_RATE)
-    left = channel_kinds.left_out(next(iter(people.values())), eeg, pps)
-    if left:
-        print(f"left out: {shorten(left, 150)}; --eeg-channels and --pps-channels take names")
-    return eeg, pps
+    what = f"{doubt[:150]}{f', and {n - 1} more doubts' if n > 1 else ''}"
+    remedy = "correct trials.csv and channels.csv beside it, and give them with --trials and --channels"
+    raise InputError(f"{what}: look at {page}, {remedy}")
 
 
 def adjoining(plan):
@@ -219,10 +182,7 @@ def say_what_follows(settings):
     if settings.RATED:
         say_pretraining(settings.OUT_DIR)
         return
-    model, out = (
-        "runs/film/finetune_arousal/fold_00/model.pt",
-        settings.OUT_DIR.with_name(f"{settings.OUT_DIR.name}.csv"),
-    )
+    model, out = "runs/film/finetune_arousal/fold_00/model.pt", f"{settings.OUT_DIR}.csv"
     print("with a model that was trained on recordings prepared likewise, such as this one:")
     say_next("Fine_tuning/predict.py", "--model", model, "--input", settings.OUT_DIR, "--out-file", out)
 
@@ -233,9 +193,8 @@ def describe(settings, plan, rest, has_eeg):
     band = f"{high or 0:g}-{low:g} Hz" if low else f"from {high:g} Hz" if high else None
     filters = ", ".join(text for text in (band, f"notch {notch:g} Hz" if notch else None) if text)
     reference = "average" if settings.REFERENCE == "average" else "as recorded"
-    cut = any(
-        trial.duration is None or int(trial.duration) > plan.seconds for own in plan.people.values() for trial, _ in own
-    )
+    lengths = [trial.duration for own in plan.people.values() for trial, _ in own]
+    cut = any(length is None or int(length) > plan.seconds for length in lengths)
     return preparation.make(
         settings.EEG_NORMALISE,
         settings.PPS_NORMALISE,
@@ -264,13 +223,14 @@ def refuse_copies(opened, checksums):
         twin = seen.setdefault(checksums[recording.signals], recording.path)
         if twin != recording.path:
             raise InputError(f"{recording.path} holds the same signals as {twin}; leave one of them out of the table")
+        part = next((other for other in opened if other is not recording and other.path in recording.files), None)
+        if part:
+            raise InputError(f"{part.path} is a part of {recording.path}, and read with it; leave it out of the table")
         for file in (file for file in recording.files if file.suffix.lower() == ".vmrk"):
             other = seen.setdefault(file.resolve(), recording.path)
             if other != recording.path:
-                raise InputError(
-                    f"{recording.path} names the markers of {other} as its own ({file.name}); write its own .vmrk "
-                    "into the line MarkerFile="
-                )
+                what = f"{recording.path} names the markers of {other} as its own ({file.name})"
+                raise InputError(f"{what}; write its own .vmrk into the line MarkerFile=")
 
 
 def prepare(subject, own, files, eeg, pps, steps, made):
@@ -289,11 +249,8 @@ def prepare(subject, own, files, eeg, pps, steps, made):
     person = {name: np.stack([trials[index] for index in range(len(own))]) for name, trials in found.items()}
     blocks = prepare_person({"id": subject, **person}, steps.sampling_rate, made)
     rows = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in quality.people[subject]]
-    return {
-        "eeg": blocks[0].astype(np.float32),
-        "pps": blocks[1].astype(np.float32),
-        "quality": np.array(json.dumps(rows)),
-    }
+    quality = np.array(json.dumps(rows))
+    return {"eeg": blocks[0].astype(np.float32), "pps": blocks[1].astype(np.float32), "quality": quality}
 
 
 if __name__ == "__main__":

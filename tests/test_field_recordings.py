@@ -9,7 +9,7 @@ from data_prep.amplifiers import trial_plan
 from data_prep.amplifiers.recordings import need_mne, open_recording
 from data_prep.amplifiers.sidecars import Physio, place
 from data_prep.amplifiers.trials_table import Trial, read_rows, read_table
-from data_prep.amplifiers.triggers import marker_seconds, read_values
+from data_prep.amplifiers.triggers import from_rest, marker_seconds, read_values
 from data_prep.signals.channel_kinds import refuse_unknown
 from data_prep.signals.resampling import at_one_rate
 from tests import recorded
@@ -204,6 +204,10 @@ def test_renamed_brainvision_files(tmp_path):
     recorded.write(tmp_path, "vhdr", 1)
     with pytest.raises(InputError, match=r"names p1\.eeg as its own, and anna\.eeg is beside it"):
         open_recording(tmp_path / "anna.vhdr")
+    (tmp_path / "anna.eeg").unlink()
+    (tmp_path / "anna.vmrk").unlink()
+    notes = open_recording(tmp_path / "anna.vhdr").notes
+    assert "its signals are in p1.eeg, which is p1.vhdr's by its name: is it renamed, or a copy?" in notes
 
 
 def bids(tmp_path, change):
@@ -253,3 +257,61 @@ def test_a_person_without_a_rating_is_a_doubt(tmp_path):
     outcome = bids(tmp_path, change)
     assert outcome.status == 2
     assert "no row is a trial: left out" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("rest", "pulses", "found"),
+    [
+        (65280, [65282, 65284], [("trigger 2", 3.0), ("trigger 4", 9.0)]),  # a status channel's upper bits
+        (1, [0, 0], [("trigger 1", 3.0), ("trigger 1", 9.0)]),  # a line that falls
+        (255, [2, 4], [("trigger 2", 3.0), ("trigger 4", 9.0)]),
+        (0, [2, 4], [("trigger 2", 3.0), ("trigger 4", 9.0)]),
+    ],
+)
+@pytest.mark.parametrize("long", [1, 4 * RATE])
+def test_triggers_over_a_level_at_rest(tmp_path, rest, pulses, found, long):
+    values = np.full(20 * RATE, rest)
+    for second, value in zip((3, 9), pulses, strict=True):
+        values[second * RATE :][:long] = value
+    scaled, notes = from_rest("TRIG", values)
+    assert [(f"trigger {value}", at) for value, at in read_values(scaled, RATE)[0]] == found
+    assert [f"TRIG is {rest} at rest" in note for note in notes] == [True] * bool(rest)
+
+
+def test_a_trigger_that_lasts_as_long_as_a_film_keeps_its_beginning():
+    scaled, notes = from_rest("TRIG", pulse((2, 12 * RATE, 1)))
+    assert (read_values(scaled, RATE)[0], notes) == ([(1, 2.0)], [])
+
+
+def test_an_analogue_trigger_is_said(tmp_path):
+    write(tmp_path / "p.edf", [("TTL", pulse((2, 20, 2.5), (5, 20, 4.4)))])
+    recording = open_recording(tmp_path / "p.edf")
+    assert recording.markers == []
+    assert "TTL has values that are no whole numbers: no triggers are read from it" in recording.notes
+
+
+def test_markers_beyond_the_end_of_a_file_are_said(tmp_path):
+    path = recorded.write(tmp_path, "vhdr", 1)
+    signals = path.with_suffix(".eeg")
+    os.truncate(signals, signals.stat().st_size // 2)
+    assert any("Omitted 1 annotation(s)" in note for note in open_recording(path).notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "right"),
+    [
+        (["Film A", "film a"], False),
+        (["film_1", "film_01"], False),
+        (["1", "1.0"], False),
+        (["film_1", "film_2"], True),
+    ],
+)
+def test_one_stimulus_is_written_in_one_way(names, right):
+    people = {who: {name: None, "b": None} for who, name in zip("pq", names, strict=True)}
+    if right:
+        assert trial_plan.find_stimuli(people, "keep") == ["b", *names]
+    else:
+        with pytest.raises(InputError, match="look like one"):
+            trial_plan.find_stimuli(people, "keep")
+        people["r"] = dict.fromkeys(names)  # who saw both: they are two
+        assert len(trial_plan.find_stimuli(people, "keep")) == 3

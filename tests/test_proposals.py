@@ -347,7 +347,7 @@ def test_channels_csv_decides(faced, tmp_path):
     for changed, parts in (
         (text.replace("O2,eeg", "O2,brain"), ["kind is 'brain', not eeg, eog"]),
         (text.replace("O2,eeg", "O9,eeg"), ["does not name O2 of"]),
-        (text.replace("HEOR,no", "HEOR,eog"), ["has no HEOR, which", "write no as its kind"]),
+        (text.replace("HEOR,no", "HEOR,eog"), ["has no HEOR and 1 more files lack", "write no as its kind"]),
         (text.replace("T3,eeg", "T3,no"), ["above"]),
         (text.replace("kind", "sort"), ["has no column name, or no kind"]),
     ):
@@ -381,3 +381,132 @@ def test_every_example_of_the_page_runs_as_it_stands(tmp_path, monkeypatch):
         done(script, *flags)
     assert (tmp_path / "runs/film/report.html").exists()
     assert (tmp_path / "predictions.csv").exists()
+
+
+def change(text, **columns):
+    """A table's text with cells changed: of a column, by a function of its row's number and its cell."""
+    header, *rows = [line.split("\t") for line in text.splitlines()]
+    for name, how in columns.items():
+        for number, row in enumerate(rows):
+            row[header.index(name)] = str(how(number, row[header.index(name)]))
+    return "\n".join("\t".join(row) for row in [header, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "doubt"),
+    [
+        ({"valence": lambda number, cell: 999 if number == 1 else cell}, "valence: 999 is far from all others"),
+        ({"valence": lambda number, cell: -1 if number == 1 else cell}, "valence: -1 is far from all others"),
+        (
+            {"valence": lambda number, cell: number + 1},
+            "valence: goes 1, 2, 3 for everybody, each number once: is that a rating?",
+        ),
+        ({"stimuliName": lambda number, cell: number + 1}, "stimulus: goes 1, 2, 3 in time for everybody"),
+        ({}, None),
+    ],
+)
+def test_cells_that_are_no_ratings_and_no_films(tmp_path, columns, doubt):
+    flags = [*dens(tmp_path / "d"), "--ratings", "valence,arousal", "--until", "trial_type=vlnc"]
+    for file in (tmp_path / "d").rglob("*_beh.tsv"):
+        file.write_text(change(file.read_text(), **columns))
+    out = done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+    assert doubt in out if doubt else "far from" not in out and "goes 1, 2, 3" not in out
+
+
+@pytest.mark.parametrize("how", ["sorted", "turned"])
+def test_ratings_in_another_order_than_the_films(tmp_path, how):
+    flags = [*dens(tmp_path / "d"), "--ratings", "valence,arousal", "--until", "trial_type=vlnc"]
+    right = done(PROPOSE, *flags, "--out-file", tmp_path / "right/trials.csv")
+    assert "another order" not in right
+    for events in (tmp_path / "d").rglob("*_events.tsv"):  # names that the ratings have, too
+        events.write_text(change(events.read_text(), label=lambda _, cell: cell.replace("_", " at ")))
+    for file in (tmp_path / "d").rglob("*_beh.tsv"):
+        header, *rows = file.read_text().splitlines()
+        rows = sorted(rows) if how == "sorted" else rows[::-1]
+        file.write_text("\n".join([header, *rows]) + "\n")
+    out = done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+    assert "beh.tsv is in another order than the trials: joined by label and stimuliname" in out
+    assert (tmp_path / "p/trials.csv").read_text().replace("_at_", "_") == (tmp_path / "right/trials.csv").read_text()
+
+
+def test_a_number_that_means_two_markers_is_a_doubt(tmp_path):
+    for person in (1, 2):
+        marks = [(5 + place * EVERY, "Stimulus/S  2") for place in range(FILMS)] + [(7, "Response/R  2")]
+        write(tmp_path / f"p{person}.edf", signals(person, 256), 256, marks=marks)
+    flags = ["--files", f"{tmp_path}/*.edf", "--no-rated", "--out-file", tmp_path / "p/trials.csv"]
+    out = done(PROPOSE, *flags, "--trial", "marker=2")
+    assert "p1, p2: --trial 2 means 'Stimulus/S  2', 'Response/R  2': write the whole name" in out
+    out = done(PROPOSE, *flags[:-1], tmp_path / "q/trials.csv", "--trial", "marker=stimulus/s2")
+    assert "write the whole name" not in out
+    assert "8 trials of 2 people" in out
+
+
+def test_files_of_one_name_are_of_the_people_of_their_folders(tmp_path):
+    (tmp_path / "begin.csv").write_text("subject,value\n1,2\n2,2\n")  # a spreadsheet took the zeros
+    for person in (1, 2):
+        marks = [(5 + place * EVERY, "2") for place in range(FILMS)]
+        write(tmp_path / f"d/0{person}/eeg.edf", signals(person, 256), 256, marks=marks)
+    flags = ["--files", f"{tmp_path}/d/*/*.edf", "--no-rated", "--trial", tmp_path / "begin.csv"]
+    assert "8 trials of 2 people, 4 to 4 each" in done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+
+
+def test_channels_that_not_all_have_are_said(tmp_path):
+    for person in (1, 2):
+        marks = [(5 + place * EVERY, "2") for place in range(FILMS)]
+        more = [("GSR", np.arange(58 * 256) % 200)] if person == 1 else []
+        write(tmp_path / f"p{person}.edf", signals(person, 256), 256, marks=marks, more=more)
+    flags = ["--files", f"{tmp_path}/*.edf", "--no-rated", "--trial", "marker=2"]
+    out = done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+    assert "doubt: GSR: gsr, but in 1 of 2 files only; left out" in out
+
+
+def decimal_commas(text, separator):
+    return re.sub(r"(?<=\d)\.(?=\d)", ",", text.replace("\t", separator))
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda text: ("\ufeff" + decimal_commas(text, ";")).encode(),
+        lambda text: decimal_commas(text, "\t").replace("\n", "\r\n").encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: re.sub(r"^.*", lambda line: line[0].upper(), text).encode(),  # the header alone
+        lambda text: "\n".join("\t".join(f'"{c}"' for c in line.split("\t")) for line in text.splitlines()).encode(),
+        lambda text: text.replace("\t", ",").encode(),
+        lambda text: re.sub(r"(?m)(^\d.*?\t)1000\.0", r"\1n/a", text).encode(),
+        lambda text: re.sub(r"(?m)(^\d.*?\t)1000\.0", r"\g<1>0", text).encode(),
+        lambda text: (text + text.splitlines()[0].count("\t") * "\t" + "\n\n").encode(),  # rows of a spreadsheet
+    ],
+)
+def test_tables_of_data_sets_in_many_spellings(tmp_path, spelling):
+    for name, change_it in (("right", None), ("other", spelling)):
+        flags = [*dens(tmp_path / name), "--ratings", "valence,arousal", "--until", "trial_type=vlnc"]
+        for file in [*(tmp_path / name).rglob("*_events.tsv"), *(tmp_path / name).rglob("*_beh.tsv")]:
+            if change_it:
+                file.write_bytes(change_it(file.read_text()))
+        done(PROPOSE, *flags, "--out-file", tmp_path / f"p_{name}/trials.csv")
+    tables = [(tmp_path / f"p_{name}/trials.csv").read_text().replace(f"/{name}/", "/") for name in ("right", "other")]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("edit", "doubt"),
+    [
+        (lambda row: ["57.5", row[1]], "trials lie beyond the recording, which ends at 58 s"),
+        (lambda row: ["6.0", row[1]], "durations reach into the next trial: left empty"),
+        (lambda row: [row[0], "90"], "durations reach into the next trial: left empty"),
+        (lambda row: ["-3", row[1]], "trials lie beyond the recording"),
+    ],
+)
+def test_trials_that_cannot_be_where_a_table_says(tmp_path, edit, doubt):
+    for person in (1, 2):
+        eeg = tmp_path / f"d/sub-0{person}/eeg/sub-0{person}_task-film"
+        write(eeg.with_name(f"{eeg.name}_eeg.edf"), signals(person, 256), 256)
+        rows = [[str(5.0 + place * EVERY), "8", f"film{film}", "5"] for place, film in enumerate(order(person))]
+        rows[1] = [*edit(rows[1]), *rows[1][2:]]
+        lines = ["onset\tduration\ttrial_type\tarousal", *map("\t".join, rows)]
+        eeg.with_name(f"{eeg.name}_events.tsv").write_text("\n".join(lines) + "\n")
+    flags = ["--bids-dir", tmp_path / "d", "--task", "film"]
+    assert doubt in done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+    outcome = call(PREPARE, *flags, "--out-dir", tmp_path / "out")
+    assert (outcome.status, (tmp_path / "out").exists()) == (2, False)

@@ -1,10 +1,31 @@
-"""Recordings of a BIDS data set: those of a task, and who has none."""
+"""Recordings by a pattern of names or of a BIDS task: which there are, who has none, and ratings of beh.tsv."""
+
+import glob
+import re
+from pathlib import Path
+
+import numpy as np
 
 from data_prep.amplifiers.sidecars import entities
 from data_prep.amplifiers.trials_table import FORMATS, is_recording, read_rows
+from data_prep.folder.ratings import read_number
 from data_prep.folder.stimuli import natural
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
+
+
+def find_files(settings):
+    """The recordings that settings name."""
+    if (settings.BIDS_DIR is None) == (settings.FILES is None):
+        raise InputError('--bids-dir with --task, or --files "DIR/*.bdf": give one of them')
+    if settings.FILES is not None:
+        paths = [Path(name) for name in sorted(glob.glob(settings.FILES), key=natural) if is_recording(name)]
+        if not paths:
+            raise InputError(f"--files {settings.FILES}: no such recording; write the pattern in quotes")
+        return paths
+    if not settings.TASK:
+        raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
+    return find_runs(settings.BIDS_DIR, settings.TASK, settings.SESSIONS)
 
 
 def find_runs(root, task, sessions=()):
@@ -41,7 +62,7 @@ def people_of(root):
 
 def subject_of(path):
     """Whose a recording is, in its own capitals: as BIDS names it, or the whole name."""
-    return path.name.split("_")[0][len("sub-") :] if path.name.casefold().startswith("sub-") else path.stem
+    return path.stem.split("_")[0][len("sub-") :] if path.name.casefold().startswith("sub-") else path.stem
 
 
 def find_absent(root, task, subjects):
@@ -72,3 +93,51 @@ def find_left_physio(task, paths, read):
     left = [file.name for file in found if file.name.removesuffix(".gz") not in read]
     text = f"not read, as no run of EEG has the same name: {shorten(left, 120)}; BIDS wants all but the end alike"
     return [text] if left else []
+
+
+def join_behaviour(runs, wanted, doubts):
+    """Give trials the cells of beh.tsv, row by row; where counts do not agree, leave the trials out."""
+    wanted = {name.lower() for name in wanted if name}
+    for beh in dict.fromkeys(run.beh for run in runs if run.beh):
+        header, rows = read_rows(beh)
+        of = [run for run in runs if run.beh == beh]
+        if not any(name in header and name not in run.header for run in of for name in wanted):
+            continue
+        trials = [(run, row) for run in of for row in run.trials]
+        if len(trials) != len(rows):
+            counts = f"{len(trials)} trials in events, {len(rows)} rows in {beh.name.split('_')[-1]}"
+            doubts.add(f"{counts}: left out", of[0].subject)
+            for run in of:
+                run.trials = []
+            continue
+        rows = in_order_of_trials(of[0], trials, [row for _, row in rows], doubts)
+        for (run, row), cells in zip(trials, rows, strict=True):
+            row.update({name: cell for name, cell in cells.items() if name in wanted and name not in run.header})
+
+
+def in_order_of_trials(run, trials, rows, doubts):
+    """Rows of beh.tsv in the order of the trials: by a name that both have, else as they stand.
+
+    Doubt them where names agree in most of the rows, or are the same in another order but numbers.
+    """
+    for column in [name for name in run.header if name not in ("onset", "duration", "sample")]:
+        cells = [row[column].casefold() for _, row in trials]
+        for name in rows[0] if rows else ():
+            names = [re.sub(r"\.\w{2,4}$", "", row[name]).casefold() for row in rows]
+            if len(set(names)) < 2 or (column != name and any(read_number(n) is not None for n in names)):
+                continue
+            says = [
+                [bool(n) and bool(re.search(rf"(?<![a-z0-9]){re.escape(n)}(?![a-z0-9])", c)) for n in names]
+                for c in cells
+            ]
+            share = np.mean(np.diagonal(says))
+            if 0.5 < share < 1:
+                doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)
+            elif (
+                share < 1
+                and all(sum(row) == 1 for row in says)
+                and all(sum(column) == 1 for column in zip(*says, strict=True))
+            ):
+                doubts.add(f"beh.tsv is in another order than the trials: joined by {column} and {name}", run.subject)
+                return [rows[row.index(True)] for row in says]
+    return rows

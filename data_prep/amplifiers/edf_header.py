@@ -47,10 +47,8 @@ def read_header(path):
         header, fields, start = _fields(path)
         seconds = float(header[244:252].replace(b",", b".")) or 1.0  # of a record; 0 in a file of annotations alone
         n_samples = [int(text) for text in fields["n_samples"]]
-        made = [
-            EdfChannel(label.decode("latin-1"), unit.decode("latin-1"), n / seconds)
-            for label, unit, n in zip(fields["label"], fields["unit"], n_samples, strict=True)
-        ]
+        labels, units = ([text.decode("latin-1") for text in fields[name]] for name in ("label", "unit"))
+        made = [EdfChannel(*of, n / seconds) for *of, n in zip(labels, units, n_samples, strict=True)]
     except (ValueError, IndexError):
         return []
     annotations = [channel.label in ANNOTATIONS for channel in made]
@@ -74,9 +72,8 @@ def _fields(path):
 
 
 def times_of_records(path, start, n_samples, before):
-    """When each record begins, by its annotations; None where one does not say it.
-
-    The records of ``n_samples`` begin at byte ``start``; ``before`` samples of each come before its annotations.
+    """When each record (``n_samples``, from byte ``start`` on; ``before`` of them precede its annotations) begins, or
+    None where one does not say it.
     """
     width = SAMPLE_BYTES[Path(path).suffix.lower()]
     if Path(path).stat().st_size - start < n_samples * width:
@@ -100,7 +97,5 @@ def refuse_pauses(path, times, seconds, discontinuous):
     if late.max() - late.min() > allowed or (exact and np.abs(pauses).max() > JITTER):
         first = np.flatnonzero(np.abs(pauses) >= min(allowed, np.abs(pauses).max() / 2))[0]
         at = times[first] - times[0] + seconds
-        raise InputError(
-            f"{path} is discontinuous (EDF+D): at {at:.6g} s {pauses[first]:.4g} s are missing, so times after that "
-            "would be wrong; export every part as a file of its own (EDF+C)"
-        )
+        what = f"is discontinuous (EDF+D): at {at:.6g} s {pauses[first]:.4g} s are missing, so later times are wrong"
+        raise InputError(f"{path} {what}; export every part as a file of its own (EDF+C)")

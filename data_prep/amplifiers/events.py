@@ -1,6 +1,5 @@
 """Rows of events, from events.tsv or a file's own annotations: in seconds, and where trials begin and end."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from data_prep.amplifiers.recordings import BREAKS
 from data_prep.amplifiers.sidecars import beside
-from data_prep.amplifiers.trial_plan import MIN_SECONDS, TOLERANCE
+from data_prep.amplifiers.trial_plan import MIN_SECONDS, TOLERANCE, plain_id
 from data_prep.amplifiers.trials_table import MISSING, read_rows
 from data_prep.amplifiers.triggers import number_of, plain
 from data_prep.folder.ratings import read_number
@@ -36,7 +35,6 @@ class Run:
     factor: float = 1.0  # from the unit of onsets to seconds
 
 
-@dataclass
 class Sayings:
     """What is said of recordings, once for all of which it is true."""
 
@@ -62,18 +60,8 @@ def read_run(path, subject, recording, doubts):
         rows = [{**row, "row": f"{events[0].name}, row {number}"} for number, row in numbered]
         recording.files.append(events[0])
     else:
-        header, twice = ["onset", "duration", ANNOTATION, "value"], doubled(recording)
-        rows = [
-            {
-                "onset": str(at),
-                "duration": str(recording.durations.get((name, at), "")),
-                ANNOTATION: name,
-                "value": "" if number_of(name) is None else str(number_of(name)),
-                "row": f"{path.name}, marker {name!r} at {at:.4g} s",
-            }
-            for name, at in recording.markers
-            if (name, at) not in twice
-        ]
+        header = ["onset", "duration", ANNOTATION, "value"]
+        rows = list(marker_rows(recording))
     where = str(events[0]) if events else f"{path.name} (its annotations)"
     run = Run(subject, recording, where, header, rows, not events, beh[0] if beh else None)
     if beh:
@@ -86,19 +74,22 @@ def read_run(path, subject, recording, doubts):
     return run
 
 
-def doubled(recording):
-    """Triggers that an annotation of the same number and time says again."""
-    said = {(number_of(name), at) for name, at in recording.durations} - {(None, at) for _, at in recording.durations}
-    return {marker for marker in recording.markers if (number_of(marker[0]), marker[1]) in said} - set(
-        recording.durations
-    )
+def marker_rows(recording):
+    """Rows of a file's own markers, but for triggers that an annotation of the same number repeats."""
+    said = {(number_of(name), at) for name, at in recording.durations if number_of(name) is not None}
+    for name, at in recording.markers:
+        number, length = number_of(name), recording.durations.get((name, at), "")
+        if length != "" or (number, at) not in said:
+            where = f"{recording.path.name}, marker {name!r} at {at:.4g} s"
+            value = "" if number is None else str(number)
+            yield {"onset": str(at), "duration": str(length), ANNOTATION: name, "value": value, "row": where}
 
 
 def find_unit(run, doubts):
     """From the unit of a table's onsets to seconds: tested against the markers and the length of the file."""
     recording = run.recording
     rate = max((channel.rate for channel in recording.channels if channel.physio is None), default=1.0)
-    onsets = np.array([read_number(row["onset"]) for row in run.rows if read_number(row["onset"]) is not None])
+    onsets = np.array([at for at in (read_number(row["onset"]) for row in run.rows) if at is not None])
     times = np.array([at for name, at in recording.markers if not name.lower().startswith(BREAKS)])
     units = {"seconds": 1.0, f"samples at {rate:g} Hz": 1 / rate, "milliseconds": 1e-3}
     if not len(onsets):
@@ -111,21 +102,21 @@ def find_unit(run, doubts):
     fits = {unit: onsets.max() * factor <= recording.seconds + 1 for unit, factor in units.items()}
     agrees = {unit: agreement(factor) for unit, factor in units.items()}
     best = max(units, key=lambda unit: (agrees[unit] if fits[unit] else -1, unit == "seconds"))
-    if fits["seconds"] and (agrees["seconds"] >= agrees[best] or agrees[best] < AGREE):
-        if len(times) >= 3 and agrees["seconds"] == 0:
-            doubts.add("no onset of events.tsv lies at a marker of the file: are they of this recording?", run.subject)
-        samples = [(read_number(row["onset"]), read_number(row.get("sample", ""))) for row in run.rows]
-        off = [abs(onset * rate - sample) for onset, sample in samples if None not in (onset, sample)]
-        if off and np.median(off) > 2:
-            doubts.add(f"the columns onset and sample of events.tsv do not agree at {rate:g} Hz", run.subject)
-        return 1.0
     if not fits[best]:
         doubts.add(f"onsets go to {onsets.max():.6g}, the recording ends at {recording.seconds:.6g} s", run.subject)
         return 1.0
-    share = "all" if agrees[best] == 1 else f"over {agrees[best] // 0.1 * 10:.0f} %"
-    shown = f"{share} agree with the markers in the file" if len(times) else "no marker to compare with"
-    doubts.add(f"onsets are no seconds: taken as {best} ({shown})", run.subject)
-    return units[best]
+    if not fits["seconds"] or (agrees["seconds"] < agrees[best] and agrees[best] >= AGREE):
+        share = "all" if agrees[best] == 1 else f"over {agrees[best] // 0.1 * 10:.0f} %"
+        shown = f"{share} agree with the markers in the file" if len(times) else "no marker to compare with"
+        doubts.add(f"onsets are no seconds: taken as {best} ({shown})", run.subject)
+        return units[best]
+    if len(times) >= 3 and agrees["seconds"] == 0:
+        doubts.add("no onset of events.tsv lies at a marker of the file: are they of this recording?", run.subject)
+    samples = [(read_number(row["onset"]), read_number(row.get("sample", ""))) for row in run.rows]
+    off = [abs(onset * rate - sample) for onset, sample in samples if None not in (onset, sample)]
+    if off and np.median(off) > 2:
+        doubts.add(f"the columns onset and sample of events.tsv do not agree at {rate:g} Hz", run.subject)
+    return 1.0
 
 
 def read_values(text, runs, flag):
@@ -145,16 +136,17 @@ def read_values(text, runs, flag):
         raise InputError(f"{flag} {text} has no column subject, or no value (and column, where it is no annotation's)")
     found = {}
     for _, row in rows:
-        column, values = found.setdefault(row["subject"].removeprefix("sub-").casefold(), (row.get("column"), []))
+        column, values = found.setdefault(plain_id(row["subject"].removeprefix("sub-")), (row.get("column"), []))
         values += row["value"].split("|")
-    lacking = dict.fromkeys(run.subject for run in runs if run.subject.casefold() not in found)
+    lacking = dict.fromkeys(run.subject for run in runs if plain_id(run.subject) not in found)
     if lacking:
         raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
-    own = {run.subject: (run, *found[run.subject.casefold()]) for run in runs}
-    return {
-        who: (find_column(column or ("value" if all(map(read_number, values)) else ANNOTATION), run, flag), values)
-        for who, (run, column, values) in own.items()
-    }
+    values = {}
+    for run in runs:
+        column, of = found[plain_id(run.subject)]
+        column = column or (ANNOTATION if None in map(read_number, of) else "value")
+        values[run.subject] = find_column(column, run, flag), of
+    return values
 
 
 def find_column(name, run, flag):
@@ -175,37 +167,44 @@ def alike(cell, wanted):
     return other is not None and (one == other or (one is None and number_of(cell) == other))
 
 
+def doubt_names(runs, flag, values, doubts):
+    """Doubt a number that means markers of several names: a stimulus 2 and a response 2."""
+    for run in runs:
+        column, wanted = values.get(run.subject, (None, []))
+        for value in wanted:
+            names = {plain(row[column]): row[column] for row in run.rows if alike(row[column], value)}
+            if len(names) > 1:
+                shown = shorten(map(repr, names.values()))
+                doubts.add(f"{flag} {value} means {shown}: write the whole name", run.subject)
+
+
 def find_ends(runs, asked, doubts):
     """Give every trial its ``length`` in seconds, or None."""
     every = Counter(row.get("duration", "") for run in runs for row in run.rows if not run.from_file)
     most, n = every.most_common(1)[0] if every else ("", 0)
-    own = {row.get("duration", "") for run in runs for row in run.trials}
+    own = [row.get("duration", "") for run in runs for row in run.trials]
     kinds = {row.get(ANNOTATION, "") for run in runs for row in run.rows}
-    same = own == {most} and n > 0.9 * every.total() and len(kinds) > 2 and (read_number(most) or 0) > 0
+    same = set(own) == {most} and n > max(0.9 * every.total(), len(own)) and len(kinds) > 2  # others have it, too
+    same &= (read_number(most) or 0) > 0
     ends = read_values(asked.until, runs, "--until")
+    doubt_names(runs, "--until", ends, doubts)
     for run in runs:
-        lengths = [read_length(row, run) for row in run.trials]
         following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds][: len(run.trials)]
         pairs = list(zip(run.trials, following, strict=True))
-        overlap = any(
-            length and row["at"] + length > end + TOLERANCE for (row, end), length in zip(pairs, lengths, strict=True)
-        )
+        lengths = [read_length(row, run) for row in run.trials]
+        overlap = any(n and row["at"] + n > end + TOLERANCE for (row, end), n in zip(pairs[:-1], lengths, strict=False))
+        untrue = f"duration {most} in every row" if same else "durations reach into the next trial" if overlap else None
         if ends:
             lengths = [until(row, end, run, *ends[run.subject]) for row, end in pairs]
-            if None in lengths:
-                doubts.add(
-                    f"{lengths.count(None)} of {len(lengths)} trials have no --until before the next", run.subject
-                )
-        elif same or overlap or None in lengths:
-            untrue = f"duration {most} in every row" if same else "durations reach into the next trial"
-            said = untrue if same or overlap else "no durations"
+            if n := lengths.count(None):
+                doubts.add(f"{n} of {len(lengths)} trials have no --until before the next", run.subject)
+        elif untrue or None in lengths:
             value, guessed = guess_ends(run, following)
-            if guessed:
-                text = f"{said}: taken from each trial's beginning to {value!r} (--until says another)"
-                doubts.add(text, run.subject)
-            elif same or overlap:
-                doubts.add(f"{said}: left empty; give --until, or --seconds to prepare_recordings.py", run.subject)
-            lengths = guessed or ([None] * len(lengths) if same or overlap else lengths)
+            how = f"taken from each trial's beginning to {value!r} (--until says another)" if guessed else "left empty"
+            if guessed or untrue:
+                more = "" if guessed else "; give --until, or --seconds to prepare_recordings.py"
+                doubts.add(f"{untrue or 'no durations'}: {how}{more}", run.subject)
+            lengths = guessed or ([None] * len(lengths) if untrue else lengths)
         for row, length in zip(run.trials, lengths, strict=True):
             row["length"] = length
 
@@ -250,41 +249,3 @@ def guess_ends(run, following):
         return None, None
     value = min(shared, key=lambda value: np.median([own[value] for own in after]))
     return value, [own[value] for own in after]
-
-
-def join_behaviour(runs, wanted, doubts):
-    """Give trials the cells of beh.tsv, row by row; where counts do not agree, leave the trials out."""
-    wanted = {name.lower() for name in wanted if name}
-    for beh in dict.fromkeys(run.beh for run in runs if run.beh):
-        header, rows = read_rows(beh)
-        of = [run for run in runs if run.beh == beh]
-        if not any(name in header and name not in run.header for run in of for name in wanted):
-            continue
-        trials = [(run, row) for run in of for row in run.trials]
-        if len(trials) != len(rows):
-            doubts.add(
-                f"{len(trials)} trials in events, {len(rows)} rows in {beh.name.split('_')[-1]}: left out",
-                of[0].subject,
-            )
-            for run in of:
-                run.trials = []
-            continue
-        cells = [{name: cell for name, cell in row.items() if name in wanted} for _, row in rows]
-        for (run, row), own in zip(trials, cells, strict=True):
-            row.update({name: cell for name, cell in own.items() if name not in run.header})
-        refuse_other_order(of[0], trials, cells, doubts)
-
-
-def refuse_other_order(run, trials, cells, doubts):
-    """Doubt the order of beh.tsv where a column of the events nearly says the same names, but for some rows."""
-    for column in {name for name in run.header if name not in ("onset", "duration", "sample", "value")}:
-        for name in cells[0] if cells else []:
-            names = [re.sub(r"\.\w{2,4}$", "", own[name]).casefold() for own in cells]
-            if len(set(names)) < 2:
-                continue
-            shared = [
-                bool(n) and re.search(rf"(^|[^a-z0-9]){re.escape(n)}($|[^a-z0-9])", row[column].casefold())
-                for n, (_, row) in zip(names, trials, strict=True)
-            ]
-            if 0.5 < sum(map(bool, shared)) / len(shared) < 1:
-                doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)

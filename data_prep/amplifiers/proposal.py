@@ -1,19 +1,16 @@
 """What recordings seem to hold: trials, found by events, annotations and ratings, and every doubt about them."""
 
-import glob
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 
 from data_prep.amplifiers import bids
-from data_prep.amplifiers.events import ANNOTATION, Sayings, alike, find_ends, join_behaviour, read_run, read_values
+from data_prep.amplifiers.events import ANNOTATION, Sayings, alike, doubt_names, find_ends, read_run, read_values
 from data_prep.amplifiers.recordings import open_recording
 from data_prep.amplifiers.trial_plan import TOLERANCE
-from data_prep.amplifiers.trials_table import MISSING, Trial, is_missing, is_recording, read_rows
+from data_prep.amplifiers.trials_table import MISSING, Trial, is_missing, read_rows
 from data_prep.folder.ratings import read_number
-from data_prep.folder.stimuli import natural
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 from utils.base.progress import Progress
@@ -36,27 +33,22 @@ class Proposal:
 
 
 def propose(settings):
-    """Trials of what settings name (a task of a BIDS data set, or files), as propose_trials.py has them.
-
-    Returns
-    -------
-    Proposal
-
-    Raises
-    ------
-    InputError
-        If a file, a column or a value is not there, or nothing is found.
-    """
+    """The `Proposal` for what settings name (a task of a BIDS data set, or files), as propose_trials.py has them."""
     asked = SimpleNamespace(**{name.lower(): getattr(settings, name) for name in ASKED})
     if asked.ratings and not asked.rated:
         raise InputError("--ratings and --no-rated: give one of them")
-    paths, doubts = find_files(settings), Sayings()
+    paths, doubts = bids.find_files(settings), Sayings()
+    names = [bids.subject_of(path) for path in paths]
+    if settings.FILES is not None:  # p1/eeg.bdf and p2/eeg.bdf are of two people
+        same = {name for name, path in zip(names, paths, strict=True) if [p.name for p in paths].count(path.name) > 1}
+        names = [path.parent.name if name in same else name for name, path in zip(names, paths, strict=True)]
     recordings = {path: open_recording(path) for path in Progress(paths, desc="opening", unit="file")}
-    runs = [read_run(path, bids.subject_of(path), recordings[path], doubts) for path in paths]
+    runs = [read_run(path, name, recordings[path], doubts) for path, name in zip(paths, names, strict=True)]
     n = sum(not run.from_file for run in runs)
     found = [f"events.tsv of {n} of {len(runs)} recordings" + ("; annotations of the others" if n < len(runs) else "")]
     names, runs = find_rating_columns(runs, asked, doubts)
     values = read_values(asked.trial, runs, "--trial")
+    doubt_names(runs, "--trial", values, doubts)
     for run in runs:
         run.trials = [row for row in run.rows if begins(row, run, names, asked, values)]
         for row in run.trials:
@@ -68,33 +60,47 @@ def propose(settings):
         if not run.trials:
             doubts.add("no row is a trial: left out", run.recording.path.name)
     find_ends(runs, asked, doubts)
-    join_behaviour(runs, [asked.stimulus, asked.group, *names], doubts)
+    bids.join_behaviour(runs, [asked.stimulus, asked.group, *names], doubts)
     trials = to_trials(runs, names, asked, doubts)
     if not trials:
         raise InputError(f"no trial is left: {'; '.join(doubts.lines())}"[:290])
+    doubt_counts(trials, names, doubts)
     proposal = Proposal(trials, recordings, found + summary(trials, names), doubts.lines())
     if settings.BIDS_DIR is None:
         proposal.found.append("a file's name is its person: correct the column subject where one has several files")
     else:
-        people = {trial.subject for trial in trials}
         read = [physio.path for recording in recordings.values() for physio in recording.physio]
-        proposal.warnings += bids.find_absent(settings.BIDS_DIR, settings.TASK, people)
-        proposal.warnings += bids.find_left_physio(settings.TASK, paths, read)
+        absent = bids.find_absent(settings.BIDS_DIR, settings.TASK, {trial.subject for trial in trials})
+        proposal.warnings += absent + bids.find_left_physio(settings.TASK, paths, read)
     return proposal
 
 
-def find_files(settings):
-    """The recordings that settings name."""
-    if (settings.BIDS_DIR is None) == (settings.FILES is None):
-        raise InputError('--bids-dir with --task, or --files "DIR/*.bdf": give one of them')
-    if settings.FILES is not None:
-        paths = [Path(name) for name in sorted(glob.glob(settings.FILES), key=natural) if is_recording(name)]
-        if not paths:
-            raise InputError(f"--files {settings.FILES}: no such recording; write the pattern in quotes")
-        return paths
-    if not settings.TASK:
-        raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
-    return bids.find_runs(settings.BIDS_DIR, settings.TASK, settings.SESSIONS)
+def numbers_trials(people, any_order=False):
+    """Whether cells, in time for each person, go 1, 2, 3 for everybody; ``any_order``: or 5 or more, each once."""
+    numbers = [[read_number(cell) for cell in own] for own in people]
+    if len(numbers) < 2 or any(None in own or len(own) < 3 for own in numbers):
+        return False
+    if any_order and min(map(len, numbers)) >= 5:
+        numbers = map(sorted, numbers)
+    return all(own == list(range(int(own[0]), int(own[0]) + len(own))) for own in numbers)
+
+
+def doubt_counts(trials, names, doubts):
+    """Doubt stimuli and ratings that only number the trials, and ratings that may stand for a missing one."""
+    people = {}
+    for trial in sorted(trials, key=lambda trial: (str(trial.file), trial.onset)):
+        people.setdefault(trial.subject, []).append(trial)
+    if numbers_trials([[trial.stimulus for trial in own] for own in people.values()]):
+        text = "goes 1, 2, 3 in time for everybody: did all see the films in one order, or does it number trials?"
+        doubts.add(text, "stimulus")
+    for name in names:
+        if numbers_trials([[trial.ratings[name] for trial in own] for own in people.values()], any_order=True):
+            doubts.add("goes 1, 2, 3 for everybody, each number once: is that a rating?", name)
+        low, *others = sorted({read_number(trial.ratings[name]) for trial in trials} - {None}) or [0]
+        for odd, rest in ((low, others), (others[-1], [low, *others[:-1]])) if len(others) > 2 else ():
+            gap, span = abs(odd - rest[0 if odd == low else -1]), rest[-1] - rest[0]
+            if gap > 3 * span or odd < 0 <= rest[0]:
+                doubts.add(f"{odd:g} is far from all others: does it stand for a missing rating?", name)
 
 
 def summary(trials, names):
@@ -102,24 +108,22 @@ def summary(trials, names):
     each, films = Counter(trial.subject for trial in trials), {trial.stimulus for trial in trials}
     few, many, lengths = min(each.values()), max(each.values()), [trial.duration for trial in trials if trial.duration]
     lines = [f"{len(trials)} trials of {len(each)} people, {few} to {many} each"]
-    lines.append(
-        f"they last {min(lengths):.4g} to {max(lengths):.4g} s" if lengths else "nothing says how long they last"
-    )
-    lines += (
-        [f"not everybody saw all of {len(films)} stimuli: --missing keep, or drop"] if missing_flags(trials) else []
-    )
+    last = f"they last {min(lengths):.4g} to {max(lengths):.4g} s" if lengths else "nothing says how long they last"
+    lines.append(last)
+    if missing_flags(trials):
+        lines.append(f"not everybody saw all of {len(films)} stimuli: --missing keep, or drop")
     for name in names:
         numbers = [read_number(trial.ratings[name]) for trial in trials]
         lines += [] if None in numbers else [f"{name} goes from {min(numbers):.4g} to {max(numbers):.4g}"]
-    scale = scale_flags(trials)
-    return lines + ([f"give the scale of the ratings: {' '.join(scale)}"] if scale else [])
+    scale = " ".join(scale_flags(trials))
+    return lines + ([f"give the scale of the ratings: {scale}"] if scale else [])
 
 
 def scale_flags(trials):
     """Flags for the scale of the ratings, where it is not 1 to 9."""
     numbers = [read_number(text) for trial in trials for text in trial.ratings.values()]
     numbers = [number for number in numbers if number is not None]
-    if not numbers or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
+    if len(set(numbers)) < 2 or (min(numbers) >= 1 and 5 < max(numbers) <= 9):
         return []
     return ["--rating-min", f"{math.floor(min(numbers)):g}", "--rating-max", f"{math.ceil(max(numbers)):g}"]
 
@@ -141,10 +145,8 @@ def find_rating_columns(runs, asked, doubts):
     for name, flag in flags.items():
         lacking = [run for run in runs if name and name.lower() not in there[run.where]]
         if len(lacking) == len(runs):
-            columns = sorted(there[runs[0].where] - {"onset", "duration"})
-            raise InputError(
-                f"{flag} {name}: no such column in {runs[0].where}; there are {shorten(columns, 90)}"[:290]
-            )
+            columns = shorten(sorted(there[runs[0].where] - {"onset", "duration"}), 90)
+            raise InputError(f"{flag} {name}: no such column in {runs[0].where}; there are {columns}"[:290])
         for run in lacking:
             doubts.add(f"no column {name} in events.tsv or beh.tsv: left out", run.subject)
         runs = [run for run in runs if run not in lacking]
@@ -156,9 +158,8 @@ def find_rating_columns(runs, asked, doubts):
         found = [name for name in run.header if name not in (*EVENT_COLUMNS, *taken)]
         names = names or found
         if set(found) != set(names):
-            raise InputError(
-                f"{run.where} has the ratings {shorten(found)}, others have {shorten(names)}; --ratings names them"
-            )
+            what = f"has the ratings {shorten(found)}, others have {shorten(names)}"
+            raise InputError(f"{run.where} {what}; --ratings names them")
     if not names and behaviour:
         header, rows = next(iter(behaviour.values()))
         numbers = [n for n in header if rows and all(read_number(row[n]) is not None for _, row in rows)]
@@ -192,10 +193,8 @@ def refuse_none(runs, names, asked):
     if asked.trial:
         raise InputError(f"--trial {asked.trial}: no row of any recording; {run.where} has {there}"[:390])
     what = f"has no {f'rating in {shorten(names)}' if names else 'rating' if asked.rated else 'stimulus that lasts'}"
-    raise InputError(
-        f"{run.where} {what}: say what begins a trial (propose_trials.py --trial COLUMN=VALUE), or --no-rated; it has "
-        f"{there}"[:390]
-    )
+    remedy = "say what begins a trial (propose_trials.py --trial COLUMN=VALUE), or --no-rated"
+    raise InputError(f"{run.where} {what}: {remedy}; it has {there}"[:390])
 
 
 def to_trials(runs, names, asked, doubts):
@@ -206,47 +205,33 @@ def to_trials(runs, names, asked, doubts):
         doubts.add(f"nothing says {shorten(names)}: fill in these columns", "ratings")
     elif asked.rated and not names:
         doubts.add("no column is a rating: add one to trials.csv for each, or prepare with --no-rated", "ratings")
-    for run in runs:
-        for row in run.trials:
-            name = next((row[c] for c in columns if row.get(c, "") not in MISSING), None)
-            if name is None and not asked.stimulus:
-                raise InputError(f"{row['row']} has a rating, but no {' or '.join(columns)}; fill it in, or empty both")
-            if name is None:
-                doubts.add(f"trials without {asked.stimulus} are left out", run.subject)
-                continue
-            lacking = [rating for rating in names if is_missing(row.get(rating, ""))]
-            if lacking and not asked.ratings and len(lacking) < len(names):
-                one, other = lacking[0], next(rating for rating in names if rating not in lacking)
-                raise InputError(
-                    f"{row['row']}: {one} is {row.get(one) or 'empty'}, and {other} is {row[other][:30]}; a trial "
-                    "needs all of its ratings, and other rows none (--ratings names the columns that are ratings)"
-                )
-            if lacking and any(name in row for name in names):
-                doubts.add(f"trials without {lacking[0]} are left out", run.subject)
-                continue
-            onset, length = row["at"], row["length"]
-            if asked.last:
-                if length is None or length + TOLERANCE < asked.last:
-                    doubts.add(
-                        f"trials shorter than --last {asked.last:g} s, or without an end, are left out", run.subject
-                    )
-                    continue
-                onset, length = onset + max(0.0, length - asked.last), asked.last
-            if onset < 0 or onset + (length or 0) > run.recording.seconds + TOLERANCE:
-                doubts.add(f"trials lie beyond the recording, which ends at {run.recording.seconds:.6g} s", run.subject)
-            name, number = "" if name in unnamed else name, read_number(name)
-            trials.append(
-                Trial(
-                    where=row["row"],
-                    subject=run.subject,
-                    file=run.recording.path,
-                    stimulus=f"{number:g}" if number is not None and number == int(number) and name else name,
-                    onset=onset,
-                    duration=length,
-                    ratings={rating: row.get(rating, "") for rating in names},
-                    group=row.get(asked.group.lower(), "") if asked.group else "",
-                )
-            )
+    for run, row in [(each, row) for each in runs for row in each.trials]:
+        name = next((row[c] for c in columns if row.get(c, "") not in MISSING), None)
+        if name is None and not asked.stimulus:
+            raise InputError(f"{row['row']} has a rating, but no {' or '.join(columns)}; fill it in, or empty both")
+        lacking = [rating for rating in names if is_missing(row.get(rating, ""))]
+        if name is not None and lacking and not asked.ratings and len(lacking) < len(names):
+            one, other = lacking[0], next(rating for rating in names if rating not in lacking)
+            what = f"{one} is {row.get(one) or 'empty'}, and {other} is {row[other][:30]}"
+            raise InputError(f"{row['row']}: {what}; a trial needs all of its ratings (--ratings names the columns)")
+        onset, length, end = row["at"], row["length"], run.recording.seconds
+        out = None
+        if name is None or (lacking and any(name in row for name in names)):
+            out = f"trials without {asked.stimulus if name is None else lacking[0]} are left out"
+        elif asked.last and (length is None or length + TOLERANCE < asked.last):
+            out = f"trials shorter than --last {asked.last:g} s, or without an end, are left out"
+        if out:
+            doubts.add(out, run.subject)
+            continue
+        if asked.last:
+            onset, length = onset + max(0.0, length - asked.last), asked.last
+        if onset < 0 or onset + (length or 0) > end + TOLERANCE:
+            doubts.add(f"trials lie beyond the recording, which ends at {end:.6g} s", run.subject)
+        name, number = "" if name in unnamed else name, read_number(name)
+        name = f"{number:g}" if name and number is not None and number == int(number) else name
+        ratings = {rating: row.get(rating, "") for rating in names}
+        group = row.get(asked.group.lower(), "") if asked.group else ""
+        trials.append(Trial(row["row"], run.subject, run.recording.path, name, onset, length, ratings, group))
     return leave_out_repeated(trials, asked, doubts)
 
 
@@ -265,31 +250,27 @@ def find_stimulus(runs, names, asked, doubts):
         names = Counter(next((row[c] for c in columns if row.get(c, "") not in MISSING), "") for row in own)
         return [name for name, n in names.items() if n > 1]
 
-    repeated = {who: twice(own, columns) for who, own in people.items() if twice(own, columns)}
+    repeated = {who: names for who, own in people.items() if (names := twice(own, columns))}
     if not repeated:
         return columns, set()
-    others = [c for c in runs[0].header if c not in (*columns, *names, "onset", "duration", "sample")]
-    for column in others:
-        values = [{row.get(column, "") for row in own} for own in people.values() if own]
-        unique = all(not twice(own, [column]) for own in people.values())
-        if unique and len(set.union(*values)) <= 1.5 * max(map(len, values)) and not set.union(*values) & set(MISSING):
-            shown = next(iter(repeated.values()))[0]
-            doubts.add(
-                f"{columns[0]} names two trials {shown!r}; {column} tells them apart and is taken", next(iter(repeated))
-            )
+    for column in [c for c in runs[0].header if c not in (*columns, *names, "onset", "duration", "sample")]:
+        cells = [[row.get(column, "") for row in own] for own in people.values() if own]
+        values, unique = set().union(*cells), all(len(set(own)) == len(own) for own in cells)
+        few = len(values) <= 1.5 * max(map(len, cells)) and not values & set(MISSING)
+        if unique and few and not numbers_trials(cells):
+            who, (name, *_) = next(iter(repeated.items()))
+            doubts.add(f"{columns[0]} names two trials {name!r}; {column} tells them apart and is taken", who)
             return [column], set()
     unnamed = {name for names in repeated.values() for name in names}
-    shown = shorten([repr(name) for name in unnamed])
-    doubts.add(f"{columns[0]} {shown} names several trials of one person: fill in the column stimulus", "stimulus")
+    shown = f"{columns[0]} {shorten(map(repr, unnamed))}"
+    doubts.add(f"{shown} names several trials of one person: fill in the column stimulus", "stimulus")
     return columns, unnamed
 
 
 def leave_out_repeated(trials, asked, doubts):
     """Leave out what somebody saw twice by its name, where a column was chosen for it: which is meant?"""
-    if not asked.stimulus:
-        return trials
     times = Counter((trial.subject, trial.stimulus) for trial in trials)
     for (who, name), n in times.items():
-        if n > 1:
+        if n > 1 and asked.stimulus:
             doubts.add(f"{asked.stimulus} is {name!r} in {n} trials: left out", who)
-    return [trial for trial in trials if times[trial.subject, trial.stimulus] == 1]
+    return [trial for trial in trials if times[trial.subject, trial.stimulus] == 1 or not asked.stimulus]

@@ -15,6 +15,12 @@ from utils.base.files import write_text
 LOOKED_AT = 4  # s of every channel
 WIDTH, POINTS = 900, 80  # of a line in time in pixels, and of a channel's picture in points
 MOST_MARKERS = 400  # that are drawn of a recording
+LEGEND = (
+    "Each line is a recording from its start to its end. Green: trials. Grey ticks: markers and triggers. Red: pauses. "
+    "Orange: marked as bad. Rest the pointer on one for its name and time. Under it, each channel in the "
+    f"{LOOKED_AT} s from the first trial on, with its kind and lowest and highest value (uV, uS of gsr); grey ones are "
+    "not taken. Correct trials.csv and the column kind of channels.csv, then give both to prepare_recordings.py."
+)
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem; }
 svg.line { width: 100%; height: 4rem; background: #f6f6f6; }
@@ -36,29 +42,21 @@ def write(proposal, table):
         constant = {name for name in windows[0] if all(np.ptp(window[name]) == 0 for window in windows)}
         changed |= windows[0].keys() - constant
         constants |= constant
-    rows, doubts = propose_channels(
-        [proposal.recordings[file] for file in dict.fromkeys(trial.file for trial in proposal.trials)],
-        constants - changed,
-    )
+    used = [proposal.recordings[file] for file in dict.fromkeys(trial.file for trial in proposal.trials)]
+    rows, doubts = propose_channels(used, constants - changed)
     proposal.doubts += doubts
     channels, page = table.with_name("channels.csv"), table.with_name("trials.html")
-    tables = {table: rows_of_trials(table, proposal.trials)}
-    tables[channels] = [COLUMNS, *([row[name] for name in COLUMNS] for row in rows)]
-    texts = {path: as_csv(lines) for path, lines in tables.items()}
-    for path, text in texts.items():
-        if path.exists() and path.read_text(encoding="utf-8-sig") != text:
+    tables = {table: rows_of_trials(table, proposal.trials), channels: [COLUMNS, *(row.values() for row in rows)]}
+    texts = {}
+    for path, lines in tables.items():
+        csv.writer(text := io.StringIO(), lineterminator="\n").writerows(lines)
+        texts[path] = text.getvalue()
+        if path.exists() and path.read_text(encoding="utf-8-sig") != texts[path]:
             raise InputError(f"{path} is there with other rows, yours perhaps: give another folder, or remove it")
     for path, text in texts.items():
         write_text(path, text)
     write_page(page, proposal, pictures, {row["name"]: row["kind"] for row in rows})
     return table, channels, page
-
-
-def as_csv(rows):
-    """Rows of a table as text."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def rows_of_trials(path, trials):
@@ -89,7 +87,7 @@ def write_page(path, proposal, pictures, kinds):
     """Write the page; ``pictures``: by the recordings' paths, values by channel; ``kinds``: what each is taken as."""
     parts = ["<h1>Proposed trials</h1>", *(f"<p>{html.escape(text)}</p>" for text in proposal.found)]
     parts += [f'<p class="d">{html.escape(text)}</p>' for text in proposal.doubts]
-    parts.append("<p>Green: trials. Grey ticks: markers and triggers. Red: pauses. Orange: marked as bad.</p>")
+    parts.append(f"<p>{LEGEND}</p>")
     for file, recording in proposal.recordings.items():
         trials = [trial for trial in proposal.trials if trial.file == file]
         who = f"{trials[0].subject}, " if trials else ""

@@ -48,14 +48,9 @@ class Look(NamedTuple):
 
 
 def read_trials(recording, onsets, eeg, pps, steps):
-    """Trials of a recording that begin at these onsets (s), with these channels.
+    """Trials of a recording that begin at these onsets (s): arrays by name at one rate, and how the signals looked.
 
-    Returns
-    -------
-    arrays : dict of str to numpy.ndarray, shape (trials, channels, samples)
-        ``eeg``, ``pps``, at one rate; with rest ``eeg_baseline``, ``pps_baseline``. EEG in uV.
-    looks : list of Look
-        Of EEG, then of every peripheral channel.
+    Arrays are (trials, channels, samples): ``eeg`` in uV, ``pps``, and with rest ``eeg_baseline``, ``pps_baseline``.
     """
     groups = [read_eeg(recording, eeg, steps, onsets)] if eeg else []
     groups += read_pps(recording, pps, steps, onsets)
@@ -82,9 +77,8 @@ def read_eeg(recording, names, steps, onsets):
     chosen = [pick(recording.channels, name, recording.path) for name in names]
     rates = sorted({channel.rate for channel in chosen})
     if len(rates) > 1:
-        raise InputError(
-            f"{recording.path}: its EEG has rates of {rates[0]:g} and {rates[-1]:g} Hz; choose with --eeg-channels"
-        )
+        what = f"its EEG has rates of {rates[0]:g} and {rates[-1]:g} Hz"
+        raise InputError(f"{recording.path}: {what}; choose with --eeg-channels")
     check_filters(recording, steps, rates[0])
     with through_mne(recording.path, recording.notes):
         raw = read_channels(recording, chosen)
@@ -107,12 +101,10 @@ def read_eeg(recording, names, steps, onsets):
         signal = improved.get_data()
     signal *= 1e6
     loud = find_loud(names, signal)
+    part = " and enters the average reference" if steps.reference == "average" else ""
     for name, times in loud.items():
-        part = " and enters the average reference" if steps.reference == "average" else ""
-        warn(
-            f"{recording.path.name}: {name} has {times:.0f} times the amplitude of the other EEG channels{part}; "
-            "look at it in quality.html; if it is broken, leave it out (--eeg-channels), or this file"
-        )
+        what = f"{recording.path.name}: {name} has {times:.0f} times the amplitude of the other EEG channels{part}"
+        warn(f"{what}; look at it in quality.html; if it is broken, leave it out (--eeg-channels), or this file")
     if steps.reference == "average":
         signal -= signal.mean(axis=0)
     deviation = float(np.median(signal.std(axis=1)))
@@ -137,10 +129,9 @@ def warn_of_constant(recording, names, signal):
     """Warn of electrodes that record nothing: by the average reference they become minus the mean of the others."""
     still = [name for name, row in zip(names, signal, strict=True) if row.min() == row.max()]
     if still:
-        warn(
-            f"{recording.path.name}: {shorten(still)} is constant, and the average reference turns it into minus the "
-            "mean of the others; unless it was the reference, leave it out (--eeg-channels), or this file"
-        )
+        what = "is constant, and the average reference turns it into minus the mean of the others"
+        remedy = "unless it was the reference, leave it out (--eeg-channels), or this file"
+        warn(f"{recording.path.name}: {shorten(still)} {what}; {remedy}")
 
 
 def find_loud(names, signal):
@@ -165,10 +156,8 @@ def read_pps(recording, names, steps, onsets):
     chosen = [pick(recording.channels, name, recording.path) for name in names]
     bad = [channel.name for channel in chosen if key(channel.name) in map(key, recording.bads)]
     if bad and steps.bad_channels != "keep":
-        raise InputError(
-            f"{recording.path}: {shorten(bad)} is marked bad and cannot be interpolated; choose other channels with "
-            "--pps-channels, or --bad-channels keep"
-        )
+        what = f"{shorten(bad)} is marked bad and cannot be interpolated"
+        raise InputError(f"{recording.path}: {what}; choose other --pps-channels, or --bad-channels keep")
     read = {}
     for physio, rate in dict.fromkeys((channel.physio, channel.rate) for channel in chosen):  # every file once
         together = [channel for channel in chosen if (channel.physio, channel.rate) == (physio, rate)]
@@ -200,13 +189,10 @@ def bridge(signal):
 
 def check_filters(recording, steps, rate):
     """Refuse what a filter cannot do at this rate."""
-    edge = steps.low_pass or 0
-    if edge >= rate / 2:
-        raise InputError(
-            f"{recording.path.name} was recorded at {rate:g} Hz: --low-pass must be less than {rate / 2:g}, or none"
-        )
-    if (steps.notch or 0) >= rate / 2:
-        raise InputError(f"{recording.path.name} was recorded at {rate:g} Hz: --notch must be less than {rate / 2:g}")
+    for flag, edge in (("--low-pass", steps.low_pass or 0), ("--notch", steps.notch or 0)):
+        if edge >= rate / 2:
+            what = f"was recorded at {rate:g} Hz: {flag} must be less than {rate / 2:g}, or none"
+            raise InputError(f"{recording.path.name} {what}")
 
 
 def refuse_gaps(recording, names, signal):
@@ -222,25 +208,19 @@ def repair(recording, raw, chosen, steps):
     bad = [clean(channel.name) for channel in chosen if key(channel.name) in bads]
     if not bad or steps.bad_channels == "keep":
         return
+    where, remedy = (
+        f"{recording.path}: {shorten(bad, 60)} is marked bad",
+        "--bad-channels keep, or other --eeg-channels",
+    )
     if steps.bad_channels == "refuse":
-        raise InputError(
-            f"{recording.path}: {shorten(bad)} is marked bad; --bad-channels interpolate, or --eeg-channels without it"
-        )
+        raise InputError(f"{where}; --bad-channels interpolate, or --eeg-channels without it")
     if len(bad) > MOST_BAD * len(chosen):
-        raise InputError(
-            f"{recording.path}: {len(bad)} of {len(chosen)} EEG channels are marked bad ({shorten(bad, 60)}), too many "
-            "to interpolate; leave the recording out, or choose others with --eeg-channels"
-        )
-    places = {
-        key(name): place
-        for name, place in mne.channels.make_standard_montage(MONTAGE).get_positions()["ch_pos"].items()
-    }
-    unknown = [name for name in raw.ch_names if key(name) not in places]
-    if unknown:
-        raise InputError(
-            f"{recording.path}: {shorten(bad)} is marked bad and cannot be interpolated: {shorten(unknown)} has "
-            "no place in the 10-5 system; --bad-channels keep, or --eeg-channels without it"
-        )
+        raise InputError(f"{where}: {len(bad)} of {len(chosen)} EEG channels are too many to interpolate; {remedy}")
+    montage = mne.channels.make_standard_montage(MONTAGE)
+    places = {key(name): place for name, place in montage.get_positions()["ch_pos"].items()}
+    if unknown := [name for name in raw.ch_names if key(name) not in places]:
+        what = f"cannot be interpolated: {shorten(unknown)} has no place in the 10-5 system"
+        raise InputError(f"{where} and {what}; {remedy}")
     positions = {name: places[key(name)] for name in raw.ch_names}
     raw.set_montage(mne.channels.make_dig_montage(positions, coord_frame="head"))
     raw.info["bads"] = bad

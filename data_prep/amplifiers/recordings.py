@@ -100,8 +100,11 @@ def through_mne(path, notes):
             raise InputError(f"{path} cannot be read by MNE-Python ({_words(error)}); {remedy}") from None
     for warning in caught:
         words = _words(warning.message)
+        if "Omitted" in words and path.suffix.lower() != ".set":  # EEGLAB marks a file's end as a boundary
+            words += " Is the file cut short?"
         technical = issubclass(warning.category, DeprecationWarning | FutureWarning | ResourceWarning)
-        if not technical and words not in notes and not any(part in words for part in HARMLESS):
+        harmless = "cut short" not in words and any(part in words for part in HARMLESS)
+        if not technical and not harmless and words not in notes:
             notes.append(words)
 
 
@@ -140,20 +143,18 @@ def open_recording(path, sidecar=None):
         units = {n: c.unit for n, c in zip(raw.ch_names, in_header, strict=False)} or raw._orig_units
         rates = {n: c.rate for n, c in zip(raw.ch_names, in_header, strict=False)}
         declared = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
-        scales, other = SCALES.get(path.suffix.lower(), {}), EEGLAB_SCALE if path.suffix.lower() == ".set" else 1.0
-        stim, stim_scales = [], {}
+        suffix, stim = path.suffix.lower(), {}
+        scales, other = SCALES.get(suffix, {}), EEGLAB_SCALE if suffix == ".set" else 1.0
         for name, info in zip(raw.ch_names, raw.info["chs"], strict=True):
-            found = kind(name, sidecar.types.get(name, declared[name]), raw.ch_names)
-            in_volts = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V
-            kept = "eeg" if found == UNKNOWN else found
-            scale, said = factor(path.suffix.lower(), kept, in_volts, units.get(name), sidecar.units.get(name))
-            if said and said != NO_UNIT and found != UNKNOWN:
-                notes.append(f"{name} {said}")
+            unit, of = units.get(name), declared[name]
+            found = kind(name, sidecar.types.get(name, of), raw.ch_names)
+            in_volts, kept = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V, "eeg" if found == UNKNOWN else found
+            scale, said = factor(suffix, kept, in_volts, unit, sidecar.units.get(name))
+            notes += [f"{name} {said}"] if said not in (None, NO_UNIT) and found != UNKNOWN else []
             channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
-            if found == "stim" and (declared[name] == "stim" or TRIGGER.fullmatch("".join(name.split()))):
-                stim.append(name)
-                stim_scales[name] = 1.0 if declared[name] == "stim" else scales.get(units.get(name), other)
-        markers, durations, doubtful, said = find_markers(raw, stim, stim_scales)
+            if found == "stim" and (of == "stim" or TRIGGER.fullmatch("".join(name.split()))):
+                stim[name] = 1.0 if of == "stim" else scales.get(unit, other)
+        markers, durations, doubtful, said = find_markers(raw, stim)
         channels = find_units(raw, channels, notes)
     notes += said
     began = raw.info["meas_date"].timestamp() if raw.info["meas_date"] else None
@@ -178,11 +179,15 @@ def open_recording(path, sidecar=None):
     for file in (path, *parts, *named, *sidecar.files):
         files.setdefault(file.resolve(), file)
     refuse_taken(path, signals)
-    starts = [seconds for name, seconds in markers if name.lower().startswith(BREAKS)]
-    spoiled, files = find_spoiled(raw), list(files.values())
-    return Recording(
-        path, files, signals, channels, seconds, markers, starts, spoiled, bads, placed, notes, doubtful, durations
-    )
+    twin = signals.with_suffix(path.suffix)
+    if signals.stem != path.stem and twin.is_file():
+        notes.append(
+            f"its signals are in {signals.name}, which is {twin.name}'s by its name: is it renamed, or a copy?"
+        )
+    starts = [at for name, at in markers if name.lower().startswith(BREAKS)]
+    of_markers = {"notes": notes, "doubtful": doubtful, "durations": durations}
+    files, parts = list(files.values()), find_spoiled(raw)
+    return Recording(path, files, signals, channels, seconds, markers, starts, parts, bads, placed, **of_markers)
 
 
 def find_units(raw, channels, notes):
@@ -220,10 +225,8 @@ def refuse_renamed(path):
     """Refuse a BrainVision header that was renamed and still names the files of before."""
     for suffix, file in named_by(path).items():
         if not file.is_file() and path.with_suffix(suffix).is_file():
-            raise InputError(
-                f"{path} names {file.name}, which is not there, and {path.stem}{suffix} is beside it; write that name "
-                "into its lines DataFile= and MarkerFile="
-            )
+            what = f"{path} names {file.name}, which is not there, and {path.stem}{suffix} is beside it"
+            raise InputError(f"{what}; write that name into its lines DataFile= and MarkerFile=")
         refuse_taken(path, file)
 
 
@@ -231,28 +234,23 @@ def refuse_taken(path, file):
     """Refuse a header that names another file than the one which is called like it: whose signals are meant?"""
     own = path.with_suffix(file.suffix)
     if file.stem != path.stem and file.is_file() and own.is_file() and not own.samefile(file):
-        raise InputError(
-            f"{path} names {file.name} as its own, and {own.name} is beside it; write the right name into it (it was "
-            "renamed?), or remove the file that is not meant"
-        )
+        what = f"{path} names {file.name} as its own, and {own.name} is beside it"
+        raise InputError(f"{what}; write the right name into it (was it renamed?), or remove the one that is not meant")
 
 
 def refuse_loops(path):
     """Refuse a damaged FIF file whose chain of tags leads back to where it was: MNE would follow it for ever."""
     position, seen = 0, set()
     with open(path, "rb") as file:
-        while True:
-            if position in seen:
-                raise InputError(f"{path} is damaged (its list of contents runs in a circle); copy or export it again")
+        while position not in seen:
             seen.add(position)
             file.seek(position)
             header = file.read(16)
-            if len(header) < 16:
-                return
-            _, _, size, following = struct.unpack(">iiii", header)  # kind, type, bytes, place of the next tag
-            if following < 0 or size < 0:
+            _, _, size, following = struct.unpack(">iiii", header) if len(header) == 16 else (0, 0, -1, 0)
+            if following < 0 or size < 0:  # kind, type, bytes, place of the next tag
                 return
             position = following or position + 16 + size
+    raise InputError(f"{path} is damaged (its list of contents runs in a circle); copy or export it again")
 
 
 def refuse_damaged(path):
@@ -261,10 +259,8 @@ def refuse_damaged(path):
         head = file.read(128)
         if head[124:128] == b"\x00\x02IM" or head.startswith(b"\x89HDF"):
             if importlib.util.find_spec("pymatreader") is None:
-                raise InputError(
-                    f"{path} is of MATLAB 7.3 (HDF5): python -m pip install pymatreader h5py, or save it in EEGLAB "
-                    "without the option for 7.3"
-                )
+                remedy = "python -m pip install pymatreader h5py, or save it in EEGLAB without the option for 7.3"
+                raise InputError(f"{path} is of MATLAB 7.3 (HDF5): {remedy}")
             return
         order = {b"IM": "<", b"MI": ">"}.get(head[126:])
         if order is None:  # not of MATLAB 5 to 7
@@ -281,9 +277,11 @@ def refuse_damaged(path):
 
 def find_spoiled(raw):
     """(name, first, last second) of annotations that say a part is bad, as MNE has it: ``BAD_movement``."""
-    onsets = raw.annotations.onset - raw.first_time
+    parts = zip(
+        raw.annotations.description, raw.annotations.onset - raw.first_time, raw.annotations.duration, strict=True
+    )
     return [
         (name, float(onset), float(onset + length))
-        for name, onset, length in zip(raw.annotations.description, onsets, raw.annotations.duration, strict=True)
+        for name, onset, length in parts
         if name.lower().startswith(BAD) and not name.lower().startswith(BREAKS)
     ]

@@ -77,18 +77,21 @@ def beside(path, suffix, *extensions):
     own, of = entities(path)
     if of != "eeg":
         return []
-    folders = [path.parent, path.parent.with_name("beh"), *list(path.parents)[1:LEVELS]]
-    for folder in folders:
-        found = []
+    for folder in (path.parent, path.parent.with_name("beh"), *list(path.parents)[1:LEVELS]):
+        found = {}  # file -> how many entities it names
         for file in sorted(folder.iterdir()) if folder.is_dir() else []:
             its, kind = entities(file)
-            differs = [k for k in its if k != "recording" and its[k] != own.get(k)]
-            if kind == suffix and its and not differs and file.name.lower().endswith(extensions):
+            its.pop("recording", None)
+            if (
+                kind == suffix
+                and file.name.lower().endswith(extensions)
+                and "_" in file.name
+                and its.items() <= own.items()
+            ):
                 refuse_absent(file)
-                found.append(file)
+                found[file] = len(its)
         if found:
-            most = max(len(entities(file)[0].keys() - {"recording"}) for file in found)
-            return [file for file in found if len(entities(file)[0].keys() - {"recording"}) == most]
+            return [file for file in found if found[file] == max(found.values())]
         if (folder / "dataset_description.json").exists():
             break
     return []
@@ -97,7 +100,8 @@ def beside(path, suffix, *extensions):
 def read_sidecar(path):
     """What channels.tsv and the physiological recordings of a run say."""
     path = Path(path)
-    physio = [file for file in beside(path, "physio", ".tsv.gz", ".tsv") if not is_doubled(file)]
+    physio = beside(path, "physio", ".tsv.gz", ".tsv")
+    physio = [file for file in physio if file.with_name(file.name + ".gz") not in physio]
     sidecar = Sidecar(physio=[read_physio_header(file) for file in physio])
     sidecar.files += [file for physio in sidecar.physio for file in (physio.path, physio.header)]
     for channels in beside(path, "channels", ".tsv")[:1]:
@@ -115,11 +119,6 @@ def read_sidecar(path):
     return sidecar
 
 
-def is_doubled(file):
-    """Whether a table is there packed, too."""
-    return file.suffix == ".tsv" and file.with_name(file.name + ".gz").exists()
-
-
 def refuse_other_names(path, sidecar, names):
     """Refuse a channels.tsv that speaks of other channels than the file has: what it says would be dropped."""
     its = {key(re.sub(r"-\d+$", "", name)) for name in names} | set(map(key, names))
@@ -127,10 +126,8 @@ def refuse_other_names(path, sidecar, names):
     said = set(map(key, sidecar.types))
     unsaid = [name for name in names if not {key(name), key(re.sub(r"-\d+$", "", name))} & said]
     if strange and unsaid:
-        raise InputError(
-            f"{path}: its channels.tsv names {shorten(strange, 40)}, the file has {shorten(unsaid, 40)}; write the "
-            "same names in both"
-        )
+        names = f"its channels.tsv names {shorten(strange, 40)}, the file has {shorten(unsaid, 40)}"
+        raise InputError(f"{path}: {names}; write the same names in both")
     return [f"channels.tsv names {shorten(strange, 40)}, which the file has not"] if strange else []
 
 
@@ -152,26 +149,20 @@ def compare_header(path, rate, seconds):
 
 def read_physio_header(file):
     """Columns, rate and start of a physiological recording, from its JSON: beside it, or further up for many."""
-    stem = file.name.removesuffix(".gz").removesuffix(".tsv")
-    own = entities(file)[0]
-    found = [file.with_name(f"{stem}.json")] if file.with_name(f"{stem}.json").exists() else []
-    for folder in list(file.parents)[: 0 if found else LEVELS]:
-        found += [
-            other
-            for other in sorted(folder.glob("*physio.json"))
-            if all(own.get(k) == v for k, v in entities(other)[0].items())
-        ]
+    stem, own = file.name.removesuffix(".gz").removesuffix(".tsv"), entities(file)[0].items()
+    found = [other for other in [file.with_name(f"{stem}.json")] if other.exists()]
+    for folder in list(file.parents)[:LEVELS]:
+        found += [other for other in sorted(folder.glob("*physio.json")) if entities(other)[0].items() <= own]
     if not found:
         raise InputError(f"{file} has no {stem}.json beside it; it says SamplingFrequency, StartTime and Columns")
     try:
         header = json.loads(found[0].read_text(encoding="utf-8-sig"))
-        columns = [str(name) for name in header["Columns"]]
+        columns, rate = [str(name) for name in header["Columns"]], float(header["SamplingFrequency"])
         units = {name: header[name].get("Units") for name in columns if isinstance(header.get(name), dict)}
-        rate, start = float(header["SamplingFrequency"]), float(header["StartTime"])
+        start = float(header["StartTime"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{found[0]} does not say SamplingFrequency, StartTime and Columns as BIDS asks ({error})"
-        ) from None
+        what = "does not say SamplingFrequency, StartTime and Columns as BIDS asks"
+        raise InputError(f"{found[0]} {what} ({error})") from None
     if not 0 < rate < 1e6:
         raise InputError(f"{found[0]}: SamplingFrequency is {rate:g}; it must be more than 0")
     return Physio(file, columns, rate, start, units, found[0])

@@ -32,28 +32,20 @@ def by_person(trials, least=2):
     for trial in trials:
         other = spellings.setdefault(plain_id(trial.subject), trial)
         if other.subject != trial.subject:
-            raise InputError(
-                f"{trial.where}: {trial.subject!r} and {other.subject!r} ({other.where}) look like one person; write "
-                "one person in one way, and two with names that differ in more than capitals, blanks and zeros"
-            )
+            what = f"{trial.subject!r} and {other.subject!r} ({other.where}) look like one person"
+            remedy = "write one in one way, and two in ways that differ in more than capitals, blanks and zeros"
+            raise InputError(f"{trial.where}: {what}; {remedy}")
         owner = owners.setdefault(trial.file.resolve(), trial)
         if owner.subject != trial.subject:
-            raise InputError(
-                f"{trial.where}: {trial.file.name} is {trial.subject}'s, but in {owner.where} it is {owner.subject}'s; "
-                "every file belongs to one person"
-            )
-        own = people.setdefault(trial.subject, {})
-        if trial.stimulus in own:
-            raise InputError(
-                f"{trial.where}: {trial.subject} has {trial.stimulus!r} already in {own[trial.stimulus].where}; a "
-                "stimulus comes once per person: give the second another name, or leave one out (BIDS: --sessions)"
-            )
-        own[trial.stimulus] = trial
+            what = f"{trial.file.name} is {trial.subject}'s, but in {owner.where} it is {owner.subject}'s"
+            raise InputError(f"{trial.where}: {what}; every file belongs to one person")
+        other = people.setdefault(trial.subject, {}).setdefault(trial.stimulus, trial)
+        if other is not trial:
+            what = f"{trial.subject} has {trial.stimulus!r} already in {other.where}; a stimulus comes once per person"
+            raise InputError(f"{trial.where}: {what}: rename the second, or leave one out (BIDS: --sessions)")
     if len(people) < least:
-        raise InputError(
-            f"all trials are of {shorten(people)}; at least {least} people are needed (to predict, with a model that "
-            "is there: --no-rated)"
-        )
+        remedy = f"at least {least} people are needed (to predict, with a model that is there: --no-rated)"
+        raise InputError(f"all trials are of {shorten(people)}; {remedy}")
     return people
 
 
@@ -79,10 +71,15 @@ def find_stimuli(people, missing, least=2):
         asked = f"; {who[0]} alone has {meant[-1]!r}: is it the same, written otherwise?" if meant else ""
         n = len(set(lacking) - {name, *meant[-1:]})
         others = f" ({n} more {'is' if n == 1 else 'are'} not everybody's)" if n else ""
-        raise InputError(
-            f"{name!r} was not seen by {shorten(who)}{others}{asked}; --missing drop leaves out for all what not all "
-            "have seen, --missing keep marks it as not there; or leave out these people"
-        )
+        remedy = "--missing drop leaves out for all what not all have seen, --missing keep marks it as not there"
+        raise InputError(f"{name!r} was not seen by {shorten(who)}{others}{asked}; {remedy}; or leave out these people")
+    spellings = {}
+    for name in everything:
+        other = spellings.setdefault(plain_id(name), name)
+        if other != name and not any({name, other} <= own.keys() for own in people.values()):
+            raise InputError(
+                f"the stimuli {other!r} and {name!r} look like one, and no person saw both; write it in one way"
+            )
     if missing == "keep":
         if len(everything) < least:
             raise InputError(f"{len(everything)} stimuli; at least {least} are needed")
@@ -96,10 +93,8 @@ def find_groups(people, stimuli):
     for trial in (trial for own in people.values() for trial in own.values()):
         other = groups.setdefault(trial.stimulus, trial)
         if other.group != trial.group:
-            raise InputError(
-                f"{trial.where}: the group of {trial.stimulus!r} is {trial.group!r}, and {other.group!r} in "
-                f"{other.where}; a stimulus has one group (a rating that is called group: --ratings names it)"
-            )
+            what = f"the group of {trial.stimulus!r} is {trial.group!r}, and {other.group!r} in {other.where}"
+            raise InputError(f"{trial.where}: {what}; it has one (a rating that is called group: --ratings names it)")
     return [groups[name].group or name for name in stimuli] if any(trial.group for trial in groups.values()) else []
 
 
@@ -113,8 +108,7 @@ def make_plan(people, stimuli, recordings, seconds, rest):
 
     A marker that is not there, trials that are too short, and what `check` finds are refused.
     """
-    chosen = {who: [own[name] for name in stimuli if name in own] for who, own in people.items()}
-    trials = [trial for own in chosen.values() for trial in own]
+    trials = [own[name] for own in people.values() for name in stimuli if name in own]
     shortest = min((trial for trial in trials if trial.duration is not None), key=lambda t: t.duration, default=None)
     if seconds is None:
         empty = [trial for trial in trials if trial.duration is None]
@@ -123,20 +117,18 @@ def make_plan(people, stimuli, recordings, seconds, rest):
         seconds = int(shortest.duration + TOLERANCE)
         longest = max(trial.duration for trial in trials)
         if longest >= seconds + 1:
-            print(
-                f"trials last {shortest.duration:g} to {longest:g} s: of each the first {seconds} s are taken, as "
-                f"{shortest.where} is the shortest (--seconds)"
-            )
+            what = f"of each the first {seconds} s are taken, as {shortest.where} is the shortest (--seconds)"
+            print(f"trials last {shortest.duration:g} to {longest:g} s: {what}")
     if shortest is not None and shortest.duration + TOLERANCE < seconds:
         raise InputError(f"{shortest.where}: the trial lasts {shortest.duration:g} s, less than --seconds {seconds}")
     if seconds < MIN_SECONDS:
         where = f"{shortest.where}: the shortest trial lasts {shortest.duration:g} s" if shortest else "--seconds"
         raise InputError(f"{where}; at least {MIN_SECONDS} s are needed")
-    onsets = {who: [onset_of(trial, recordings[trial.file]) for trial in own] for who, own in chosen.items()}
-    plan = Plan(stimuli, {who: list(zip(chosen[who], onsets[who], strict=True)) for who in chosen}, seconds)
-    for who, own in people.items():
-        every = [(trial, onset_of(trial, recordings[trial.file])) for trial in own.values()]  # also those not cut
-        check(who, every, plan, recordings, rest)
+    every = {who: [(t, onset_of(t, recordings[t.file])) for t in own.values()] for who, own in people.items()}
+    cut = {who: {trial.stimulus: (trial, onset) for trial, onset in own} for who, own in every.items()}
+    plan = Plan(stimuli, {who: [own[name] for name in stimuli if name in own] for who, own in cut.items()}, seconds)
+    for who, own in every.items():  # also those not cut
+        check(who, own, plan, recordings, rest)
     return plan
 
 
@@ -148,10 +140,9 @@ def onset_of(trial, recording):
     code = int(text) if text.isdecimal() else None
     meant = [name for name, _ in recording.markers if name == text or (code is not None and number_of(name) == code)]
     if meant:
-        raise InputError(
-            f"{trial.where}: onset {text} may be seconds or the marker {meant[0]!r} in {recording.path.name}; write "
-            f"{trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {meant[0]}#1 for the first"
-        )
+        what = f"onset {text} may be seconds or the marker {meant[0]!r} in {recording.path.name}"
+        remedy = f"write {trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {meant[0]}#1 for the first"
+        raise InputError(f"{trial.where}: {what}; {remedy}")
     return trial.onset
 
 
@@ -160,28 +151,26 @@ def check(who, trials, plan, recordings, rest):
     for path in dict.fromkeys(trial.file for trial, _ in trials):
         end, previous = 0.0, None
         for trial, onset in sorted((pair for pair in trials if pair[0].file == path), key=lambda pair: pair[1]):
-            used = trial.stimulus in plan.stimuli
-            stops, length = onset + plan.seconds, recordings[path].seconds
-            first = onset - rest if used else onset
+            used, stops, length = trial.stimulus in plan.stimuli, onset + plan.seconds, recordings[path].seconds
+            first, lasts = onset - rest if used else onset, trial.duration or 0
+            what = None
             if used and first < -EDGE:
-                what = f"{rest} s of rest (--rest-seconds) begin" if onset >= 0 else "the trial begins"
-                raise InputError(f"{trial.where}: {what} {-first:.4g} s before {path.name} does; onset {onset:.4g} s")
-            if used and stops > length + EDGE:
-                raise InputError(
-                    f"{trial.where}: {trial.stimulus!r} ends at {stops:.6g} s, {path.name} at {length:.6g} s; leave it "
-                    "out or take fewer --seconds"
+                begins = f"{rest} s of rest (--rest-seconds) begin" if onset >= 0 else "the trial begins"
+                what = f"{begins} {-first:.4g} s before {path.name} does; onset {onset:.4g} s"
+            elif used and stops > length + EDGE:
+                end = f"{trial.stimulus!r} ends at {stops:.6g} s, {path.name} at {length:.6g} s"
+                what = f"{end}; leave it out or take fewer --seconds"
+            elif used and onset + lasts > length + TOLERANCE:
+                end = (
+                    f"{trial.stimulus!r} lasts {lasts:.6g} s from {onset:.6g} s on, {path.name} ends at {length:.6g} s"
                 )
-            if used and trial.duration is not None and onset + trial.duration > length + TOLERANCE:
-                raise InputError(
-                    f"{trial.where}: {trial.stimulus!r} lasts {trial.duration:.6g} s from {onset:.6g} s on, "
-                    f"{path.name} ends at {length:.6g} s; correct the duration, or leave it out"
-                )
-            if previous is not None and first < end - TOLERANCE:
-                what = "the rest before it begins" if onset >= end - TOLERANCE else "it begins"
-                raise InputError(
-                    f"{trial.where}: {trial.stimulus!r} of {who} overlaps with {previous.where}: {what} at {first:.6g} "
-                    f"s, the other lasts to {end:.6g} s"
-                )
+                what = f"{end}; correct the duration, or leave it out"
+            elif previous is not None and first < end - TOLERANCE:
+                begins = "the rest before it begins" if onset >= end - TOLERANCE else "it begins"
+                what = f"{begins} at {first:.6g} s, the other lasts to {end:.6g} s"
+                what = f"{trial.stimulus!r} of {who} overlaps with {previous.where}: {what}"
+            if what:
+                raise InputError(f"{trial.where}: {what}")
             end, previous = onset + (trial.duration or plan.seconds), trial
 
 

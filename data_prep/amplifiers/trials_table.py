@@ -71,21 +71,13 @@ def read_table(path, rating_names=(), rated=True):
             if row[name] in MISSING or (name in names and is_missing(row[name])):
                 raise InputError(f"{where}: {name} is {row[name] or 'empty'}; fill it in, or leave the row out")
         file = find_file(path.parent, row["file"], where)
-        onset = read_number(row["onset"])
-        ratings = {name: row[name] for name in names}
-        trials.append(
-            Trial(
-                where=where,
-                subject=row["subject"],
-                file=file,
-                stimulus=row["stimulus"],
-                onset=row["onset"] if onset is None else onset,
-                duration=read_duration(row["duration"], where),
-                ratings=ratings,
-                onset_text=row["onset"],
-                group=row.get(GROUP, "") if GROUP in others else "",
-            )
-        )
+        onset, length = read_number(row["onset"]), read_number(row["duration"])
+        if not is_missing(row["duration"]) and (length is None or length <= 0):
+            raise InputError(f"{where}: the duration must be seconds, more than 0, or empty; not {row['duration']!r}")
+        onset = row["onset"] if onset is None else onset
+        cells = {name: row[name] for name in names}
+        group = row.get(GROUP, "") if GROUP in others else ""
+        trials.append(Trial(where, row["subject"], file, row["stimulus"], onset, length, cells, group, row["onset"]))
     if not trials:
         raise InputError(f"{path} has no trials; one row per trial under {','.join(header)}"[:250])
     return trials
@@ -117,15 +109,12 @@ def refuse_missing(path, header):
     if not missing:
         return
     others = [name for name in header if name not in COLUMNS]
-    meant = {name: next((w for w in OTHER_WORDS[name].split() if w in others), None) for name in missing}
+    meant = {name: next((word for word in OTHER_WORDS[name].split() if word in others), "") for name in missing}
     others = [name for name in others if name not in meant.values()]
-    meant = {
-        name: word or "".join(difflib.get_close_matches(name, others, n=1, cutoff=0.75)) for name, word in meant.items()
-    }
+    for name in missing:
+        meant[name] = meant[name] or "".join(difflib.get_close_matches(name, others, n=1, cutoff=0.75))
     other_unit = re.compile(r"(^|[^a-z])(ms|msec|min)([^a-z]|$)|milli|minute|sample|frame|hh|clock")
-    how = {
-        name: "write {} in seconds as {}" if other_unit.search(w) else "rename {} to {}" for name, w in meant.items()
-    }
+    how = {n: "write {} in seconds as {}" if other_unit.search(w) else "rename {} to {}" for n, w in meant.items()}
     remedy = ", ".join(how[name].format(word, name) if word else f"add {name}" for name, word in meant.items())
     raise InputError(f"{path} has no column {', '.join(missing)}; it has {shorten(header, 90)}; {remedy}")
 
@@ -135,9 +124,7 @@ def decode(path):
     try:
         content = Path(path).read_bytes()
     except (FileNotFoundError, IsADirectoryError):
-        raise InputError(
-            f"{path} does not exist; give a table of trials (docs/recordings.md says what it holds)"
-        ) from None
+        raise InputError(f"{path} does not exist; docs/recordings.md says what a table holds") from None
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", "replace")
     if b"\0" in content:
@@ -164,11 +151,8 @@ def read_rows(path):
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting))
     except csv.Error as error:
         raise InputError(f"{path} is no table ({error})") from None
-    filled = [
-        (n, [as_text(cell) for cell in cells])
-        for n, cells in enumerate(lines, start=1)
-        if as_text("".join(cells)) and not (said and n == 1)
-    ]
+    filled = [(n, [as_text(cell) for cell in cells]) for n, cells in enumerate(lines, start=1)][1 if said else 0 :]
+    filled = [(n, cells) for n, cells in filled if "".join(cells)]
     if not filled:
         raise InputError(f"{path} is empty; it needs a header and one row per trial")
     header = [name.lower() for name in filled[0][1]]
@@ -181,10 +165,8 @@ def read_rows(path):
     for number, cells in filled[1:]:
         cells, rest = cells[: len(header)], cells[len(header) :]
         if "".join(rest):
-            raise InputError(
-                f"{path}, row {number} has {len(cells) + len(rest)} cells, the header {len(header)}; "
-                "text that has the separator in it needs quotes"
-            )
+            what = f"has {len(cells) + len(rest)} cells, the header {len(header)}"
+            raise InputError(f"{path}, row {number} {what}; text that has the separator in it needs quotes")
         cells += [""] * (len(header) - len(cells))
         rows.append((number, dict(zip(header, cells, strict=True))))
     for name in header:
@@ -198,9 +180,9 @@ def read_decimal_commas(path, rows, name, pattern):
     points = [number for number, row in rows if re.fullmatch(r"[+-]?\d+\.\d+", row[name])]
     for number, row in commas:
         if points and re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", row[name]):
+            what = f"{name} is {row[name]}, and row {points[0]} has a decimal point"
             raise InputError(
-                f"{path}, row {number}: {name} is {row[name]}, and row {points[0]} has a decimal point; write all "
-                "numbers in one way, without separators of thousands"
+                f"{path}, row {number}: {what}; write all numbers in one way, thousands without separators"
             )
         row[name] = row[name].replace(",", ".")
 
@@ -212,27 +194,12 @@ def as_text(cell):
 
 def find_ratings(path, header, others, chosen=()):
     """Names of the rating columns: the chosen ones, or all but ``others``."""
-    if chosen:
-        names = [name.lower() for name in chosen]
-        missing = [name for name in names if name not in header or name in others]
-        if missing:
-            there = ", ".join(name for name in header if name not in others) or "none"
-            raise InputError(f"--ratings {', '.join(missing)}: no such column in {path}; there are {there}"[:290])
-        return names
-    names = [name for name in header if name not in others]
+    there = [name for name in header if name not in others]
+    names = [name.lower() for name in chosen] or there
+    if missing := [name for name in names if name not in there]:
+        there = ", ".join(there) or "none"
+        raise InputError(f"--ratings {', '.join(missing)}: no such column in {path}; there are {there}"[:290])
     if not names:
-        raise InputError(
-            f"{path} has no rating; add a column with its name, and a number or a class in every row (recordings to "
-            "predict, which nobody has rated: --no-rated)"
-        )
+        remedy = "add a column with its name, a number or a class in every row (unrated, to predict: --no-rated)"
+        raise InputError(f"{path} has no rating; {remedy}")
     return names
-
-
-def read_duration(text, where):
-    """Seconds, or None for an empty cell."""
-    if is_missing(text):
-        return None
-    duration = read_number(text)
-    if duration is None or duration <= 0:
-        raise InputError(f"{where}: the duration must be seconds, more than 0, or empty; not {text!r}")
-    return duration

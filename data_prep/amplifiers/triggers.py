@@ -17,26 +17,11 @@ SETTLE = 0.003  # s that a trigger's bits may take until all have changed
 PORT = 0xFFFF  # of a status channel's bits, those of the parallel port
 
 
-def find_markers(raw, stim, scales):
-    """Markers of MNE's object.
+def find_markers(raw, stim):
+    """Markers (name, seconds from the first sample) of MNE's object: annotations, and values of its trigger channels.
 
-    Parameters
-    ----------
-    raw : mne.io.Raw
-    stim : list of str
-        Channels that are triggers by type or name.
-    scales : dict of str to float
-        What MNE multiplied the numbers of such a channel by.
-
-    Returns
-    -------
-    markers : list of (name, seconds from the first sample)
-        Annotations, and every new value of a trigger channel, as ``trigger 32``.
-    durations : dict of markers to seconds
-        Of annotations.
-    doubtful : dict of str to str
-        Names among them whose numbering is in doubt, and why.
-    notes : list of str
+    ``stim``: trigger channels, and what MNE multiplied their numbers by. Returns markers, the durations in s of
+    annotations, names whose numbering is in doubt and why, and what is to be said.
     """
     rate, notes = raw.info["sfreq"], []
     parts = zip(raw.annotations.description, raw.annotations.onset, raw.annotations.duration, strict=True)
@@ -45,13 +30,13 @@ def find_markers(raw, stim, scales):
     markers, durations = [one[:2] for one in annotated], {one[:2]: one[2] for one in annotated}
     doubtful, word = {}, "trigger"
     for name in [name for name in stim if name in SUMS] or stim:
-        values = raw.get_data(picks=[raw.ch_names.index(name)])[0] / scales.get(name, 1.0)
+        values = raw.get_data(picks=[raw.ch_names.index(name)])[0] / stim[name]
+        values, said = from_rest(name, values)
         found, unsettled, short = read_values(values, rate)
+        notes += said
         if unsettled:
-            notes.append(
-                f"{unsettled} values of {name} last {SETTLE * 1e3:g} ms or a sample between two others, as the bits of "
-                "a trigger do not change at once; they are no triggers"
-            )
+            what = "a sample between two others, as the bits of a trigger do not change at once"
+            notes.append(f"{unsettled} values of {name} last {SETTLE * 1e3:g} ms or {what}; they are no triggers")
         markers += [(f"{word} {value}", at) for value, at in found]
         for value, at in short:
             doubtful[f"{word} {value}"] = f"lasts one sample at {at:.6g} s, and others of {name} last longer"
@@ -59,17 +44,32 @@ def find_markers(raw, stim, scales):
     return sorted(markers, key=lambda marker: marker[1]), durations, doubtful, notes
 
 
+def from_rest(name, values):
+    """A trigger channel's values without the bits that are set at rest, and what is to be said of them."""
+    whole = np.round(np.nan_to_num(values)).astype(np.int64)
+    if np.abs(values - whole).max(initial=0) > WHOLE:
+        return values, [f"{name} has values that are no whole numbers: no triggers are read from it"]
+    whole &= PORT if whole.min(initial=0) < 0 or whole.max(initial=0) > PORT else -1
+    rest = whole[0] if len(whole) and whole[0] == whole[-1] and (whole == whole[0]).mean() > 0.5 else 0
+    if rest == 0 or np.ptp(whole) == 0:
+        return whole, []
+    if (
+        rest % 256 == 0 and (whole & rest == rest).all()
+    ):  # upper bits that are always set: 65280 of some status channels
+        return whole ^ rest, [f"{name} is {rest} at rest: its lower bits are the triggers"]
+    if set(np.unique(whole)) == {0, rest}:
+        return whole ^ rest, [f"{name} is {rest} at rest: trigger {rest} is where it falls to 0"]
+    return np.where(whole == rest, 0, whole), [f"{name} is {rest} at rest: no trigger"]
+
+
 def read_values(values, rate):
     """(value, seconds) of a trigger channel's changes; how many were unsettled bits; and those of one sample."""
-    whole = np.round(np.nan_to_num(values))
+    whole = np.asarray(values)
     changes = np.flatnonzero(np.diff(whole)) + 1
     many = len(changes) > MOST_CHANGES * len(values) / rate + 10
-    if not len(changes) or many or np.abs(values - whole).max() > WHOLE:
+    if not len(changes) or many or not np.array_equal(whole, whole.astype(np.int64)):
         return [], 0, []
     whole = whole.astype(np.int64)
-    if whole.min() < 0 or whole.max() > PORT:
-        whole &= PORT
-        changes = np.flatnonzero(np.diff(whole)) + 1
     lengths = np.diff(np.append(changes, len(whole)))
     before, now = whole[changes - 1], whole[changes]
     after = np.append(now[1:], 0)
@@ -79,11 +79,8 @@ def read_values(values, rate):
     usual = np.median(lengths[real]) if real.any() else 0
     short = real & (lengths == 1) & (usual > 3)
     pairs = [(int(value), float(at / rate)) for value, at in zip(now, changes, strict=True)]
-    return (
-        [pair for pair, taken in zip(pairs, real, strict=True) if taken],
-        int(unsettled.sum()),
-        [pair for pair, taken in zip(pairs, short, strict=True) if taken],
-    )
+    taken, brief = ([pair for pair, has in zip(pairs, mask, strict=True) if has] for mask in (real, short))
+    return taken, int(unsettled.sum()), brief
 
 
 def plain(name):
@@ -108,13 +105,10 @@ def marker_seconds(recording, marker, where):
             raise InputError(
                 f"{where}: {name!r} in {recording.path.name} {doubt}: is that a trigger? write the onset in seconds"
             )
-        if number is None and len(times) > 1:
-            raise InputError(
-                f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}; write {name}#1 for the "
-                "first, and so on"
-            )
-        if number is not None and not 1 <= int(number) <= len(times):
-            raise InputError(f"{where}: marker {name!r} comes {len(times)} times in {recording.path.name}")
-        return times[0 if number is None else int(number) - 1]
+        if (number is None and len(times) > 1) or not 1 <= int(number or 1) <= len(times):
+            remedy = f"; write {name}#1 for the first, and so on" if number is None else ""
+            what = f"comes {len(times)} times in {recording.path.name}"
+            raise InputError(f"{where}: marker {name!r} {what}{remedy}")
+        return times[int(number or 1) - 1]
     there = shorten([repr(name) for name in dict.fromkeys(name for name, _ in recording.markers)]) or "none"
     raise InputError(f"{where}: no marker {marker!r} in {recording.path.name}; there are {there}")

@@ -29,7 +29,6 @@ KINDS = {  # what a name says; the first that fits
     "ppg": r".*(ppg|bvp|plet).*|pulse\d?|pulsewave",
 }
 PERIPHERAL = ("eog", "ecg", "emg", "gsr", "resp", "temperature", "ppg")
-COMMON = ["common"]  # in the place of names: those that everybody has
 UNKNOWN = "eeg?"  # the kind of what a file calls EEG, as amplifiers call nearly everything, and no name supports
 
 
@@ -68,87 +67,19 @@ def kind(name, declared, names=()):
     return "eeg" if EXTENDED_10_20.fullmatch(key(name)) or SAYS_EEG.fullmatch(name.strip()) else UNKNOWN
 
 
-def find_eeg(channels):
-    """EEG channels of one file."""
-    return [channel for channel in channels if channel.kind == "eeg"]
-
-
-def find_pps(channels):
-    """Peripheral channels of one file."""
-    return [channel for channel in channels if channel.kind in PERIPHERAL]
-
-
-def refuse_unknown(people, flag="--eeg-channels"):
+def refuse_unknown(people):
     """Refuse files that call EEG what is none by its name: neither taken nor dropped in silence."""
     for who, channels in people.items():
         if unknown := [channel.name for channel in channels if channel.kind == UNKNOWN]:
             what = f"calls {shorten(unknown)} EEG, which are no electrodes of the 10-5 system"
-            remedy = f"name the EEG with {flag}, or write channels.csv with propose_trials.py and give --channels"
+            remedy = "name the EEG with --eeg-channels, or write channels.csv with propose_trials.py for --channels"
             raise InputError(who, what, remedy)
 
 
-def common(people, find, flag):
-    """Names of the channels that ``find`` gives for everybody; prints what is left out, and whose file lacks it."""
-    shown = file_names(people)
-    names_of = {who: {key(channel.name): channel.name for channel in find(own)} for who, own in people.items()}
-    reference, own = next(iter(names_of.items()))
-    kept = [name for plain_name, name in own.items() if all(plain_name in names for names in names_of.values())]
-    if any(names_of.values()) and not kept:
-        other = min(names_of, key=lambda who: len(names_of[who].keys() & own.keys()))
-        names = {who: shorten([clean(name) for name in names_of[who].values()], 50) for who in (reference, other)}
-        parts = "; ".join(f"{shown[who]} has {some or 'none'}" for who, some in names.items())
-        raise InputError(f"{flag} common: no channel is everybody's: {parts}; leave a file out, or {flag} none")
-    lacking = {}
-    for plain_name, name in {k: name for names in names_of.values() for k, name in names.items()}.items():
-        files = tuple(shown[who] for who, names in names_of.items() if plain_name not in names)
-        if files:
-            lacking.setdefault(files, []).append(clean(name))
-    if lacking:
-        parts = [f"{shorten(names)} (not in {shorten(files)})" for files, names in lacking.items()]
-        print(f"{flag} common leaves out: {'; '.join(parts[:3])}" + ("; and more" if parts[3:] else ""))
-    return kept
-
-
 def file_names(paths):
-    """What each file is called in a message: its name, with its folder's where several have it."""
+    """Names of files for messages, with their folders' where several have the same."""
     names = [Path(path).name for path in paths]
     return {p: n if names.count(n) == 1 else f"{Path(p).parent.name}/{n}" for p, n in zip(paths, names, strict=True)}
-
-
-def choose(wanted, people, find, flag):
-    """Names of the channels that all people have, in one order, as the first file has them or as they are wanted.
-
-    ``wanted``: names, or kinds such as ``ecg``; ``["common"]``: those that ``find`` (such as `find_eeg`) gives for
-    everybody; empty: those that it gives for the first person, and everybody must have them; None: none at all.
-    ``people``: channels of every file, by a name for messages, as ``flag`` is.
-    """
-    if wanted is None:
-        return []
-    reference, channels_of_first = next(iter(people.items()))
-    if not wanted:
-        chosen = [channel.name for channel in find(channels_of_first)]
-    elif wanted == COMMON:
-        chosen = common(people, find, flag)
-    else:
-        chosen = []
-        for name in wanted:
-            of_kind = [channel.name for channel in channels_of_first if channel.kind.rstrip("?") == name.lower()]
-            chosen += [name] if has(channels_of_first, name) or not of_kind else of_kind
-    lacking = {who: [name for name in chosen if not has(channels, name)] for who, channels in people.items()}
-    lacking = {who: names for who, names in lacking.items() if names}
-    for who, names in lacking.items():
-        available = shorten([channel.name for channel in people[who]])
-        remedy = f"{flag} common, or names that all have" if not wanted else f"choose others with {flag}"
-        more = f" and {len(lacking) - 1} more files lack some" if len(lacking) > 1 else ""
-        raise InputError(f"{who} has no {shorten(names, 60)}{more}; it has {available}; {remedy}")
-    keys = set(map(key, chosen))
-    for who, channels in people.items() if not wanted else ():
-        if extra := [channel.name for channel in find(channels) if key(channel.name) not in keys]:
-            what = f"has {shorten(extra)}, which {reference} lacks"
-            raise InputError(who, what, f"{flag} common, or names that all have")
-    if len(keys) < len(chosen):
-        raise InputError(f"{flag}: {shorten(chosen)} names a channel twice")
-    return [clean(name) for name in chosen]
 
 
 def has(channels, name):
@@ -163,12 +94,6 @@ def pick(channels, name, where):
     if len(found) > 1 and len(exact) != 1:
         raise InputError(f"{where} has {name} more than once: {shorten([channel.name for channel in found])}")
     return (exact or found)[0]
-
-
-def left_out(channels, eeg, pps):
-    """Channels of a file that are taken neither as EEG nor as peripheral, with their kinds."""
-    taken = {key(name) for name in [*eeg, *pps]}
-    return [f"{c.name} ({c.kind})" for c in channels if key(c.name) not in taken and c.kind != "stim"]
 
 
 def say_rates(people, names, rate):

@@ -47,6 +47,7 @@ def plain(name, modality):
 
 def shorten(names, most=LIST_CHARACTERS):
     """Names as a list of at most about so many characters."""
+    names = list(names)
     text = ", ".join(names)
     if len(text) <= most:
         return text

@@ -15,13 +15,10 @@ MARGIN = 1  # s before and after a part that the filter sees
 def resample(signal, rate, new_rate, seconds, start=0.0):
     """Cut whole seconds out of a signal (..., n_samples) at ``rate`` Hz and bring them to a whole rate, in float64.
 
-    The result, (..., ``seconds * new_rate``), begins ``start`` seconds after the first sample; fast signals are cut at
-    the nearest sample. Polyphase filtering (`scipy.signal.resample_poly`) keeps what lies below both Nyquist
-    frequencies and lets nothing fold back; what lies within a second before and after the part lets it run in and out.
-    A line from the first to the last sample is taken out before and put back after it, so that an offset (a temperature
-    of 33 degrees) does not ring at the ends. Skin conductance, temperature and heart rate at a few Hz move in steps, at
-    which that filter would swing over: below 16 Hz they are interpolated linearly when their rate is raised, and never
-    leave the range of the samples; the last one is held to the end.
+    The result, (..., ``seconds * new_rate``), begins ``start`` seconds after the first sample, or the nearest to it.
+    Polyphase filtering (`scipy.signal.resample_poly`) sees a second more at both ends, and the signal without the line
+    from its first to its last sample, so that an offset does not ring. Sensors below 16 Hz move in steps, at which it
+    would overshoot: where their rate is raised they are interpolated linearly, the last sample held to the end.
     """
     if not (math.isfinite(rate) and rate > 0):
         raise InputError(f"a sampling rate must be a number greater than 0, not {rate}")
