@@ -249,7 +249,7 @@ def standardise_all(trials, rate, made, standardiser, subject):
         if made["settings"]["FRONT_END"] != "raw":
             own = block_features(own, rate, name, made["settings"]["FRONT_END"])
             level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(own[0], nothing[0]))
-            own = scale(own, *level).astype(np.float32)
+            own = scale(own, *level).numpy()
         parts[name] = np.split(own[0, 0], ends)
     return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
 

@@ -160,7 +160,7 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
     parts = [splits.windows_of(p.subjects, p.rows["5s"], features.shape[2], seen) for p in (fold.train, fold.test)]
     if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
         windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
-        features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen))
+        features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen)).numpy()
     parts[0] = splits.labelled(parts[0], settings.LABEL_FRACTION, settings.SEED)
     if name == STIMULUS:  # in place of signals: which stimulus it is
         features = np.broadcast_to(
