@@ -3,7 +3,7 @@
     python benchmarks/bench_finetune.py
 
 Both forms take turns of a few steps in one run, each in a process of its own: ours with
-utils/finetuning/fitting.py as the script runs it, the reference with benchmarks/reference.py (batch from the host,
+utils/finetuning/fitting.py as the script runs it, the reference with tests/reference.py (batch from the host,
 each 1 s window by itself, Adam with its defaults). Last line: JSON.
 """
 
@@ -20,11 +20,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import physiosync  # noqa: F401
 import utils.base.errors
-from benchmarks import common, reference
+from benchmarks import common
 from data_prep import open_prepared
 from models import Encoder
 from models.encoder import paper_arguments
 from models.fusion import FusionModel
+from tests import reference
 from utils.base.devices import Captured, adam, choose_device, set_precision
 from utils.base.settings import read_settings
 from utils.finetuning import fitting

@@ -4,7 +4,7 @@
     python benchmarks/bench_pretrain.py --quick
 
 Both forms take turns of a few steps in one run, on batches that they put together themselves: ours with
-utils/pretraining/pretraining.py as the scripts run it, the reference with benchmarks/reference.py. Beside the time
+utils/pretraining/pretraining.py as the scripts run it, the reference with tests/reference.py. Beside the time
 stands its floor. Last line: JSON.
 """
 
@@ -21,10 +21,11 @@ import torch
 
 import physiosync  # noqa: F401
 import utils.base.errors
-from benchmarks import common, reference
+from benchmarks import common
 from data_prep import open_prepared
 from models import ContrastiveModel, Encoder
 from models.encoder import paper_arguments
+from tests import reference
 from utils.base.devices import Captured, choose_device
 from utils.base.settings import ROOT, read_settings
 from utils.pretraining.pretraining import training_step, trainings

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep import PreparedWriter, open_prepared
+from data_prep.folder.prepared import checksum_of
 from data_prep.signals.transforms import to_blocks, zscore_channels, zscore_trial
 from utils.base.errors import InputError
 
@@ -104,6 +105,28 @@ def test_damage_is_noticed(folder, name):
         open_prepared(folder)
     assert str(folder) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"rating_range": [5, 1]}, "begin with the lower end"),
+        ({"threshold": "3"}, "threshold must be a number"),
+        ({"sampling_rate": 8.0}, "'sampling_rate'"),
+        ({"eeg_channels": ["Cz", "CZ "]}, "the same"),
+        ({"ratings": ["valence "]}, "'ratings'"),
+        ({"groups": ["a"]}, "1 for 2 trials"),
+        ({"seconds": 10**400}, "'seconds'"),
+        ({"threshold": 10**400}, "description"),
+    ],
+)
+def test_what_the_writer_would_refuse_is_not_opened(folder, changes, part):
+    """With a checksum that fits: it comes from another program."""
+    info = json.loads((folder / "dataset.json").read_text()) | changes
+    edit(folder, **changes, checksum=checksum_of(info))
+    with pytest.raises(InputError, match=part) as error:
+        open_prepared(folder)
+    assert "dataset.json has no valid" in str(error.value)
 
 
 def test_labels_that_are_not_there(folder):

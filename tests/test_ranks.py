@@ -246,7 +246,7 @@ def test_results_made_otherwise_are_not_mixed_in(run_dir, prepared, turn, monkey
 
 def test_baselines_are_rank_0s(run_dir, prepared, turn):
     flags = ["--data-dir", prepared, "--run-dir", run_dir, "--models", "lda"]
-    assert "nothing to do" in turn(1, 2, "Fine_tuning/baseline.py", *flags)
+    assert "rank 0 computes the classical models" in turn(1, 2, "Fine_tuning/baseline.py", *flags)
     assert not (run_dir / "baseline_arousal_lda").exists()
     turn(0, 2, "Fine_tuning/baseline.py", *flags)
     expected = result(run_dir / "baseline_arousal_lda")

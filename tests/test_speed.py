@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks import bench_protocols, reference
+from benchmarks import bench_protocols
 from data_prep import open_prepared
 from models import ContrastiveModel, Encoder
 from models.fusion import FusionModel
+from tests import reference
 from tests.support import ROOT, TINY, run
 from utils.base.devices import Captured, adam
 from utils.base.settings import read_settings

@@ -94,7 +94,7 @@ def test_four_needs_numbers(tmp_path):
         tmp_path / "data", values=[0, 1] * 3, ratings=names, classes=classes, rating_range=(0, 9), threshold=1
     )
     outcome = call(BASELINE, "--data-dir", data, "--run-dir", tmp_path / "run", "--label", "four")
-    assert_refused(outcome, "--label four", "categorical")
+    assert_refused(outcome, "--label four", "has the labels arousal, valence")
     assert not (tmp_path / "run").exists()
     made = open_prepared(data)
     assert made.labels("arousal")[1] == ["low", "high"]
@@ -105,7 +105,10 @@ def test_classes_are_checked_when_a_folder_is_opened(tmp_path):
     data = data_of(tmp_path / "data", values=[0, 1] * 3, ratings=["emotion"], classes={"emotion": EMOTIONS})
     path = data / "dataset.json"
     info = json.loads(path.read_text())
-    for classes, part in (({"emotion": "ab"}, "no valid 'classes'"), ({"emotion": ["a", "a"]}, "no valid 'classes'")):
+    for classes, part in (
+        ({"emotion": "ab"}, "classes of 'emotion'"),
+        ({"emotion": ["a", "a"]}, "no valid description (classes of 'emotion'"),
+    ):
         changed = info | {"classes": classes}
         path.write_text(json.dumps(changed | {"checksum": checksum_of(changed)}))
         outcome = call(BASELINE, "--data-dir", data, "--run-dir", tmp_path / "run", "--label", "emotion")

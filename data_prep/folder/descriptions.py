@@ -35,7 +35,7 @@ def check_info(info):
             raise ValueError(repr(field))
     try:
         described = {"groups": None} | describe("it", rated=False, **{key: info.get(key) for key in KEYS})
-    except (InputError, OverflowError) as error:
+    except InputError as error:
         raise ValueError(f"description ({error})") from None
     for key in KEYS:
         if key not in info or described[key] != info[key] or type(described[key]) is not type(info[key]):

@@ -36,7 +36,7 @@ def check_text(value, what):
     value = one_value(value)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value) and value == int(value):
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) < 1e300 and value == int(value):
         value = str(int(value))
     if not isinstance(value, str):
         raise InputError(f"{what} must be a text, not {_short(value)}")
@@ -69,8 +69,8 @@ def check_number(value, what):
     value = one_value(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InputError(f"{what} must be a number, not {_short(value)}")
-    if not math.isfinite(value) or abs(value) >= 1e9:
-        raise InputError(f"{what} must be a finite number below 1e9, not {value}")
+    if abs(value) >= 1e9 or not math.isfinite(value):
+        raise InputError(f"{what} must be a finite number below 1e9, not {_short(value)}")
     return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 

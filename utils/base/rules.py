@@ -34,7 +34,6 @@ RULES = {
     "RUN_DIR": Rule("path"),
     "RAW_DIR": Rule("path"),
     "OUT_DIR": Rule("path"),
-    "FRACTAL_DIR": Rule("path", optional=True),
     # protocol
     "PROTOCOL": _choice("subject-dependent", "cross-subject", optional=True),
     "SPLIT": _choice("trial", "window", "authors", "subject", "subject+trial", optional=True),
@@ -149,9 +148,6 @@ RULES = {
     "FORMATS": Rule("names", ("deap", "dreamer")),
     "SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
     "NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
-    "EPOCH_LIST": Rule("ints", least=0),
-    "RECORDINGS": Rule("names"),
-    "VARIANTS": Rule("names"),
     "SIZES": Rule("names"),
     "HELD_OUT_EPOCHS": _count(1),
     "CHANNELS": _count(1),
