@@ -222,7 +222,7 @@ def standardise_all(trials, rate, stored, standardiser, subject):
         if stored["settings"]["FRONT_END"] != "raw":
             x = block_features(x, rate, name, stored["settings"]["FRONT_END"])
             level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(x[0], nothing[0]))
-            x = scale(x, *level).astype(np.float32)
+            x = scale(x, *level).numpy()
         parts[name] = np.split(x[0, 0], ends)
     return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
 

@@ -125,7 +125,7 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
     train, test = splits.fold_windows(fold, features.shape[2], seen, settings)
     if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
         windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
-        features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen))
+        features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen)).numpy()
     if name == STIMULUS:  # in place of signals: which stimulus it is
         stimuli = np.eye(labels.shape[1])[:, None]
         features = np.broadcast_to(stimuli, (*labels.shape, features.shape[2], labels.shape[1]))

@@ -6,9 +6,10 @@ label; everything after it (tokens, blocks, LS-TCL, CM-CA) stays as it is.
 """
 
 import numpy as np
+import torch
 from scipy.linalg import eigh
 
-from utils.pretraining.features import SMALLEST
+from utils.pretraining.features import SMALLEST, wide
 
 ROUNDING = 2 * np.finfo(np.float32).eps  # deviations up to this share of the features are rounding
 CLIP = 5.0  # standard deviations: what is further out is an artefact
@@ -21,7 +22,7 @@ def standardise(features, training):
 
     Parameters
     ----------
-    features : numpy.ndarray, float32, shape (subjects, trials, seconds, ...)
+    features : torch.Tensor or numpy.ndarray, float32, shape (subjects, trials, seconds, ...)
         Of seconds, or of longer windows.
     training : numpy.ndarray, bool, shape (subjects, trials, seconds)
         Those that may be looked at. A person without any, as a test person across subjects, is standardised with all
@@ -29,11 +30,11 @@ def standardise(features, training):
 
     Returns
     -------
-    numpy.ndarray, float32, of the same shape
+    torch.Tensor, float32, of the same shape, where the features are
         What is missing (NaN) does not count and is 0.
     """
-    people = zip(features, training, strict=True)
-    return np.stack([scale(own, *level(own, seen)) for own, seen in people]).astype(np.float32)
+    people = zip(torch.as_tensor(features), training, strict=True)
+    return torch.stack([scale(own, *level(own, seen)) for own, seen in people])
 
 
 def level(own, seen):
@@ -41,18 +42,21 @@ def level(own, seen):
 
     What is missing (NaN) does not count; the deviation of what does not vary is infinite.
     """
-    known = np.asarray(own[seen] if seen.any() else own.reshape(-1, *own.shape[2:]), np.float64)
-    present = ~np.isnan(known)
-    n = np.maximum(present.sum(axis=0), 1)
-    mean = np.where(present, known, 0).sum(axis=0) / n
-    deviation = np.sqrt(np.where(present, np.square(known - mean), 0).sum(axis=0) / n)
-    varies = deviation > ROUNDING * np.where(present, np.abs(known), 0).max(axis=0)  # whatever the unit
-    return mean, np.where(varies, deviation, np.inf)
+    own = torch.as_tensor(own)
+    known = wide(own[torch.as_tensor(seen, device=own.device)] if seen.any() else own.flatten(0, 1))
+    present = ~known.isnan()
+    n = present.sum(0).clamp_min(1)
+    known = known.masked_fill(~present, 0)
+    mean = known.sum(0) / n
+    deviation = ((known - mean).square_().mul_(present).sum(0) / n).sqrt()
+    varies = deviation > ROUNDING * known.abs().amax(0)  # whatever the unit
+    return mean, deviation.masked_fill(~varies, torch.inf)
 
 
 def scale(features, mean, deviation):
     """Features less the mean in deviations, clipped; 0 where there is none."""
-    return np.nan_to_num(np.clip((features - mean) / deviation, -CLIP, CLIP))
+    features, mean, deviation = map(torch.as_tensor, (features, mean, deviation))
+    return ((features - mean) / deviation).clamp_(-CLIP, CLIP).nan_to_num_(0).float()
 
 
 def shared_filters(windows, group_size, n_electrodes=None, there=None):
@@ -64,8 +68,8 @@ def shared_filters(windows, group_size, n_electrodes=None, there=None):
 
     Parameters
     ----------
-    windows : numpy.ndarray, shape (people, moments, width)
-        The same moments for all.
+    windows : torch.Tensor or numpy.ndarray, shape (people, moments, width)
+        The same moments for all. Sums over them are computed where they are.
     group_size : int
         People in a group, for the reliability (Spearman-Brown).
     n_electrodes : int, optional
@@ -86,10 +90,15 @@ def shared_filters(windows, group_size, n_electrodes=None, there=None):
         return identity
     there = np.ones((n_people, n_moments), bool) if there is None else there
     viewers = there.sum(axis=0)  # of each moment
-    mean = windows.mean(axis=0, dtype=np.float64, where=there[..., None])
+    windows = torch.as_tensor(windows)
+    windows = windows.cpu() if windows.device.type == "mps" else windows  # has no float64
+    total, products = 0.0, 0.0  # one person after the other, which takes less memory
+    for own, seen in zip(windows, torch.as_tensor(there, device=windows.device), strict=True):
+        own = own.double() * seen[:, None]
+        total, products = total + own, products + own.T @ own
+    mean, products = (total.cpu().numpy() / viewers[:, None]), products.cpu().numpy()
     between = np.cov(mean, rowvar=False, bias=True).reshape(width, width)
-    pairs = list(zip(windows, there, strict=True))  # one person after the other, which takes less memory
-    within = sum(x.T @ x for x in ((own - mean)[seen] for own, seen in pairs)) / (viewers - 1).sum()
+    within = (products - (mean * viewers[:, None]).T @ mean) / (viewers - 1).sum()
     if n_electrodes:
         n_bands = width // n_electrodes
         within += GAIN * np.kron(np.eye(n_electrodes), np.ones((n_bands, n_bands)))
@@ -101,8 +110,7 @@ def shared_filters(windows, group_size, n_electrodes=None, there=None):
     chance = 1 / n_people if there.all() else (1 / viewers).mean()  # what the mean of so many people varies by chance
     shared = np.maximum(ratio - chance, 0)
     filters = directions * (group_size * shared / (group_size * shared + 1))
-    before = sum(np.square(own[seen], dtype=np.float64).sum() for own, seen in pairs)
-    after = sum(np.square(own[seen] @ filters).sum() for own, seen in pairs)
+    before, after = np.trace(products), (filters * (products @ filters)).sum()
     if after < SMALLEST * there.sum():
         return identity
     return (filters * np.sqrt(before / after)).astype(np.float32)

@@ -92,7 +92,7 @@ def _shared_filters(settings, n_seconds, recordings, batches, modality):
     """The front end's filters, from the training rows of all training subjects."""
     grid = torch.cartesian_prod(batches.subjects, batches.first_seconds)
     blocks = recordings.take(modality, *grid.T, n_seconds)  # (people * moments, seconds, C, features)
-    windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1)).cpu().numpy()
+    windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1))
     there = None if batches.complete else batches.seen.T.cpu().numpy()
     n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
     return torch.from_numpy(shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes, there))

@@ -35,14 +35,21 @@ def of(recordings, training):
         scales = recordings.scales.over(training)
         levels["pps samples"] = _pool(*(part.double().numpy()[people] for part in scales))
     for name, blocks in recordings.blocks.items() if recordings.front_end != "raw" else ():
-        features = blocks.cpu().numpy()[people]
+        features = blocks[torch.from_numpy(people).to(blocks.device)]
         if name == "pps" and recordings.scales is not None:
-            parts = zip(features, *(part[people] for part in scales), strict=True)
+            parts = zip(features.cpu().numpy(), *(part[people] for part in scales), strict=True)
             parts = (standardise_person(*own) for own in parts)
-            features = block_features(parts, recordings.rate, name, recordings.front_end)
+            features = block_features(parts, recordings.rate, name, recordings.front_end, recordings.device)
         parts = [front_ends.level(own, seen) for own, seen in zip(features, training[people], strict=True)]
-        levels[f"{name} features"] = _pool(*map(np.stack, zip(*parts, strict=True)))
+        levels[f"{name} features"] = _pool(
+            *(torch.stack(part).cpu().double().numpy() for part in zip(*parts, strict=True))
+        )
     return {"trials": int(training.any(axis=2).sum(axis=1)[people].min()), "levels": levels} if levels else None
+
+
+def _stacked(parts):
+    """Tensors of people as one array."""
+    return torch.stack(parts).cpu().double().numpy()
 
 
 def _pool(mean, deviation):

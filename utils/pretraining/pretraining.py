@@ -153,6 +153,8 @@ def side_by_side(encode, windows):
 @functools.cache
 def stream_of(modality):
     """The CUDA stream of a modality's encoder: always the same, as memory is kept by stream."""
+    if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # not before PyTorch 2.10
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # the streams differ on purpose
     return torch.cuda.Stream()
 
 

@@ -53,7 +53,7 @@ class Recordings:
                 self._look_at_scales(data, array, picked, wanted[name])
             if front_end != "raw":
                 if name != "pps" or self.scales is None:
-                    array = block_features(self._people(array, picked), data.rate, name, front_end)
+                    array = block_features(self._people(array, picked), data.rate, name, front_end, device)
                 elif picked is not None:  # features when it is standardised
                     array = np.take(array, picked, axis=3)
                 picked = None
@@ -133,17 +133,15 @@ class Recordings:
                 people = (
                     standardise_person(x.cpu().numpy(), *of) for x, *of in zip(blocks["pps"], *levels, strict=True)
                 )
-                features = block_features(people, self.rate, "pps", self.front_end)
+                features = block_features(people, self.rate, "pps", self.front_end, self.device)
                 blocks["pps"] = torch.from_numpy(features).to(blocks["pps"].device)
         if self.front_end != "raw":
             other.blocks = {}
             for name, x in blocks.items():
-                features = x.cpu().numpy()
                 if pooled:
-                    features = scale(features, *(p.numpy() for p in pooled[f"{name} features"]))
+                    other.blocks[name] = scale(x, *(part.to(x.device) for part in pooled[f"{name} features"]))
                 else:
-                    features = standardise(features, training)
-                other.blocks[name] = torch.from_numpy(features).to(x.device)
+                    other.blocks[name] = standardise(x, training)
         self._last = training, other
         return other
 
