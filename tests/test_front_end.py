@@ -44,13 +44,13 @@ def test_standardised_with_training_seconds_only():
     features[:, :, :, 1, 2] = -7  # a dead channel
     training = np.zeros((3, 4, 6), bool)
     training[:2, :3] = True
-    out = standardise(features, training)
+    out = standardise(features, training).numpy()
     assert abs(out[0, :3].mean(axis=(0, 1))).max() < 1e-5
     assert (out[..., 1, 2] == 0).all()
     assert abs(out[2].mean(axis=(0, 1))).max() < 1e-5  # nothing of this person was seen: by their own
     changed = features.copy()
     changed[:2, 3] += 100  # what is not training must not matter to the others
-    again = standardise(changed, training)
+    again = standardise(changed, training).numpy()
     np.testing.assert_array_equal(again[:, :3], out[:, :3])
     assert abs(again).max() <= 5
 
@@ -225,7 +225,7 @@ def test_a_missing_second_is_no_signal():
     x[0, 1, 3, 2] = 0
     x[1, :, :, 0] = 0
     for modality in ("eeg", "pps"):
-        out = standardise(block_features(x, RATE, modality), np.ones((2, 4, 10), bool))
+        out = standardise(block_features(x, RATE, modality), np.ones((2, 4, 10), bool)).numpy()
         assert np.isfinite(out).all()
         assert not out[0, 1, 3, 2].any()
         assert not out[1, :, :, 0].any()
@@ -238,5 +238,5 @@ def test_features_in_any_unit():
     """Skin conductance in siemens: its mean and slope are no less a signal than in microsiemens."""
     x = np.random.default_rng(0).normal(5, 0.1, (1, 4, 10, 1, RATE))
     features = [block_features(x * unit, RATE, "pps")[..., :2] for unit in (1.0, 1e-6)]
-    one, other = (standardise(part, np.ones((1, 4, 10), bool)) for part in features)
+    one, other = (standardise(part, np.ones((1, 4, 10), bool)).numpy() for part in features)
     np.testing.assert_allclose(one, other, atol=1e-2)
