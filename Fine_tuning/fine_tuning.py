@@ -39,7 +39,7 @@ THRESHOLD = None  # a rating of at least this is high (None: the data set's own,
 LABEL_FRACTION = 1.0  # of each fold's training trials, person by person, whose labels are used
 PERMUTE_LABELS = False  # True: shuffle each person's labels over the trials; an honest protocol must then score chance
 PERMUTATIONS = 0  # permutation test with so many shuffled labellings (0: none)
-PERMUTATION_METHOD = "auto"  # finetune: train anew each time | probe: a linear probe, cheap | auto: probe from 21 on
+PERMUTATION_METHOD = "auto"  # finetune: train again each time | probe: a linear probe, cheap | auto: probe from 21 on
 
 # Network
 MODALITIES = None  # eeg+pps | eeg | pps (None: all that the data have)

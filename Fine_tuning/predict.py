@@ -4,7 +4,7 @@
 
 The input is a prepared folder, a DEAP file (.dat or .mat), DREAMER.mat, or an .npz with eeg (trials, channels,
 samples), sampling_rate, eeg_channels and, for models that use them, pps and pps_channels; eeg_baseline and
-pps_baseline as in data_prep/README.md. Channels are found by name, in whatever order. Writes a CSV with subject, trial,
+pps_baseline as in data_prep/README.md. Channels are found by name, in any order. Writes a CSV with subject, trial,
 stimulus, start second and the probability of every class, and a figure of the probabilities over time beside it (.png).
 
 Raw files are prepared as the model's own data were (rest, segment, normalisation; an .npz may say filters, reference,

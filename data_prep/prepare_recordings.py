@@ -45,7 +45,7 @@ BIDS_DIR = None  # a BIDS data set in the place of the tables (None: the tables)
 TASK = None  # its task, such as film
 SESSIONS = []  # its sessions (empty: all)
 STIMULUS = None  # column of its events that names the stimulus (None: stim_file, or else trial_type)
-RATED = True  # False: recordings that nobody has rated, to predict; one person will do
+RATED = True  # False: recordings without ratings, to predict; one person is enough
 RATINGS = []  # columns that are ratings (empty: all that have no other meaning)
 RATING_MIN = 1.0  # lowest and
 RATING_MAX = 9.0  # highest possible rating, of all that are numbers, or by name: arousal=9,stress=1

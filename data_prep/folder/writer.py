@@ -36,7 +36,7 @@ class PreparedWriter:
     preparation : dict
         The settings that made the arrays, in the words of `data_prep.folder.preparation`.
     rated : bool
-        False: recordings that nobody has rated, to predict; one person is enough, and ``ratings`` is empty.
+        False: recordings without ratings, to predict; one person is enough, and ``ratings`` is empty.
     missing : str
         ``"keep"``: an incomplete design, in which people may lack trials (see `add`); ``"error"``: nobody may.
     simulated : bool

@@ -97,7 +97,7 @@ def _run_classical(settings, data, modalities, manifest, folds, labels, class_na
 
 
 def _with_known_stimuli(models, manifest):
-    """The models without ``stimulus``, where nobody in training has seen what is tested."""
+    """The models without ``stimulus`` where no test stimulus is in training."""
     if STIMULUS not in models or manifest.split not in ("trial", "subject+trial"):
         return models
     if models == [STIMULUS]:

@@ -70,13 +70,10 @@ class ContrastiveBatches:
         self.n_steps = N_VARIANTS * self.n_items // self.batch_size
 
     def shuffle(self):
-        """The batches of an epoch: every item once in each variant, in six passes over all items, with people drawn.
+        """The batches of an epoch: every item once in each variant, in six passes, with people drawn.
 
-        Returns
-        -------
-        first : torch.Tensor, int64, shape (n_steps, 2, B, N)
-            Place in the recordings of each window's first second. What does not fill a last batch is left out.
-        variants : torch.Tensor, int64, shape (n_steps, 2, B)
+        Returns places of first seconds (n_steps, 2, B, N) and variants (n_steps, 2, B); an incomplete last batch is
+        dropped.
         """
         n, n_windows, device = self.n_items, len(self.first_seconds), self.subjects.device
         passes = torch.rand(N_VARIANTS, n, device=device).argsort(1)  # (6, n) items
@@ -113,19 +110,8 @@ class ContrastiveBatches:
             self.source.ready(step)
 
     def draw(self, first, variants):
-        """One batch: signals gathered and augmented.
-
-        Parameters
-        ----------
-        first : torch.Tensor, int64, shape (2, B, N)
-            A row of what `place` returned.
-        variants : torch.Tensor, int64, shape (2, B)
-            A row of what `shuffle` returned.
-
-        Returns
-        -------
-        dict of str to torch.Tensor, shape (2, B, N, C, L)
-            By modality; both of the same people and in the same variant, with independent draws.
+        """One batch by modality (2, B, N, C, L), gathered and augmented, from ``first`` (2, B, N) and ``variants``
+        (2, B).
         """
         batch = {}
         for name in self.recordings.blocks:
@@ -157,18 +143,9 @@ def contrasted_rows(settings, data, fold):
 
 
 def augment(x, variants):
-    """Scale windows and add white noise.
+    """Scale windows (..., C, L) and add white noise by variant (...).
 
-    Parameters
-    ----------
-    x : torch.Tensor, shape (..., C, L)
-    variants : torch.Tensor, int64, shape (...)
-        0 as is; 1 scaled by U(0.7, 0.8); 2 by U(1.2, 1.3); 3, 4, 5 the same with noise at 5 dB SNR: its variance is
-        the signal's over all channels and samples of the scaled window times 10^-0.5.
-
-    Returns
-    -------
-    torch.Tensor, shape (..., C, L)
+    0 as is; 1 scaled by U(0.7, 0.8); 2 by U(1.2, 1.3); 3, 4, 5 the same with noise at 5 dB SNR of the scaled window.
     """
     kind = variants % 3
     draw = SCALE_RANGE * torch.rand(variants.shape, dtype=x.dtype, device=x.device)
@@ -183,15 +160,7 @@ def augment(x, variants):
 class FusionWindows:
     """The 5 s windows of fine-tuning on the device, each with the five 1 s windows inside it.
 
-    Parameters
-    ----------
-    recordings : Recordings
-    windows : numpy.ndarray, int, shape (n, 3)
-        Subject, trial and 5 s row (trial * windows per trial + window) of each.
-    seconds : int
-        Length of a trial.
-    n_seconds : int
-        Length of a window.
+    ``windows`` (n, 3): subject, trial and row (trial * windows per trial + window).
     """
 
     def __init__(self, recordings, windows, seconds, n_seconds=WINDOW_SECONDS):

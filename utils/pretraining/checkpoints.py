@@ -45,20 +45,8 @@ def save_tensors(path, value):
 
 
 def load_tensors(path, remedy, mmap=False):
-    """Load what `save_tensors` wrote, on the CPU; no code of the file is run.
-
-    Parameters
-    ----------
-    path : path
-    remedy : str
-        What to do if it is missing or broken; ends the message.
-    mmap : bool
-        Leave tensors in the file until they are used.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, or holds anything but plain values and tensors.
+    """Load what `save_tensors` wrote, on the CPU, without running code; ``remedy`` ends the message, ``mmap``
+    leaves tensors in the file.
     """
     try:
         with open(path, "rb"), warnings.catch_warnings(action="ignore"):  # else it is not about the file's contents
@@ -134,7 +122,7 @@ def refuse_other_fold(path, made, fold):
 
 
 def load_encoders(path, remedy, mmap=False):
-    """A pre-training checkpoint of whatever data and split, after checking that it is whole."""
+    """A pre-training checkpoint of any data and split, checked for completeness."""
     checkpoint = load_tensors(path, remedy, mmap)
     if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
         raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")

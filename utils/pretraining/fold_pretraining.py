@@ -33,18 +33,8 @@ from utils.protocol.held_out import set_aside
 
 
 class FoldPretraining:
-    """Pre-training of one fold, from its first epoch or from its checkpoint to its last epoch.
-
-    Parameters
-    ----------
-    settings : Settings
-    data : data_prep.Prepared
-    manifest : splits.Manifest
-    fold : splits.Fold
-    recordings : Recordings
-    device : torch.device
-    together : bool
-        Whether all processes train it together, each with its part of every batch; rank 0 writes.
+    """Pre-training of one fold from its checkpoint or the start; ``together``: all processes share every batch,
+    rank 0 writes.
     """
 
     def __init__(self, settings, data, manifest, fold, recordings, device, together=False):

@@ -49,7 +49,7 @@ def level(own, seen):
     known = known.masked_fill(~present, 0)
     mean = known.sum(0) / n
     deviation = ((known - mean).square_().mul_(present).sum(0) / n).sqrt()
-    varies = deviation > ROUNDING * known.abs().amax(0)  # whatever the unit
+    varies = deviation > ROUNDING * known.abs().amax(0)  # regardless of the unit
     return mean, deviation.masked_fill(~varies, torch.inf)
 
 

@@ -146,18 +146,8 @@ class Recordings:
         return other
 
     def take(self, modality, subjects, first_seconds, n_seconds):
-        """1 s blocks of windows, on the device.
-
-        Parameters
-        ----------
-        modality : str
-        subjects, first_seconds : torch.Tensor, int64, shape (n,)
-            Subject, and trial * seconds + second at which the window starts; where the blocks are.
-        n_seconds : int
-
-        Returns
-        -------
-        torch.Tensor, shape (n, n_seconds, C, rate)
+        """Blocks (n, n_seconds, C, rate) of windows that start at trial * seconds + second (n,) of these subjects
+        (n,).
         """
         x = self.at(modality, subjects * self.seconds_per_subject + first_seconds, n_seconds)
         if x.device.type != self.device.type == "cuda":

@@ -84,7 +84,7 @@ def write(run_dir, results, maps=None):
 
 
 def _headline(page, label, task, group):
-    """The numbers, beside what they have to beat; ``task`` tells them from others of the label."""
+    """The scores and what they are compared with; ``task`` distinguishes groups of the label."""
     fullest = overview.most_complete(group.values())
     page.heading(label.capitalize() + task)
     rows = []
