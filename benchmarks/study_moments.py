@@ -19,6 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import physiosync  # noqa: F401
 import utils.base.errors
+
+# isort: split
+
+import torch
+
 from benchmarks import study, study_tables
 from benchmarks.common import script
 from data_prep.formats import synthetic
@@ -26,7 +31,8 @@ from utils.base.errors import InputError
 from utils.base.files import read_json, write_json, write_text
 from utils.base.settings import ROOT, read_settings
 from utils.pretraining.moments import look, moments_of
-from utils.pretraining.pretraining import trainings
+from utils.pretraining.pretraining import train_one_epoch, training_step, trainings
+from utils.pretraining.stacked import Alone
 
 OUT_DIR = "runs/study_moments"  # recordings, run directories, the table
 RAW_DIR = None  # folder with S01, S02, ... of Stress-Predict (None: without a real set)
@@ -90,11 +96,13 @@ def follow(settings, data, split, seed):
         training = next(trainings(read_settings(constants, list(map(str, flags)))))
     moments = moments_of(training)
     looks = [look(training.model, *moments, seed)]
+    networks = Alone(training)
+    step = training_step(networks)
+    record = torch.zeros(training.batches.n_steps, len(training.model.metric_names), 1)
     for _ in range(settings.HELD_OUT_EPOCHS):
-        training.start_epoch()
-        for _ in range(training.batches.n_steps):
-            training.step()
-        means = dict(zip(training.model.metric_names, training.record.mean(0).tolist(), strict=True))
+        train_one_epoch(step, networks, record)
+        training.epoch += 1
+        means = dict(zip(training.model.metric_names, record[..., 0].mean(0).tolist(), strict=True))
         seen = {name: means[f"accuracy_{name}"] for name in training.model.group_losses}
         looks.append(look(training.model, *moments, seed) | {"training": seen})
     write_json(path, {"robust": looks})

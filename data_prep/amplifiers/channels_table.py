@@ -83,7 +83,7 @@ def choose_channels(settings, people):
         for who, missing in lacking.items():
             more = f" and {len(lacking) - 1} more files lack some" if len(lacking) > 1 else ""
             there = f"it has {shorten([channel.name for channel in people[who]])}"
-            remedy = f"choose others with {source}" if "--" in source else f"write no as its kind in {source}"
+            remedy = f"choose others with {source}" if "--" in source else "write no as its kind in channels.csv"
             raise InputError(f"{who} has no {shorten(missing, 60)}{more}; {there}; {remedy}, or leave the file out")
     eeg, pps = names
     first, channels = next(iter(people.items()))

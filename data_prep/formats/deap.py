@@ -54,7 +54,9 @@ def find_files(folder):
     """Files of all subjects by id (``"s01"``), in order; ``folder`` has them, or the archive's folder that has them."""
     folder = Path(folder)
     if not folder.is_dir():
-        remedy = "give the one that holds s01.dat, s02.dat, ...; without DEAP, make_synthetic.py simulates recordings"
+        remedy = (
+            "give the one that holds s01.dat, s02.dat, ...; without DEAP, data_prep/make_synthetic.py simulates some"
+        )
         raise InputError(f"--raw-dir {folder}", "is not a folder", remedy)
     parts = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     archives = [parts[name] for name in FOLDERS if name in parts]

@@ -94,7 +94,7 @@ def shared_filters(windows, group_size, n_electrodes=None, there=None):
     windows = windows.cpu() if windows.device.type == "mps" else windows  # has no float64
     total, products = 0.0, 0.0  # one person after the other, which takes less memory
     for own, seen in zip(windows, torch.as_tensor(there, device=windows.device), strict=True):
-        own = own.double() * seen[:, None]
+        own = own.double().masked_fill(~seen[:, None], 0)
         total, products = total + own, products + own.T @ own
     mean, products = (total.cpu().numpy() / viewers[:, None]), products.cpu().numpy()
     between = np.cov(mean, rowvar=False, bias=True).reshape(width, width)
