@@ -26,10 +26,10 @@ from utils.base.errors import InputError
 from utils.base.files import atomic, check_new_file
 from utils.base.progress import warn
 from utils.base.settings import read_settings
-from utils.pretraining import population
+from utils.inputs import population
+from utils.inputs.features import block_width
 from utils.pretraining.checkpoints import load_encoders
 from utils.pretraining.encoding import build, encode, open_recordings
-from utils.pretraining.features import block_width
 from utils.protocol import splits
 from utils.protocol.windows import first_seconds
 

@@ -39,13 +39,13 @@ from utils.base.files import atomic, check_new_file, sha256, write_text
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
-from utils.pretraining import population
+from utils.inputs import population
+from utils.inputs.features import FIRST_VERSION, block_features, block_width, read_version
+from utils.inputs.front_end import level as level_of
+from utils.inputs.front_end import scale
+from utils.inputs.subject_scales import SubjectScales, standardise_person
 from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
-from utils.pretraining.features import FIRST_VERSION, block_features, block_width, read_version
-from utils.pretraining.front_end import level as level_of
-from utils.pretraining.front_end import scale
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
-from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.protocol import splits
 from utils.results import drawing, figures
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from data_prep import open_prepared
+from utils.inputs.streaming import CHUNK
 from utils.pretraining.batches import ContrastiveBatches, FusionWindows, Recordings, augment
-from utils.pretraining.streaming import CHUNK
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from scipy.signal import detrend
 
 from data_prep import write_prepared
 from tests.support import TINY, assert_refused, call, done
+from utils.inputs.features import BANDS, SLOW, bins_of, features_of, log_band_power, statistics
 from utils.pretraining.checkpoints import load_tensors, save_tensors
-from utils.pretraining.features import BANDS, SLOW, bins_of, features_of, log_band_power, statistics
 
 RATE = 64
 RNG = np.random.default_rng(0)

@@ -31,8 +31,25 @@ MAY_IMPORT = {  # each room, and what else of ours it may import
     ],
     "utils/protocol": [*GROUND, *DATA, "models", "utils/protocol"],
     "utils/results": [*GROUND, *DATA, "models", "utils/protocol", "utils/results"],
-    "utils/pretraining": [*GROUND, *DATA, "models", "utils/protocol", "utils/results", "utils/pretraining"],
-    "utils/finetuning": [*GROUND, *DATA, "models", "utils/protocol", "utils/results", "utils/pretraining"],
+    "utils/inputs": [*GROUND, *DATA, "models", "utils/protocol", "utils/inputs"],
+    "utils/pretraining": [
+        "utils/inputs",
+        *GROUND,
+        *DATA,
+        "models",
+        "utils/protocol",
+        "utils/results",
+        "utils/pretraining",
+    ],
+    "utils/finetuning": [
+        "utils/inputs",
+        *GROUND,
+        *DATA,
+        "models",
+        "utils/protocol",
+        "utils/results",
+        "utils/pretraining",
+    ],
 }
 ROOMS = sorted(path for room in MAY_IMPORT for path in (ROOT / room).glob("*.py"))
 

@@ -90,7 +90,7 @@ def test_difference_of_records_in_words():
     assert difference({"LR": 1}, before | {"LR": 1}, ["LR", "weights 5s", "code"]) == ""  # not recorded
 
 
-@pytest.mark.parametrize("file", ["models/fusion.py", "utils/pretraining/front_end.py", "utils/finetuning/fitting.py"])
+@pytest.mark.parametrize("file", ["models/fusion.py", "utils/inputs/front_end.py", "utils/finetuning/fitting.py"])
 def test_a_result_of_other_code_is_not_taken_for_this_one(prepared, run_dir, other_code, file):
     assert tune(ROOT, prepared, run_dir).status == 0
     path = other_code / file

@@ -15,8 +15,8 @@ from data_prep.formats.inputs import open_input
 from tests.support import TINY, assert_refused, call, done
 from utils.base.errors import InputError
 from utils.base.files import sha256
+from utils.inputs.front_end import shared_filters
 from utils.pretraining.batches import ContrastiveBatches, Recordings
-from utils.pretraining.front_end import shared_filters
 from utils.protocol import audit, permutation, splits
 
 RATE, SECONDS, FILMS = 16, 11, ["film1", "film2", "film10"]

@@ -10,8 +10,8 @@ import torch
 from tests.support import ROOT, TINY, done
 from utils.base.settings import read_settings
 from utils.finetuning import finetuning
+from utils.inputs.recordings import Recordings
 from utils.pretraining import fold_pretraining, pretraining
-from utils.pretraining.recordings import Recordings
 
 FOLDS = 12
 

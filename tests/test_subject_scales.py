@@ -10,9 +10,9 @@ from data_prep import open_prepared, write_prepared
 from tests.builders.predictions import table
 from tests.support import TINY, call, done
 from utils.finetuning.baselines import features_by_fold
-from utils.pretraining.features import statistics
-from utils.pretraining.recordings import Recordings
-from utils.pretraining.subject_scales import SubjectScales
+from utils.inputs.features import statistics
+from utils.inputs.recordings import Recordings
+from utils.inputs.subject_scales import SubjectScales
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)

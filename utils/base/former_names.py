@@ -7,8 +7,11 @@ import sys
 
 _MOVED = {  # package of before, and of today: its modules
     ("utils", "utils.base"): "devices errors files progress ranks rules settings structure surroundings",
-    ("utils.training", "utils.pretraining"): "pretraining fold_pretraining batches recordings networks streaming "
-    "together front_end subject_scales recipes checkpoints encoding variants",
+    (
+        "utils.training",
+        "utils.pretraining",
+    ): "pretraining fold_pretraining batches networks together recipes checkpoints encoding variants",
+    ("utils.training", "utils.inputs"): "recordings streaming front_end subject_scales",
     ("utils.training", "utils.finetuning"): "finetuning fitting first_encoders labels baselines status",
     ("data_prep", "data_prep.signals"): "transforms resampling channels channel_kinds units",
     ("data_prep", "data_prep.formats"): "deap dreamer stress_predict matlab matlab_limits safe_pickle synthetic inputs",

@@ -21,11 +21,11 @@ from utils.base.rules import result_of
 from utils.base.settings import Settings
 from utils.finetuning.labels import read_labels
 from utils.finetuning.networks import Networks
+from utils.inputs.features import BANDS as ALL_BANDS
+from utils.inputs.features import VERSION, bins_of, log_band_power, statistics
+from utils.inputs.front_end import standardise
+from utils.inputs.subject_scales import SubjectScales, standardise_person
 from utils.pretraining import recipes
-from utils.pretraining.features import BANDS as ALL_BANDS
-from utils.pretraining.features import VERSION, bins_of, log_band_power, statistics
-from utils.pretraining.front_end import standardise
-from utils.pretraining.subject_scales import SubjectScales, standardise_person
 from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
 from utils.protocol.windows import seconds_to_fit

@@ -17,10 +17,11 @@ from utils.finetuning import fitting, fold_files
 from utils.finetuning.first_encoders import FirstEncoders, check_begun
 from utils.finetuning.labels import read_labels
 from utils.finetuning.permutation_test import PermutationTest
-from utils.pretraining import population, recipes
+from utils.inputs import population
+from utils.inputs.features import VERSION, version_of
+from utils.pretraining import recipes
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import FORMAT_VERSION, save_tensors
-from utils.pretraining.features import VERSION, version_of
 from utils.pretraining.variants import result_folder, write_begun
 from utils.protocol import audit, splits
 from utils.results import model_card

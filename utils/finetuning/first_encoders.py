@@ -9,8 +9,8 @@ from utils.base.errors import InputError
 from utils.base.identity import NETWORK, changed_code, code, weights_hash
 from utils.base.rules import BEFORE, ROLES, result_of
 from utils.base.settings import show
+from utils.inputs.features import FIRST_VERSION, VERSION, block_width
 from utils.pretraining.checkpoints import DELETE_IT, SAME_ON_RESUME, load_pretrained, pretrain_path
-from utils.pretraining.features import FIRST_VERSION, VERSION, block_width
 from utils.pretraining.networks import build_encoder
 from utils.protocol import splits
 

@@ -18,9 +18,9 @@ from utils.base.progress import Progress
 from utils.base.rules import result_of
 from utils.finetuning import fitting, fold_files
 from utils.finetuning.foundation import FOUNDATION, Weights
+from utils.inputs.subject_scales import SubjectScales
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import FORMAT_VERSION, save_tensors
-from utils.pretraining.subject_scales import SubjectScales
 from utils.pretraining.variants import write_begun
 from utils.protocol import audit, splits
 from utils.protocol.held_out import set_aside

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from utils.base.errors import InputError
-from utils.pretraining.recordings import Recordings
-from utils.pretraining.streaming import Stream
+from utils.inputs.recordings import Recordings
+from utils.inputs.streaming import Stream
 from utils.protocol.windows import RESOLUTIONS, WINDOW_SECONDS, first_seconds
 
 __all__ = ["ContrastiveBatches", "FusionWindows", "Recordings", "augment"]

@@ -11,7 +11,7 @@ from utils.base.identity import code, difference
 from utils.base.progress import say_once
 from utils.base.rules import BEFORE, result_of
 from utils.base.structure import find_wrong
-from utils.pretraining.features import read_version
+from utils.inputs.features import read_version
 from utils.pretraining.networks import build_encoder
 
 FORMAT_VERSION = 1

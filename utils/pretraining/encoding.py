@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from utils.base.progress import Progress
+from utils.inputs.population import of
+from utils.inputs.recordings import Recordings
 from utils.pretraining.networks import build_encoder
-from utils.pretraining.population import of
-from utils.pretraining.recordings import Recordings
 from utils.protocol.windows import first_seconds
 
 

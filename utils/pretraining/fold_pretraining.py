@@ -13,7 +13,9 @@ from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
 from utils.base.progress import duration
 from utils.base.structure import find_wrong
-from utils.pretraining import moments, population
+from utils.inputs import population
+from utils.inputs.features import VERSION
+from utils.pretraining import moments
 from utils.pretraining import together as processes
 from utils.pretraining.batches import ContrastiveBatches, contrasted_rows
 from utils.pretraining.checkpoints import (
@@ -25,7 +27,6 @@ from utils.pretraining.checkpoints import (
     refuse_other_training,
     save_tensors,
 )
-from utils.pretraining.features import VERSION
 from utils.pretraining.networks import Objective, build
 from utils.pretraining.variants import pretrain_variant
 from utils.protocol import splits

@@ -8,8 +8,8 @@ from models.adapted import AdaptedEncoder
 from models.encoder import paper_arguments, paper_width
 from utils.base.errors import InputError
 from utils.base.other_networks import find, in_one_line
-from utils.pretraining.features import block_width
-from utils.pretraining.front_end import shared_filters
+from utils.inputs.features import block_width
+from utils.inputs.front_end import shared_filters
 
 PHYSIOSYNC = "physiosync"
 N_OUTPUTS = 2  # of another network, whose last layer is taken off

@@ -15,11 +15,11 @@ from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, duration, say_next
 from utils.base.settings import other_flags
+from utils.inputs.recordings import Recordings
 from utils.pretraining import recipes
 from utils.pretraining.checkpoints import DELETE_IT, load_tensors, pretrain_folder, pretrain_path
 from utils.pretraining.fold_pretraining import FoldPretraining, folds_at_once
 from utils.pretraining.networks import choose_encoder, switches
-from utils.pretraining.recordings import Recordings
 from utils.pretraining.stacked import Alone, Stacked, alike, most_at_once, write_out_attention
 from utils.pretraining.together import meet
 from utils.pretraining.variants import pretrain_variant, write_begun

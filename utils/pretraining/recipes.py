@@ -10,7 +10,7 @@ import math
 
 from utils.base.errors import InputError
 from utils.base.settings import show
-from utils.pretraining.features import block_width
+from utils.inputs.features import block_width
 from utils.protocol.windows import WINDOW_SECONDS, windows_of
 
 _PAPER = dict(FRONT_END="raw", PROJECTOR_DIMS=[1024, 2048, 4096])

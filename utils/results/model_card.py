@@ -121,7 +121,7 @@ def _loading(model, settings, classes):
         window, arguments = next(iter(by_window.items()))
         block = arguments["n_samples"] // RESOLUTIONS[window]  # samples or features of a channel in 1 s
         shapes.append(f'"{name}": torch.zeros(1, 5, {len(model["channels"][name])}, {block})')
-    features = " and then become features (`utils/pretraining/features.py`)" if settings.FRONT_END != "raw" else ""
+    features = " and then become features (`utils/inputs/features.py`)" if settings.FRONT_END != "raw" else ""
     return LOADING.format(inputs=", ".join(shapes), classes=", ".join(classes), features=features)
 
 

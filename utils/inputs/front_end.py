@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 
-from utils.pretraining.features import SMALLEST, wide
+from utils.inputs.features import SMALLEST, wide
 
 ROUNDING = 2 * np.finfo(np.float32).eps  # deviations up to this share of the features are rounding
 CLIP = 5.0  # standard deviations: what is further out is an artefact

@@ -8,9 +8,9 @@ import torch
 
 from data_prep.signals.channels import shorten
 from utils.base.progress import warn
-from utils.pretraining.features import block_features
-from utils.pretraining.front_end import scale, standardise
-from utils.pretraining.subject_scales import SubjectScales, standardise_blocks, standardise_person
+from utils.inputs.features import block_features
+from utils.inputs.front_end import scale, standardise
+from utils.inputs.subject_scales import SubjectScales, standardise_blocks, standardise_person
 from utils.protocol.windows import seconds_to_fit
 
 SMALL = 1e-3  # deviation of samples below which the first BatchNorm, and the bands' smallest power, hide them
@@ -109,7 +109,7 @@ class Recordings:
         training : numpy.ndarray, bool, shape (subjects, trials, seconds)
             Seconds that may be looked at; of a person without any, all.
         population : dict, optional
-            Levels to take in place of each person's own (`utils.pretraining.population`).
+            Levels to take in place of each person's own (`utils.inputs.population`).
 
         Returns
         -------

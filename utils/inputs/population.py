@@ -6,9 +6,9 @@ import torch
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 from utils.base.structure import find_wrong
-from utils.pretraining import front_end as front_ends
-from utils.pretraining.features import block_features
-from utils.pretraining.subject_scales import standardise_person
+from utils.inputs import front_end as front_ends
+from utils.inputs.features import block_features
+from utils.inputs.subject_scales import standardise_person
 
 STRUCTURE = {"trials": int, "levels": {str: {"mean": torch.Tensor, "deviation": torch.Tensor, "least": float}}}
 

@@ -1,0 +1,1 @@
+"""What networks see: recordings on the device, their features, standardisation."""
