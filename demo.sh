@@ -4,7 +4,7 @@
 #   ./demo.sh          8 people x 12 stimuli; about 5 minutes on 2 cores
 #   ./demo.sh --null   the same with ratings that have nothing to do with the signals: every score must be chance
 #   ./demo.sh --tiny   seconds; shows that everything runs, not that it learns
-# An interrupted demo goes on where it stopped; delete data/demo* and runs/demo* to start anew.
+# An interrupted demo goes on where it stopped; delete data/demo* and runs/demo* to start again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -13,7 +13,7 @@ size=(--subjects 8 --trials 12 --seconds 60)
 network=(--embed-dim 64 --projector-dims 128,128,128 --batch-size 32)
 epochs_1s=2 epochs_5s=4
 robust=() robust_tuning=() # all from the recipe
-tuning=(--epochs 6 --lr 3e-5) # the paper's 1e-3 learns these few recordings by heart
+tuning=(--epochs 6 --lr 3e-5) # the paper's 1e-3 overfits these few recordings
 for flag in "$@"; do
   case $flag in
     --null) name+=_null size+=(--null) ;;

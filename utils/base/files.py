@@ -76,7 +76,7 @@ def _open_temporary(path):
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         try:
-            file = open(temporary, "xb")  # noqa: SIM115 (whoever asked closes it)
+            file = open(temporary, "xb")  # noqa: SIM115 (the caller closes it)
         except OSError as error:
             error.filename = str(path)
             raise

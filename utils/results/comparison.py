@@ -94,7 +94,7 @@ def _truth(run):
         with open(path, encoding="utf-8", newline="") as file:
             return {(row["subject"], row["trial"], row["window"]): row["truth"] for row in csv.DictReader(file)}
     except (FileNotFoundError, KeyError):
-        raise InputError(f"{path} is missing or broken; the command that made this result writes it anew") from None
+        raise InputError(f"{path} is missing or broken; the command that made this result writes it again") from None
 
 
 def design(seeds):
