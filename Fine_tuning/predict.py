@@ -89,10 +89,10 @@ def main():
     known = knows(stored, settings.INPUT, record)
     warnings += [] if known else of_known_people(stored, settings.MODEL)
     if known:
-        trained = (
-            f"{settings.INPUT} is among the recordings that the model was made with: predictions of trials that it"
+        warn(
+            f"{settings.INPUT} is among the recordings that the model was made with: predictions of its training "
+            "trials do not test it; the accuracy on test trials is in metrics.json, in the folder above the model's"
         )
-        warn(f"{trained} was trained on are no test of it; metrics.json beside the model has the honest number")
     of_input = stored["encoders"], stored["preparation"], f"--model {settings.MODEL}"
     standardiser = population.standardiser(settings.STANDARDISE, stored, *of_input)
     if standardiser:

@@ -4,8 +4,8 @@
     python benchmarks/bench_pretrain.py --quick
 
 Both forms take turns of a few steps in one run, on batches that they put together themselves: ours with
-utils/pretraining/pretraining.py as the scripts run it, the reference with tests/reference.py. Beside the time
-stands its floor. Last line: JSON.
+utils/pretraining/pretraining.py as the scripts run it, the reference with tests/reference.py. The floor of
+each time is printed, too. Last line: JSON.
 """
 
 import itertools
