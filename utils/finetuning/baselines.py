@@ -23,8 +23,7 @@ from utils.finetuning.labels import read_labels
 from utils.finetuning.networks import Networks
 from utils.inputs.features import BANDS as ALL_BANDS
 from utils.inputs.features import VERSION, bins_of, log_band_power, statistics
-from utils.inputs.front_end import standardise
-from utils.inputs.subject_scales import SubjectScales, standardise_person
+from utils.inputs.normalise import PER_PERSON, Samples, fit, kinds, standardise
 from utils.pretraining import recipes
 from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
@@ -123,7 +122,7 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
     start = time.perf_counter()
     seen = labels >= 0
     train, test = splits.fold_windows(fold, features.shape[2], seen, settings)
-    if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
+    if settings.STANDARDISE in PER_PERSON:  # as the front end "bandpower" does
         windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
         features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen)).numpy()
     if name == STIMULUS:  # in place of signals: which stimulus it is
@@ -164,25 +163,26 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
 
 def features_by_fold(data, modalities, pps_channels):
     """`window_features` as a function of the fold, for data whose PPS are standardised over its training seconds."""
-    if "pps" not in modalities or data.info["preparation"].get("pps") != "subject":
+    if "pps" not in modalities or Samples not in kinds("pps", data.info["preparation"], "raw"):
         features = window_features(data, modalities, pps_channels)
         return lambda fold: features
     others = [name for name in modalities if name != "pps"]
     eeg = [window_features(data, others, [])] if others else []
     columns = [data.info["pps_channels"].index(name) for name in pps_channels]
-    scales = SubjectScales(np.take(own, columns, axis=2) for own in data.pps)
+    summaries = [Samples.summary(np.take(person, columns, axis=2)) for person in data.pps]
 
     @functools.cache
-    def features(fold_index, training):
-        levels = scales.over(np.frombuffer(training, bool).reshape(data.pps.shape[:3]))
-        people = zip(data.pps, *levels, strict=True)
-        blocks = (standardise_person(own[:, :, columns], *of) for own, *of in people)
-        pps = [statistics(_windows(person), data.rate).numpy() for person in blocks]
+    def features(training):
+        levels = fit(summaries, np.frombuffer(training, bool).reshape(data.pps.shape[:3]))
+        pps = []
+        for person, *of_person in zip(data.pps, *levels, strict=True):
+            blocks = Samples.apply(torch.from_numpy(np.take(person, columns, axis=2)), *of_person).numpy()
+            pps.append(statistics(_windows(blocks), data.rate).numpy())
         return np.concatenate([*eeg, np.stack(pps)], axis=-1)
 
     def of_fold(fold):
         training = splits.training_seconds(fold, data.pps.shape[:3])
-        return features(fold.index, seconds_to_fit(training, data.seen).tobytes())
+        return features(seconds_to_fit(training, data.seen).tobytes())
 
     return of_fold
 

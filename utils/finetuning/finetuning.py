@@ -17,8 +17,8 @@ from utils.finetuning import fitting, fold_files
 from utils.finetuning.first_encoders import FirstEncoders, check_begun
 from utils.finetuning.labels import read_labels
 from utils.finetuning.permutation_test import PermutationTest
-from utils.inputs import population
 from utils.inputs.features import VERSION, version_of
+from utils.inputs.normalise import population
 from utils.pretraining import recipes
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import FORMAT_VERSION, save_tensors
@@ -106,7 +106,7 @@ class FineTuning:
             "kinds": {name: {window: e.kind for window, e in some.items()} for name, some in encoders},
             "weights": model.state_dict(),
             "class_names": self.class_names,
-            "population": population.of(self.recordings, splits.training_seconds(fold, self.data.eeg.shape[:3])),
+            "population": population(self.recordings, splits.training_seconds(fold, self.data.eeg.shape[:3])),
             **preparation.record(self.data, settings.PPS_CHANNELS),
             "settings": settings.as_dict(),
             "features": VERSION,

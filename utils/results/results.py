@@ -12,6 +12,7 @@ from utils.base.errors import InputError
 from utils.base.files import write_json, write_text
 from utils.base.identity import changed_code
 from utils.base.progress import warn
+from utils.inputs.normalise import PER_PERSON, kinds
 from utils.protocol import audit, splits
 from utils.results import metrics
 from utils.results.overview import above_majority, headline, mean_std, permutation_in_words, who
@@ -111,9 +112,9 @@ def is_transductive(settings, data, manifest):
 
 def is_standardised(settings, data):
     """Whether each person's features were standardised, in fine-tuning or in a baseline, or their PPS samples."""
-    if "pps" in settings.MODALITIES and data.info["preparation"].get("pps") == "subject":
-        return True
-    return getattr(settings, "FRONT_END", "raw") != "raw" or getattr(settings, "STANDARDISE", "none") == "subject"
+    front_end = getattr(settings, "FRONT_END", "raw")
+    fitted = [kinds(name, data.info["preparation"], front_end) for name in settings.MODALITIES.split("+")]
+    return any(fitted) or getattr(settings, "STANDARDISE", "none") in PER_PERSON
 
 
 def report(folder, description, results, data, extra=None, show=True, remarks=()):
