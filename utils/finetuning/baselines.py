@@ -25,7 +25,7 @@ from utils.inputs.features import BANDS as ALL_BANDS
 from utils.inputs.features import VERSION, bins_of, log_band_power, statistics
 from utils.inputs.front_end import standardise
 from utils.inputs.subject_scales import SubjectScales, standardise_person
-from utils.pretraining import recipes
+from utils.pretraining import resolve
 from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
 from utils.protocol.windows import seconds_to_fit
@@ -45,13 +45,12 @@ STIMULUS = "stimulus"  # a model without signals: what the training people rated
 def run_baselines(settings):
     """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning."""
     data = open_prepared(settings.DATA_DIR)
-    modalities = recipes.choose_modalities(settings, data)
-    labels, class_names = read_labels(settings, data)
-    settings.PPS_CHANNELS = recipes.choose_pps(settings, data)
+    settings = resolve.with_modalities(settings, data)
+    modalities = settings.MODALITIES.split("+")
+    settings, labels, class_names = read_labels(settings, data)
     classical = [name for name in settings.MODELS if name in (*MODELS, STIMULUS)]
     others = [name for name in settings.MODELS if name not in classical]
-    settings.MODELS = classical
-    settings.resolved()
+    settings = settings.replace(MODELS=classical, PPS_CHANNELS=resolve.pps_channels(settings, data))
     networks = [Networks(name, settings, data, labels, class_names) for name in others]
     names = classical + [network.name for network in networks]
     if len(set(names)) < len(names):

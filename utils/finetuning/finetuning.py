@@ -19,7 +19,7 @@ from utils.finetuning.labels import read_labels
 from utils.finetuning.permutation_test import PermutationTest
 from utils.inputs import population
 from utils.inputs.features import VERSION, version_of
-from utils.pretraining import recipes
+from utils.pretraining import recipes, resolve
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import FORMAT_VERSION, save_tensors
 from utils.pretraining.variants import result_folder, write_begun
@@ -50,24 +50,24 @@ class FineTuning:
     """The folds of one variant: what they start from, their training, their results."""
 
     def __init__(self, settings):
-        self.settings = settings
         self.data = open_prepared(settings.DATA_DIR)
-        modalities = recipes.choose_modalities(settings, self.data)
-        self.labels, self.class_names = read_labels(settings, self.data)
+        settings = resolve.with_modalities(settings, self.data)
+        settings, self.labels, self.class_names = read_labels(settings, self.data)
         check_begun(settings)
         self.manifest = splits.load_or_create(settings, self.data)
-        settings.PROTOCOL, settings.SPLIT = self.manifest.protocol, self.manifest.split  # for model.pt
+        settings = settings.replace(PROTOCOL=self.manifest.protocol, SPLIT=self.manifest.split)  # for model.pt
         self.folds = splits.choose_folds(self.manifest, settings.FOLDS)
         if settings.PPS_CHANNELS:
-            settings.PPS_CHANNELS = self.data.pps_names(settings.PPS_CHANNELS)
+            settings = settings.replace(PPS_CHANNELS=self.data.pps_names(settings.PPS_CHANNELS))
         self.first = FirstEncoders(settings, self.data, self.manifest, self.folds)
-        settings.RECIPE = settings.RECIPE or "paper"
-        filled = recipes.fill(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
-        if settings.RECIPE == "robust" and "EPOCHS" in filled:
-            recipes.cut_epochs(settings, self.manifest, self.data)
+        settings = self.first.settings.replace(RECIPE=self.first.settings.RECIPE or "paper")
+        settings = resolve.with_recipe(settings, recipes.FINETUNE, self.data, self.manifest.protocol)
+        if settings.RECIPE == "robust" and settings.given_values["EPOCHS"] is None:
+            settings = resolve.with_enough_epochs(settings, self.data, self.manifest)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
-        settings.resolved()
+        self.settings = self.first.settings = settings
+        modalities = settings.MODALITIES.split("+")
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
         where = self.device, settings.FRONT_END, settings.STREAM

@@ -39,7 +39,7 @@ def refuse_unfinished(path, checkpoint):
 class FirstEncoders:
     """The encoders that fine-tuning starts from, fold by fold; all of ``folds`` must have those that are asked for.
 
-    PPS channels, front end, recipe and sizes in ``settings`` that are None or empty are filled in from the checkpoints.
+    ``settings`` has PPS channels, front end, recipe and sizes from the checkpoints where they were None or empty.
     """
 
     def __init__(self, settings, data, manifest, folds):
@@ -49,11 +49,13 @@ class FirstEncoders:
         self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
         for fold in folds:  # a missing checkpoint shows now, not after hours of work
             for resolution, checkpoint in self.checkpoints(fold).items():
-                settings.PPS_CHANNELS = checkpoint["settings"]["PPS_CHANNELS"]
-                settings.FRONT_END = checkpoint["settings"]["FRONT_END"]
-                settings.RECIPE = settings.RECIPE or checkpoint["settings"]["RECIPE"]
                 embed_dim = checkpoint["encoders"][self.modalities[0]]["arguments"]["embed_dim"]
-                setattr(settings, f"EMBED_DIM_{resolution.upper()}", embed_dim)
+                self.settings = self.settings.replace(
+                    PPS_CHANNELS=checkpoint["settings"]["PPS_CHANNELS"],
+                    FRONT_END=checkpoint["settings"]["FRONT_END"],
+                    RECIPE=self.settings.RECIPE or checkpoint["settings"]["RECIPE"],
+                    **{f"EMBED_DIM_{resolution.upper()}": embed_dim},
+                )
             if fold is folds[0]:  # once more: what the one window size has filled in, the other must have as well
                 self._opened = None, None
                 self.checkpoints(fold)

@@ -15,14 +15,15 @@ MOST_CLASSES = 10  # likewise 0, 1, 2, ... up to so many
 
 
 def read_labels(settings, data):
-    """Classes of every trial (subjects, trials), -1 for one that was not seen, and the classes' names.
+    """Settings with LABEL and THRESHOLD; classes of every trial (subjects, trials), -1 for one not seen; their names.
 
-    Fills LABEL and THRESHOLD of ``settings``. A rating that is cut in two but looks like classes is warned about.
+    A rating that is cut in two but looks like classes is warned about.
     """
-    settings.LABEL = unicodedata.normalize("NFC", settings.LABEL)
+    settings = settings.replace(LABEL=unicodedata.normalize("NFC", settings.LABEL))
     labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
     if settings.LABEL not in data.info["classes"]:
-        settings.THRESHOLD = one_if_alike(thresholds_of(data.info, settings.LABEL, settings.THRESHOLD))
+        threshold = one_if_alike(thresholds_of(data.info, settings.LABEL, settings.THRESHOLD))
+        settings = settings.replace(THRESHOLD=threshold)
         if settings.LABEL in data.info["ratings"] and ranks.rank() == 0:
             _warn_of_classes(data, settings.LABEL, settings.THRESHOLD)
     cut, one = settings.THRESHOLD, len(np.unique(labels[data.seen])) == 1
@@ -33,7 +34,7 @@ def read_labels(settings, data):
         )
     if settings.PERMUTE_LABELS:
         labels = permuted_labels(labels, settings.SEED)
-    return labels, class_names
+    return settings, labels, class_names
 
 
 def _warn_of_classes(data, label, threshold):
