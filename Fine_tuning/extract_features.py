@@ -51,7 +51,8 @@ def main():
     check_new_file(settings.OUT_FILE, "--out-file")
     remedy = "give a checkpoint.pt that main_pretrain_1s.py or main_pretrain_5s.py has written"
     checkpoint = load_encoders(settings.CHECKPOINT, remedy)
-    settings.MODALITY = settings.MODALITY or ("pps" if list(checkpoint["encoders"]) == ["pps"] else "eeg")
+    if settings.MODALITY is None:
+        settings = settings.replace(MODALITY="pps" if list(checkpoint["encoders"]) == ["pps"] else "eeg")
     if settings.MODALITY not in checkpoint["encoders"]:
         raise InputError(f"--checkpoint {settings.CHECKPOINT} holds no {settings.MODALITY} encoder")
     data = open_prepared(settings.DATA_DIR, rated=False)

@@ -49,7 +49,7 @@ NO_CODE = (  # what they only record, check, show or write: settings, data and s
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
     *_of("utils/protocol", "audit splits"),
     *_of("utils/finetuning", "first_encoders fold_files labels"),
-    *_of("utils/pretraining", "checkpoints moments recipes together variants"),
+    *_of("utils/pretraining", "checkpoints moments recipes resolve together variants"),
 )
 
 

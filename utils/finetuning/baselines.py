@@ -24,7 +24,7 @@ from utils.finetuning.networks import Networks
 from utils.inputs.features import BANDS as ALL_BANDS
 from utils.inputs.features import VERSION, bins_of, log_band_power, statistics
 from utils.inputs.normalise import PER_PERSON, Samples, fit, kinds, standardise
-from utils.pretraining import recipes
+from utils.pretraining import resolve
 from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
 from utils.protocol.windows import seconds_to_fit
@@ -43,13 +43,13 @@ STIMULUS = "stimulus"  # a model without signals: what the training people rated
 
 def run_baselines(settings):
     """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning."""
-    data, settings = open_prepared(settings.DATA_DIR), settings.replace()
-    modalities = recipes.choose_modalities(settings, data)
+    data = open_prepared(settings.DATA_DIR)
+    settings = resolve.with_modalities(settings, data)
     settings, labels, class_names = read_labels(settings, data)
     classical = [name for name in settings.MODELS if name in (*MODELS, STIMULUS)]
     others = [name for name in settings.MODELS if name not in classical]
-    settings = settings.replace(PPS_CHANNELS=recipes.choose_pps(settings, data), MODELS=classical)
-    settings.resolved()
+    settings = settings.replace(PPS_CHANNELS=resolve.pps_channels(settings, data), MODELS=classical)
+    modalities = settings.MODALITIES.split("+")
     networks = [Networks(name, settings, data, labels, class_names) for name in others]
     names = classical + [network.name for network in networks]
     if len(set(names)) < len(names):

@@ -19,7 +19,7 @@ from utils.finetuning.labels import read_labels
 from utils.finetuning.permutation_test import PermutationTest
 from utils.inputs.features import VERSION, version_of
 from utils.inputs.normalise import population
-from utils.pretraining import recipes
+from utils.pretraining import recipes, resolve
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import FORMAT_VERSION, save_tensors
 from utils.pretraining.variants import result_folder, write_begun
@@ -51,8 +51,7 @@ class FineTuning:
 
     def __init__(self, settings):
         self.data = data = open_prepared(settings.DATA_DIR)
-        settings = settings.replace()
-        modalities = recipes.choose_modalities(settings, data)
+        settings = resolve.with_modalities(settings, data)
         settings, self.labels, self.class_names = read_labels(settings, data)
         check_begun(settings)
         self.manifest = manifest = splits.load_or_create(settings, data)
@@ -61,17 +60,16 @@ class FineTuning:
         settings = settings.replace(PROTOCOL=manifest.protocol, SPLIT=manifest.split, PPS_CHANNELS=chosen)
         settings = FirstEncoders(settings, data, manifest).fill(self.folds)
         settings = settings.replace(RECIPE=settings.RECIPE or "paper")
-        filled = recipes.fill(settings, recipes.FINETUNE, data, manifest.protocol)
-        if settings.RECIPE == "robust" and "EPOCHS" in filled:
-            recipes.cut_epochs(settings, manifest, data)
+        settings = resolve.with_recipe(settings, recipes.FINETUNE, data, manifest.protocol)
+        if settings.RECIPE == "robust" and settings.given_values["EPOCHS"] is None:
+            settings = resolve.with_enough_epochs(settings, data, manifest)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
-        settings.resolved()
         self.settings, self.first = settings, FirstEncoders(settings, data, manifest)
         self.device = choose_device(settings.DEVICE)
         set_precision(settings.PRECISION, self.device)
         where = self.device, settings.FRONT_END, settings.STREAM
-        self.recordings = Recordings(data, modalities, settings.PPS_CHANNELS, *where)
+        self.recordings = Recordings(data, self.first.modalities, settings.PPS_CHANNELS, *where)
         self.folder = result_folder(settings, data, "finetune")
         self.permutations = PermutationTest(self)
         use_threads(settings.THREADS, self.build(self.folds[0]))
