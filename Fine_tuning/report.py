@@ -49,15 +49,15 @@ def main():
                 raise
             warn(f"left out: {error}")
     if not results:
-        status.show(status.look(run_dir))
+        status.look(run_dir).show()
         return
     print_overview(results)
     n_figures = report.write(run_dir, results, feature_maps if settings.FEATURE_MAPS else None)
     print(f"\nwrote {run_dir / 'report.html'}, and its {n_figures} figures to figures/ beside it; open it in a browser")
     state = status.look(run_dir) if (run_dir / "split.json").exists() else None
-    if state is not None and state.missing:
+    if state is not None and state.following:
         print()
-        status.show(state)
+        state.show()
 
 
 def feature_maps(page, results):

@@ -51,7 +51,7 @@ def run_baselines(settings):
     settings = settings.replace(PPS_CHANNELS=resolve.pps_channels(settings, data), MODELS=classical)
     modalities = settings.MODALITIES.split("+")
     networks = [Networks(name, settings, data, labels, class_names) for name in others]
-    names = classical + [network.name for network in networks]
+    names = classical + [network.model for network in networks]
     if len(set(names)) < len(names):
         raise InputError(f"--models has two of one name: {', '.join(names)}; run them apart, each with its own --tag")
     if settings.FREEZE and not any(network.weights for network in networks):
@@ -65,7 +65,7 @@ def run_baselines(settings):
     elif classical:
         print(f"rank {ranks.rank()} of {ranks.size()}: rank 0 computes the classical models, which take seconds")
     for network in networks:
-        network.run(result_folder(network.settings, data, "baseline", network.name), manifest, folds)
+        network.begin(result_folder(network.settings, data, "baseline", network.model), manifest, folds)
     if ranks.rank() == 0:
         say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 

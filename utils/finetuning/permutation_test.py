@@ -59,8 +59,8 @@ class PermutationTest:
             for number in missing:
                 labels = self._permuted(number)
                 model, _ = tuning.fit(fold, train, labels)
-                predicted = tuning.predict(fold, model, test).argmax(1).numpy()
-                null.append(float((predicted == labels[test[:, 0], test[:, 1]]).mean()))
+                predicted = tuning.predict(model, tuning.inputs(fold, test)).argmax(1)
+                null.append((predicted == tuning.truth(test, labels)).double().mean().item())
                 write_json(self._path(fold), self._identity(fold) | {"accuracy": null})
                 progress.update()
                 progress.note(f"fold {fold.index}, permutation {number}: accuracy {null[-1]:.3f}")
@@ -94,7 +94,7 @@ class PermutationTest:
                 torch.manual_seed(tuning.seed(fold))
                 model, parts = tuning.build(fold), []
                 for windows in tuning.windows(fold):
-                    features = fitting.features(model, tuning.on_device(fold, windows), size, bf16)
+                    features = fitting.features(model, tuning.inputs(fold, windows), size, bf16)
                     parts.append(permutation.trial_means(windows, torch.cat(features, dim=1).cpu().numpy()))
                 accuracy.append(permutation.probe_accuracy(*parts, labels, len(tuning.class_names)))
                 progress.update()
