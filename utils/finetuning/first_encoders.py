@@ -37,7 +37,7 @@ class FirstEncoders:
         """
         for fold in folds:
             checkpoints = self._load(fold)
-            for resolution, checkpoint in checkpoints.items():
+            for resolution, checkpoint in reversed(checkpoints.items()):
                 given, trained, width = self.settings, checkpoint["settings"], _width(resolution)
                 arguments = next(iter(checkpoint["encoders"].values()))["arguments"]
                 self.settings = given.replace(

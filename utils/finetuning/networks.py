@@ -165,13 +165,13 @@ class Networks(CrossValidation):
 class Best:
     """KEEP = "best": the weights of the epoch with the lowest loss on the training trials that are set aside."""
 
-    def __init__(self, networks, model, inputs, truth):
-        self.networks, self.model, self.inputs, self.truth = networks, model, inputs, truth
+    def __init__(self, networks, model, windows, truth):
+        self.networks, self.model, self.windows, self.truth = networks, model, windows, truth
         self.loss, self.weights = float("inf"), None
 
     def __call__(self):
         """Look at the model after an epoch."""
-        probability = self.networks.predict(self.model, self.inputs)
+        probability = self.networks.predict(self.model, self.windows)
         loss = F.nll_loss(probability.clamp_min(1e-7).log(), self.truth).item()
         if loss < self.loss:
             self.loss = loss
