@@ -7,7 +7,6 @@ every trial has of its own, and on a real set. What is complete is not run again
 """
 
 import contextlib
-import copy
 import io
 import re
 import runpy
@@ -73,11 +72,11 @@ def main():
 
 def prepare(settings, data_format, seed, size, marked):
     """Recordings of so many people x stimuli, with or without marks of their trials."""
-    own = copy.copy(settings)
-    own.OUT_DIR = settings.OUT_DIR / (size if marked else f"{size}_unmarked")
-    own.SUBJECTS, own.TRIALS = map(int, size.split("x"))
+    subjects, trials = map(int, size.split("x"))
+    folder = settings.OUT_DIR / (size if marked else f"{size}_unmarked")
+    settings = settings.replace(OUT_DIR=folder, SUBJECTS=subjects, TRIALS=trials)
     with contextlib.nullcontext() if marked else mock.patch.multiple(synthetic, TRIAL_GAIN=0, TRIAL_TILT=0):
-        return study.prepare(own, data_format, seed)
+        return study.prepare(settings, data_format, seed)
 
 
 def follow(settings, data, split, seed):
