@@ -150,7 +150,7 @@ def of_known_people(stored, path):
             protocol, split = manifest["protocol"], manifest["split"]
     if protocol != "subject-dependent" and split not in splits.SPLITS["subject-dependent"]:
         return []
-    name = split or splits.SPLITS["subject-dependent"][0]
+    name = split or next(iter(splits.SPLITS["subject-dependent"]))
     known = f"{path.name} was trained and tested on people it knows ({name} split)"
     return [f"{known}: how well it does for new people is not known; train with --protocol cross-subject to see it"]
 

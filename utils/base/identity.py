@@ -25,7 +25,7 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
         *_of("models", "contrastive losses"),
         *_of("utils/base", "devices"),
         *_of("utils/inputs", "streaming"),
-        *_of("utils/pretraining", "batches fold_pretraining networks pretraining stacked"),
+        *_of("utils/pretraining", "batches fold_pretraining networks pretraining schedule stacked"),
         *_of("utils/protocol", "held_out"),
     ),
     "finetune": (

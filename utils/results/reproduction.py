@@ -2,17 +2,11 @@
 
 from utils.base.errors import InputError
 from utils.base.progress import warn
+from utils.base.rules import ALL_SPLITS
 from utils.results import comparison, published
 from utils.results.overview import mean_std, who
 from utils.results.page import Page
 
-SPLITS = {  # what each tests, and what its test data share with training
-    "authors": "the paper's division: 1 s encoders have seen test windows, and all trials are in training",
-    "window": "the paper's windows, divided once: all trials are in training",
-    "trial": "new trials of known people",
-    "subject": "new people, known stimuli",
-    "subject+trial": "new people and new stimuli",
-}
 LEAKS = ("authors", "window")
 ALPHA = 0.05
 DIFFERENCES = (
@@ -57,7 +51,7 @@ def write(out_dir, run_dirs, labels, failed):
             page.table(["result", "accuracy", "PhysioSync is better by", "p (Holm)"], [_row(*row) for row in rows])
     page.heading("Audit")
     for split, some in results.items():
-        page.text(f"{split} split: {SPLITS[split]}.")
+        page.text(f"{split} split: {ALL_SPLITS[split]}.")
         for line in dict.fromkeys(line for run in some.values() for line in run["audit_in_words"]):
             page.text(line, "warn")
     page.write(title)
@@ -121,7 +115,7 @@ def _main(results, label):
         majority = f"{(ours or best)['majority']:.3f}" if ours or best else ""
         paper = f"{theirs[0]} %\nF1 {theirs[1] or 'not given'}" if theirs else ""
         cells = [_cell(ours), _cell(_of(results, split, label, OURS + "_random")), (other, "n"), (majority, "n")]
-        rows.append([f"{split}\n{SPLITS[split]}", *cells, (paper, "n")])
+        rows.append([f"{split}\n{ALL_SPLITS[split]}", *cells, (paper, "n")])
     return rows
 
 
@@ -153,7 +147,7 @@ def in_words(results, labels, tests):
             majority, (low, high) = ours["majority"], ours["accuracy"]["ci95"] or (0, 1)
             beats = "above" if low > majority else "below" if high < majority else "not shown to differ from"
             accuracy = f"{ours['accuracy']['mean']:.1%} of the windows, {beats} the majority class ({majority:.1%})"
-            line = f"{label.capitalize()}, {split} split ({SPLITS[split]}): {accuracy}."
+            line = f"{label.capitalize()}, {split} split ({ALL_SPLITS[split]}): {accuracy}."
             for run, test in tests[split, label]:
                 random = run["name"] == (OURS + "_random").format(label=label)
                 if random or run in _others(results[split], label)[:1]:
