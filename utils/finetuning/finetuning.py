@@ -105,8 +105,9 @@ class FineTuning(CrossValidation):
         """A model trained on windows with these labels (subjects, trials), and one entry of the log per epoch."""
         torch.manual_seed(self.seed(fold))
         model, truth = self.build(fold), self.truth(windows, labels).to(self.device)
-        where = f"fold {fold.index}"
-        return model, fitting.fit(model, self.inputs(fold, windows), truth, self.settings, where, progress)
+        inputs, where = self.inputs(fold, windows), f"fold {fold.index}"
+        compiled = self.settings.COMPILE
+        return model, fitting.fit(model, inputs, truth, self.settings, where, progress, compiled=compiled)
 
     def seed(self, fold):
         """Of the first weights and the batches of a fold."""
