@@ -78,19 +78,31 @@ def train_one_epoch(scores, optimizer, truth, batches, capture=None):
 
 
 class Scores:
-    """Class scores of the windows at these places, from their signals."""
+    """Class scores of the windows at these places, from their signals; encoders may compute in bfloat16."""
 
     def __init__(self, model, windows, bf16=False, compiled=False):
-        self.windows, self.encode, self.head = windows, Encode(model, bf16), model.head
+        self.windows, self.bf16, self.head, self.features = windows, bf16, model.head, model.features
+        self.by_modality = isinstance(model, FusionModel)  # a network of others takes both as one window
         self.on_device = not windows.recordings.streamed  # all that a step reads
         self.places = windows.order
         if compiled:
             write_out_attention(model)
             torch.compiler.reset()  # folds before this one: of so many it would give up to compile
-            self.encode.part, self.head = (torch.compile(x, dynamic=False) for x in (self.encode.part, self.head))
+            self.head, self.features = (torch.compile(part, dynamic=False) for part in (model.head, model.features))
+
+    def encode(self, places):
+        """Features in single precision; on CUDA the encoders of each modality have a stream of their own."""
+        blocks = self.windows.take(places)
+        (encoded,) = side_by_side(self._encode, blocks) if self.by_modality else self._encode(blocks)
+        encoded = [feature for part in encoded.values() for feature in part]
+        return [feature.float() for feature in encoded] if self.bf16 else encoded
+
+    def _encode(self, blocks):
+        with torch.autocast(next(iter(blocks.values())).device.type, torch.bfloat16, enabled=self.bf16):
+            return ({tuple(blocks): self.features(blocks)},)
 
     def __call__(self, places):
-        return self.head(self.encode(self.windows.take(places)))
+        return self.head(self.encode(places))
 
 
 class FrozenScores:
@@ -109,33 +121,12 @@ class FrozenScores:
         return self.head([feature[places] for feature in self.features])
 
 
-class Encode:
-    """Features of a batch in single precision; encoders may compute in bfloat16 (mixed precision).
-
-    On CUDA the encoders of each modality have a stream of their own.
-    """
-
-    def __init__(self, model, bf16):
-        self.model, self.bf16 = model, bf16
-        self.by_modality = isinstance(model, FusionModel)  # the network of others takes both as one window
-
-    def part(self, blocks):
-        """Features of both modalities, or of one."""
-        with torch.autocast(next(iter(blocks.values())).device.type, torch.bfloat16, enabled=self.bf16):
-            encoded = self.model.features(blocks)
-        return ({tuple(blocks): [feature.float() for feature in encoded]},)
-
-    def __call__(self, blocks):
-        (encoded,) = side_by_side(self.part, blocks) if self.by_modality else self.part(blocks)
-        return [feature for some in encoded.values() for feature in some]
-
-
 @torch.no_grad()
 def features(model, windows, batch_size, bf16=False):
     """Features of all windows, a list of (n, width) by encoder and window; puts the model in evaluation mode."""
     model.eval()
-    chunks = torch.arange(len(windows), device=windows.subject.device).split(batch_size)
-    parts = [Encode(model, bf16)(windows.take(index)) for index in chunks]
+    scores, places = Scores(model, windows, bf16), windows.order(torch.arange(len(windows)))
+    parts = [scores.encode(some) for some in places.split(batch_size)]
     return [torch.cat(feature) for feature in zip(*parts, strict=True)]
 
 
