@@ -25,16 +25,20 @@ def look_at_held_out(training):
     group_size = min(settings.SUBJECTS_PER_GROUP, len(people) // 2)
     of_fold = training.model, training.batches.recordings, people, np.stack([trial, window * n_seconds], 1)
     shares = look(*of_fold, n_seconds, group_size, settings.BATCH_SIZE, settings.SEED)
+    if words := in_words(shares):
+        print(f"fold {fold.index}: {words}")
+    return shares
+
+
+def in_words(shares):
+    """The result of `look` as a sentence; None where the clock was not looked at."""
     parts = [
         f"{name.upper()} {shares[name]:.3f}, by the clock alone {shares[f'{name}_clock']:.3f}, so by the stimulus "
         f"{shares[name] - shares[f'{name}_clock']:+.3f}"
         for name in ("eeg", "pps")
         if f"{name}_clock" in shares
     ]
-    if parts:
-        chance = f"(chance {shares['chance']:.3f})"
-        print(f"fold {fold.index}: moments of new stimuli recognised {chance}: {'; '.join(parts)}")
-    return shares
+    return f"moments of new stimuli recognised (chance {shares['chance']:.3f}): {'; '.join(parts)}" if parts else None
 
 
 @torch.no_grad()
