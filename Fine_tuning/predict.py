@@ -15,10 +15,10 @@ Amplifiers' files (.edf .bdf .vhdr ...) become a prepared folder first: data_pre
 import contextlib
 import csv
 import io
-import itertools
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -39,8 +39,11 @@ from utils.base.files import atomic, check_new_file, sha256, write_text
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
-from utils.inputs.features import FIRST_VERSION, block_features, block_width, read_version
-from utils.inputs.normalise import Features, Standardiser, kinds, level
+from utils.finetuning import fitting
+from utils.inputs.features import FIRST_VERSION, block_width, read_version
+from utils.inputs.normalise import PER_PERSON, Standardiser
+from utils.inputs.recordings import Recordings
+from utils.pretraining.batches import FusionWindows
 from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
 from utils.protocol import splits
@@ -96,16 +99,21 @@ def main():
         print(f"{where}: {standardiser}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
-        prepare = prepare_trial or pick
-        trials = (prepare(trial, positions) for trial in trials)
-        if standardiser:
-            trials = standardise_all(list(trials), record["sampling_rate"], stored, standardiser, subject)
-        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
-        for number, blocks in zip(numbers, trials, strict=False):
-            windows = {name: to_windows(blocks[name]) for name in positions}
-            if not len(next(iter(windows.values()))):
+        trials = [(prepare_trial or pick)(trial, positions) for trial in trials]
+        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else range(len(trials))
+        n_windows = [len(next(iter(blocks.values()))) // N_SECONDS for blocks in trials]
+        for number, n in zip(numbers, n_windows, strict=True):
+            if not n:
                 raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
-            probability = predict(model, windows, device, settings.BATCH_SIZE)
+        recordings = one_person(trials, stored, record["sampling_rate"], device)
+        if standardiser:
+            recordings = standardiser.standardised(recordings, subject)
+        per_trial = recordings.trial_seconds // N_SECONDS
+        windows = [(0, trial, trial * per_trial + row) for trial, n in enumerate(n_windows) for row in range(n)]
+        windows = FusionWindows(recordings, np.array(windows), recordings.trial_seconds)
+        probabilities = fitting.predict(model, windows, settings.BATCH_SIZE).numpy()
+        probabilities = np.split(probabilities, np.cumsum(n_windows)[:-1])
+        for number, probability in zip(numbers, probabilities, strict=True):
             if not np.isfinite(probability).all():
                 what = f"answers with NaN to trial {number} of {subject}; train it again"
                 raise InputError(f"--model {settings.MODEL} {what}")
@@ -205,35 +213,23 @@ def _network(parts):
     return FusionModel(networks, n_classes, gate)
 
 
-def standardise_all(trials, rate, stored, standardiser, subject):
-    """All trials of a person, 1 s blocks (seconds, channels, rate) by modality, with PPS or features standardised."""
-    ends, parts = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1], {}
-    for name in trials[0]:
-        x = np.concatenate([blocks[name] for blocks in trials])[None]  # one long trial
-        for kind in kinds(name, stored["preparation"], stored["settings"]["FRONT_END"]):
-            if kind is Features:
-                x = block_features(x[None], rate, name, stored["settings"]["FRONT_END"])[0]
-            x = torch.from_numpy(x)
-            own = level(kind.summary(x), np.zeros(x.shape[:2], bool))  # no training seconds: all are used
-            own = standardiser.levels(f"{name} {kind.name}", subject, len(trials), *own)
-            x = kind.apply(x, *own).numpy()
-        parts[name] = np.split(x[0], ends)
-    return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
+def one_person(trials, stored, rate, device):
+    """`Recordings` of a person's trials, each its 1 s blocks (seconds, channels, rate) by modality.
 
-
-def to_windows(blocks):
-    """1 s blocks (seconds, channels, rate) as whole 5 s windows (n, 5, channels, rate)."""
-    n = len(blocks) // N_SECONDS
-    return torch.from_numpy(np.ascontiguousarray(blocks[: n * N_SECONDS])).unflatten(0, (n, N_SECONDS))
-
-
-@torch.no_grad()
-def predict(model, windows, device, batch_size):
-    """Class probabilities, float32 (n, n_classes), of windows by modality."""
-    parts = []
-    for chunk in torch.arange(len(next(iter(windows.values())))).split(batch_size):
-        parts.append(model({name: x[chunk].to(device) for name, x in windows.items()}).softmax(1).cpu())
-    return torch.cat(parts).numpy()
+    The end of shorter trials is missing.
+    """
+    seconds = max(len(next(iter(blocks.values()))) for blocks in trials)
+    channels, samples = {name: stored["channels"][name] if name in trials[0] else [] for name in ("eeg", "pps")}, {}
+    for name in channels:
+        samples[name] = np.zeros((1, len(trials), seconds, len(channels[name]), rate), np.float32)
+        for place, blocks in zip(samples[name][0], trials, strict=True):
+            if name in blocks:
+                place[: len(blocks[name])] = blocks[name]
+    way = stored["preparation"].get("pps")
+    info = {"preparation": {"pps": way} if way in PER_PERSON else {}}  # of any other nothing is left to be done
+    info |= {f"{name}_channels": channels[name] for name in channels}
+    data = SimpleNamespace(**samples, info=info, rate=rate, seen=np.ones((1, len(trials)), bool))
+    return Recordings(data, list(trials[0]), channels["pps"], device, stored["settings"]["FRONT_END"], stream=False)
 
 
 if __name__ == "__main__":

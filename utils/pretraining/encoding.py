@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from utils.base.progress import Progress
-from utils.inputs.normalise import population
 from utils.inputs.recordings import Recordings
 from utils.pretraining.networks import build_encoder
 from utils.protocol.windows import first_seconds
@@ -16,14 +15,9 @@ def open_recordings(data, modality, channels, device, front_end, standardiser=No
     ``standardiser`` (`normalise.Standardiser`) says with what; by default with all that there is of each person.
     """
     recordings = Recordings(data, [modality], channels, device, front_end, eeg_channels=channels)
-    everything = np.ones(data.eeg.shape[:3], bool)
-    if standardiser and (people := population(recordings, everything)):
-        for what, pooled in people["levels"].items():
-            standardiser.levels(
-                what, f"{len(data.subjects)} people", people["trials"], pooled["mean"], pooled["deviation"]
-            )
-    training = standardiser and standardiser.how == "training"
-    return recordings.standardised(everything, standardiser.population if training else None)
+    if standardiser:
+        return standardiser.standardised(recordings, f"{len(data.subjects)} people")
+    return recordings.standardised(np.ones(data.eeg.shape[:3], bool))
 
 
 def build(entry, random=False):
