@@ -17,7 +17,7 @@ from utils.pretraining.networks import build_encoder
 FORMAT_VERSION = 1
 SAME_ON_RESUME = result_of("P")  # pre-training goes on from a checkpoint only with the settings that made it
 
-DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
+DELETE_IT = "delete it and give the command that wrote it once more: what else is complete is kept"
 LATER = "use the version of this project that wrote it, or a later one"
 UNRECORDED = "{what} was made before its code was recorded: whether the code has changed since is not known"
 OF_ANOTHER = "give the --run-dir that it belongs to, or a new one"
@@ -39,7 +39,7 @@ def save_tensors(path, value):
     with atomic(path) as file:
         try:
             torch.save(value, file)
-        except RuntimeError as error:  # what torch makes of a full disk, after the file has said so
+        except RuntimeError as error:  # torch's error for a full disk, raised after the file's own
             cause = error.__context__
             raise cause if isinstance(cause, OSError) else OSError(None, f"{error}", str(path)) from None
 
@@ -94,11 +94,11 @@ def load_pretrained(path, window, fold, manifest, remedy, mmap=False):
     return checkpoint
 
 
-def refuse_other_fold(path, made, fold):
-    """Refuse what another fold has made, which knows this one's test data: a copy, or a folder that was renamed."""
-    if made.get("fold", fold) != fold:
+def refuse_other_fold(path, stored, fold):
+    """Refuse the file of another fold, which has seen this one's test data: a copy, or a folder that was renamed."""
+    if stored.get("fold", fold) != fold:
         remedy = f"put back the file of fold {fold}, or delete this one and give the command that wrote it once more"
-        raise InputError(path, f"is of fold {made.get('fold')}, not of fold {fold}", remedy)
+        raise InputError(path, f"is of fold {stored.get('fold')}, not of fold {fold}", remedy)
 
 
 def load_encoders(path, remedy, mmap=False):

@@ -89,7 +89,7 @@ class FoldPretraining:
             settings.AUGMENTATION,
         )
         if batches.n_items < 2:
-            raise InputError(f"fold {self.fold.index} has a single window, which has no other to be told from")
+            raise InputError(f"fold {self.fold.index}", "has a single window, and contrast needs at least 2")
         return batches
 
     def objective(self, gather=None):
