@@ -63,7 +63,7 @@ class Alone:
         return self.batches.place(first), variants
 
     def share_state(self):
-        """The optimizer is the fold's own."""
+        """Nothing to do: the optimizer is the fold's."""
 
 
 class Stacked:

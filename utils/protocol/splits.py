@@ -65,14 +65,38 @@ def load_or_create(settings, data):
         if getattr(settings, name) not in (None, value):
             used = any(entry.is_dir() for entry in path.parent.iterdir())
             remedy = REMEDY if used else "nothing was done with it yet: delete it, or use another --run-dir"
-            raise InputError(f"{path} was made with {name} = {value}, not {getattr(settings, name)}; {remedy}")
+            raise InputError(path, f"was made with {name} = {value}, not {getattr(settings, name)}", remedy)
     return manifest
 
 
 def load(run_dir, data):
     """The manifest of a run directory that has one, after checking that it is whole and of these data."""
     path = Path(run_dir) / "split.json"
-    return _parse(path, read_json(path, REMEDY), data)
+    content = read_json(path, REMEDY)
+    if content.get("format_version") != FORMAT_VERSION:
+        raise InputError(path, f"has format version {content.get('format_version')!r}, not {FORMAT_VERSION}", REMEDY)
+    if content.get("hash") != _hash(content):
+        raise InputError(path, "was edited or damaged (its hash differs)", REMEDY)
+    if content.get("dataset_checksum") != data.checksum:
+        other = f"({data.name!r}, or prepared otherwise)"
+        what = f"was made for another data set ({content.get('dataset')!r}) than --data-dir {data.folder} {other}"
+        raise InputError(path, what, "give the --data-dir that it was made for, or another --run-dir")
+    n_subjects, trials, seconds = data.eeg.shape[:3]
+    n_rows = {name: trials * (seconds // n) for name, n in RESOLUTIONS.items()}
+    try:
+        folds = []
+        for index, fold in enumerate(content["folds"]):
+            parts = {}
+            for part in ("train", "test"):
+                subjects = _indices(fold[part]["subjects"], n_subjects)
+                rows = {name: _indices(fold[part]["rows"][name], n) for name, n in n_rows.items()}
+                parts[part] = Part(subjects, rows)
+            folds.append(Fold(index, **parts))
+        if not folds or content["split"] not in SPLITS[content["protocol"]]:
+            raise ValueError
+        return Manifest(content["protocol"], content["split"], content["seed"], folds, content["hash"])
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise InputError(path, "does not describe folds of this data set", REMEDY) from None
 
 
 def _write_new(path, settings, data):
@@ -127,34 +151,6 @@ def _compact(value):
 def _hash(content):
     rest = {key: value for key, value in content.items() if key != "hash"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _parse(path, content, data):
-    if content.get("format_version") != FORMAT_VERSION:
-        raise InputError(f"{path} has format version {content.get('format_version')!r}, not {FORMAT_VERSION}; {REMEDY}")
-    if content.get("hash") != _hash(content):
-        raise InputError(f"{path} was edited or damaged (its hash differs); {REMEDY}")
-    if content.get("dataset_checksum") != data.checksum:
-        raise InputError(
-            f"{path} was made for another data set ({content.get('dataset')!r}) than --data-dir {data.folder} "
-            f"({data.name!r}, or prepared otherwise); give the --data-dir that it was made for, or another --run-dir"
-        )
-    n_subjects, trials, seconds = data.eeg.shape[:3]
-    n_rows = {name: trials * (seconds // n) for name, n in RESOLUTIONS.items()}
-    try:
-        folds = []
-        for index, fold in enumerate(content["folds"]):
-            parts = {}
-            for part in ("train", "test"):
-                subjects = _indices(fold[part]["subjects"], n_subjects)
-                rows = {name: _indices(fold[part]["rows"][name], n) for name, n in n_rows.items()}
-                parts[part] = Part(subjects, rows)
-            folds.append(Fold(index, **parts))
-        if not folds or content["split"] not in SPLITS[content["protocol"]]:
-            raise ValueError
-        return Manifest(content["protocol"], content["split"], content["seed"], folds, content["hash"])
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise InputError(f"{path} does not describe folds of this data set; {REMEDY}") from None
 
 
 def _indices(values, n):
