@@ -97,8 +97,8 @@ def _run_classical(settings, data, modalities, manifest, folds, labels, class_na
 def _with_known_stimuli(models, manifest, data):
     """The models without ``stimulus`` where no test stimulus is in training."""
     per_trial = data.info["seconds"] // splits.WINDOW_SECONDS
-    n_known = [np.setdiff1d(f.test.rows["5s"] // per_trial, new_stimuli(f, per_trial)).size for f in manifest.folds]
-    if STIMULUS not in models or any(n_known):
+    new = (set(fold.test.rows["5s"] // per_trial) == set(new_stimuli(fold, per_trial)) for fold in manifest.folds)
+    if STIMULUS not in models or not all(new):
         return models
     if models == [STIMULUS]:
         raise InputError(f"--models {STIMULUS}: in a {manifest.split} split no test stimulus is in training")

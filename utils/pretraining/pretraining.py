@@ -16,7 +16,7 @@ from utils.pretraining.stacked import Alone, Stacked, side_by_side, write_out_at
 from utils.pretraining.together import meet
 from utils.pretraining.variants import pretrain_variant, write_begun
 
-PAYS_BACK = 50_000  # steps of one fold, from which on compiling them, of a minute, saves time on CUDA
+PAYS_BACK = 50_000  # steps of a fold from which compiling, which takes a minute, saves time on CUDA
 FINE_TUNING = "Fine_tuning/fine_tuning.py"
 
 

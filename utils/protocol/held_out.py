@@ -53,11 +53,13 @@ def subject_folds(data, rng, n_folds, new_trials):
     folds, per_trial = [], seconds // WINDOW_SECONDS
     for index, tested in enumerate(people):
         trained = np.setdiff1d(np.arange(n_subjects), tested)
-        in_turn = (parts[(index + turn) % len(parts)] for turn in range(len(parts)))
-        seen = ((a, b) for a, b in in_turn if data.seen[trained][:, a].any() and data.seen[tested][:, b].any())
-        if (part := next(seen, None)) is None:
+        for turn in range(index, index + len(parts)):
+            train, test = parts[turn % len(parts)]
+            if data.seen[trained][:, train].any() and data.seen[tested][:, test].any():
+                break
+        else:
             raise InputError("--split", f"leaves fold {index} nothing to train or test on: people saw too few trials")
-        train, test = (np.flatnonzero(chosen.repeat(per_trial)) for chosen in part)
+        train, test = (np.flatnonzero(chosen.repeat(per_trial)) for chosen in (train, test))  # 5 s rows
         folds.append({"train": _part(trained, train, seconds), "test": _part(tested, test, seconds)})
     return folds
 
