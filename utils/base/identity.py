@@ -23,7 +23,7 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
     "pretrain": (
         *NETWORK,
         *_of("models", "contrastive losses"),
-        *_of("utils/base", "devices"),
+        *_of("utils/base", "devices kernels"),
         *_of("utils/inputs", "streaming"),
         *_of("utils/pretraining", "batches fold_pretraining networks pretraining schedule stacked"),
         *_of("utils/protocol", "held_out"),
@@ -31,14 +31,14 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
     "finetune": (
         *NETWORK,
         *_of("models", "fusion"),
-        *_of("utils/base", "devices"),
+        *_of("utils/base", "devices kernels"),
         *_of("utils/finetuning", "cross_validation finetuning fitting permutation_test"),
         *_of("utils/inputs", "streaming"),
         *_of("utils/pretraining", "batches"),
         *_of("utils/protocol", "permutation"),
     ),
     "network": (  # of others, as a baseline
-        *_of("utils/base", "devices other_networks"),
+        *_of("utils/base", "devices kernels other_networks"),
         *_of("utils/finetuning", "cross_validation fitting foundation networks"),
         *_of("utils/inputs", "normalise recordings"),
         *_of("utils/pretraining", "batches"),
