@@ -100,18 +100,9 @@ def fit(summaries, training, pooled=None):
 
 
 def standardise(features, training):
-    """Each person's features to mean 0 and deviation 1, without labels.
+    """Features (subjects, trials, seconds, ...), NaN where one is missing, of each person to mean 0 and deviation 1.
 
-    Parameters
-    ----------
-    features : torch.Tensor or numpy.ndarray, float32, shape (subjects, trials, seconds, ...)
-        Of seconds, or of longer windows; NaN where one is missing.
-    training : numpy.ndarray, bool, shape (subjects, trials, seconds)
-        Those that may be looked at; of a person without any, all are.
-
-    Returns
-    -------
-    torch.Tensor, float32, of the same shape, on the features' device
+    ``training`` (subjects, trials, seconds) may be looked at; of a person without any, all seconds.
     """
     features = torch.as_tensor(features)
     levels = fit(map(Features.summary, features), training)
