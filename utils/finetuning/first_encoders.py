@@ -39,12 +39,12 @@ class FirstEncoders:
             checkpoints = self._load(fold)
             for resolution, checkpoint in reversed(checkpoints.items()):
                 given, trained, width = self.settings, checkpoint["settings"], _width(resolution)
-                arguments = next(iter(checkpoint["encoders"].values()))["arguments"]
+                widths = (entry["arguments"]["embed_dim"] for entry in checkpoint["encoders"].values())
                 self.settings = given.replace(
                     PPS_CHANNELS=("pps" in self.modalities and given.PPS_CHANNELS) or trained["PPS_CHANNELS"],
                     FRONT_END=given.FRONT_END or trained["FRONT_END"],
                     RECIPE=given.RECIPE or trained["RECIPE"],
-                    **{width: getattr(given, width) or arguments["embed_dim"]},
+                    **{width: getattr(given, width) or next(widths, None)},
                 )
             self._check(fold, checkpoints)
         return self.settings

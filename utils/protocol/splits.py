@@ -58,10 +58,16 @@ def load_or_create(settings, data):
     """The manifest of the run directory, written by the first script; None in ``settings`` means as it is there."""
     path = Path(settings.RUN_DIR) / "split.json"
     if not path.exists():
-        _write_new(path, settings, data)
+        with only_writer(path, wait=True):
+            if not path.exists():  # else a process that started at the same moment has written it
+                content = _create(settings, data)
+                lines = ",\n".join(f"{json.dumps(name)}: {_compact(value)}" for name, value in content.items())
+                write_text(path, f"{{\n{lines}\n}}\n")
+                folds = f"{len(content['folds'])} folds"
+                print(f"wrote {path}: {content['protocol']}, {content['split']} split, {folds}")
     manifest = load(settings.RUN_DIR, data)
-    asked = {"PROTOCOL": manifest.protocol, "SPLIT": manifest.split, "N_FOLDS": len(manifest.folds)}
-    for name, value in asked.items():
+    of_manifest = {"PROTOCOL": manifest.protocol, "SPLIT": manifest.split, "N_FOLDS": len(manifest.folds)}
+    for name, value in of_manifest.items():
         if getattr(settings, name) not in (None, value):
             used = any(entry.is_dir() for entry in path.parent.iterdir())
             remedy = REMEDY if used else "nothing was done with it yet: delete it, or use another --run-dir"
@@ -99,19 +105,6 @@ def load(run_dir, data):
         raise InputError(path, "does not describe folds of this data set", REMEDY) from None
 
 
-def _write_new(path, settings, data):
-    """Split the data as the settings say, and write it down."""
-    with only_writer(path, wait=True):
-        if path.exists():  # a process that started at the same moment has written it
-            return
-        of_split = next((p for p, names in SPLITS.items() if settings.SPLIT in names), "subject-dependent")
-        protocol = settings.PROTOCOL or of_split
-        split = settings.SPLIT or next(iter(SPLITS[protocol]))
-        content = _create(data, protocol, split, settings.N_FOLDS, settings.SEED)
-        write_text(path, "{\n" + ",\n".join(f"{json.dumps(k)}: {_compact(v)}" for k, v in content.items()) + "\n}\n")
-        print(f"wrote {path}: {protocol}, {split} split, {len(content['folds'])} folds")
-
-
 def choose_folds(manifest, numbers):
     """The folds with these numbers, all for an empty list; an unknown number is an `InputError`."""
     wrong = [n for n in numbers if n >= len(manifest.folds)]
@@ -120,23 +113,28 @@ def choose_folds(manifest, numbers):
     return [manifest.folds[n] for n in numbers] if numbers else manifest.folds
 
 
-def _create(data, protocol, split, n_folds, seed):
+def _create(settings, data):
+    """The content of a new manifest."""
+    of_split = next((p for p, names in SPLITS.items() if settings.SPLIT in names), "subject-dependent")
+    protocol = settings.PROTOCOL or of_split
+    split = settings.SPLIT or next(iter(SPLITS[protocol]))
     if split not in SPLITS[protocol]:
-        raise InputError(f"--split {split} does not go with --protocol {protocol}; use {' or '.join(SPLITS[protocol])}")
+        remedy = f"use {' or '.join(SPLITS[protocol])}"
+        raise InputError(f"--split {split}", f"does not go with --protocol {protocol}", remedy)
     trials, seconds = data.eeg.shape[1:3]
     if seconds < WINDOW_SECONDS:
-        raise InputError(f"{data.folder} has trials of {seconds} s; at least {WINDOW_SECONDS} are needed")
+        raise InputError(data.folder, f"has trials of {seconds} s", f"at least {WINDOW_SECONDS} are needed")
     content = {
         "format_version": FORMAT_VERSION,
         "dataset": data.name,
         "dataset_checksum": data.checksum,
         "protocol": protocol,
         "split": split,
-        "seed": seed,
+        "seed": settings.SEED,
         "trials": trials,
         "seconds": seconds,
         "subjects": data.subjects,
-        "folds": FOLDS[split](data, np.random.default_rng([seed, 5]), n_folds),
+        "folds": FOLDS[split](data, np.random.default_rng([settings.SEED, 5]), settings.N_FOLDS),
     }
     return content | {"hash": _hash(content)}
 
