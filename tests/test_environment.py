@@ -205,20 +205,20 @@ def test_settings_that_differ_are_named_alone(tmp_path, prepared):
     done("Fine_tuning/fine_tuning.py", *flags, "--split", "trial", "--epochs", 1, "--folds", 0)
     flags[flags.index("--embed-dim-5s") + 1] = 16
     outcome = call("Fine_tuning/fine_tuning.py", *flags, "--epochs", 1, "--folds", 0)
-    assert_refused(outcome, "embed_dim = 8, not 16", "--tag")
+    assert_refused(outcome, "made-with-not", "embed_dim", "8", "not 16", "--tag")
 
 
 FIRST = {  # what a newcomer's first command says, before there is anything
-    "main_pretrain_1s.py": ("data/DEAP", "data_prep/prepare_deap.py", "./demo.sh"),
-    "main_pretrain_5s.py": ("data/DEAP", "data_prep/prepare_deap.py", "./demo.sh"),
-    "Fine_tuning/fine_tuning.py": ("data/DEAP", "data_prep/prepare_deap.py", "./demo.sh"),
-    "Fine_tuning/baseline.py": ("data/DEAP", "data_prep/prepare_deap.py", "./demo.sh"),
-    "Fine_tuning/predict.py": ("model.pt", "Fine_tuning/fine_tuning.py"),
-    "Fine_tuning/extract_features.py": ("checkpoint.pt", "main_pretrain_5s.py"),
-    "Fine_tuning/compare_runs.py": ("--runs", "two folders"),
-    "Fine_tuning/report.py": ("nothing was begun", "main_pretrain_1s.py"),
-    "data_prep/prepare_deap.py": ("s01.dat", "data_prep/make_synthetic.py"),
-    "data_prep/prepare_dreamer.py": ("DREAMER.mat", "data_prep/make_synthetic.py"),
+    "main_pretrain_1s.py": ["not-folder-2", "data/DEAP", "data_prep/prepare_deap.py", "./demo.sh"],
+    "main_pretrain_5s.py": ["not-folder-2", "data/DEAP", "data_prep/prepare_deap.py", "./demo.sh"],
+    "Fine_tuning/fine_tuning.py": ["not-folder-2", "data/DEAP", "data_prep/prepare_deap.py", "./demo.sh"],
+    "Fine_tuning/baseline.py": ["not-folder-2", "data/DEAP", "data_prep/prepare_deap.py", "./demo.sh"],
+    "Fine_tuning/predict.py": ["does-not-exist", "model.pt", "Fine_tuning/fine_tuning.py"],
+    "Fine_tuning/extract_features.py": ["does-not-exist", "checkpoint.pt", "main_pretrain_5s.py"],
+    "Fine_tuning/compare_runs.py": ["needs-least-two-folders", "--runs"],
+    "Fine_tuning/report.py": ["does-not-exist-nothing", "main_pretrain_1s.py"],
+    "data_prep/prepare_deap.py": ["not-folder-3", "s01.dat", "data_prep/make_synthetic.py"],
+    "data_prep/prepare_dreamer.py": ["not-file", "DREAMER.mat", "data_prep/make_synthetic.py"],
 }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.builders.checkpoints import weights
-from tests.support import ROOT, TINY, assert_refused, call, done, run
+from tests.support import ROOT, TINY, assert_refused, call, done, run, says
 
 KILLS = int(os.environ.get("KILLS", 21))  # over the three stages
 EPOCHS = 3
@@ -114,7 +114,7 @@ def test_interrupted_run_says_how_to_go_on(tmp_path, prepared, number):
     # a second process keeps its hands off
     second = run("main_pretrain_1s.py", *flags)
     assert second.status == 2
-    assert f"is being written by process {process.pid}" in second.err
+    says(second.err, "being-written", f"process {process.pid}")
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -57,7 +57,7 @@ def test_what_is_complete_is_not_run_again(simulated):
 
 def test_recordings_of_another_size_are_refused(simulated):
     _, flags, _ = simulated
-    assert_refused(call("benchmarks/study.py", *flags, "--trials", 6), "--out-dir", "has recordings of TRIALS 4, not 6")
+    assert_refused(call("benchmarks/study.py", *flags, "--trials", 6), "has-recordings", "--out-dir", "TRIALS 4, not 6")
 
 
 def test_seeds_are_what_is_independent(tmp_path):
@@ -118,7 +118,7 @@ def test_held_out_moments(tmp_path):
 
 def test_sizes_of_no_size(tmp_path):
     flags = ["--out-dir", tmp_path, "--sizes", "8"]
-    assert_refused(call("benchmarks/study_moments.py", *flags), "--sizes 8: give people x stimuli")
+    assert_refused(call("benchmarks/study_moments.py", *flags), "give-people-stimuli-such", "--sizes 8")
 
 
 def test_top_1_by_hand():
