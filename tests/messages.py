@@ -116,9 +116,9 @@ def cause(words):
 
 @functools.cache
 def patterns():
-    """(expression, number of letters) by kind."""
+    """A regular expression for the cause of each kind."""
     causes = {kind: cause(words) for kind, _, words in read() if kind}
-    return {kind: (".*".join(map(whole, causes[kind])), len("".join(causes[kind]))) for kind in causes}
+    return {kind: ".*".join(map(whole, pieces)) for kind, pieces in causes.items()}
 
 
 def whole(words):
@@ -128,9 +128,9 @@ def whole(words):
 
 
 def kinds_of(text):
-    """The kinds of message that a text may be: those with the most words."""
-    sizes = {kind: size for kind, (pattern, size) in patterns().items() if re.search(pattern, text)}
-    return {kind for kind, size in sizes.items() if size == max(sizes.values())}
+    """The kinds of message that a text may be, those with the most words first."""
+    found = [kind for kind, pattern in patterns().items() if re.search(pattern, text)]
+    return sorted(found, key=lambda kind: -len(patterns()[kind]))
 
 
 def name(words, taken):

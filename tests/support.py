@@ -74,7 +74,7 @@ def refused(kind, *where, error=InputError):
 
 def says(text, kind, *where):
     """A message of a kind of `tests/messages.txt`, or of any if None, that names the files, flags and values."""
-    assert kind is None or kind in kinds_of(text), f"not {kind}, but {kinds_of(text) or 'unknown'}: {text}"
+    assert kind is None or kind in kinds_of(text), f"not {kind}, but {kinds_of(text)}: {text}"
     for part in where:
         assert str(part) in text, f"{part!r} is not in {text!r}"
 

@@ -186,4 +186,4 @@ def test_complete_preparation_says_so_and_clears_up(tmp_path, raw, prepared):
     assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
     outcome = call("data_prep/prepare_deap.py", "--raw-dir", raw, "--out-dir", out, "--pps-normalise", "none")
-    assert_refused(outcome, "already exists")
+    assert_refused(outcome, "already-exists")
