@@ -148,7 +148,7 @@ BAD = {
         ["--encoder", "EEGNet", "--modalities", "pps"],
         ["for-eeg-which-leaves", "--encoder EEGNet", "--modalities"],
     ),
-    "no name": (["--encoder", "EEGNett"], ["there-none-this-name", "--encoder EEGNett", "EEGNet?"]),
+    "no name": (["--encoder", "EEGNett"], ["there-none-this-name", "--encoder EEGNett", "did you mean EEGNet"]),
     "no file": (["--encoder", "nowhere.py:Net"], ["not-python-file", "nowhere.py"]),
     "too short": (["--encoder", "CBraMod"], [None, "CBraMod"]),
 }
