@@ -146,12 +146,12 @@ BAD = {
     "no data": (small(Data=None), ["structure-has-but-no"]),
     "data of another kind": (small(Data=3.0), ["data-not-cells-one", "is 3.0"]),
     "person of another kind": (small(Data__1=4.0), ["not-structure", "subject 2", "is 4.0"]),
-    "no ECG": (small(Data__1__ECG=None), ["stimuli", "subject 2 has no ECG."]),
-    "no baseline": (small(Data__0__EEG__baseline=None), ["subject", "1 has no EEG.baseline"]),
-    "no scores": (small(Data__1__ScoreValence=None), ["subject", "ScoreValence"]),
+    "no ECG": (small(Data__1__ECG=None), ["has-no", "subject 2", "ECG.stimuli"]),
+    "no baseline": (small(Data__0__EEG__baseline=None), ["has-no", "subject 1", "EEG.baseline"]),
+    "no scores": (small(Data__1__ScoreValence=None), ["has-no", "subject 2", "ScoreValence"]),
     "scores missing": (
         small(Data__1__ScoreArousal=np.array([[3.0]])),
-        ["subject", "ScoreArousal for each of its 2 clips"],
+        ["has-no", "subject 2", "ScoreArousal", "2 clips"],
     ),
     "scores off the scale": (
         small(Data__0__ScoreDominance=np.array([[0.0], [3.0]])),
@@ -171,16 +171,16 @@ BAD = {
     ),
     "a clip too few": (small(Data__1__ECG__stimuli=lambda s: s[:1]), ["has-different-numbers-clips"]),
     "NaN": (small(Data__1__EEG__stimuli=with_nan), ["clip-has-nan-or", "subject 2, EEG.stimuli", "clip 2"]),
-    "no EEG at all": (small(Data__0__EEG=2.0), ["stimuli", "subject 1 has no EEG."]),
+    "no EEG at all": (small(Data__0__EEG=2.0), ["has-no", "subject 1", "EEG.stimuli"]),
     "stacked, samples first": (
         small(Data__0__EEG__stimuli=lambda s: np.stack(list(s.ravel()), axis=2)),
-        ["not-cells-samples-or", "EEG.stimuli", "an array of shape (768, 14, 2)"],
+        ["not-cells-samples-or", "EEG.stimuli", "(768, 14, 2)"],
     ),
     "complex": (
         small(Data__0__EEG__stimuli=lambda s: cells([c * 1j for c in s.ravel()], (2, 1))),
-        ["clip-not-samples", "an array that is not real numbers"],
+        ["clip-not-samples", "not real numbers"],
     ),
-    "complex scores": (small(Data__0__ScoreArousal=np.array([[1j], [2]])), ["subject", "no ScoreArousal for each"]),
+    "complex scores": (small(Data__0__ScoreArousal=np.array([[1j], [2]])), ["has-no", "subject 1", "ScoreArousal"]),
     "complex rate": (small(EEG_SamplingRate=128 + 0j), ["has-not", "EEG_SamplingRate"]),
     "ECG at the EEG's rate": (
         small(Data__1__ECG__stimuli=lambda s: cells([c[::2] for c in s.ravel()], (2, 1))),

@@ -261,7 +261,7 @@ def test_of_two_people_neither_is_right():
 def test_an_empty_cell_is_called_what_it_is(study, cell, said):
     lines = rows()
     lines[0][5] = cell
-    assert_refused(prepare(study, lines), None, f"row 2: arousal is {said};")
+    assert_refused(prepare(study, lines), "row-is", f"row 2: arousal is {said};")
 
 
 def test_a_recording_is_no_table(study):

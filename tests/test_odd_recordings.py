@@ -367,7 +367,7 @@ def test_a_separator_of_thousands_is_not_taken_for_a_decimal_comma(tmp_path, cel
 @pytest.mark.parametrize("others", ["5", "sad"])
 def test_a_missing_rating_is_no_class(tmp_path, cell, others):
     rows = [f"p,p.edf,f{i},{10 * i},6,{value}" for i, value in enumerate((others, cell, others))]
-    with refused(None, f"row 3: arousal is {cell or 'empty'};"):
+    with refused("row-is", f"row 3: arousal is {cell or 'empty'};"):
         read_table(table(tmp_path, *rows))
     assert read_table(table(tmp_path, f"p,p.edf,f,1,{cell},5"))[0].duration is None
 

@@ -305,7 +305,7 @@ def test_a_folder_of_files_and_no_table(tmp_path):
     out = done(PROPOSE, *flags)
     assert "fill in the column stimulus" in out
     tables = ["--trials", table, "--channels", table.with_name("channels.csv"), "--out-dir", tmp_path / "out", *PLAIN]
-    assert_refused(call(PREPARE, *tables), "is-empty", "row 2: stimulus")
+    assert_refused(call(PREPARE, *tables), "row-is", "row 2: stimulus is empty;")
     fill(table)
     before = table.read_bytes()
     assert_refused(call(PROPOSE, *flags), "there-with-other-rows")
