@@ -1,8 +1,8 @@
 """All errors and warnings of the project in one file, `tests/messages.txt`, and the names by which tests know them.
 
 A line is a message: its kind, where it is raised, and its words with {fields}; a part of other messages (a remedy, a
-constant) has no kind. Kinds stay when the words change, and no test repeats the words. ``python tests/messages.py``
-writes the file again from the code.
+constant) has no kind. ``python tests/messages.py`` writes the file from the code. A message keeps its kind when its
+words change; where they change too much to be recognised, the kind can be put back by hand, in the file.
 """
 
 import ast
