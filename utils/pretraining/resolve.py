@@ -36,8 +36,8 @@ def with_modalities(settings, data):
     modalities = settings.MODALITIES or "+".join(data.modalities)
     for name in modalities.split("+"):
         if name not in data.modalities:
-            what, remedy = f"{data.folder} has no {name.upper()} channels", "+".join(data.modalities)
-            raise InputError(f"--modalities {modalities}:", what, f"use --modalities {remedy}")
+            remedy = f"use --modalities {'+'.join(data.modalities)}"
+            raise InputError(f"--modalities {modalities}:", f"{data.folder} has no {name.upper()} channels", remedy)
     return settings.replace(MODALITIES=modalities)
 
 
