@@ -27,12 +27,11 @@ LEVEL = 0.95  # of the intervals
 
 
 def load(folder):
-    """``metrics.json`` of a folder (or the file itself), with its ``name`` and ``path``."""
+    """The result of a folder, or of its ``metrics.json``."""
     path = Path(folder) if str(folder).endswith(".json") else Path(folder) / "metrics.json"
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder that fine_tuning.py or baseline.py has written")
-    run = read_result(path)
-    return run | {"name": path.parent.name, "path": path}
+    return read_result(path)
 
 
 def check_comparable(runs):

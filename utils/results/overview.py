@@ -1,7 +1,40 @@
-"""All results of a run directory side by side, in words."""
+"""Results in words: one by itself, and all of a run directory side by side."""
 
 from data_prep.folder.scales import threshold_in_words
+from utils.results.metrics import SCORES
 from utils.results.stored import task
+
+KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
+
+
+def print_summary(result):
+    """One result (``metrics.json``) as a table for people, with its protocol and its audit."""
+    n = sum(fold["n_test"] for fold in result["folds"])
+    if line := above_majority([result]):
+        print(f"\n{line}", end="")
+    print(f"\n{headline(result)}")
+    print(f"{len(result['folds'])} of {result['n_folds']} folds, {n} test windows of 5 s, {who(result)}\n")
+    print(f"{'':30}{'mean ± std over folds':24}{'all folds together':21}95 % interval of that")
+    for prefix, kind in KINDS.items():
+        for name in SCORES:
+            value = result[prefix + name]
+            ends = interval(value, ".3f") or f"(too few {result['interval_unit']}s, or all alike)"
+            label = f"{name.replace('_', ' ')} per {kind}".replace("f1", "F1")
+            print(f"{label:30}{mean_std(result, prefix + name):24}{value['pooled']:<21.3f}{ends}")
+    print(f"{'majority class':30}{result['majority']:.3f}")
+    if result["high_from"] is not None:
+        print(f"high: rated {threshold_in_words(result['high_from'])} or more")
+    print(f"intervals: Student's t over {result['interval_unit']}s, with all their windows\n")
+    if "permutation" in result:
+        print(permutation_in_words(result["permutation"]) + "\n")
+    print("share of the test windows whose ... was seen in training")
+    parts = {part: seen for part, seen in result["audit"].items() if seen}
+    print(f"{'':14}" + "".join(f"{key:>10}" for key in next(iter(parts.values()))))
+    for part, seen in parts.items():
+        print(f"{part.replace('_', ' '):14}" + "".join(f"{share:10.0%}" for share in seen.values()))
+    for line in result["audit_in_words"]:
+        print(f"- {line}")
+    print()
 
 
 def print_overview(results):
@@ -9,22 +42,25 @@ def print_overview(results):
     shown = {name: f"{name} ({part})" if (part := missing_folds(results[name])) else name for name in results}
     width = max(len(name) for name in (*shown.values(), "always the majority class"))
     for other, group in by_task(results):
-        example = next(iter(group.values()))
         if line := above_majority(group.values()):
             print(f"\n{line}", end="")
+        example = next(iter(group.values()))
         print(f"\n{headline(example)}{other}; accuracy as mean ± std over folds, 95 % interval")
         print(f"{'':{width}}  {'per window of 5 s':31} per trial")
         for name, result in group.items():
             cells = []
             for score in ("accuracy", "trial_accuracy"):
-                value = result[score]
-                interval = " ({:.2f} to {:.2f})".format(*value["ci95"]) if value["ci95"] else ""
-                cells.append(mean_std(result, score) + interval)
+                ends = interval(result[score])
+                cells.append(mean_std(result, score) + (f" ({ends})" if ends else ""))
             print(f"{shown[name]:{width}}  {cells[0]:31} {cells[1]}")
-        majority = most_complete(group.values())["majority"]
-        print(f"{'always the majority class':{width}}  {majority:.3f}")
-        for line in dict.fromkeys(line for result in group.values() for line in result["audit_in_words"]):
+        print(f"{'always the majority class':{width}}  {most_complete(group.values())['majority']:.3f}")
+        for line in audit_lines(group.values()):
             print(f"- {line}")
+
+
+def audit_lines(results):
+    """The sentences of the audits of several results, each once."""
+    return list(dict.fromkeys(line for result in results for line in result["audit_in_words"]))
 
 
 def headline(result):
@@ -70,6 +106,11 @@ def mean_std(result, score):
     """A score as text: mean ± standard deviation over folds; a single fold has none."""
     value = result[score]
     return f"{value['mean']:.3f}" + (f" ± {value['std']:.3f}" if len(result["folds"]) > 1 else "")
+
+
+def interval(value, form=".2f"):
+    """The 95 % interval of a score or a difference as text; empty if there is none."""
+    return " to ".join(f"{end:{form}}" for end in value["ci95"] or ())
 
 
 def in_order(results):

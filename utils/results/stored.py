@@ -1,8 +1,9 @@
-"""``metrics.json`` as it lies on the disk: read, and its structure checked before anybody relies on it."""
+"""``metrics.json`` as it lies on the disk: read, and its structure checked before it is used."""
 
 from utils.base.errors import InputError
 from utils.base.files import read_json
 from utils.base.identity import difference
+from utils.base.progress import warn
 from utils.base.structure import find_wrong
 
 REMEDY = "delete it and give the command that wrote it once more, which keeps the folds that are complete"
@@ -30,8 +31,23 @@ _PERMUTATION = {
 }
 
 
+def read_results(run_dir, pattern="*", strict=False):
+    """All results of a run directory by the name of their folder. A damaged one is left out with a warning; with
+    ``strict`` it is an error, unless the folder is not one of ours.
+    """
+    results = {}
+    for path in sorted(run_dir.glob(f"{pattern}/metrics.json")):
+        try:
+            results[path.parent.name] = read_result(path)
+        except InputError as error:
+            if strict and path.parent.name.startswith(OURS):
+                raise
+            warn(f"left out: {error}")
+    return results
+
+
 def read_result(path):
-    """The contents of a ``metrics.json`` of this project, checked."""
+    """The contents of a ``metrics.json`` of this project, checked, with its ``path`` and ``name`` (its folder's)."""
     result = read_json(path, REMEDY)
     shape = _RESULT
     if "model" not in result:
@@ -49,7 +65,7 @@ def read_result(path):
         raise InputError(f"{path} is no result of this project ({wrong}), but a file of somebody's own; {ELSEWHERE}")
     if wrong:
         raise InputError(f"{path} is damaged: {wrong}; {REMEDY}")
-    return result
+    return result | {"path": path, "name": path.parent.name}
 
 
 def task(result):
