@@ -249,7 +249,7 @@ def test_what_are_no_seeds_of_a_result(seeds, tmp_path, prepared):
     for first, second, part in (
         (good, a, "comes with 1 seeds"),
         (good, f"{b},{a}", "differ in their split"),  # the same seeds in another order
-        (f"{a},{nearest}", good, "model is nearest for lda"),
+        (f"{a},{nearest}", good, "model = nearest, not lda"),
         (f"{a},{copy / 'baseline_arousal_lda'}", good, "one seed"),
         (f"{copy / 'baseline_arousal_lda'},{copy / 'baseline_arousal_lda_again'}", good, "run directory of its own"),
         (f"{a},{tmp_path / 'some' / 'baseline_arousal_lda'}", good, "test other people"),

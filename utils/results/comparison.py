@@ -18,8 +18,9 @@ import numpy as np
 from scipy import stats
 
 from utils.base.errors import InputError
+from utils.base.identity import difference
 from utils.base.rules import ROLES
-from utils.results.stored import read_result
+from utils.results.stored import properties, read_result
 
 MAY_DIFFER = {name for name, role in ROLES.items() if role.differs}  # between the seeds of one result
 SAME = ("dataset", "label", "protocol", "split", "n_folds", "model", "features")  # of their metrics.json
@@ -36,18 +37,11 @@ def load(folder):
 
 def check_comparable(runs):
     """Refuse what cannot be compared: other splits, labels, thresholds, folds or numbers of test windows."""
+    reference = properties(runs[0])
     for run in runs[1:]:
-        for what, of in (
-            ("split (by its manifest)", lambda one: one["manifest_hash"]),
-            ("label", lambda one: one["label"]),
-            ("threshold", lambda one: one["settings"].get("THRESHOLD")),
-            ("permutation", lambda one: one["settings"].get("PERMUTE_LABELS")),
-            ("folds", lambda one: [fold["fold"] for fold in one["folds"]]),
-            ("test windows", lambda one: [fold["n_test"] for fold in one["folds"]]),
-        ):
-            a, b = of(runs[0]), of(run)
-            if a != b:
-                values = f": {b}, and {a}" if len(f"{a}{b}") < 50 else ""
+        for what, value in properties(run).items():
+            if value != reference[what]:
+                values = f": {value}, and {reference[what]}" if len(f"{reference[what]}{value}") < 50 else ""
                 raise InputError(f"{run['path'].parent} and {runs[0]['path'].parent} differ in their {what}{values}")
 
 
@@ -56,24 +50,20 @@ def check_seeds(seeds):
     reference = seeds[0]
     for number, run in enumerate(seeds[1:], 1):
         both = sorted((reference["settings"].keys() & run["settings"].keys()) - MAY_DIFFER)
-        here = {name: run.get(name) for name in SAME} | {name: run["settings"][name] for name in both}
-        there = {name: reference.get(name) for name in SAME} | {name: reference["settings"][name] for name in both}
-        for what, a in there.items():
-            if a != here[what]:
-                differs = f"{what} is {here[what]} for {a}"
-                raise InputError(f"{run['path'].parent} is no other seed of {reference['path'].parent}: {differs}")
-        for other in seeds[:number]:
+        if other := difference(run, reference, SAME) or difference(run["settings"], reference["settings"], both):
+            raise InputError(run["path"].parent, f"is not another seed of {reference['path'].parent}: it has {other}")
+        for earlier in seeds[:number]:
             wrong = ""
-            if run["path"].resolve().parents[1] == other["path"].resolve().parents[1]:
+            if run["path"].resolve().parents[1] == earlier["path"].resolve().parents[1]:
                 wrong = ": every seed needs a run directory of its own"
-            elif _seed(run) == _seed(other):
+            elif _seed(run) == _seed(earlier):
                 wrong = " are one seed: same data, split and SEED"
-            elif run["manifest_hash"] == other["manifest_hash"] and _pretrained(run) & _pretrained(other):
+            elif run["manifest_hash"] == earlier["manifest_hash"] and _pretrained(run) & _pretrained(earlier):
                 wrong = " start from one pre-training: give every seed one of its own (--seed in all scripts)"
-            elif run["dataset_checksum"] != other["dataset_checksum"] and _truth(run) == _truth(other):
-                wrong = ": the same people, prepared otherwise, are no seed"
+            elif run["dataset_checksum"] != earlier["dataset_checksum"] and _truth(run) == _truth(earlier):
+                wrong = ": the same people, prepared otherwise, are not another seed"
             if wrong:
-                raise InputError(f"{run['path'].parent} and {other['path'].parent}{wrong}")
+                raise InputError(f"{run['path'].parent} and {earlier['path'].parent}{wrong}")
     design(seeds)
 
 
@@ -93,7 +83,7 @@ def _truth(run):
         with open(path, encoding="utf-8", newline="") as file:
             return {(row["subject"], row["trial"], row["window"]): row["truth"] for row in csv.DictReader(file)}
     except (FileNotFoundError, KeyError):
-        raise InputError(f"{path} is missing or broken; the command that made this result writes it again") from None
+        raise InputError(path, "is missing or damaged", "the command that made this result writes it again") from None
 
 
 def design(seeds):
@@ -192,6 +182,12 @@ def holm(p_values):
     factors = len(p_values) - np.arange(len(p_values))
     adjusted = np.minimum(1, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
     return [float(p) for _, p in sorted(zip(order, adjusted, strict=True))]
+
+
+def add_holm(rows):
+    """Add ``p_holm`` to all comparisons of a table."""
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
 
 
 def in_words(kind, pairs, n_seeds, shared):

@@ -1,7 +1,6 @@
 """The style of all figures; the user's Matplotlib settings are neither used nor changed."""
 
 import contextlib
-import functools
 import io
 import os
 import sys
@@ -10,7 +9,7 @@ import warnings
 
 @contextlib.contextmanager
 def _without_backend():
-    """Import Matplotlib without MPLBACKEND: a notebook exports a backend that is not installed here."""
+    """Import Matplotlib without MPLBACKEND: a notebook's backend may not be installed here."""
     name = os.environ.pop("MPLBACKEND", None)
     new = "matplotlib" not in sys.modules
     try:
@@ -55,21 +54,10 @@ STYLE = {
 
 @contextlib.contextmanager
 def style():
-    """A context with the style of these figures; the user's is restored afterwards."""
+    """A context, or decorator, with the style of these figures; the user's is restored afterwards."""
     with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)  # a name in another script
         yield
-
-
-def styled(draw):
-    """Decorate a function that makes a figure."""
-
-    @functools.wraps(draw)
-    def drawn(*args, **kwargs):
-        with style():
-            return draw(*args, **kwargs)
-
-    return drawn
 
 
 def image(figure, kind, **options):

@@ -3,13 +3,18 @@
 import numpy as np
 
 from utils.protocol.windows import WINDOW_SECONDS
-from utils.results.drawing import COLOURS, LINES, MARKERS, matplotlib, plain, styled, subplots
+from utils.results.drawing import COLOURS, LINES, MARKERS, matplotlib, plain, style, subplots
 
 WIDTH = 3.9  # in, of every figure of the page: a telephone shows it as large as it is
 MAP_WINDOWS = 600  # of a feature map, drawn at random where there are more
+PRETRAINING = (
+    ({"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}, "loss"),
+    ({"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy"),
+)
+FINE_TUNING = (({"loss": "training windows"}, "cross-entropy"), ({"accuracy": "training windows"}, "accuracy"))
 
 
-@styled
+@style()
 def accuracies(results):
     """Accuracy per window of every result (``metrics.json`` by name) with its 95 % interval, and the majority class."""
     figure, axes = subplots(figsize=(WIDTH, 0.8 + 0.55 * len(results)))
@@ -30,7 +35,7 @@ def accuracies(results):
     return figure
 
 
-@styled
+@style()
 def confusion(result):
     """Confusion matrix over all folds, as shares of each true class."""
     counts = np.sum([fold["confusion"] for fold in result["folds"]], axis=0)
@@ -50,7 +55,7 @@ def confusion(result):
     return figure
 
 
-@styled
+@style()
 def subjects(result):
     """Accuracy of every person, sorted, with the majority class of all windows."""
     scores, weights = {}, {}
@@ -71,26 +76,15 @@ def subjects(result):
     return figure
 
 
-@styled
-def pretraining(logs):
-    """Loss and contrastive accuracy by epoch of pre-training, mean over the folds' ``log.jsonl``."""
-    losses = {"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}
-    return _two(logs, (losses, "loss"), ({"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy"))
-
-
-@styled
-def learning(logs):
-    """Loss and accuracy on the training windows by epoch of fine-tuning, mean over folds."""
-    return _two(logs, ({"loss": "training windows"}, "cross-entropy"), ({"accuracy": "training windows"}, "accuracy"))
-
-
-def _two(logs, losses, accuracies):
-    """Losses above, accuracies below; each as arguments of `_curves`."""
-    figure, (above, below) = subplots(2, 1, figsize=(WIDTH, 4.6))
+@style()
+def curves(logs, panels):
+    """What was logged by epoch: one panel above the other, each (names of what is logged and their labels, y label)."""
+    figure, axes = subplots(len(panels), 1, figsize=(WIDTH, 2.3 * len(panels)))
     figure.get_layout_engine().set(hspace=0.05)
-    _curves(above, logs, *losses)
-    _curves(below, logs, *accuracies)
-    below.set_ylim(0, 1)
+    for panel, (names, ylabel) in zip(axes, panels, strict=True):
+        _curves(panel, logs, names, ylabel)
+        if "accuracy" in ylabel:
+            panel.set_ylim(0, 1)
     return figure
 
 
@@ -111,7 +105,7 @@ def _curves(axes, logs, names, ylabel):
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
 
 
-@styled
+@style()
 def feature_maps(features, groups, seed=0):
     """Features of test windows in two dimensions, coloured by label, subject, trial.
 
@@ -151,7 +145,7 @@ def _scatter(axes, points, values):
         axes.legend(fontsize=7, loc="best", handletextpad=0.1)
 
 
-@styled
+@style()
 def probabilities(curves, class_names, most=12):
     """Probability of each class over time for the first ``most`` trials; ``curves``: (windows, classes) by trial."""
     shown = list(curves.items())[:most]

@@ -74,19 +74,16 @@ def by_task(results):
 
     The words tell groups apart that have label, protocol and split in common.
     """
-    groups, shared = {}, {}
+    groups, in_words = {}, []
     for name, result in in_order(results).items():
         groups.setdefault(task(result), {})[name] = result
-    for key, group in groups.items():
-        result = next(iter(group.values()))
-        shared.setdefault((result["label"], result["protocol"], result["split"]), {})[key] = group
-    in_words = []
-    for alike in shared.values():
-        manifests, _, ratings = (set(values) for values in zip(*alike, strict=True))
-        for (manifest, _, rating), group in alike.items():
-            words = f", split.json {manifest[:8]}" if len(manifests) > 1 else ""
-            words += f", high from {threshold_in_words(rating)} on" if len(ratings) > 1 and rating is not None else ""
-            in_words.append((words, group))
+    titles = {key: headline(next(iter(group.values()))) for key, group in groups.items()}
+    for (manifest, label, rating), group in groups.items():
+        alike = [key for key, title in titles.items() if title == titles[manifest, label, rating]]
+        words = f", split.json {manifest[:8]}" if any(key[0] != manifest for key in alike) else ""
+        if rating is not None and any(key[2] != rating for key in alike):
+            words += f", high from {threshold_in_words(rating)} on"
+        in_words.append((words, group))
     return in_words
 
 
@@ -141,6 +138,7 @@ def who(summary):
         return f"classical baseline: {summary['model']}{kind}"
     parts = [
         {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]],
+        f"variant {settings['PRETRAIN_VARIANT']}" if settings.get("PRETRAIN_VARIANT") else "",
         "robust recipe" if settings.get("RECIPE") == "robust" else "",
         f"{settings['MODALITIES'].upper()} only" if settings.get("MODALITIES") in ("eeg", "pps") else "",
         "frozen" if settings["FREEZE"] else "",

@@ -108,7 +108,9 @@ def _network(pictures, name, result):
     yield pictures.add(figures.confusion(result), f"{name}_confusion", "Predicted classes of each true class")
     yield pictures.add(figures.subjects(result), f"{name}_subjects", "Accuracy of every person")
     if logs := read_logs(pictures.folder.parent / name):
-        yield pictures.add(figures.learning(logs), f"{name}_learning", "Fine-tuning: mean and range of the folds")
+        yield pictures.add(
+            figures.curves(logs, figures.FINE_TUNING), f"{name}_learning", "Fine-tuning: mean and range of the folds"
+        )
 
 
 def _pretraining(pictures):
@@ -116,7 +118,8 @@ def _pretraining(pictures):
     for folder in sorted(pictures.folder.parent.glob("pretrain_*")):
         if logs := read_logs(folder):
             caption = f"{folder.name}: mean and range of the folds; contrastive accuracy by chance is 1 / batch size"
-            yield folder.name, _clock(logs), pictures.add(figures.pretraining(logs), folder.name, caption)
+            figure = figures.curves(logs, figures.PRETRAINING)
+            yield folder.name, _clock(logs), pictures.add(figure, folder.name, caption)
 
 
 def _clock(logs):

@@ -78,8 +78,7 @@ class Experiment:
                 continue
             values = [comparison.scores(one, "accuracy", "subjects") for one in (self.ours, run)]
             tests.append((run, comparison.compare(values[:1], values[1:])))
-        for (_, test), p in zip(tests, comparison.holm([test["p"] for _, test in tests]), strict=True):
-            test["p_holm"] = p
+        comparison.add_holm([test for _, test in tests])
         return tests
 
 

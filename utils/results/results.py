@@ -11,7 +11,7 @@ from utils.base.identity import changed_code
 from utils.protocol import audit, splits
 from utils.results import metrics
 from utils.results.overview import mean_std, print_summary
-from utils.results.stored import read_results, task
+from utils.results.stored import properties, read_results
 
 
 @dataclass
@@ -130,15 +130,9 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
         return
     print_summary(summary)
     for name, other in read_results(folder.parent, f"baseline_{data.folder_name(summary['label'])}_*").items():
-        if name != folder.name and _comparable(other) == _comparable(summary):
+        if name != folder.name and properties(other) == properties(summary):
             print(f"to compare with: {name}, accuracy per window {mean_std(other, 'accuracy')}")
     print(f"wrote {folder / 'metrics.json'} and predictions.csv beside it")
-
-
-def _comparable(result):
-    """What two results must have in common before one is named to compare with the other."""
-    folds = [fold["fold"] for fold in result["folds"]]
-    return task(result), bool(result["settings"].get("PERMUTE_LABELS")), folds
 
 
 def _differ(results):

@@ -73,6 +73,15 @@ def task(result):
     return result["manifest_hash"], result["label"], threshold(result)
 
 
+def properties(result):
+    """What two results must have in common to be compared, by what it is called."""
+    return dict(zip(("split (by its manifest)", "label", "threshold"), task(result), strict=True)) | {
+        "permutation": bool(result["settings"].get("PERMUTE_LABELS")),
+        "folds": [fold["fold"] for fold in result["folds"]],
+        "test windows": [fold["n_test"] for fold in result["folds"]],
+    }
+
+
 def threshold(result):
     """The rating from which on a label is high; None for classes."""
     value = result.get("high_from", result["settings"].get("THRESHOLD"))
