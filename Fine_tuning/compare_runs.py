@@ -147,8 +147,9 @@ def print_table(result):
     print(f"{result['baseline']:{width}}  {result['baseline_mean']:.3f}")
     for row in rows:
         by_seed = " ".join(f"{value:+.3f}" for value in row["difference_by_seed"]) if n_seeds > 1 else ""
+        ends = interval(row, "+.3f") or "none"
         print(
-            f"{row['name']:{width}}  {row['mean']:.3f}  {row['difference']:+10.3f}  {interval(row, '+.3f') or 'none':>16}  "
+            f"{row['name']:{width}}  {row['mean']:.3f}  {row['difference']:+10.3f}  {ends:>16}  "
             f"{row['better']:>6}/{row['worse']:<5}  {row['rank_biserial']:+6.2f}  {row['p']:6.4f}  "
             f"{row['p_holm']:8.4f}  {by_seed}".rstrip()
         )

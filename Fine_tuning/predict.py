@@ -39,11 +39,8 @@ from utils.base.files import atomic, check_new_file, sha256, write_text
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
-from utils.inputs import population
 from utils.inputs.features import FIRST_VERSION, block_features, block_width, read_version
-from utils.inputs.front_end import level as level_of
-from utils.inputs.front_end import scale
-from utils.inputs.subject_scales import SubjectScales, standardise_person
+from utils.inputs.normalise import Features, Standardiser, kinds, level
 from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
 from utils.protocol import splits
@@ -94,9 +91,9 @@ def main():
             "trials do not test it; the accuracy on test trials is in metrics.json, in the folder above the model's"
         )
     of_input = stored["encoders"], stored["preparation"], f"--model {settings.MODEL}"
-    standardiser = population.standardiser(settings.STANDARDISE, stored, *of_input)
+    standardiser = Standardiser(settings.STANDARDISE, stored, *of_input)
     if standardiser:
-        print(f"{where}: {standardiser.in_words}")
+        print(f"{where}: {standardiser}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
         prepare = prepare_trial or pick
@@ -126,7 +123,7 @@ def main():
     with atomic(figure_file) as file:
         file.write(picture)
     print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
-    for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
+    for line in [*warnings, *standardiser.warnings()]:
         warn(line)
 
 
@@ -210,20 +207,17 @@ def _network(parts):
 
 def standardise_all(trials, rate, stored, standardiser, subject):
     """All trials of a person, 1 s blocks (seconds, channels, rate) by modality, with PPS or features standardised."""
-    ends = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1]
-    parts = {}
+    ends, parts = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1], {}
     for name in trials[0]:
-        x = np.concatenate([blocks[name] for blocks in trials])[None, None]  # one person, one long trial
-        nothing = np.zeros(x.shape[:3], bool)  # no training seconds: all are used
-        if name == "pps" and stored["preparation"].get("pps") == "subject":
-            level = (part[0].numpy() for part in SubjectScales(x).over(nothing))
-            level = standardiser.levels("pps samples", subject, len(trials), *level)
-            x = standardise_person(x[0], *(torch.from_numpy(part).float() for part in level))[None]
-        if stored["settings"]["FRONT_END"] != "raw":
-            x = block_features(x, rate, name, stored["settings"]["FRONT_END"])
-            level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(x[0], nothing[0]))
-            x = scale(x, *level).numpy()
-        parts[name] = np.split(x[0, 0], ends)
+        x = np.concatenate([blocks[name] for blocks in trials])[None]  # one long trial
+        for kind in kinds(name, stored["preparation"], stored["settings"]["FRONT_END"]):
+            if kind is Features:
+                x = block_features(x[None], rate, name, stored["settings"]["FRONT_END"])[0]
+            x = torch.from_numpy(x)
+            own = level(kind.summary(x), np.zeros(x.shape[:2], bool))  # no training seconds: all are used
+            own = standardiser.levels(f"{name} {kind.name}", subject, len(trials), *own)
+            x = kind.apply(x, *own).numpy()
+        parts[name] = np.split(x[0], ends)
     return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
 
 

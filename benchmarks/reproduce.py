@@ -91,8 +91,11 @@ def main():
     """Print the plan, run what is missing, write the page."""
     settings = read_settings(globals())
     data = open_prepared(settings.DATA_DIR)
-    settings.LABELS, settings.MODELS = settings.LABELS or paper_labels(data), settings.MODELS or classical + networks
-    settings.ONLY = settings.ONLY or [name for names in splits.SPLITS.values() for name in reversed(names)]
+    settings = settings.replace(
+        LABELS=settings.LABELS or paper_labels(data),
+        MODELS=settings.MODELS or classical + networks,
+        ONLY=settings.ONLY or [name for names in splits.SPLITS.values() for name in reversed(names)],
+    )
     for flag, names in (("--models", settings.MODELS), ("--encoders", settings.ENCODERS)):
         for name in names:
             if name not in classical:
@@ -242,7 +245,7 @@ def seconds_per_window(settings, data, window, run_dir):
         times.append(time.perf_counter() - start)
     per_window = statistics.median(times) / first[0].numel()
     of_row = training.batches.n_steps * first[0].numel() / len(training.rows)  # windows of an epoch, of a training row
-    return {"seconds": per_window, "windows": of_row, "epochs": asked.EPOCHS}
+    return {"seconds": per_window, "windows": of_row, "epochs": training.settings.EPOCHS}
 
 
 def estimate(settings, step, made, costs):

@@ -153,9 +153,8 @@ def read_trials_of(settings):
     """Trials, and the recordings that were opened to find them: of a table, or of a data set that leaves no doubt."""
     if settings.BIDS_DIR is None:
         return trials_table.read_table(settings.TRIALS, settings.RATINGS, settings.RATED), {}
-    for name in ("FILES", "TRIAL", "UNTIL", "GROUP", "LAST"):  # propose_trials.py has them
-        setattr(settings, name, None)
-    proposal = propose(settings)
+    of_proposals = dict.fromkeys(("FILES", "TRIAL", "UNTIL", "GROUP", "LAST"))  # which propose_trials.py has
+    proposal = propose(settings.replace(**of_proposals))
     for text in proposal.warnings:
         warn(text)
     if not proposal.doubts:

@@ -30,22 +30,19 @@ def read(folder, fold, identity, remedy, strict=True):
     path = path_of(folder, fold)
     if not path.exists():
         return None
-    stored = load_tensors(path, DELETE_IT)
+    stored = {"train_classes": None, "provenance": None} | load_tensors(path, DELETE_IT)
     refuse_other_fold(path, stored, fold.index)
-    stored = {"train_classes": None} | stored
-    if wrong := find_wrong({"provenance": None} | stored, STORED):
-        raise InputError(f"{path} lacks parts of a result ({wrong}); {DELETE_IT}")
-    before = stored["identity"]
+    if wrong := find_wrong(stored, STORED):
+        raise InputError(path, f"lacks parts of a result ({wrong})", DELETE_IT)
     names = identity if strict else identity.keys() - {"code"}  # the report says it of each fold
-    if other := difference(before, identity, names):
-        if not strict:
-            return None
-        raise InputError(f"{path} was made with {other}; {remedy}")
-    if "code" not in before:
+    if other := difference(stored["identity"], identity, names):
+        if strict:
+            raise InputError(path, f"was made with {other}", remedy)
+        return None
+    if "code" not in stored["identity"]:
         say_once(UNRECORDED.format(what=folder.name))
-    if "provenance" not in stored:  # earlier versions kept it in the model only
-        model = path.with_name("model.pt")
-        stored["provenance"] = load_tensors(model, DELETE_IT, True).get("provenance") if model.exists() else None
+    if stored["provenance"] is None and (model := path.with_name("model.pt")).exists():  # where it was kept before
+        stored["provenance"] = load_tensors(model, DELETE_IT, True).get("provenance")
     return as_result(stored, fold)
 
 

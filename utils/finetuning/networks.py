@@ -1,6 +1,5 @@
 """Networks of others, your own, and foundation models as baselines: trained on the 5 s windows of the same folds."""
 
-import copy
 import time
 
 import numpy as np
@@ -18,7 +17,7 @@ from utils.base.progress import Progress
 from utils.base.rules import result_of
 from utils.finetuning import fitting, fold_files
 from utils.finetuning.foundation import FOUNDATION, Weights
-from utils.inputs.subject_scales import SubjectScales
+from utils.inputs.normalise import PER_PERSON
 from utils.pretraining.batches import FusionWindows, Recordings
 from utils.pretraining.checkpoints import FORMAT_VERSION, save_tensors
 from utils.pretraining.variants import write_begun
@@ -93,7 +92,8 @@ class Networks:
         set_precision(settings.PRECISION, self.device)
         self.provenance = provenance(self.device)
         modalities = settings.MODALITIES.split("+")
-        self.recordings = Recordings(self.data, modalities, settings.PPS_CHANNELS, self.device)
+        per_person = settings.STANDARDISE in PER_PERSON
+        self.recordings = Recordings(self.data, modalities, settings.PPS_CHANNELS, self.device, per_person=per_person)
         results = {fold.index: self._stored(fold) for fold in manifest.folds}
         write_begun(folder, settings)
         for fold in ranks.share(folds):
@@ -122,7 +122,7 @@ class Networks:
         train, validation = seen[~aside], seen[aside]
         if settings.KEEP == "best" and not len(validation):
             raise InputError(f"--keep best: fold {fold.index} has no label to set aside; raise --label-fraction")
-        recordings = self._standardised(splits.training_seconds(fold, self.data.eeg.shape[:3]))
+        recordings = self.recordings.standardised(splits.training_seconds(fold, self.data.eeg.shape[:3]))
         train_x, validation_x, test_x = (
             FusionWindows(recordings, windows, seconds) for windows in (train, validation, test)
         )
@@ -180,18 +180,6 @@ class Networks:
         if not deviation > 0:
             raise InputError(f"{self.data.folder}: the EEG of the training windows does not vary")
         return self.asks["deviation"] / deviation
-
-    def _standardised(self, training):
-        """The recordings, each channel over the training seconds of a person where STANDARDISE asks for it."""
-        recordings = self.recordings.standardised(training)
-        if self.settings.STANDARDISE == "subject":
-            recordings = copy.copy(recordings)
-            recordings.levels = {}
-            for name, blocks in recordings.blocks.items():
-                picked = slice(None) if recordings.picked[name] is None else recordings.picked[name]
-                levels = SubjectScales(person[:, :, picked].cpu().numpy() for person in blocks).over(training)
-                recordings.levels[name] = [part.to(blocks.device) for part in levels]
-        return recordings
 
     def _truth(self, windows):
         return torch.from_numpy(self.labels[windows[:, 0], windows[:, 1]]).to(self.device)

@@ -52,13 +52,13 @@ class PermutationTest:
         if self.method != "finetune":
             return False
         tuning = self.tuning
-        checkpoints, (train, test) = tuning.first.checkpoints(fold), tuning.windows(fold)
+        train, test = tuning.windows(fold)
         null = self._stored(fold) if tuning.settings.RESUME else []
         missing = range(len(null) + 1, self.n + 1)
         with Progress(desc=f"fold {fold.index} permuted", total=len(missing), unit="run") as progress:
             for number in missing:
                 labels = self._permuted(number)
-                model, _ = tuning.fit(fold, checkpoints, train, labels)
+                model, _ = tuning.fit(fold, train, labels)
                 predicted = tuning.predict(fold, model, test).argmax(1).numpy()
                 null.append(float((predicted == labels[test[:, 0], test[:, 1]]).mean()))
                 write_json(self._path(fold), self._identity(fold) | {"accuracy": null})
@@ -92,7 +92,7 @@ class PermutationTest:
         with Progress(desc="probing", total=len(folds), unit="fold") as progress:
             for fold in folds:
                 torch.manual_seed(tuning.seed(fold))
-                model, parts = tuning.build(tuning.first.checkpoints(fold)), []
+                model, parts = tuning.build(fold), []
                 for windows in tuning.windows(fold):
                     features = fitting.features(model, tuning.on_device(fold, windows), size, bf16)
                     parts.append(permutation.trial_means(windows, torch.cat(features, dim=1).cpu().numpy()))

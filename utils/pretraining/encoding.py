@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from utils.base.progress import Progress
-from utils.inputs.population import of
+from utils.inputs.normalise import population
 from utils.inputs.recordings import Recordings
 from utils.pretraining.networks import build_encoder
 from utils.protocol.windows import first_seconds
@@ -21,17 +21,17 @@ def open_recordings(data, modality, channels, device, front_end, standardiser=No
         Full names, in the order in which the encoder has them.
     device : torch.device
     front_end : str
-    standardiser : population.Standardiser, optional
+    standardiser : normalise.Standardiser, optional
         With what; by default with all that there is of each person.
     """
     recordings = Recordings(data, [modality], channels, device, front_end, eeg_channels=channels)
     everything = np.ones(data.eeg.shape[:3], bool)
-    if standardiser is not None and (people := of(recordings, everything)):
+    if standardiser and (people := population(recordings, everything)):
         for what, pooled in people["levels"].items():
             standardiser.levels(
                 what, f"{len(data.subjects)} people", people["trials"], pooled["mean"], pooled["deviation"]
             )
-    training = standardiser is not None and standardiser.how == "training"
+    training = standardiser and standardiser.how == "training"
     return recordings.standardised(everything, standardiser.population if training else None)
 
 

@@ -6,23 +6,12 @@ from torch import nn
 import models
 from models.adapted import AdaptedEncoder
 from models.encoder import paper_arguments, paper_width
-from utils.base.errors import InputError
 from utils.base.other_networks import find, in_one_line
 from utils.inputs.features import block_width
 from utils.inputs.front_end import shared_filters
+from utils.pretraining.resolve import PHYSIOSYNC, loss_terms
 
-PHYSIOSYNC = "physiosync"
 N_OUTPUTS = 2  # of another network, whose last layer is taken off
-
-
-def switches(settings):
-    """The terms of the loss that the modalities allow: (modalities with a group loss, whether CM-CA is on)."""
-    modalities = settings.MODALITIES.split("+")
-    group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
-    align = settings.CMCA and len(modalities) == 2
-    if not group_losses and not align:
-        raise InputError("no loss is left: leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
-    return group_losses, align
 
 
 def build(settings, rate, n_seconds, recordings, batches):
@@ -46,27 +35,7 @@ def build(settings, rate, n_seconds, recordings, batches):
         if settings.FRONT_END != "raw" and settings.EPOCHS and settings.POSITIVES == "stimulus":
             filters = _shared_filters(settings, n_seconds, recordings, batches, name)
             encoders[name].front_end.filters.copy_(filters)
-    return models.ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings))
-
-
-def choose_encoder(settings):
-    """Find the network that ENCODER asks for, as ``settings.network``; None is this project's own."""
-    settings.network = None
-    if settings.ENCODER == PHYSIOSYNC:
-        return
-    settings.network = find(settings.ENCODER, "--encoder")
-    if "eeg" not in settings.MODALITIES:
-        raise InputError(f"--encoder {settings.ENCODER} is for EEG, which --modalities leaves out")
-    if settings.FRONT_END not in (None, "raw"):
-        raise InputError(f"--encoder {settings.ENCODER} takes samples; leave --front-end {settings.FRONT_END} out")
-    if settings.FOLDS_AT_ONCE not in (None, 1):
-        raise InputError(
-            f"--encoder {settings.ENCODER}: folds of another network are not stacked; leave out --folds-at-once"
-        )
-    settings.FRONT_END, settings.FOLDS_AT_ONCE = "raw", 1
-    settings.CUDA_GRAPH, settings.COMPILE = False, bool(settings.COMPILE)  # it may do what cannot be captured
-    file = settings.network.file
-    settings.ENCODER = f"{file.name}:{settings.network.name}" if file else settings.network.name  # it may move
+    return models.ContrastiveModel(encoders, settings.TEMPERATURE, *loss_terms(settings))
 
 
 def build_encoder(entry):

@@ -5,21 +5,18 @@ import functools
 import itertools
 import time
 
-import numpy as np
 import torch
 
 from data_prep import open_prepared
 from utils.base import ranks
 from utils.base.devices import Captured, choose_device, set_precision, set_rate
-from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.progress import Progress, duration, say_next
 from utils.base.settings import other_flags
 from utils.inputs.recordings import Recordings
-from utils.pretraining import recipes
+from utils.pretraining import resolve
 from utils.pretraining.checkpoints import DELETE_IT, load_tensors, pretrain_folder, pretrain_path
 from utils.pretraining.fold_pretraining import FoldPretraining, folds_at_once
-from utils.pretraining.networks import choose_encoder, switches
 from utils.pretraining.stacked import Alone, Stacked, alike, most_at_once, write_out_attention
 from utils.pretraining.together import meet
 from utils.pretraining.variants import pretrain_variant, write_begun
@@ -27,7 +24,6 @@ from utils.protocol import splits
 
 FIRST_STEPS = 30  # after which it is said how long all will take
 PAYS_BACK = 50_000  # steps of one fold, from which on compiling them saves time
-KEPT = 0.9  # of the stimuli: so many at least can be contrasted
 FINE_TUNING = "Fine_tuning/fine_tuning.py"
 
 
@@ -202,16 +198,11 @@ def at_once(trainings):
 
 
 def trainings(settings):
-    """Open the data and the split, fill the settings, and give each `FoldPretraining` of this process."""
+    """Open the data and the split, resolve the settings, and give each `FoldPretraining` of this process."""
     data = open_prepared(settings.DATA_DIR)
-    modalities = recipes.choose_modalities(settings, data)
-    choose_encoder(settings)
-    manifest = splits.load_or_create(settings, data)
+    settings, manifest = resolve.pretraining(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
-    filled = recipes.fill(settings, recipes.PRETRAIN, data, manifest.protocol)
-    _fit_sizes(settings, filled, manifest, data)
-    switches(settings)
-    settings.resolved()
+    modalities = settings.MODALITIES.split("+")
     device = choose_device(settings.DEVICE)
     set_precision(settings.PRECISION, device)
     recordings = Recordings(data, modalities, settings.PPS_CHANNELS, device, settings.FRONT_END, settings.STREAM)
@@ -251,34 +242,3 @@ def _at_once_before(settings, folds):
 def _is_together(settings):
     """Whether all processes compute every batch together, instead of a fold each."""
     return settings.PARALLEL == "batch" and ranks.size() > 1
-
-
-def _fit_sizes(settings, filled, manifest, data):
-    """Groups no larger than half the training subjects: the recipe's size is cut, the user's own is refused.
-
-    In an incomplete design the recipe's size is cut until KEPT of the stimuli that two people saw have viewers enough.
-    """
-    if settings.POSITIVES == "augmentation":
-        return
-    most = min(len(fold.train.subjects) for fold in manifest.folds) // 2
-    if most < 1:
-        raise InputError("two groups need at least 2 training subjects in every fold; use --positives augmentation")
-    if settings.SUBJECTS_PER_GROUP > most:
-        if "SUBJECTS_PER_GROUP" not in filled:
-            asked = settings.SUBJECTS_PER_GROUP
-            raise InputError(f"--subjects-per-group {asked} is more than half the training subjects; at most {most}")
-        settings.SUBJECTS_PER_GROUP = most
-        print(f"SUBJECTS_PER_GROUP {most}: half the training subjects")
-    if "SUBJECTS_PER_GROUP" in filled and not data.seen.all():
-        viewers = [_viewers(fold, settings.WINDOW, data) for fold in manifest.folds]
-        few = [int(np.quantile(n[n > 1], 1 - KEPT, method="lower")) for n in viewers if (n > 1).any()]
-        most = min(few, default=0) // 2
-        if settings.SUBJECTS_PER_GROUP > most > 0:
-            settings.SUBJECTS_PER_GROUP = most
-            print(f"SUBJECTS_PER_GROUP {most}: half the people who saw a stimulus, for {KEPT:.0%} of the stimuli")
-
-
-def _viewers(fold, window, data):
-    """How many training people saw each training trial of a fold."""
-    trials = np.unique(fold.train.rows[window] // (data.info["seconds"] // splits.RESOLUTIONS[window]))
-    return data.seen[fold.train.subjects][:, trials].sum(axis=0)

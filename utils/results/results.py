@@ -8,6 +8,7 @@ from data_prep.folder.scales import one_if_alike, one_sided, thresholds_of
 from data_prep.signals.channels import shorten
 from utils.base.files import write_csv, write_json
 from utils.base.identity import changed_code
+from utils.inputs.normalise import PER_PERSON, kinds
 from utils.protocol import audit, splits
 from utils.results import metrics
 from utils.results.overview import mean_std, print_summary
@@ -93,9 +94,9 @@ def _threshold(settings, data):
 
 def is_transductive(settings, data, manifest):
     """Whether signals of test people were standardised with their own: features, or samples of their PPS."""
-    samples = "pps" in settings.MODALITIES and data.info["preparation"].get("pps") == "subject"
-    features = getattr(settings, "FRONT_END", "raw") != "raw" or getattr(settings, "STANDARDISE", "none") == "subject"
-    if not (samples or features):
+    front_end = getattr(settings, "FRONT_END", "raw")
+    fitted = [kinds(name, data.info["preparation"], front_end) for name in settings.MODALITIES.split("+")]
+    if not any(fitted) and getattr(settings, "STANDARDISE", "none") not in PER_PERSON:
         return False
     per_trial = data.info["seconds"] // splits.WINDOW_SECONDS
     return manifest.protocol == "cross-subject" or any(
