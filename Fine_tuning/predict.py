@@ -13,9 +13,6 @@ Amplifiers' files (.edf .bdf .vhdr ...) become a prepared folder first: data_pre
 """
 
 import contextlib
-import csv
-import io
-import itertools
 import json
 import sys
 from pathlib import Path
@@ -31,17 +28,21 @@ import numpy as np
 import torch
 
 from data_prep.folder.preparation import compare, in_words, of_model
+from data_prep.folder.prepared import Prepared
 from data_prep.formats.inputs import open_input
 from models.fusion import N_SECONDS, FusionModel
 from utils.base.devices import choose_device, use_threads
 from utils.base.errors import InputError
-from utils.base.files import atomic, check_new_file, sha256, write_text
+from utils.base.files import atomic, check_new_file, sha256, write_csv
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
-from utils.inputs.features import FIRST_VERSION, block_features, block_width, read_version
-from utils.inputs.normalise import Features, Standardiser, kinds, level
+from utils.finetuning.fitting import predict
+from utils.inputs.features import FIRST_VERSION, block_width, read_version
+from utils.inputs.normalise import Standardiser
+from utils.pretraining.batches import FusionWindows
 from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
+from utils.pretraining.encoding import open_recordings
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
 from utils.protocol import splits
 from utils.results import drawing, figures
@@ -71,24 +72,28 @@ model_parts = {  # what a model.pt must have
 def main():
     """Read recordings and model, check that they fit, write the CSV and its figure."""
     settings = read_settings(globals())
-    figure_file = figure_beside(settings.OUT_FILE)
-    check_new_file(settings.OUT_FILE, "--out-file")
-    check_new_file(figure_file, f"--out-file {settings.OUT_FILE.name}, whose figure goes beside it")
+    out_file, where = settings.OUT_FILE, f"--input {settings.INPUT}"
+    figure_file = out_file.with_suffix(".png") if out_file.suffix.lower() == ".csv" else Path(f"{out_file}.png")
+    check_new_file(out_file, "--out-file")
+    check_new_file(figure_file, f"--out-file {out_file.name}, whose figure goes beside it")
     model, stored = load_model(settings.MODEL)
-    wanted, where = of_model(stored, settings.MODEL), f"--input {settings.INPUT}"
     device = choose_device(settings.DEVICE)
     model.to(device)
     use_threads(settings.THREADS, model)
-    record, people, prepare_trial = open_input(settings.INPUT, wanted)
-    positions, warnings = compare(wanted, record, where, stored["encoders"], standardised=prepare_trial is None)
-    if prepare_trial is not None:
+    wanted = of_model(stored, settings.MODEL)
+    record, people, prepare = open_input(settings.INPUT, wanted)
+    positions, warnings = compare(wanted, record, where, stored["encoders"], standardised=prepare is None)
+    if prepare is not None:
         print(f"{where}: prepared like the model's data: {in_words(record['preparation'])}")
-    known = knows(stored, settings.INPUT, record)
-    warnings += [] if known else of_known_people(stored, settings.MODEL)
-    if known:
+    if knows(stored, settings.INPUT, record):
         warn(
             f"{settings.INPUT} is among the recordings that the model was made with: predictions of its training "
             "trials do not test it; the accuracy on test trials is in metrics.json, in the folder above the model's"
+        )
+    elif split := split_of_known_people(stored, settings.MODEL):
+        known = f"{settings.MODEL.name} was trained and tested on people it knows ({split} split)"
+        warnings.append(
+            f"{known}: how well it does for new people is not known; train with --protocol cross-subject to see it"
         )
     of_input = stored["encoders"], stored["preparation"], f"--model {settings.MODEL}"
     standardiser = Standardiser(settings.STANDARDISE, stored, *of_input)
@@ -96,33 +101,31 @@ def main():
         print(f"{where}: {standardiser}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
-        prepare = prepare_trial or pick
-        trials = (prepare(trial, positions) for trial in trials)
-        if standardiser:
-            trials = standardise_all(list(trials), record["sampling_rate"], stored, standardiser, subject)
-        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
-        for number, blocks in zip(numbers, trials, strict=False):
-            windows = {name: to_windows(blocks[name]) for name in positions}
-            if not len(next(iter(windows.values()))):
-                raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
-            probability = predict(model, windows, device, settings.BATCH_SIZE)
-            if not np.isfinite(probability).all():
-                what = f"answers with NaN to trial {number} of {subject}; train it again"
-                raise InputError(f"--model {settings.MODEL} {what}")
-            for window, values in enumerate(probability):
+        trials = [(prepare or pick)(trial, positions) for trial in trials]
+        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else np.arange(len(trials))
+        for number, blocks in zip(numbers, trials, strict=True):
+            if len(next(iter(blocks.values()))) < N_SECONDS:
+                raise InputError(where, f"has a trial {number} of {subject} that is shorter than {N_SECONDS} s")
+        data, windows = as_data(subject, trials, stored)
+        channels = {name: stored["channels"][name] for name in positions}
+        recordings = open_recordings(data, channels, device, stored["settings"]["FRONT_END"], standardiser)
+        inputs = FusionWindows(recordings, windows, data.info["seconds"])
+        probability = predict(model, inputs, settings.BATCH_SIZE).numpy()
+        for trial, number in enumerate(numbers):
+            curve = probability[windows[:, 1] == trial]
+            if not np.isfinite(curve).all():
+                what = f"answers with NaN to trial {number} of {subject}"
+                raise InputError(f"--model {settings.MODEL}", what, "train it again")
+            curves[f"{subject}, trial {number}"] = curve
+            for window, values in enumerate(curve):
                 which = [subject, number, stimuli[number] if stimuli else number + 1, window * N_SECONDS]
                 rows.append([*which, *(f"{value:.7g}" for value in values)])
-            curves.setdefault(f"{subject}, trial {number}", probability)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = ["subject", "trial", "stimulus", "start_second"]
-    writer.writerow([*columns, *(f"probability of {name}" for name in stored["class_names"])])
-    writer.writerows(rows)
     picture = drawing.image(figures.probabilities(curves, stored["class_names"]), "png")
-    write_text(settings.OUT_FILE, text.getvalue())
+    write_csv(out_file, [*columns, *(f"probability of {name}" for name in stored["class_names"])], rows)
     with atomic(figure_file) as file:
         file.write(picture)
-    print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
+    print(f"wrote {out_file}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
     for line in [*warnings, *standardiser.warnings()]:
         warn(line)
 
@@ -132,32 +135,45 @@ def pick(trial, positions):
     return {name: trial[name][:, positions[name]] for name in positions}
 
 
+def as_data(subject, trials, stored):
+    """A person's trials, 1 s blocks (seconds, channels, rate) by modality, as a data set, and their windows (n, 3).
+
+    Trials that are shorter than the longest end in zeros, which count as missing.
+    """
+    lengths = [len(next(iter(blocks.values()))) for blocks in trials]
+    seconds, rate = max(lengths), stored["sampling_rate"]
+    info = {"subjects": [subject], "trials": len(trials), "seconds": seconds, "sampling_rate": rate}
+    info["preparation"], arrays = stored["preparation"], {}
+    for name in ("eeg", "pps"):
+        channels = info[f"{name}_channels"] = stored["channels"][name] if name in trials[0] else []
+        arrays[name] = np.zeros((1, len(trials), seconds, len(channels), rate), np.float32)
+        for number, blocks in enumerate(trials):
+            if name in blocks:
+                arrays[name][0, number, : lengths[number]] = blocks[name]
+    per_trial = seconds // N_SECONDS
+    rows = [number * per_trial + np.arange(length // N_SECONDS) for number, length in enumerate(lengths)]
+    data = Prepared(None, info, arrays["eeg"], arrays["pps"], ratings=None)
+    return data, splits.windows_of([0], np.concatenate(rows), per_trial)
+
+
 def knows(stored, path, record):
     """Whether some are recordings that the model was trained or tested with, by the checksums of their files."""
-    its_own = list(stored.get("sources", {}).values())
+    known = list(stored.get("sources", {}).values())
     if not path.is_dir():
-        return sha256(path) in its_own
+        return sha256(path) in known
     files = [checksum for name, checksum in record["sources"].items() if not name.lower().endswith(headers)]
-    return record["dataset_checksum"] == stored.get("dataset_checksum") or any(own in its_own for own in files)
+    return record["dataset_checksum"] == stored.get("dataset_checksum") or any(file in known for file in files)
 
 
-def of_known_people(stored, path):
-    """What to say when a model meets new people that was tested on people of its training; a list of one or none."""
+def split_of_known_people(stored, path):
+    """The split of a model that was tested on people of its training; None if it was tested on new people."""
     protocol, split = (stored["settings"].get(key) for key in ("PROTOCOL", "SPLIT"))
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
         manifest = json.loads((path.absolute().parents[2] / "split.json").read_text(encoding="utf-8"))
-        if manifest["hash"] == stored["identity"]["manifest"]:  # what settings left to the run directory
+        if manifest["hash"] == stored["identity"]["manifest"]:  # what settings of earlier versions left to it
             protocol, split = manifest["protocol"], manifest["split"]
-    if protocol != "subject-dependent" and split not in splits.SPLITS["subject-dependent"]:
-        return []
-    name = split or splits.SPLITS["subject-dependent"][0]
-    known = f"{path.name} was trained and tested on people it knows ({name} split)"
-    return [f"{known}: how well it does for new people is not known; train with --protocol cross-subject to see it"]
-
-
-def figure_beside(path):
-    """Where the figure of a table goes: x.csv has x.png; any other name has .png added, so that it stays another."""
-    return path.with_suffix(".png") if path.suffix.lower() == ".csv" else path.with_name(f"{path.name}.png")
+    known = splits.SPLITS["subject-dependent"]
+    return (split or known[0]) if protocol == "subject-dependent" or split in known else None
 
 
 def load_model(path):
@@ -165,75 +181,40 @@ def load_model(path):
     remedy = "give the model.pt of a fold that Fine_tuning/fine_tuning.py has written"
     stored = load_tensors(path, remedy)
     if stored.get("format_version") != FORMAT_VERSION or stored.get("stage") != "finetune":
-        raise InputError(f"{path} is not a fine-tuned model of this version; {remedy}")
+        raise InputError(path, "is not a fine-tuned model of this version", remedy)
     wrong = find_wrong(stored, model_parts) or find_wrong(stored.get("kinds", {}), {str: {str: str}})
     if not wrong:
         read_version(stored)
-        parts = (stored["encoders"], stored.get("kinds", {}), len(stored["class_names"]), stored["settings"]["GATE"])
-        if _sizes(stored) == _sizes_of_data(stored) and fits(_network, {"parts": parts}, stored["weights"]):
-            model = _network(parts)
+        if sizes_agree(stored) and fits(build, {"stored": stored}, stored["weights"]):
+            model = build(stored)
             model.load_state_dict(stored["weights"])
             return model.eval(), stored
         wrong = "its weights or channels do not go with its encoders"
-    raise InputError(f"{path} lacks parts of a model: {wrong}; {remedy}")
+    raise InputError(path, f"lacks parts of a model: {wrong}", remedy)
 
 
-def _sizes(stored):
-    """Channels and samples of every encoder."""
-    encoders = {(name, window): own for name, some in stored["encoders"].items() for window, own in some.items()}
-    return {key: (arguments["n_channels"], arguments["n_samples"]) for key, arguments in encoders.items()}
+def sizes_agree(stored):
+    """Whether the encoders take as many channels and samples as the names of channels and the rate in the file say."""
+    for name, by_window in stored["encoders"].items():
+        channels = stored["channels"].get(name, [])
+        block = block_width(stored["settings"]["FRONT_END"], stored["sampling_rate"], name)
+        for window, arguments in by_window.items():
+            size = len(channels), splits.RESOLUTIONS.get(window, 0) * block
+            if (arguments["n_channels"], arguments["n_samples"]) != size:
+                return False
+    return True
 
 
-def _sizes_of_data(stored):
-    """The same as the names of the channels and the rate say; no entry for what is not known."""
-    sizes, front_end = {}, stored["settings"]["FRONT_END"]
-    for name, window in _sizes(stored):
-        if name in stored["channels"] and window in splits.RESOLUTIONS:
-            block = block_width(front_end, stored["sampling_rate"], name)
-            sizes[name, window] = len(stored["channels"][name]), splits.RESOLUTIONS[window] * block
-    return sizes
-
-
-def _network(parts):
-    encoders, kinds, n_classes, gate = parts
+def build(stored):
+    """The network that a model file describes, without its weights."""
     networks = {}
-    for name, by_window in encoders.items():
-        kind = {window: kinds.get(name, {}).get(window, PHYSIOSYNC) for window in by_window}
+    for name, by_window in stored["encoders"].items():
+        kinds = stored.get("kinds", {}).get(name, {})
         networks[name] = {
-            w: build_encoder({"kind": kind[w], "arguments": arguments}) for w, arguments in by_window.items()
+            window: build_encoder({"kind": kinds.get(window, PHYSIOSYNC), "arguments": arguments})
+            for window, arguments in by_window.items()
         }
-    return FusionModel(networks, n_classes, gate)
-
-
-def standardise_all(trials, rate, stored, standardiser, subject):
-    """All trials of a person, 1 s blocks (seconds, channels, rate) by modality, with PPS or features standardised."""
-    ends, parts = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1], {}
-    for name in trials[0]:
-        x = np.concatenate([blocks[name] for blocks in trials])[None]  # one long trial
-        for kind in kinds(name, stored["preparation"], stored["settings"]["FRONT_END"]):
-            if kind is Features:
-                x = block_features(x[None], rate, name, stored["settings"]["FRONT_END"])[0]
-            x = torch.from_numpy(x)
-            own = level(kind.summary(x), np.zeros(x.shape[:2], bool))  # no training seconds: all are used
-            own = standardiser.levels(f"{name} {kind.name}", subject, len(trials), *own)
-            x = kind.apply(x, *own).numpy()
-        parts[name] = np.split(x[0], ends)
-    return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
-
-
-def to_windows(blocks):
-    """1 s blocks (seconds, channels, rate) as whole 5 s windows (n, 5, channels, rate)."""
-    n = len(blocks) // N_SECONDS
-    return torch.from_numpy(np.ascontiguousarray(blocks[: n * N_SECONDS])).unflatten(0, (n, N_SECONDS))
-
-
-@torch.no_grad()
-def predict(model, windows, device, batch_size):
-    """Class probabilities, float32 (n, n_classes), of windows by modality."""
-    parts = []
-    for chunk in torch.arange(len(next(iter(windows.values())))).split(batch_size):
-        parts.append(model({name: x[chunk].to(device) for name, x in windows.items()}).softmax(1).cpu())
-    return torch.cat(parts).numpy()
+    return FusionModel(networks, len(stored["class_names"]), stored["settings"]["GATE"])
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def feature_maps(run_dir, results, pictures):
     for modality, entry in checkpoint["encoders"].items():
         pps, front_end = (checkpoint["settings"][name] for name in ("PPS_CHANNELS", "FRONT_END"))
         channels = data.info["eeg_channels"] if modality == "eeg" else pps  # the very data: see the checksum
-        recordings = open_recordings(data, modality, channels, torch.device("cpu"), front_end)
+        recordings = open_recordings(data, {modality: channels}, torch.device("cpu"), front_end)
         torch.manual_seed(0)
         states = {"before": build(entry, random=True), "after": build(entry)}
         sizes = (windows, splits.WINDOW_SECONDS, seconds, 256)

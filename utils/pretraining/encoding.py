@@ -10,27 +10,19 @@ from utils.pretraining.networks import build_encoder
 from utils.protocol.windows import first_seconds
 
 
-def open_recordings(data, modality, channels, device, front_end, standardiser=None):
-    """`Recordings` of one modality as encoders with this front end take them, every person standardised.
+def open_recordings(data, channels, device, front_end, standardiser=None):
+    """`Recordings` as encoders with this front end take them, every person standardised.
 
-    Parameters
-    ----------
-    data : data_prep.Prepared
-    modality : str
-    channels : list of str
-        Full names, in the order in which the encoder has them.
-    device : torch.device
-    front_end : str
-    standardiser : normalise.Standardiser, optional
-        With what; by default with all that there is of each person.
+    ``channels`` are full names by modality, in the order in which the encoders have them. ``standardiser`` (a
+    `normalise.Standardiser`) says with what; by default with all that there is of each person.
     """
-    recordings = Recordings(data, [modality], channels, device, front_end, eeg_channels=channels)
+    names = channels.get("eeg"), channels.get("pps", [])
+    recordings = Recordings(data, list(channels), names[1], device, front_end, eeg_channels=names[0])
     everything = np.ones(data.eeg.shape[:3], bool)
     if standardiser and (people := population(recordings, everything)):
+        who = f"{len(data.subjects)} people" if len(data.subjects) > 1 else data.subjects[0]
         for what, pooled in people["levels"].items():
-            standardiser.levels(
-                what, f"{len(data.subjects)} people", people["trials"], pooled["mean"], pooled["deviation"]
-            )
+            standardiser.levels(what, who, people["trials"], pooled["mean"], pooled["deviation"])
     training = standardiser and standardiser.how == "training"
     return recordings.standardised(everything, standardiser.population if training else None)
 
