@@ -57,20 +57,22 @@ def main():
     if len(set(names)) < len(names):  # the same variant of several run directories
         names = [f"{seeds[0]['path'].parents[1].name}/{name}" for seeds, name in zip(results, names, strict=True)]
     values = [[comparison.scores(run, settings.SCORE, settings.PAIRS) for run in seeds] for seeds in results]
-    kind = comparison.design(baseline)
-    overlap = comparison.overlap(baseline[0]) if settings.PAIRS == "folds" else 0.0
-    design = dict(crossed=kind == "same people", overlap=overlap)
-    pairs = zip(names[1:], values[1:], strict=True)
-    rows = [{"name": name, **comparison.compare(value, values[0], **design)} for name, value in pairs]
+    kind, overlap = comparison.design(baseline), 0.0
+    if settings.PAIRS == "folds":  # which share training data
+        n_test, n_train = (sum(fold[name] for fold in baseline[0]["folds"]) for name in ("n_test", "n_train"))
+        overlap = n_test / n_train
+    rows = [
+        {"name": name, **comparison.compare(seeds, values[0], crossed=kind == "same people", overlap=overlap)}
+        for name, seeds in zip(names[1:], values[1:], strict=True)
+    ]
     comparison.add_holm(rows)
-    shared = any(comparison.shares_models(run) for run in baseline)
     result = {
         "baseline": names[0],
         "baseline_mean": float(np.mean([np.mean(list(seed.values())) for seed in values[0]])),
         "score": settings.SCORE,
         "pairs": settings.PAIRS,
         "seeds": kind,
-        "test": comparison.in_words(kind, settings.PAIRS, len(baseline), shared),
+        "test": comparison.in_words(baseline, settings.PAIRS),
         **{name: baseline[0][name] for name in ("dataset", "label", "protocol", "split", "manifest_hash")},
         "comparisons": rows,
     }
@@ -113,13 +115,13 @@ def check(results, pairs):
     baseline = results[0]
     for seeds in results:
         if len(seeds) != len(baseline):
-            a, b = seeds[0]["path"].parent, baseline[0]["path"].parent
-            raise InputError(f"{a} comes with {len(seeds)} seeds, {b} with {len(baseline)}")
+            folder, reference = seeds[0]["path"].parent, baseline[0]["path"].parent
+            raise InputError(folder, f"comes with {len(seeds)} seeds, {reference} with {len(baseline)}")
         comparison.check_seeds(seeds)
     for runs in zip(*results, strict=True):
         comparison.check_comparable(runs)
     if pairs == "folds" and len(baseline) > 1:
-        raise InputError("--pairs folds compares results of one seed; use --pairs subjects for several")
+        raise InputError("--pairs folds", "compares results of one seed", "use --pairs subjects for several")
 
 
 def as_table(rows):

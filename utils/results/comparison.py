@@ -1,7 +1,7 @@
 """Is one result really better than another? Differences person by person, and a test that knows what is independent.
 
 The people of one seed share its trained networks and its split, so a lucky training lifts them all: they are no
-independent witnesses for the method. Three designs:
+independent evidence for the method. Three designs:
 
 - one seed: Student's t test over people. It speaks of these trained networks and other people.
 - several seeds that test the same people (one data set, trained several times): people and seeds are crossed. The
@@ -12,6 +12,7 @@ independent witnesses for the method. Three designs:
 """
 
 import csv
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -48,27 +49,24 @@ def check_comparable(runs):
 def check_seeds(seeds):
     """Refuse as seeds of one result what is not one method, trained again."""
     reference = seeds[0]
-    for number, run in enumerate(seeds[1:], 1):
+    for run in seeds[1:]:
         both = sorted((reference["settings"].keys() & run["settings"].keys()) - MAY_DIFFER)
         if other := difference(run, reference, SAME) or difference(run["settings"], reference["settings"], both):
             raise InputError(run["path"].parent, f"is not another seed of {reference['path'].parent}: it has {other}")
-        for earlier in seeds[:number]:
-            wrong = ""
-            if run["path"].resolve().parents[1] == earlier["path"].resolve().parents[1]:
-                wrong = ": every seed needs a run directory of its own"
-            elif _seed(run) == _seed(earlier):
-                wrong = " are one seed: same data, split and SEED"
-            elif run["manifest_hash"] == earlier["manifest_hash"] and _pretrained(run) & _pretrained(earlier):
-                wrong = " start from one pre-training: give every seed one of its own (--seed in all scripts)"
-            elif run["dataset_checksum"] != earlier["dataset_checksum"] and _truth(run) == _truth(earlier):
-                wrong = ": the same people, prepared otherwise, are not another seed"
-            if wrong:
-                raise InputError(f"{run['path'].parent} and {earlier['path'].parent}{wrong}")
+    for one, other in itertools.combinations(seeds, 2):
+        same_split = one["manifest_hash"] == other["manifest_hash"]
+        if one["path"].resolve().parents[1] == other["path"].resolve().parents[1]:
+            wrong = ": every seed needs a run directory of its own"
+        elif same_split and one["settings"].get("SEED") == other["settings"].get("SEED"):
+            wrong = " are one seed: same data, split and SEED"
+        elif same_split and _pretrained(one) & _pretrained(other):
+            wrong = " start from one pre-training: give every seed one of its own (--seed in all scripts)"
+        elif one["dataset_checksum"] != other["dataset_checksum"] and _truth(one) == _truth(other):
+            wrong = ": the same people, prepared otherwise, are not another seed"
+        else:
+            continue
+        raise InputError(f"{other['path'].parent} and {one['path'].parent}{wrong}")
     design(seeds)
-
-
-def _seed(run):
-    return run["manifest_hash"], run["settings"].get("SEED")
 
 
 def _pretrained(run):
@@ -103,11 +101,6 @@ def design(seeds):
     return "same people"
 
 
-def shares_models(run):
-    """Whether a trained model was tested on several people."""
-    return any(len(fold["subjects"]) > 1 for fold in run["folds"])
-
-
 def scores(run, score, pairs):
     """Scores of a run by subject (mean over its folds) or by fold."""
     values = {}
@@ -118,11 +111,6 @@ def scores(run, score, pairs):
                 raise InputError(f"--score {score} is not kept for {pairs}; use --pairs folds")
             values.setdefault(name, []).append(unit[score])
     return {name: float(np.mean(value)) for name, value in values.items()}
-
-
-def overlap(run):
-    """Test windows for every training window: what folds that share training data have in common (`compare`)."""
-    return sum(fold["n_test"] for fold in run["folds"]) / sum(fold["n_train"] for fold in run["folds"])
 
 
 def compare(values, baseline, crossed=False, overlap=0.0):
@@ -190,14 +178,15 @@ def add_holm(rows):
         row["p_holm"] = p
 
 
-def in_words(kind, pairs, n_seeds, shared):
-    """The test, and what its p-value is about, in words; ``shared``: a trained model was tested on several people."""
+def in_words(seeds, pairs):
+    """The test of a result's seeds, and what its p-value is about, in words."""
     if pairs == "folds":
         return "t test over folds, its variance corrected for the training data that they share (Nadeau & Bengio 2003)"
-    if kind == "one seed":
+    if design(seeds) == "one seed":
+        shared = any(len(fold["subjects"]) > 1 for fold in seeds[0]["folds"])
         what = "these trained models" if shared else "one trained model each"
         return f"t test over people: p is about other people with {what}; it does not know what another seed would give"
-    if kind == "same people":
-        few = "; two seeds are few to tell how much trainings vary: trust no p near .05" if n_seeds == 2 else ""
+    if design(seeds) == "same people":
+        few = "; two seeds are few to tell how much trainings vary: trust no p near .05" if len(seeds) == 2 else ""
         return f"t test over people and seeds (min F'): p is about other people and other seeds{few}"
     return "t test over the seeds' means: people of a seed share its trained models and are not independent"

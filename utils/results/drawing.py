@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import warnings
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -25,7 +26,6 @@ def _without_backend():
 with _without_backend():
     import matplotlib
     import matplotlib.style
-    from cycler import cycler
     from matplotlib.figure import Figure  # not pyplot, which would choose a backend
 
 from utils.base.errors import shorten
@@ -35,21 +35,7 @@ LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DPI = 200  # of PNG files, sharp on a phone too
 LONGEST_NAME = 40  # characters of a name in a figure
-
-STYLE = {
-    "savefig.dpi": DPI,
-    "savefig.bbox": "tight",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "axes.prop_cycle": cycler(color=COLOURS),
-    "text.parse_math": False,  # a $ in a name does not begin a formula
-    "svg.hashsalt": "PhysioSync",  # the same picture, the same bytes
-}
+STYLE = Path(__file__).parent / "templates" / "figures.mplstyle"
 
 
 @contextlib.contextmanager
@@ -64,7 +50,7 @@ def image(figure, kind, **options):
     """A figure as the bytes of a file; ``options`` are those of Matplotlib's ``savefig``."""
     content = io.BytesIO()
     with style():
-        figure.savefig(content, format=kind, **options)
+        figure.savefig(content, format=kind, dpi=DPI, **options)
     return content.getvalue()
 
 

@@ -4,9 +4,11 @@ import numpy as np
 
 from utils.protocol.windows import WINDOW_SECONDS
 from utils.results.drawing import COLOURS, LINES, MARKERS, matplotlib, plain, style, subplots
+from utils.results.overview import most_complete
 
 WIDTH = 3.9  # in, of every figure of the page: a telephone shows it as large as it is
 MAP_WINDOWS = 600  # of a feature map, drawn at random where there are more
+MOST_TRIALS = 12  # of which probabilities are drawn
 PRETRAINING = (
     ({"loss_eeg": "EEG", "loss_pps": "PPS", "loss_cmca": "CM-CA", "loss": "all"}, "loss"),
     ({"accuracy_eeg": "EEG", "accuracy_pps": "PPS"}, "contrastive accuracy"),
@@ -26,7 +28,7 @@ def accuracies(results):
         axes.plot(value["mean"], row, MARKERS[not network], color=COLOURS[not network], markersize=8)
         look = dict(va="bottom", fontsize=9, bbox=dict(facecolor="white", edgecolor="none", pad=0.5))
         axes.annotate(plain(name), (0.01, row - 0.25), xycoords=("axes fraction", "data"), **look)
-    majority = max(results.values(), key=lambda result: len(result["folds"]))["majority"]
+    majority = most_complete(results.values())["majority"]
     axes.axvline(majority, color="black", linestyle="--", linewidth=1, label=f"majority class, {majority:.2f}")
     axes.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     limits = max(0, min([*ends, majority]) - 0.05), min(1.02, max([*ends, majority]) + 0.05)
@@ -58,15 +60,14 @@ def confusion(result):
 @style()
 def subjects(result):
     """Accuracy of every person, sorted, with the majority class of all windows."""
-    scores, weights = {}, {}
+    people = {}
     for fold in result["folds"]:
         for name, person in fold["subjects"].items():
-            scores[name] = scores.get(name, 0) + person["accuracy"] * person["n_test"]
-            weights[name] = weights.get(name, 0) + person["n_test"]
-    people = sorted(scores, key=lambda name: scores[name] / weights[name])
-    values = [scores[name] / weights[name] for name in people]
+            people.setdefault(name, []).append((person["accuracy"], person["n_test"]))
+    scores = {name: sum(a * n for a, n in parts) / sum(n for _, n in parts) for name, parts in people.items()}
+    people = sorted(scores, key=scores.get)
     figure, axes = subplots(figsize=(WIDTH, 0.19 * len(people) + 1.1))
-    axes.barh(range(len(people)), values, color=COLOURS[0], height=0.7)
+    axes.barh(range(len(people)), [scores[name] for name in people], color=COLOURS[0], height=0.7)
     axes.axvline(result["majority"], color="black", linestyle="--", linewidth=1, label="majority class")
     axes.axvline(1 / len(result["class_names"]), color="#777777", linestyle=":", linewidth=1.5, label="chance")
     axes.set_yticks(range(len(people)), [plain(name) for name in people], fontsize=8)
@@ -106,7 +107,7 @@ def _curves(axes, logs, names, ylabel):
 
 
 @style()
-def feature_maps(features, groups, seed=0):
+def feature_maps(features, groups):
     """Features of test windows in two dimensions, coloured by label, subject, trial.
 
     ``features``: (n, width) by state of the encoder; ``groups``: (n,) by name. Returns a figure per method: PCA, and
@@ -116,19 +117,17 @@ def feature_maps(features, groups, seed=0):
     from sklearn.manifold import TSNE
 
     n = len(next(iter(features.values())))
-    chosen = np.random.default_rng(seed).permutation(n)[:MAP_WINDOWS]
-    methods = {"PCA": lambda: PCA(2, random_state=seed)}
-    if len(chosen) > 10:
-        perplexity = min(30, (len(chosen) - 1) / 3)
-        methods["t-SNE"] = lambda: TSNE(2, perplexity=perplexity, init="pca", random_state=seed)
+    methods = {"PCA": PCA(2, random_state=0)}
+    if n > 10:
+        methods["t-SNE"] = TSNE(2, perplexity=min(30, (n - 1) / 3), init="pca", random_state=0)
     by_method = {}
-    for method, reduce in methods.items():
-        points = {state: reduce().fit_transform(x[chosen].astype(np.float64)) for state, x in features.items()}
+    for method, reduction in methods.items():
         size = (WIDTH, 2.05 * len(groups))
         by_method[method], axes = subplots(len(groups), len(features), figsize=size, squeeze=False)
-        for (name, values), row in zip(groups.items(), axes, strict=True):
-            for state, panel in zip(features, row, strict=True):
-                _scatter(panel, points[state], values[chosen])
+        for (state, x), column in zip(features.items(), axes.T, strict=True):
+            points = reduction.fit_transform(x.astype(np.float64))
+            for (name, values), panel in zip(groups.items(), column, strict=True):
+                _scatter(panel, points, values)
                 panel.set_title(f"{state}, by {name}", fontsize=9)
                 panel.set(xticks=[], yticks=[])
     return by_method
@@ -146,9 +145,9 @@ def _scatter(axes, points, values):
 
 
 @style()
-def probabilities(curves, class_names, most=12):
-    """Probability of each class over time for the first ``most`` trials; ``curves``: (windows, classes) by trial."""
-    shown = list(curves.items())[:most]
+def probabilities(curves, class_names):
+    """Probability of each class over time for the first trials; ``curves``: (windows, classes) by trial."""
+    shown = list(curves.items())[:MOST_TRIALS]
     n_rows = -(-len(shown) // 3)
     figure, axes = subplots(n_rows, 3, figsize=(9, 2 * n_rows + 0.4), sharey=True, squeeze=False)
     for panel in axes.flat[len(shown) :]:

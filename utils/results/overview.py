@@ -4,8 +4,6 @@ from data_prep.folder.scales import threshold_in_words
 from utils.results.metrics import SCORES
 from utils.results.stored import task
 
-KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
-
 
 def print_summary(result):
     """One result (``metrics.json``) as a table for people, with its protocol and its audit."""
@@ -15,7 +13,7 @@ def print_summary(result):
     print(f"\n{headline(result)}")
     print(f"{len(result['folds'])} of {result['n_folds']} folds, {n} test windows of 5 s, {who(result)}\n")
     print(f"{'':30}{'mean ± std over folds':24}{'all folds together':21}95 % interval of that")
-    for prefix, kind in KINDS.items():
+    for prefix, kind in ("", "window"), ("trial_", "trial"):
         for name in SCORES:
             value = result[prefix + name]
             ends = interval(value, ".3f") or f"(too few {result['interval_unit']}s, or all alike)"
@@ -124,32 +122,31 @@ def in_order(results):
     return {name: results[name] for name in sorted(results, key=place)}
 
 
-def who(summary):
+def who(result):
     """The model of a result, in words."""
-    settings = summary["settings"]
-    if "model" in summary:
-        if summary["model"] == "stimulus":
-            return "without signals: what most training people rated this stimulus"
-        kind = ", standardised per person" if settings.get("STANDARDISE") == "subject" else ""
-        if network := summary.get("network"):
-            weights = ", pre-trained elsewhere" if network.get("weights") else ""
-            kind = weights + (", last layer only" if settings.get("FREEZE") else "") + kind
-            return f"network: {summary['model']} of {network['version']}{kind}"
-        return f"classical baseline: {summary['model']}{kind}"
-    parts = [
-        {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]],
-        f"variant {settings['PRETRAIN_VARIANT']}" if settings.get("PRETRAIN_VARIANT") else "",
-        "robust recipe" if settings.get("RECIPE") == "robust" else "",
-        f"{settings['MODALITIES'].upper()} only" if settings.get("MODALITIES") in ("eeg", "pps") else "",
-        "frozen" if settings["FREEZE"] else "",
-        "labels permuted" if settings["PERMUTE_LABELS"] else "",
-    ]
-    return ", ".join(filter(None, parts))
+    settings, model, network = result["settings"], result.get("model"), result.get("network") or {}
+    if model == "stimulus":
+        return "without signals: what most training people rated this stimulus"
+    if model is None:
+        words = {"pretrained": "pre-trained encoders", "random": "random first weights"}[settings["INIT"]]
+    else:
+        words = f"network: {model} of {network['version']}" if network else f"classical baseline: {model}"
+    options = {
+        "pre-trained elsewhere": network.get("weights"),
+        f"variant {settings.get('PRETRAIN_VARIANT')}": settings.get("PRETRAIN_VARIANT"),
+        "robust recipe": settings.get("RECIPE") == "robust",
+        "EEG only": settings.get("MODALITIES") == "eeg",
+        "PPS only": settings.get("MODALITIES") == "pps",
+        "last layer only" if model else "frozen": settings.get("FREEZE"),
+        "standardised per person": settings.get("STANDARDISE") == "subject",
+        "labels permuted": settings.get("PERMUTE_LABELS"),
+    }
+    return ", ".join([words, *(text for text, holds in options.items() if holds)])
 
 
-def missing_folds(summary):
+def missing_folds(result):
     """How many folds a result has, in words; an empty text if complete."""
-    done, n_folds = len(summary["folds"]), summary["n_folds"]
+    done, n_folds = len(result["folds"]), result["n_folds"]
     return f"{done} of {n_folds} folds" if done < n_folds else ""
 
 
@@ -162,7 +159,8 @@ def permutation_in_words(test):
     """The permutation test's result as a sentence."""
     probe = "a linear probe of the frozen encoders' features, averaged over each trial"
     what = {"finetune": "fine-tuning", "probe": probe}[test["method"]]
-    what += ", labels moved to other stimuli, for all people alike"
-    score = f"{test['score_name']} {test['score']:.3f}"
-    null = f"{test['null_mean']:.3f} ± {test['null_std']:.3f}"
-    return f"permutation test ({what}, {test['n']} times): {score} against {null}, p = {test['p_value']:.4f}"
+    return (
+        f"permutation test ({what}, labels moved to other stimuli, for all people alike, {test['n']} times): "
+        f"{test['score_name']} {test['score']:.3f} against {test['null_mean']:.3f} ± {test['null_std']:.3f}, "
+        f"p = {test['p_value']:.4f}"
+    )

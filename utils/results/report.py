@@ -22,12 +22,10 @@ def write(run_dir, results, feature_maps=None):
     ``feature_maps(run_dir, results, pictures)`` may add figures of the features.
     """
     pictures, results = Figures(run_dir), overview.in_order(results)
-    simulated = any(result.get("simulated") for result in results.values())
     protocols = dict.fromkeys(f"{result['protocol']}, {result['split']} split" for result in results.values())
     dataset = " and ".join(dict.fromkeys(result["dataset"] for result in results.values()))
+    simulated = any(result.get("simulated") for result in results.values())
     groups = overview.by_task(results)
-    tasks = [_task(pictures, words, group, len(protocols) > 1) for words, group in groups]
-    networks = {name: result for name, result in results.items() if "model" not in result}
     grouped = any("group" in (seen or {}) for result in results.values() for seen in result["audit"].values())
     audit_keys = [*KEYS, "group"] if grouped else KEYS
     write_page(
@@ -36,21 +34,20 @@ def write(run_dir, results, feature_maps=None):
         title=f"{dataset}{', simulated' if simulated else ''}: {'; '.join(protocols)}",
         run_dir=run_dir,
         simulated=simulated,
-        no_better=dict.fromkeys(filter(None, (overview.above_majority(group.values()) for _, group in groups))),
+        results=results,
+        overview=overview,
         scores=SCORES,
-        tasks=tasks,
+        no_better=dict.fromkeys(filter(None, (overview.above_majority(group.values()) for _, group in groups))),
+        tasks=[_task(pictures, words, group, len(protocols) > 1) for words, group in groups],
         audit_keys=audit_keys,
         audit=list(_audit(results, audit_keys)),
-        audit_in_words=overview.audit_lines(results.values()),
-        networks={name: list(_network(pictures, name, result)) for name, result in networks.items()},
+        networks={name: list(_network(pictures, name, r)) for name, r in results.items() if "model" not in r},
         pretraining=list(_pretraining(pictures)),
         maps=feature_maps(run_dir, results, pictures) if feature_maps else None,
         provenance={
             name: json.dumps({key: result[key] for key in PROVENANCE if key in result}, indent=1, ensure_ascii=False)
             for name, result in results.items()
         },
-        **{f.__name__: f for f in (overview.who, overview.missing_folds, overview.mean_std, overview.interval)},
-        permutation_in_words=overview.permutation_in_words,
     )
     return len(pictures.names)
 

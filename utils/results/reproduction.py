@@ -2,8 +2,7 @@
 
 from utils.base.errors import InputError
 from utils.base.progress import warn
-from utils.results import comparison, published
-from utils.results.overview import audit_lines, interval, mean_std, who
+from utils.results import comparison, overview, published
 from utils.results.page import write_page
 from utils.results.stored import read_results
 
@@ -35,12 +34,12 @@ def write(out_dir, run_dirs, labels, failed):
         published=published.is_published_data(every[0]),
         sentences=[line for of_label in experiments.values() for line in in_words(of_label)],
         failed=failed,
+        results=results,
         experiments=experiments,
         splits=SPLITS,
         leak=list(_leak(results, labels)),
         alpha=ALPHA,
-        audit={split: audit_lines(runs.values()) for split, runs in results.items()},
-        **{f.__name__: f for f in (interval, mean_std, who)},
+        overview=overview,
     )
     return len(every)
 

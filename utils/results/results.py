@@ -184,11 +184,12 @@ def summarise(results, subjects, protocol, class_names=None, groups=None):
     if kind == "group":
         unit, trial_unit = groups[unit], groups[trial_unit]
     summary = {"folds": folds}
-    for prefix, *of in (
-        ("", unit, truth, probability.argmax(axis=1)),
-        ("trial_", trial_unit, trials.truth, trials.predicted),
-    ):
-        pooled, intervals = metrics.scores(*of[1:], n_classes), metrics.interval(*of, n_classes)
+    counted = {"": (unit, truth, probability.argmax(axis=1)), "trial_": (trial_unit, trials.truth, trials.predicted)}
+    for prefix, (units, true, predicted) in counted.items():
+        pooled, intervals = (
+            metrics.scores(true, predicted, n_classes),
+            metrics.interval(units, true, predicted, n_classes),
+        )
         for name in metrics.SCORES:
             values = [fold[prefix + name] for fold in folds]
             mean, std = float(np.mean(values)), float(np.std(values))
