@@ -97,7 +97,7 @@ def test_the_papers_figures_stand_beside_ours(prepared, tmp_path):
     paper = {}
     for split, protocol in splits.items():
         results = {"finetune_arousal": result | {"protocol": protocol, "label": "arousal"}}
-        paper[split] = reproduction.Experiment(split, "arousal", results).paper
+        paper[split] = reproduction.Experiment(split, "arousal", "arousal", results).paper
     assert paper == {"authors": ("98.35 ± 0.41 %", "F1 98.61"), "trial": (), "subject": ("65.46 ± 8.15 %", "F1 64.33")}
 
 

@@ -74,18 +74,15 @@ def _task(pictures, words, group, several_protocols):
 
 def _best(group):
     """A sentence about the best network and the best baseline among complete results of true labels; None without."""
-    best = {}
-    for name, result in group.items():
-        if not (overview.missing_folds(result) or result["settings"].get("PERMUTE_LABELS")):
-            kind, accuracy = "model" in result, result["accuracy"]["mean"]
-            best[kind] = max(best.get(kind, (accuracy, name)), (accuracy, name), key=lambda one: one[0])
-    if len(best) < 2:
+    whole = [r for r in group.values() if not (overview.missing_folds(r) or r["settings"].get("PERMUTE_LABELS"))]
+    kinds = [result for result in whole if "model" not in result], [result for result in whole if "model" in result]
+    if not all(kinds):
         return None
-    (network, its_name), (baseline, other_name) = best[False], best[True]
+    network, baseline = (max(kind, key=lambda result: result["accuracy"]["mean"]) for kind in kinds)
     verdict = "No network beats it."
-    if network > baseline:
+    if network["accuracy"]["mean"] > baseline["accuracy"]["mean"]:
         verdict = "Fine_tuning/compare_runs.py tests whether the difference is due to chance."
-    return f"Best network: {its_name}. Best baseline: {other_name}. {verdict}"
+    return f"Best network: {network['name']}. Best baseline: {baseline['name']}. {verdict}"
 
 
 def _audit(results, keys):

@@ -18,13 +18,19 @@ ALPHA = 0.05
 
 
 def write(out_dir, run_dirs, labels, failed):
-    """Write ``report.html`` of the results in these run directories, by split; returns how many there are."""
+    """Write ``report.html`` of the results in these run directories, by split; returns how many there are.
+
+    ``labels`` are what each is called in the names of folders.
+    """
     results = {split: read_results(run_dir) for split, run_dir in run_dirs.items()}
     results = {split: runs for split, runs in results.items() if runs}
     every = [run for runs in results.values() for run in runs.values()]
     if not every:
         return 0
-    experiments = {label: [Experiment(split, label, runs) for split, runs in results.items()] for label in labels}
+    experiments = {
+        label: [Experiment(split, label, folder, runs) for split, runs in results.items()]
+        for label, folder in labels.items()
+    }
     simulated = bool(every[0].get("simulated"))
     write_page(
         out_dir,
@@ -49,11 +55,11 @@ class Experiment:
     every other result with its comparison to PhysioSync's, the best first.
     """
 
-    def __init__(self, split, label, results):
+    def __init__(self, split, label, folder, results):
         runs = {name: run for name, run in results.items() if run["label"] == label}
         by_accuracy = sorted(runs.values(), key=lambda run: -run["accuracy"]["mean"])
         self.split, self.label = split, label
-        self.ours, self.random = runs.get(f"finetune_{label}"), runs.get(f"finetune_{label}_random")
+        self.ours, self.random = runs.get(f"finetune_{folder}"), runs.get(f"finetune_{folder}_random")
         self.best = next((run for run in by_accuracy if "model" in run), None)
         self.majority = (self.ours or self.best or {}).get("majority")
         self.tests = self._compare([run for run in by_accuracy if run is not self.ours]) if self.ours else []
