@@ -45,7 +45,7 @@ from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, l
 from utils.pretraining.encoding import open_recordings
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
 from utils.protocol import splits
-from utils.results import drawing, figures
+from utils.results import figures
 
 # what to predict, and with what
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
@@ -121,7 +121,7 @@ def main():
                 which = [subject, number, stimuli[number] if stimuli else number + 1, window * N_SECONDS]
                 rows.append([*which, *(f"{value:.7g}" for value in values)])
     columns = ["subject", "trial", "stimulus", "start_second"]
-    picture = drawing.image(figures.probabilities(curves, stored["class_names"]), "png")
+    picture = figures.image(figures.probabilities(curves, stored["class_names"]), "png")
     write_csv(out_file, [*columns, *(f"probability of {name}" for name in stored["class_names"])], rows)
     with atomic(figure_file) as file:
         file.write(picture)

@@ -20,7 +20,7 @@ from utils.base.files import atomic
 from utils.base.settings import read_settings
 from utils.base.surroundings import Silence
 from utils.protocol import splits
-from utils.results.drawing import COLOURS, image, matplotlib, style, subplots
+from utils.results.figures import COLOURS, image, matplotlib, style, subplots
 
 OUT_DIR = "docs"  # folder for method.svg and splits.svg
 QUIET = False  # True: say nothing but warnings and errors

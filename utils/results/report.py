@@ -8,7 +8,7 @@ import numpy as np
 from utils.base.progress import warn
 from utils.base.structure import find_wrong
 from utils.results import figures, overview, published
-from utils.results.page import Figures, write_page
+from utils.results.page import write_page
 
 SCORES = dict(accuracy="accuracy per window", f1="F1", balanced_accuracy="balanced accuracy")
 SCORES |= dict(trial_accuracy="accuracy per trial")
@@ -21,7 +21,7 @@ def write(run_dir, results, feature_maps=None):
 
     ``feature_maps(run_dir, results, pictures)`` may add figures of the features.
     """
-    pictures, results = Figures(run_dir), overview.in_order(results)
+    pictures, results = figures.Figures(run_dir), overview.in_order(results)
     protocols = dict.fromkeys(f"{result['protocol']}, {result['split']} split" for result in results.values())
     dataset = " and ".join(dict.fromkeys(result["dataset"] for result in results.values()))
     simulated = any(result.get("simulated") for result in results.values())
