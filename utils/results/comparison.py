@@ -32,7 +32,7 @@ def load(folder):
     """The result of a folder, or of its ``metrics.json``."""
     path = Path(folder) if str(folder).endswith(".json") else Path(folder) / "metrics.json"
     if not path.exists():
-        raise InputError(f"{path} does not exist; give a folder that fine_tuning.py or baseline.py has written")
+        raise InputError(path, "does not exist", "give a folder that fine_tuning.py or baseline.py has written")
     return read_result(path)
 
 
@@ -88,16 +88,16 @@ def design(seeds):
     """How the people of these seeds relate: ``"one seed"``, ``"same people"`` or ``"other people"``."""
     if len(seeds) == 1:
         return "one seed"
-    reference, n_data = seeds[0], len({run["dataset_checksum"] for run in seeds})
+    n_data = len({run["dataset_checksum"] for run in seeds})
     if n_data == len(seeds):
         return "other people"
     if n_data > 1:
-        raise InputError(f"the seeds of {reference['path'].parent} must all be of one data set, or each of its own")
+        raise InputError(f"the seeds of {seeds[0]['path'].parent} must all be of one data set, or each of its own")
     people = [{name for fold in run["folds"] for name in fold["subjects"]} for run in seeds]
     for run, tested in zip(seeds, people, strict=True):
         if tested != people[0]:
-            names = f"{run['path'].parent} and {reference['path'].parent}"
-            raise InputError(f"{names} test other people: run the same folds with every seed")
+            names = f"{run['path'].parent} and {seeds[0]['path'].parent}"
+            raise InputError(names, "test other people", "run the same folds with every seed")
     return "same people"
 
 
@@ -108,7 +108,7 @@ def scores(run, score, pairs):
         units = fold["subjects"] if pairs == "subjects" else {fold["fold"]: fold}
         for name, unit in units.items():
             if score not in unit:
-                raise InputError(f"--score {score} is not kept for {pairs}; use --pairs folds")
+                raise InputError(f"--score {score}", f"is not kept for {pairs}", "use --pairs folds")
             values.setdefault(name, []).append(unit[score])
     return {name: float(np.mean(value)) for name, value in values.items()}
 

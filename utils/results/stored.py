@@ -62,9 +62,9 @@ def read_result(path):
         square = all([len(row) for row in fold["confusion"]] == [n] * n for fold in result["folds"])
         wrong = "" if n > 1 and square and result["folds"] else "its folds do not go with its class_names"
     if wrong and "manifest_hash" not in result and not path.parent.name.startswith(OURS):
-        raise InputError(f"{path} is no result of this project ({wrong}), but a file of somebody's own; {ELSEWHERE}")
+        raise InputError(path, f"is not a result of this project ({wrong})", ELSEWHERE)
     if wrong:
-        raise InputError(f"{path} is damaged: {wrong}; {REMEDY}")
+        raise InputError(path, f"is damaged: {wrong}", REMEDY)
     return result | {"path": path, "name": path.parent.name}
 
 
@@ -96,7 +96,7 @@ def refuse_other(folder, settings, names, folds, **others):
     stored, remedy = read_result(path), "use --tag for a folder of its own, or delete it"
     now = settings.as_dict() | others
     if other := difference(stored["settings"] | {name: stored.get(name) for name in others}, now, [*names, *others]):
-        raise InputError(f"{path} was made with {other}; {remedy}")
+        raise InputError(path, f"was made with {other}", remedy)
     lost = sorted({fold["fold"] for fold in stored["folds"]} - {fold.index for fold in folds})
     if lost:
-        raise InputError(f"{path} has the folds {','.join(map(str, lost))} too, which --folds leaves out; {remedy}")
+        raise InputError(path, f"has the folds {','.join(map(str, lost))} too, which --folds leaves out", remedy)
