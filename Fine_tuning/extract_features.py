@@ -66,7 +66,7 @@ def main():
     front_end = checkpoint["settings"]["FRONT_END"]
     of_input = [settings.MODALITY], data.info["preparation"], f"--checkpoint {settings.CHECKPOINT}"
     standardiser = Standardiser(settings.STANDARDISE, checkpoint, *of_input)
-    recordings = open_recordings(data, {settings.MODALITY: channels}, device, front_end, standardiser)
+    recordings = open_recordings(data, settings.MODALITY, channels, device, front_end, standardiser)
     size = len(channels), n_seconds * block_width(front_end, data.rate, settings.MODALITY)
     wanted = entry["arguments"]["n_channels"], entry["arguments"]["n_samples"]
     if size != wanted:

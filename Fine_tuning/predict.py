@@ -16,6 +16,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,7 +29,6 @@ import numpy as np
 import torch
 
 from data_prep.folder.preparation import compare, in_words, of_model
-from data_prep.folder.prepared import Prepared
 from data_prep.formats.inputs import open_input
 from models.fusion import N_SECONDS, FusionModel
 from utils.base.devices import choose_device, use_threads
@@ -39,10 +39,10 @@ from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
 from utils.finetuning.fitting import predict
 from utils.inputs.features import FIRST_VERSION, block_width, read_version
-from utils.inputs.normalise import Standardiser
+from utils.inputs.normalise import PER_PERSON, Standardiser
+from utils.inputs.recordings import Recordings
 from utils.pretraining.batches import FusionWindows
 from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
-from utils.pretraining.encoding import open_recordings
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
 from utils.protocol import splits
 from utils.results import figures
@@ -103,16 +103,18 @@ def main():
     for subject, trials in people:
         trials = [(prepare or pick)(trial, positions) for trial in trials]
         numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else np.arange(len(trials))
-        for number, blocks in zip(numbers, trials, strict=True):
-            if len(next(iter(blocks.values()))) < N_SECONDS:
-                raise InputError(where, f"has a trial {number} of {subject} that is shorter than {N_SECONDS} s")
-        data, windows = as_data(subject, trials, stored)
-        channels = {name: stored["channels"][name] for name in positions}
-        recordings = open_recordings(data, channels, device, stored["settings"]["FRONT_END"], standardiser)
-        inputs = FusionWindows(recordings, windows, data.info["seconds"])
-        probability = predict(model, inputs, settings.BATCH_SIZE).numpy()
-        for trial, number in enumerate(numbers):
-            curve = probability[windows[:, 1] == trial]
+        n_windows = [len(next(iter(blocks.values()))) // N_SECONDS for blocks in trials]
+        if 0 in n_windows:
+            what = f"has a trial {numbers[n_windows.index(0)]} of {subject} that is shorter than {N_SECONDS} s"
+            raise InputError(where, what)
+        recordings = one_person(trials, stored, device)
+        if standardiser:
+            recordings = standardiser.standardised(recordings, subject)
+        per_trial = recordings.trial_seconds // N_SECONDS
+        windows = [(0, trial, trial * per_trial + row) for trial, n in enumerate(n_windows) for row in range(n)]
+        windows = FusionWindows(recordings, np.array(windows), recordings.trial_seconds)
+        probability = predict(model, windows, settings.BATCH_SIZE).numpy()
+        for number, curve in zip(numbers, np.split(probability, np.cumsum(n_windows)[:-1]), strict=True):
             if not np.isfinite(curve).all():
                 what = f"answers with NaN to trial {number} of {subject}"
                 raise InputError(f"--model {settings.MODEL}", what, "train it again")
@@ -135,25 +137,23 @@ def pick(trial, positions):
     return {name: trial[name][:, positions[name]] for name in positions}
 
 
-def as_data(subject, trials, stored):
-    """A person's trials, 1 s blocks (seconds, channels, rate) by modality, as a data set, and their windows (n, 3).
+def one_person(trials, stored, device):
+    """`Recordings` of a person's trials, each its 1 s blocks (seconds, channels, rate) by modality.
 
-    Trials that are shorter than the longest end in zeros, which count as missing.
+    The end of shorter trials is missing.
     """
-    lengths = [len(next(iter(blocks.values()))) for blocks in trials]
-    seconds, rate = max(lengths), stored["sampling_rate"]
-    info = {"subjects": [subject], "trials": len(trials), "seconds": seconds, "sampling_rate": rate}
-    info["preparation"], arrays = stored["preparation"], {}
-    for name in ("eeg", "pps"):
-        channels = info[f"{name}_channels"] = stored["channels"][name] if name in trials[0] else []
-        arrays[name] = np.zeros((1, len(trials), seconds, len(channels), rate), np.float32)
-        for number, blocks in enumerate(trials):
+    seconds, rate = max(len(next(iter(blocks.values()))) for blocks in trials), stored["sampling_rate"]
+    channels, samples = {name: stored["channels"][name] if name in trials[0] else [] for name in ("eeg", "pps")}, {}
+    for name in channels:
+        samples[name] = np.zeros((1, len(trials), seconds, len(channels[name]), rate), np.float32)
+        for place, blocks in zip(samples[name][0], trials, strict=True):
             if name in blocks:
-                arrays[name][0, number, : lengths[number]] = blocks[name]
-    per_trial = seconds // N_SECONDS
-    rows = [number * per_trial + np.arange(length // N_SECONDS) for number, length in enumerate(lengths)]
-    data = Prepared(None, info, arrays["eeg"], arrays["pps"], ratings=None)
-    return data, splits.windows_of([0], np.concatenate(rows), per_trial)
+                place[: len(blocks[name])] = blocks[name]
+    normalised = stored["preparation"].get("pps")
+    info = {"preparation": {"pps": normalised} if normalised in PER_PERSON else {}}  # any other was done in preparation
+    info |= {f"{name}_channels": channels[name] for name in channels}
+    data = SimpleNamespace(**samples, info=info, rate=rate, seen=np.ones((1, len(trials)), bool))
+    return Recordings(data, list(trials[0]), channels["pps"], device, stored["settings"]["FRONT_END"], stream=False)
 
 
 def knows(stored, path, record):
@@ -173,7 +173,7 @@ def split_of_known_people(stored, path):
         if manifest["hash"] == stored["identity"]["manifest"]:  # what settings of earlier versions left to it
             protocol, split = manifest["protocol"], manifest["split"]
     known = splits.SPLITS["subject-dependent"]
-    return (split or known[0]) if protocol == "subject-dependent" or split in known else None
+    return (split or next(iter(known))) if protocol == "subject-dependent" or split in known else None
 
 
 def load_model(path):

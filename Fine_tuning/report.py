@@ -40,15 +40,15 @@ def main():
     run_dir = settings.RUN_DIR
     results = read_results(run_dir, strict=True)
     if not results:
-        status.show(status.look(run_dir))
+        status.look(run_dir).show()
         return
     print_overview(results)
     n_figures = report.write(run_dir, results, feature_maps if settings.FEATURE_MAPS else None)
     print(f"\nwrote {run_dir / 'report.html'}, and its {n_figures} figures to figures/ beside it; open it in a browser")
     state = status.look(run_dir) if (run_dir / "split.json").exists() else None
-    if state is not None and state.missing:
+    if state is not None and state.following:
         print()
-        status.show(state)
+        state.show()
 
 
 def feature_maps(run_dir, results, pictures):
@@ -79,7 +79,7 @@ def feature_maps(run_dir, results, pictures):
     for modality, entry in checkpoint["encoders"].items():
         pps, front_end = (checkpoint["settings"][name] for name in ("PPS_CHANNELS", "FRONT_END"))
         channels = data.info["eeg_channels"] if modality == "eeg" else pps  # the very data: see the checksum
-        recordings = open_recordings(data, {modality: channels}, torch.device("cpu"), front_end)
+        recordings = open_recordings(data, modality, channels, torch.device("cpu"), front_end)
         torch.manual_seed(0)
         states = {"before": build(entry, random=True), "after": build(entry)}
         sizes = (windows, splits.WINDOW_SECONDS, seconds, 256)

@@ -27,7 +27,7 @@ from utils.inputs.normalise import PER_PERSON, Samples, fit, kinds, standardise
 from utils.pretraining import resolve
 from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
-from utils.protocol.windows import seconds_to_fit
+from utils.protocol.windows import new_stimuli, seconds_to_fit
 from utils.results.results import FoldResult, describe, report
 from utils.results.stored import refuse_other
 
@@ -51,7 +51,7 @@ def run_baselines(settings):
     settings = settings.replace(PPS_CHANNELS=resolve.pps_channels(settings, data), MODELS=classical)
     modalities = settings.MODALITIES.split("+")
     networks = [Networks(name, settings, data, labels, class_names) for name in others]
-    names = classical + [network.name for network in networks]
+    names = classical + [network.model for network in networks]
     if len(set(names)) < len(names):
         raise InputError(f"--models has two of one name: {', '.join(names)}; run them apart, each with its own --tag")
     if settings.FREEZE and not any(network.weights for network in networks):
@@ -65,14 +65,14 @@ def run_baselines(settings):
     elif classical:
         print(f"rank {ranks.rank()} of {ranks.size()}: rank 0 computes the classical models, which take seconds")
     for network in networks:
-        network.run(result_folder(network.settings, data, "baseline", network.name), manifest, folds)
+        network.begin(result_folder(network.settings, data, "baseline", network.model), manifest, folds)
     if ranks.rank() == 0:
         say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 
 
 def _run_classical(settings, data, modalities, manifest, folds, labels, class_names):
     kept = {name: value for name, value in vars(settings).items() if name not in OF_NETWORKS}
-    settings = Settings(**kept | {"MODELS": _with_known_stimuli(settings.MODELS, manifest)})
+    settings = Settings(**kept | {"MODELS": _with_known_stimuli(settings.MODELS, manifest, data)})
     chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
     for _, one, folder in chosen:
@@ -94,9 +94,11 @@ def _run_classical(settings, data, modalities, manifest, folds, labels, class_na
             report(folder, description, results, data, {"model": name, "features": VERSION})
 
 
-def _with_known_stimuli(models, manifest):
+def _with_known_stimuli(models, manifest, data):
     """The models without ``stimulus`` where no test stimulus is in training."""
-    if STIMULUS not in models or manifest.split not in ("trial", "subject+trial"):
+    per_trial = data.info["seconds"] // splits.WINDOW_SECONDS
+    n_known = [np.setdiff1d(f.test.rows["5s"] // per_trial, new_stimuli(f, per_trial)).size for f in manifest.folds]
+    if STIMULUS not in models or any(n_known):
         return models
     if models == [STIMULUS]:
         raise InputError(f"--models {STIMULUS}: in a {manifest.split} split no test stimulus is in training")

@@ -37,7 +37,7 @@ class FirstEncoders:
         """
         for fold in folds:
             checkpoints = self._load(fold)
-            for resolution, checkpoint in checkpoints.items():
+            for resolution, checkpoint in reversed(checkpoints.items()):
                 given, trained, width = self.settings, checkpoint["settings"], _width(resolution)
                 arguments = next(iter(checkpoint["encoders"].values()))["arguments"]
                 self.settings = given.replace(
@@ -52,9 +52,8 @@ class FirstEncoders:
     def checkpoints(self, fold):
         """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
         if self._opened[0] != fold.index:
-            checkpoints = self._load(fold)
-            self._check(fold, checkpoints)
-            self._opened = fold.index, checkpoints
+            self._opened = fold.index, self._load(fold)
+            self._check(fold, self._opened[1])
         return self._opened[1]
 
     def _load(self, fold):
@@ -62,9 +61,8 @@ class FirstEncoders:
         for resolution in self.resolutions:
             path = self._path(resolution, fold)
             if path.exists():
-                checkpoints[resolution] = load_pretrained(
-                    path, resolution, fold.index, self.manifest, DELETE_IT, mmap=True
-                )
+                where = resolution, fold.index, self.manifest
+                checkpoints[resolution] = load_pretrained(path, *where, DELETE_IT, mmap=True)
             elif self.settings.INIT == "pretrained":
                 raise InputError(path, "does not exist", self._other_checkpoints(resolution, fold))
         return checkpoints
@@ -101,7 +99,7 @@ class FirstEncoders:
                 arguments = checkpoint["encoders"][modality]["arguments"]
                 size, wanted = (arguments["n_channels"], arguments["n_samples"]), self._size(resolution, modality)
                 if size != wanted:
-                    sizes = "{} channels x {} samples, not {} x {}".format(*size, *wanted)
+                    sizes = f"{size[0]} channels x {size[1]} samples, not {wanted[0]} x {wanted[1]}"
                     raise InputError(path, f"has {modality} encoders of {sizes}", _pretrain_first(resolution))
                 width = getattr(settings, _width(resolution))
                 if width != arguments["embed_dim"]:
@@ -181,11 +179,9 @@ class FirstEncoders:
         for resolution in self.resolutions:
             if self.settings.INIT == "pretrained":
                 record = self._record(fold)[resolution]
-                encoders = {name: record["settings"][name] for name in SAME_ON_RESUME} | {"epoch": record["kept_epoch"]}
-                encoders["FRONT_END"] = identity["FRONT_END"]
-                for name, value in BEFORE.items():
-                    if encoders[name] == value:  # results from before there was one do not say
-                        del encoders[name]
+                encoders = {name: record["settings"][name] for name in SAME_ON_RESUME}
+                encoders = {k: v for k, v in encoders.items() if k not in BEFORE or v != BEFORE[k]}  # as old results
+                encoders |= {"epoch": record["kept_epoch"], "FRONT_END": identity["FRONT_END"]}
                 identity[f"weights {resolution}"] = record["weights"]
             else:
                 entry = self._entry(self.checkpoints(fold), resolution, self.modalities[0])

@@ -171,16 +171,20 @@ class Standardiser:
         what = {"person": "all seconds of each person, unlabelled", "training": "the levels of the training people"}
         return f"{' and '.join(self.parts)} standardised with {what[self.how]}"
 
-    def levels(self, what, subject, n_trials, mean, deviation):
-        """Mean and deviation to use, where these are a person's own, over so many trials."""
-        pooled = self.population and self.population["levels"].get(what)
+    def standardised(self, recordings, who):
+        """Recordings with each person standardised; ``who`` they are, for the warnings."""
+        everything = np.ones((*recordings.seen.shape, recordings.trial_seconds), bool)
         if self.how == "training":
-            return pooled["mean"].double(), pooled["deviation"].double()
-        ratio = spread(pooled, deviation) if pooled else 1.0
-        if n_trials < (self.population or {"trials": 2})["trials"] or (pooled and ratio < pooled["least"] / 2):
-            words = f", {ratio:.2f} of the spread" if pooled else ""
-            self.few[subject] = f"{subject} ({n_trials} trial{'s' if n_trials > 1 else ''}{words})"
-        return mean, deviation
+            return recordings.standardised(everything, self.population)
+        here, usual = population(recordings, everything), self.population or {"trials": 2, "levels": {}}
+        n_trials = here["trials"]
+        for what, levels in here["levels"].items():
+            pooled = usual["levels"].get(what)
+            ratio = spread(pooled, levels["deviation"]) if pooled else 1.0
+            if n_trials < usual["trials"] or (pooled and ratio < pooled["least"] / 2):
+                words = f", {ratio:.2f} of the spread" if pooled else ""
+                self.few[who] = f"{who} ({n_trials} trial{'s' if n_trials > 1 else ''}{words})"
+        return recordings.standardised(everything)
 
     def warnings(self):
         """What is to be said in the end; a list of one or none."""

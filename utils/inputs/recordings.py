@@ -19,43 +19,21 @@ RESIDENT_SHARE = 0.5  # of a GPU's free memory that recordings may take; larger 
 class Recordings:
     """The 1 s blocks of both modalities on the device, or streamed to it from their files.
 
-    Parameters
-    ----------
-    data : data_prep.Prepared
-    modalities : list of str
-        ``"eeg"``, ``"pps"``.
-    pps_channels : list of str
-        Full names of the PPS channels to take, in this order.
-    device : torch.device
-        On the CPU the blocks stay in their memory-mapped files, which all processes of a machine share.
-    front_end : str
-        ``"raw"``: the samples; else features of every block (`features`), not standardised yet.
-    stream : bool, optional
-        Whether samples stay there also for another device; by default if they do not fit on it.
-    eeg_channels : list of str, optional
-        Full names of the EEG channels to take, in this order; by default all.
-    per_person : bool
-        Whether the samples of both modalities are to be standardised per person; by default as the data ask for.
+    ``data`` are a `data_prep.Prepared`; ``pps_channels`` and ``eeg_channels`` (all by default) are full names, in the
+    order to take them in. ``front_end``: ``"raw"`` for the samples, else features of every block (`features`), not
+    standardised yet. ``stream``: whether samples stay in their files for a GPU too; by default if they do not fit on
+    it. ``per_person``: whether the samples of both modalities are standardised per person; by default as the data ask.
     """
 
     def __init__(
-        self,
-        data,
-        modalities,
-        pps_channels,
-        device,
-        front_end="raw",
-        stream=None,
-        eeg_channels=None,
-        per_person=False,
+        self, data, modalities, pps_channels, device, front_end="raw", stream=None, eeg_channels=None, per_person=False
     ):
         names = {"eeg": eeg_channels or data.info["eeg_channels"], "pps": pps_channels}
         n_bytes = sum(data.eeg.nbytes if name == "eeg" else data.pps.nbytes for name in modalities)
         streamed = not _fits(n_bytes, device) if stream is None else stream
         self.device, self.front_end, self.streamed = device, front_end, streamed and front_end == "raw"
         self.blocks, self.picked, self.rate, self.seen = {}, {}, data.rate, torch.from_numpy(data.seen)
-        self.trial_seconds = data.eeg.shape[2]
-        self.seconds_per_subject = data.eeg.shape[1] * data.eeg.shape[2]
+        self.trial_seconds, self.seconds_per_subject = data.eeg.shape[2], data.eeg.shape[1] * data.eeg.shape[2]
         self.summaries = {}  # by modality whose samples are standardised: of each person
         self.levels, self.fitted, self._last = {}, {}, (None, None, None)
         self.files = [data.eeg.base, data.pps.base]  # maps of them; nothing is ever written there
@@ -108,17 +86,9 @@ class Recordings:
     def standardised(self, training, population=None):
         """These recordings, each person standardised (`normalise`) where the data or the front end ask for it.
 
-        Parameters
-        ----------
-        training : numpy.ndarray, bool, shape (subjects, trials, seconds)
-            Seconds that may be looked at; of a person without any, all.
-        population : dict, optional
-            Levels to take in place of each person's own (`normalise.population`).
-
-        Returns
-        -------
-        Recordings
-            With ``fitted``: the means and deviations of all people by modality and kind, such as ``"eeg features"``.
+        ``training`` (subjects, trials, seconds) may be looked at; of a person without any, all seconds. ``population``
+        (`normalise.population`) has levels to take in place of each person's own. What is returned has as ``fitted``
+        the means and deviations of all people by modality and kind, such as ``"eeg features"``.
         """
         if self.front_end == "raw" and not self.summaries:
             return self
@@ -136,24 +106,22 @@ class Recordings:
                 other.fitted[what] = levels
                 if self.front_end == "raw":
                     other.levels[name] = [part.to(x.device) for part in levels]
-                else:
-                    people = zip(x.cpu(), *levels, strict=True)
-                    people = (Samples.apply(person.clone(), *of).numpy() for person, *of in people)
-                    features = block_features(people, self.rate, name, self.front_end, self.device)
-                    x = torch.from_numpy(features).to(x.device)
+                    continue
+                people = (
+                    Samples.apply(person.clone(), *of).numpy() for person, *of in zip(x.cpu(), *levels, strict=True)
+                )
+                features = block_features(people, self.rate, name, self.front_end, self.device)
+                x = torch.from_numpy(features).to(x.device)
             if self.front_end != "raw":
                 what = f"{name} {Features.name}"
                 levels = fit(map(Features.summary, x), training, pooled.get(what))
                 other.fitted[what] = levels = [part.to(x.device) for part in levels]
-                people = zip(x, *levels, strict=True)
-                other.blocks[name] = torch.stack([Features.apply(*person) for person in people])
+                other.blocks[name] = torch.stack([Features.apply(*person) for person in zip(x, *levels, strict=True)])
         self._last = training, population, other
         return other
 
     def take(self, modality, subjects, first_seconds, n_seconds):
-        """Blocks (n, n_seconds, C, rate) of windows that start at trial * seconds + second (n,) of these subjects
-        (n,).
-        """
+        """Blocks (n, n_seconds, C, rate) of windows of subjects (n,) that start at trial * seconds + second (n,)."""
         x = self.at(modality, subjects * self.seconds_per_subject + first_seconds, n_seconds)
         if x.device.type != self.device.type == "cuda":
             x = x.pin_memory()

@@ -2,17 +2,11 @@
 
 from utils.base.errors import InputError
 from utils.base.progress import warn
+from utils.base.rules import ALL_SPLITS
 from utils.results import comparison, overview, published
 from utils.results.page import write_page
 from utils.results.stored import read_results
 
-SPLITS = {  # what each tests, and what its test data share with training
-    "authors": "the paper's division: 1 s encoders have seen test windows, and all trials are in training",
-    "window": "the paper's windows, divided once: all trials are in training",
-    "trial": "new trials of known people",
-    "subject": "new people, known stimuli",
-    "subject+trial": "new people and new stimuli",
-}
 LEAKS = ("authors", "window")
 ALPHA = 0.05
 
@@ -42,7 +36,7 @@ def write(out_dir, run_dirs, labels, failed):
         failed=failed,
         results=results,
         experiments=experiments,
-        splits=SPLITS,
+        splits=ALL_SPLITS,
         leak=list(_leak(results, labels)),
         alpha=ALPHA,
         overview=overview,
@@ -103,8 +97,8 @@ def in_words(experiments):
         accuracies[one.split] = one.ours["accuracy"]["mean"]
         low, high = one.ours["accuracy"]["ci95"] or (0, 1)
         beats = "above" if low > one.majority else "below" if high < one.majority else "not shown to differ from"
-        line = f"{one.label.capitalize()}, {one.split} split ({SPLITS[one.split]}): {accuracies[one.split]:.1%} of the "
-        line += f"windows are classified correctly, which is {beats} the majority class ({one.majority:.1%})."
+        line = f"{one.label.capitalize()}, {one.split} split ({ALL_SPLITS[one.split]}): {accuracies[one.split]:.1%} of "
+        line += f"the windows are classified correctly, which is {beats} the majority class ({one.majority:.1%})."
         for run, test in one.tests:
             if run is one.random or run is one.best:
                 name = "random weights" if run is one.random else f"the best baseline ({run['model']})"
