@@ -45,8 +45,9 @@ def test_the_page(reproduced):
         assert result["split"] == split
         assert f"{result['accuracy']['mean']:.3f} ± {result['accuracy']['std']:.3f}" in page
         assert f"Arousal, {split} split" in page
-    added = results["window"]["accuracy"]["mean"] - results["trial"]["accuracy"]["mean"]
-    assert f"with the window split PhysioSync&#39;s accuracy is {added:+.1%} against new trials" in page
+    added = 100 * (results["window"]["accuracy"]["mean"] - results["trial"]["accuracy"]["mean"])
+    more = f"{abs(added):.1f} points {'higher' if added > 0 else 'lower'}"
+    assert f"with the window split PhysioSync&#39;s accuracy is {more} than for new trials" in page
     assert "network: EEGNet of braindecode" in page
     assert "These recordings are simulated" in page
     assert "wrote" in out.splitlines()[-1]
