@@ -105,8 +105,8 @@ def main():
         numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else np.arange(len(trials))
         n_windows = [len(next(iter(blocks.values()))) // N_SECONDS for blocks in trials]
         if 0 in n_windows:
-            what = f"has a trial {numbers[n_windows.index(0)]} of {subject} that is shorter than {N_SECONDS} s"
-            raise InputError(where, what)
+            number = numbers[n_windows.index(0)]
+            raise InputError(f"{where}, trial {number} of {subject}", f"is shorter than {N_SECONDS} s")
         recordings = one_person(trials, stored, device)
         if standardiser:
             recordings = standardiser.standardised(recordings, subject)
