@@ -60,16 +60,15 @@ def main():
     device = choose_device(settings.DEVICE)
     model = of_model(checkpoint, settings.CHECKPOINT)
     positions, warnings = compare(model, record(data), f"--data-dir {data.folder}", [settings.MODALITY])
-    picked = positions[settings.MODALITY]
     channels = data.info[f"{settings.MODALITY}_channels"]
-    channels = channels if picked is None else [channels[position] for position in picked]
+    if positions[settings.MODALITY] is not None:
+        channels = [channels[position] for position in positions[settings.MODALITY]]
     front_end = checkpoint["settings"]["FRONT_END"]
     of_input = [settings.MODALITY], data.info["preparation"], f"--checkpoint {settings.CHECKPOINT}"
     standardiser = Standardiser(settings.STANDARDISE, checkpoint, *of_input)
     recordings = open_recordings(data, settings.MODALITY, channels, device, front_end, standardiser)
-    block = block_width(front_end, data.rate, settings.MODALITY)
-    size = (recordings.n_channels(settings.MODALITY), n_seconds * block)
-    wanted = (entry["arguments"]["n_channels"], entry["arguments"]["n_samples"])
+    size = len(channels), n_seconds * block_width(front_end, data.rate, settings.MODALITY)
+    wanted = entry["arguments"]["n_channels"], entry["arguments"]["n_samples"]
     if size != wanted:
         sizes = f"takes {wanted[0]} channels x {wanted[1]} samples, and {data.folder} has {size[0]} x {size[1]}"
         raise InputError(f"--checkpoint {settings.CHECKPOINT} {sizes}")
