@@ -1,14 +1,10 @@
 """Variables of a MATLAB file as plain values: SciPy reads versions 5 to 7, h5py version 7.3; `matlab_limits` first."""
 
 import math
-import struct
 import warnings
-import zlib
-from pathlib import Path
 
 import numpy as np
 import scipy.io
-from scipy.io.matlab import MatReadError, matfile_version
 
 from data_prep.formats.matlab_limits import (
     DAMAGED,
@@ -46,43 +42,30 @@ def is_real(value):
 
 def _read(path, names, max_bytes):
     """(values by name, names of all variables)."""
-    path = Path(path)
     budget = Budget(max_bytes)
     try:
         with open(path, "rb") as file:
-            return (_read_hdf5 if _is_hdf5(file) else _read_level_5)(file, names, budget)
+            start = file.read(520)
+            if start.startswith(b"MATLAB 7.3") or HDF5_START in (start[:8], start[512:]):
+                return _read_hdf5(file.name, names, budget)
+            order = {b"IM": "<", b"MI": ">"}.get(start[126:128])
+            if order is None:
+                what = "is not a MATLAB file, or one of version 4, which holds no recordings"
+                raise RefusedError(f"{what}; save it with MATLAB's -v7")
+            return _read_level_5(file, order, names, budget)
     except RefusedError as error:
         raise InputError(f"{path} {error}") from None
-
-
-def _is_hdf5(file):
-    start = file.read(520)
-    if start.startswith(b"MATLAB 7.3") or HDF5_START in (start[:8], start[512:]):
-        return True
-    try:
-        version = matfile_version(file)[0]
-    except (MatReadError, ValueError, IndexError):
-        raise RefusedError("is not a MATLAB file") from None
-    if version == 0:
-        other = "is not a MATLAB file, or one of version 4, which holds no recordings"
-        raise RefusedError(f"{other}; save it with MATLAB's -v7")
-    return version == 2
 
 
 # --- versions 5 to 7
 
 
-def _read_level_5(file, names, budget):
-    file.seek(126)
-    order = "<" if file.read(2) == b"IM" else ">"
+def _read_level_5(file, order, names, budget):
     found = []
-    try:
-        for variable in variables(file, order):
-            if variable.name in names and variable.name not in found:
-                variable.measure(budget)
-            found += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
-    except (struct.error, zlib.error):
-        raise RefusedError(DAMAGED) from None
+    for variable in variables(file, order):
+        if variable.name in names and variable.name not in found:
+            variable.measure(budget)
+        found += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
     wanted = [name for name in names if name in found]
     if not wanted:
         return {}, found
@@ -114,7 +97,7 @@ def _plain(value):
 # --- version 7.3
 
 
-def _read_hdf5(file, names, budget):
+def _read_hdf5(path, names, budget):
     """The same from a file of MATLAB 7.3, which is HDF5 with all axes reversed."""
     try:
         import h5py
@@ -154,7 +137,7 @@ def _read_hdf5(file, names, budget):
         return array
 
     try:
-        with h5py.File(file.name, "r") as file:
+        with h5py.File(path, "r") as file:
             found = [name for name in file if not name.startswith("#")]
             return {name: value(member(file, name)) for name in names if name in found}, found
     except (MemoryError, RefusedError):

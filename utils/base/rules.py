@@ -129,25 +129,14 @@ class Role:
     before: object = None  # what files mean that do not say, from before there was one
 
 
-ROLES = {  # in the order of the parts of a folder's name
+_OF_ROLE = {  # the settings that a role is of, in the order of the parts of a folder's name
     # where
-    "DATA_DIR": Role("PFB", differs=True),
-    "RUN_DIR": Role("PFB", differs=True),
-    "RESUME": Role("PFB", differs=True),
-    "DEVICE": Role("PFB", differs=True),
-    "THREADS": Role("PFB", differs=True),
+    "DATA_DIR RUN_DIR RESUME DEVICE THREADS": Role("PFB", differs=True),
     "STREAM": Role("PF", differs=True),
-    "PARALLEL": Role("P"),
-    "CUDA_GRAPH": Role("P"),
-    "COMPILE": Role("P"),
-    "FOLDS_AT_ONCE": Role("P"),
-    "SAVE_EVERY": Role("P"),
+    "PARALLEL CUDA_GRAPH COMPILE FOLDS_AT_ONCE SAVE_EVERY": Role("P"),
     "QUIET": Role("PFB"),
     # protocol: split.json has what came of it
-    "PROTOCOL": Role("PFB", differs=True),
-    "SPLIT": Role("PFB", differs=True),
-    "N_FOLDS": Role("PFB", differs=True),
-    "FOLDS": Role("PFB", differs=True),
+    "PROTOCOL SPLIT N_FOLDS FOLDS": Role("PFB", differs=True),
     # which networks
     "WINDOW": Role("P", "P"),
     "PRETRAIN_VARIANT": Role("F", name=("", "{}")),  # the encoders' own settings are part of the result's identity
@@ -156,8 +145,7 @@ ROLES = {  # in the order of the parts of a folder's name
     "FRONT_END": Role("PF", "PF"),
     "ENCODER": Role("P", "P", before="physiosync"),
     "EMBED_DIM": Role("P", "P", per_window=True),
-    "EMBED_DIM_1S": Role("F"),  # likewise
-    "EMBED_DIM_5S": Role("F"),
+    "EMBED_DIM_1S EMBED_DIM_5S": Role("F"),  # likewise
     "PROJECTOR_DIMS": Role("P", "P"),
     # losses
     "GROUP_LOSS_EEG": Role("P", "P", name=(True, "no-group-loss-eeg")),
@@ -169,30 +157,24 @@ ROLES = {  # in the order of the parts of a folder's name
     "RESOLUTIONS": Role("F", "F", name=("5s+1s", "{}")),
     "INIT": Role("F", "F", name=("pretrained", "{}")),
     "FREEZE": Role("FB", "FN", name=(False, "frozen")),
-    "LABEL": Role("FB", "FBN"),
-    "THRESHOLD": Role("FB", "FBN"),
+    "LABEL THRESHOLD": Role("FB", "FBN"),
     "STANDARDISE": Role("B", "BN", name=(None, "none", "standardised")),
     "LABEL_FRACTION": Role("FB", "FBN", name=(1.0, "labels-{:g}")),
     "GATE": Role("F", "F", name=(True, "no-gate")),
     "PERMUTE_LABELS": Role("FB", "FBN", name=(False, "permuted")),
-    "PERMUTATIONS": Role("F", differs=True),
-    "PERMUTATION_METHOD": Role("F", differs=True),
+    "PERMUTATIONS PERMUTATION_METHOD": Role("F", differs=True),
     "MODELS": Role("B", differs=True),
     "TAG": Role("PFB", name=("", "{}"), differs=True),
     # training
     "RECIPE": Role("PF"),  # its values are settings
     "SEED": Role("PFB", "PFN", differs=True),
     "EPOCHS": Role("PFB", "FN", per_window=True),  # pre-training goes on to more
-    "BATCH_SIZE": Role("PFB", "PFN"),
-    "SUBJECTS_PER_GROUP": Role("P", "P"),
-    "TEMPERATURE": Role("P", "P"),
-    "LR": Role("PFB", "PFN"),
+    "BATCH_SIZE LR WEIGHT_DECAY PRECISION": Role("PFB", "PFN"),
+    "SUBJECTS_PER_GROUP TEMPERATURE": Role("P", "P"),
     "WARM_UP": Role("P", "P", before=0),
-    "WEIGHT_DECAY": Role("PFB", "PFN"),
-    "KEEP": Role("PB", "PN"),
-    "VALIDATION_FRACTION": Role("PB", "PN"),
-    "PRECISION": Role("PFB", "PFN"),
+    "KEEP VALIDATION_FRACTION": Role("PB", "PN"),
 }
+ROLES = {name: role for names, role in _OF_ROLE.items() for name in names.split()}
 BEFORE = {name: role.before for name, role in ROLES.items() if role.before is not None}
 
 
