@@ -65,7 +65,7 @@ def simulate(settings, channels, lengths, rest_seconds):
     courses = [s.courses[:, : n * synthetic.LATENT_RATE] for s, n in zip(stimuli, lengths, strict=True)]
     felt = np.stack([course.mean(axis=1) for course in courses])
     for index in Progress(range(settings.SUBJECTS), desc="simulating", unit="subject"):
-        person = synthetic.make_person(settings.SEED, index, channels)
+        person = synthetic.Person(settings.SEED, index, channels)
         signal_rng, rating_rng = (np.random.default_rng([settings.SEED, i, index]) for i in (3, 4))
         rated = synthetic.make_targets(rating_rng, len(stimuli), balanced=False) if settings.NULL else felt
         trials = (
