@@ -110,15 +110,11 @@ def _matlab(path, how):
 def _deap(path, how):
     """DEAP's .dat or .mat. If no rest was subtracted from the model's data, it is cut off only."""
     data, *_ = deap.read_file(path)
+    where, rest, remarks = f"--input {path}", deap.BASELINE_SECONDS, []
     without = "baseline_seconds" in how and rest_by_modality(how, "eeg") is None
-    where, length, rest, remarks = f"--input {path}", data.shape[2] / deap.RATE, deap.BASELINE_SECONDS, []
-    if length == deap.TRIAL_SECONDS and not without:
-        what = f"has trials of {length:g} s, as DEAP's are without the rest before them, and the rest was removed from"
-        raise InputError(where, f"{what} the model's data", "give the files of 63 s")
-    if rate := deap.other_rate(data):
-        what = f"has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz"
-        remedy = f"resample them to {deap.RATE} Hz, or give them as .npz if they are {length:g} s at {deap.RATE} Hz"
-        raise InputError(where, what, remedy)
+    remedy = "" if without else "the rest was removed from the model's data: give the files of 63 s"
+    deap.refuse_other_length(where, data, remedy, "give them as .npz")
+    length = data.shape[2] / deap.RATE
     if deap.is_unusual(data):
         rest = 0 if without else rest
         if not path.with_name(MARK).exists():  # simulated trials have it, regardless of their length

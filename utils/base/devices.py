@@ -47,19 +47,16 @@ def hardware(device):
 
 
 def _keep_freed_memory():
-    """Let glibc keep what is freed: else every step allocates its gradients again (benchmarks/RESULTS.md)."""
+    """Let glibc keep what is freed: else every step allocates its gradients again (benchmarks/RESULTS.md).
+
+    Its own settings return at the script's end, for a notebook that goes on, and what is free goes back to the system.
+    """
     if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
-        libc.mallopt(ctypes.c_int(-1), ctypes.c_int(-1))  # M_TRIM_THRESHOLD: a heap that does not shrink
-        at_end(_give_memory_back, libc)
-
-
-def _give_memory_back(libc):
-    """The library's own settings, for a notebook that goes on; what is free goes back to the system."""
-    libc.mallopt(ctypes.c_int(-4), ctypes.c_int(65536))
-    libc.mallopt(ctypes.c_int(-1), ctypes.c_int(128 * 1024))
-    libc.malloc_trim(ctypes.c_size_t(0))
+        libc, number = ctypes.CDLL(None), ctypes.c_int
+        at_end(libc.malloc_trim, ctypes.c_size_t(0))  # last, as what is registered last is called first
+        for option, keep, default in ((-4, 0, 1 << 16), (-1, -1, 1 << 17)):  # M_MMAP_MAX, M_TRIM_THRESHOLD
+            libc.mallopt(number(option), number(keep))
+            at_end(libc.mallopt, number(option), number(default))
 
 
 def use_threads(asked, model):

@@ -56,31 +56,27 @@ def run(main):
     if signal.getsignal(signal.SIGINT) is _ended_early:
         signal.signal(signal.SIGINT, _handler_before or signal.default_int_handler)
     with left_as_found(main):
-        _run(main)
-
-
-def _run(main):
-    try:
-        main()
-        sys.stdout.flush()
-    except InputError as error:
-        _fail(error, 2)
-    except MemoryError:
-        _fail(_out_of_memory(main), 2)
-    except BrokenPipeError:  # who read the output has ended, as in: python ... | head -1
-        if sys.stdout is sys.__stdout__:  # let Python not try to write the rest of it at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + SIGPIPE)
-    except OSError as error:
-        _fail(_cannot(error, main), 2)
-    except KeyboardInterrupt:
-        launcher = "torchrun ..." if "TORCHELASTIC_RUN_ID" in os.environ else "python"
-        again = os.environ.get("PHYSIOSYNC_DEMO") or f"{launcher} {command(sys.argv)}"
-        _fail(f"interrupted; to go on from what is complete: {again}", 130)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        _fail(_out_of_memory(main), 2)
+        try:
+            main()
+            sys.stdout.flush()
+        except InputError as error:
+            _fail(error, 2)
+        except MemoryError:
+            _fail(_out_of_memory(main), 2)
+        except BrokenPipeError:  # who read the output has ended, as in: python ... | head -1
+            if sys.stdout is sys.__stdout__:  # let Python not try to write the rest of it at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + SIGPIPE)
+        except OSError as error:
+            _fail(_cannot(error, main), 2)
+        except KeyboardInterrupt:
+            launcher = "torchrun ..." if "TORCHELASTIC_RUN_ID" in os.environ else "python"
+            again = os.environ.get("PHYSIOSYNC_DEMO") or f"{launcher} {command(sys.argv)}"
+            _fail(f"interrupted; to go on from what is complete: {again}", 130)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            _fail(_out_of_memory(main), 2)
 
 
 def is_out_of_memory(error):
@@ -120,8 +116,9 @@ def command(words):
 
 
 def _quote_bytes(word):
-    letters = {byte: chr(byte) for byte in range(32, 127)} | {ord("'"): "\\'", ord("\\"): "\\\\"}
-    return "$'" + "".join(letters.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(word)) + "'"
+    is_shown = {byte: 32 <= byte < 127 and byte not in b"'\\" for byte in range(256)}
+    letters = (chr(byte) if is_shown[byte] else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{''.join(letters)}'"
 
 
 def _fail(message, status):

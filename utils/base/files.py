@@ -9,13 +9,12 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
-import threading
 import unicodedata
 from pathlib import Path
 
 from utils.base.errors import InputError
+from utils.base.surroundings import signals_call
 
 try:
     import fcntl
@@ -26,16 +25,9 @@ except ImportError:  # Windows: nothing keeps two processes apart there
 @contextlib.contextmanager
 def finish_first():
     """Ctrl-C and SIGTERM wait until the block ends, for what must be written whole or together."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     caught = []
-    before = {s: signal.signal(s, lambda *_: caught.append(True)) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals_call(lambda *_: caught.append(True)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if caught:
         raise KeyboardInterrupt
 
