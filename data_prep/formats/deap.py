@@ -11,6 +11,7 @@ Files     data_preprocessed_python/s01.dat ... s32.dat, pickles of Python 2, or 
 """
 
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -52,7 +53,7 @@ OTHER_RATES = (100, 200, 250, 256, 500, 512, 1000, 1024)  # Hz, to which people 
 
 def find_files(folder):
     """Files of all subjects by id (``"s01"``), in order; ``folder`` has them, or the archive's folder that has them."""
-    where = f"--raw-dir {folder}"
+    folder, where = Path(folder), f"--raw-dir {folder}"
     if not folder.is_dir():
         simulate = "without DEAP, data_prep/make_synthetic.py simulates some"
         raise InputError(where, "is not a folder", f"give the one that holds s01.dat, s02.dat, ...; {simulate}")
@@ -83,6 +84,7 @@ def read_file(path):
 
     Returns data (trials, 40, samples) at 128 Hz, the first 3 s before the video; ratings (trials, 4); the SHA-256.
     """
+    path = Path(path)
     data, ratings = (_arrays_matlab if path.suffix.lower() == ".mat" else _arrays_pickle)(path)
     n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
     if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:

@@ -40,7 +40,6 @@ def share(folds):
 
 
 def _place():
-    """Number of this process, number of processes, number on this machine."""
     for names in NAMES:
         if not all(name in os.environ for name in names[:2]):
             continue
@@ -50,9 +49,9 @@ def _place():
         except ValueError:
             number, n, local = -1, 0, 0
         if not (0 <= number < n and local >= 0):
-            said = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
-            raise InputError(f"{said} in the environment do not number this process, from 0, and all processes")
+            where = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
+            raise InputError(where, "in the environment do not number this process, from 0, and all processes")
         return number, n, local
     if "RANK" in os.environ or "WORLD_SIZE" in os.environ:
-        raise InputError("RANK and WORLD_SIZE in the environment go together: set both, or unset both for one process")
+        raise InputError("RANK and WORLD_SIZE", "go together", "set both, or unset both for one process")
     return 0, 1, 0

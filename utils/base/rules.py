@@ -100,6 +100,7 @@ OF_SCRIPT = {  # rules of one script, where its constant is another thing than e
         "DRY_RUN": Rule("bool"),
     },
     "study_moments": {"RAW_DIR": Rule("path", optional=True)},
+    "prepare_stress_predict": {"SECONDS": _count(5)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),
         "CHANNELS": Rule("path", optional=True),
