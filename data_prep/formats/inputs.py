@@ -1,6 +1,5 @@
 """Recordings of any supported kind, prepared as the data of a model."""
 
-import math
 import zipfile
 from pathlib import Path
 
@@ -43,21 +42,21 @@ def open_input(path, wanted):
         raise InputError(where, "is a recording", PREPARE_RECORDINGS)
     if path.suffix.lower() not in readers:
         raise InputError(where, "is none of: prepared folder, .dat, .mat, .npz")
-    made, people = readers[path.suffix.lower()](path, wanted["preparation"])
-    how = made["preparation"]
+    recorded, people = readers[path.suffix.lower()](path, wanted["preparation"])
+    how = recorded["preparation"]
 
     def prepare(trial, positions):
         picked = {}
         for name, places in positions.items():
             signal, rest = trial[name]
-            kept = None if rest is None or rest_by_modality(how, name) is None else rest[places]
-            picked[name] = signal[places], kept
+            is_kept = rest is not None and rest_by_modality(how, name) is not None
+            picked[name] = signal[places], rest[places] if is_kept else None
         try:
-            return prepare_trial(picked, made["sampling_rate"], how)
+            return prepare_trial(picked, recorded["sampling_rate"], how)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
 
-    return made, people, prepare
+    return recorded, people, prepare
 
 
 def refuse_raw_folder(path, extensions):
@@ -65,10 +64,9 @@ def refuse_raw_folder(path, extensions):
     if (path / "dataset.json").exists() or (path / "eeg.npy").exists():
         return
     files = sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
-    single = [file for file in files if file.suffix.lower() in extensions]
-    if single:
-        name, ending = single[0].relative_to(path), single[0].suffix
-        remedy = f"give one {ending} file, such as {name}, or prepare the folder (data_prep/README.md)"
+    if single := [file for file in files if file.suffix.lower() in extensions]:
+        example = f"give one {single[0].suffix} file, such as {single[0].relative_to(path)}"
+        remedy = f"{example}, or prepare the folder (data_prep/README.md)"
     elif any(map(is_recording, files)):
         remedy = PREPARE_RECORDINGS
     else:
@@ -83,12 +81,12 @@ def _folder(data):
 
 
 def _raw_record(how, rate, channels, rest, before, seconds):
-    """Record of raw recordings once they are prepared as the model's data; ``rest``: seconds that there are."""
-    made = {key: how.get(key, default) for key, default in (("eeg", "channels"), ("pps", "trial"), ("segment", None))}
-    asked = {name: "baseline_seconds" not in how or rest_by_modality(how, name) is not None for name in SIGNALS}
-    made["baseline_seconds"] = {name: rest.get(name) if asked[name] else None for name in SIGNALS}
-    whole = {"sampling_rate": rate, "channels": channels, "preparation": made | before}
-    return whole if seconds is None else whole | {"seconds": min(seconds, _segment_seconds(how) or seconds)}
+    """Record of raw recordings once they are prepared as the model's data; ``rest``: seconds by modality."""
+    same = {key: how.get(key, default) for key, default in (("eeg", "channels"), ("pps", "trial"), ("segment", None))}
+    is_removed = {name: "baseline_seconds" not in how or rest_by_modality(how, name) is not None for name in SIGNALS}
+    rest = {name: rest.get(name) if is_removed[name] else None for name in SIGNALS}
+    made = {"sampling_rate": rate, "channels": channels, "preparation": same | {"baseline_seconds": rest} | before}
+    return made if seconds is None else made | {"seconds": min(seconds, _segment_seconds(how) or seconds)}
 
 
 def _segment_seconds(how):
@@ -161,39 +159,29 @@ def _npz(path, how):
 
 
 def read_npz(path, known):
-    """Arrays of an .npz file by name (one of ``known``); nothing is unpickled, and no more read than declared."""
-    where, arrays, size = f"--input {path}", {}, path.stat().st_size
+    """Arrays of an .npz file by name (one of ``known``); nothing is unpickled, and no more unpacked than it may hold."""
+    where, remedy = f"--input {path}", f"save arrays with numpy.savez ({NEEDED})"
     try:
         with zipfile.ZipFile(path) as file:
-            members = {Path(member.filename).stem: member for member in file.infolist()}
-            check_keys(members, known, where)
-            for name, member in members.items():
-                if member.file_size > MOST_DEFLATED * (member.compress_size + 1) or member.compress_size > size:
-                    raise ValueError("a size that cannot be")
-                with file.open(member) as part:
-                    arrays[name] = _read_array(part, member.file_size)
-    except (InputError, MemoryError, PermissionError, IsADirectoryError):
+            members = file.infolist()
+        if any(member.file_size > MOST_DEFLATED * (member.compress_size + 1) for member in members):
+            raise ValueError("a size that cannot be")
+        check_keys([Path(member.filename).stem for member in members], known, where)
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (InputError, PermissionError):
         raise
+    except MemoryError:
+        raise InputError(
+            where, "cannot be read: it says that it holds more than this machine's memory", remedy
+        ) from None
     except Exception as error:  # a damaged zip file raises nearly anything
         cause = "it holds Python objects, not numbers" if "Object arrays" in str(error) else "it is damaged or no .npz"
-        raise InputError(where, f"cannot be read: {cause}", f"save arrays with numpy.savez ({NEEDED})") from None
+        raise InputError(where, f"cannot be read: {cause}", remedy) from None
     lacking = "sampling_rate" if "sampling_rate" not in arrays else "eeg (or pps)"
     if "sampling_rate" not in arrays or not set(SIGNALS) & set(arrays):
         raise InputError(where, f"has no {lacking}", f"it needs the arrays {NEEDED}")
     return arrays
-
-
-def _read_array(file, size):
-    """One array of at most ``size`` bytes, header included."""
-    version = np.lib.format.read_magic(file)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
-    shape, _, dtype = read_header(file)
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded")
-    if math.prod(shape) * dtype.itemsize > size:
-        raise ValueError("an array is larger than its file")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _text(array, what):

@@ -6,16 +6,7 @@ import warnings
 import numpy as np
 import scipy.io
 
-from data_prep.formats.matlab_limits import (
-    DAMAGED,
-    MAX_BYTES,
-    MAX_DEPTH,
-    OTHER_KIND,
-    TEXT_BYTES,
-    Budget,
-    RefusedError,
-    variables,
-)
+from data_prep.formats import matlab_limits as limits
 from utils.base.errors import InputError
 
 HDF5_START = b"\x89HDF\r\n\x1a\n"
@@ -26,7 +17,7 @@ def variable_names(path):
     return _read(path, (), 0)[1]
 
 
-def load(path, names, max_bytes=MAX_BYTES):
+def load(path, names, max_bytes=limits.MAX_BYTES):
     """Variables of a MATLAB file by name, as far as it has them; together at most ``max_bytes`` when unpacked.
 
     A structure is a dict; cells, an array of structures and the rows of a matrix of characters are a list, in MATLAB's
@@ -42,7 +33,7 @@ def is_real(value):
 
 def _read(path, names, max_bytes):
     """(values by name, names of all variables)."""
-    budget = Budget(max_bytes)
+    budget = limits.Budget(max_bytes)
     try:
         with open(path, "rb") as file:
             start = file.read(520)
@@ -51,9 +42,9 @@ def _read(path, names, max_bytes):
             order = {b"IM": "<", b"MI": ">"}.get(start[126:128])
             if order is None:
                 what = "is not a MATLAB file, or one of version 4, which holds no recordings"
-                raise RefusedError(f"{what}; save it with MATLAB's -v7")
+                raise limits.RefusedError(f"{what}; save it with MATLAB's -v7")
             return _read_level_5(file, order, names, budget)
-    except RefusedError as error:
+    except limits.RefusedError as error:
         raise InputError(f"{path} {error}") from None
 
 
@@ -62,7 +53,7 @@ def _read(path, names, max_bytes):
 
 def _read_level_5(file, order, names, budget):
     found = []
-    for variable in variables(file, order):
+    for variable in limits.variables(file, order):
         if variable.name in names and variable.name not in found:
             variable.measure(budget)
         found += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
@@ -77,7 +68,7 @@ def _read_level_5(file, order, names, budget):
     except MemoryError:
         raise
     except Exception as error:  # SciPy raises nearly anything for a damaged file
-        raise RefusedError(f"{DAMAGED} ({type(error).__name__})") from None
+        raise limits.RefusedError(f"{limits.DAMAGED} ({type(error).__name__})") from None
     return {name: _plain(values[name]) for name in wanted}, found
 
 
@@ -103,16 +94,16 @@ def _read_hdf5(path, names, budget):
         import h5py
     except ImportError:
         remedy = "install h5py (pip install h5py), or save it with MATLAB's save(..., '-v7')"
-        raise RefusedError(f"is a MATLAB 7.3 (HDF5) file; {remedy}") from None
+        raise limits.RefusedError(f"is a MATLAB 7.3 (HDF5) file; {remedy}") from None
 
     def member(group, name):
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise RefusedError(f"has a link to something else in place of {name}")
+            raise limits.RefusedError(f"has a link to something else in place of {name}")
         return group[name]
 
     def value(item, depth=1):
-        if depth > MAX_DEPTH:
-            raise RefusedError("is nested deeper than any recording")
+        if depth > limits.MAX_DEPTH:
+            raise limits.RefusedError("is nested deeper than any recording")
         if isinstance(item, h5py.Group):
             budget.spend(n_items=len(item))
             return {name: value(member(item, name), depth + 1) for name in item}
@@ -122,9 +113,9 @@ def _read_hdf5(path, names, budget):
         is_text = item.attrs.get("MATLAB_class") in (b"char", "char")
         is_plain = is_cell or item.dtype.kind in "iufbc" or item.dtype.names == ("real", "imag")
         if not is_plain or item.is_virtual or item.external or "MATLAB_object_decode" in item.attrs:
-            raise RefusedError(f"has objects or links in {item.name}, {OTHER_KIND}")
+            raise limits.RefusedError(f"has objects or links in {item.name}, {limits.OTHER_KIND}")
         chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize  # which may be larger than the data
-        budget.spend(max(item.nbytes, chunk) * (TEXT_BYTES if is_text else 1))
+        budget.spend(max(item.nbytes, chunk) * (limits.TEXT_BYTES if is_text else 1))
         array = item[()].T
         if array.dtype.names:
             array = array["real"] + 1j * array["imag"]
@@ -140,7 +131,7 @@ def _read_hdf5(path, names, budget):
         with h5py.File(path, "r") as file:
             found = [name for name in file if not name.startswith("#")]
             return {name: value(member(file, name)) for name in names if name in found}, found
-    except (MemoryError, RefusedError):
+    except (MemoryError, limits.RefusedError):
         raise
     except Exception as error:  # HDF5 raises nearly anything for a damaged file
-        raise RefusedError(f"{DAMAGED} ({type(error).__name__})") from None
+        raise limits.RefusedError(f"{limits.DAMAGED} ({type(error).__name__})") from None

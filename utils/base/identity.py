@@ -9,49 +9,23 @@ import torch
 
 from utils.base.surroundings import ROOT
 
+_STAGES = {  # by folder: files, and the initials of what their code decides the results of
+    "models": {"adapted encoder front_end": "epf", "contrastive losses": "p", "fusion": "f"},
+    "utils/base": {"devices": "pfn", "other_networks": "n"},
+    "utils/inputs": {"features front_end": "epf", "recordings subject_scales": "epfn", "streaming": "pf"},
+    "utils/protocol": {"windows": "epfn", "held_out": "pn", "permutation": "f"},
+    "utils/pretraining": {"batches": "pfn", "fold_pretraining networks pretraining stacked": "p"},
+    "utils/finetuning": {"finetuning permutation_test": "f", "fitting": "fn", "foundation networks": "n"},
+}  # tests/test_identity.py lists the files that these import besides, and why their code decides nothing
 
-def _of(folder, names):
-    return tuple(f"{folder}/{name}.py" for name in names.split())
+
+def _files(initial):
+    groups = [(folder, *group) for folder, in_folder in _STAGES.items() for group in in_folder.items()]
+    return [f"{folder}/{name}.py" for folder, names, of in groups if initial in of for name in names.split()]
 
 
-NETWORK = (  # what decides the features of a window, in every stage that has an encoder
-    *_of("models", "adapted encoder front_end"),
-    *_of("utils/inputs", "features front_end recordings subject_scales"),
-    *_of("utils/protocol", "windows"),
-)
-CODE = {  # by stage: the files whose code decides what it computes; what they import besides is in NO_CODE
-    "pretrain": (
-        *NETWORK,
-        *_of("models", "contrastive losses"),
-        *_of("utils/base", "devices"),
-        *_of("utils/inputs", "streaming"),
-        *_of("utils/pretraining", "batches fold_pretraining networks pretraining stacked"),
-        *_of("utils/protocol", "held_out"),
-    ),
-    "finetune": (
-        *NETWORK,
-        *_of("models", "fusion"),
-        *_of("utils/base", "devices"),
-        *_of("utils/finetuning", "finetuning fitting permutation_test"),
-        *_of("utils/inputs", "streaming"),
-        *_of("utils/pretraining", "batches"),
-        *_of("utils/protocol", "permutation"),
-    ),
-    "network": (  # of others, as a baseline
-        *_of("utils/base", "devices other_networks"),
-        *_of("utils/finetuning", "fitting foundation networks"),
-        *_of("utils/inputs", "recordings subject_scales"),
-        *_of("utils/pretraining", "batches"),
-        *_of("utils/protocol", "held_out windows"),
-    ),
-}
-NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such
-    *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
-    *_of("utils/protocol", "audit splits"),
-    *_of("utils/finetuning", "first_encoders fold_files labels"),
-    *_of("utils/inputs", "population"),
-    *_of("utils/pretraining", "checkpoints moments recipes together variants"),
-)
+CODE = {stage: _files(stage[0]) for stage in ("pretrain", "finetune", "network")}  # files by stage
+NETWORK = _files("e")  # what decides an encoder's features of a window
 
 
 @functools.cache  # at the start of a process: what is edited later is not what runs
