@@ -1,7 +1,6 @@
 """Recordings of any supported kind, prepared as the data of a model."""
 
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -159,24 +158,21 @@ def _npz(path, how):
 
 
 def read_npz(path, known):
-    """Arrays of an .npz file by name (one of ``known``); nothing is unpickled, and no more unpacked than it may hold."""
+    """Arrays of an .npz file by name (one of ``known``), without pickles and sizes that no zip file can hold."""
     where, remedy = f"--input {path}", f"save arrays with numpy.savez ({NEEDED})"
     try:
         with zipfile.ZipFile(path) as file:
-            members = file.infolist()
-        if any(member.file_size > MOST_DEFLATED * (member.compress_size + 1) for member in members):
-            raise ValueError("a size that cannot be")
-        check_keys([Path(member.filename).stem for member in members], known, where)
+            if any(member.file_size > MOST_DEFLATED * (member.compress_size + 1) for member in file.infolist()):
+                raise ValueError("a size that cannot be")
         with np.load(path, allow_pickle=False) as file:
+            check_keys(file.files, known, where)
             arrays = dict(file)
     except (InputError, PermissionError):
         raise
-    except MemoryError:
-        raise InputError(
-            where, "cannot be read: it says that it holds more than this machine's memory", remedy
-        ) from None
     except Exception as error:  # a damaged zip file raises nearly anything
         cause = "it holds Python objects, not numbers" if "Object arrays" in str(error) else "it is damaged or no .npz"
+        if isinstance(error, MemoryError):
+            cause = "it declares more than this machine's memory holds"
         raise InputError(where, f"cannot be read: {cause}", remedy) from None
     lacking = "sampling_rate" if "sampling_rate" not in arrays else "eeg (or pps)"
     if "sampling_rate" not in arrays or not set(SIGNALS) & set(arrays):
