@@ -56,10 +56,7 @@ class Person:
 
 
 def read_file(path):
-    """The subjects of DREAMER.mat, checked: a list of `Person`, EEG in the order of `EEG_CHANNELS`.
-
-    MATLAB version 5 to 7, or 7.3 if h5py is installed. The whole file is in memory.
-    """
+    """The subjects of DREAMER.mat, checked: a list of `Person`, EEG in the order of `EEG_CHANNELS`."""
     path = Path(path)
     if not path.is_file():
         remedy = "give DREAMER.mat; data_prep/make_synthetic.py --format dreamer simulates one"

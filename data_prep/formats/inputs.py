@@ -22,12 +22,10 @@ NPZ = (*PERSON, "sampling_rate", "eeg_channels", "pps_channels", "baseline_secon
 
 
 def open_input(path, wanted):
-    """Recordings of any supported kind, one person after the other.
+    """Recordings of any supported kind; raw files are prepared as ``wanted``, the record of the model's data, says.
 
-    ``wanted`` is the record of the model's data (`preparation.of_model`); raw files are prepared as it says. Returns
-    their record (of a prepared folder also ``stimuli`` and ``seen``); an iterator of (name, trials), each trial a dict
-    by modality of blocks (seconds, channels, rate) for a prepared folder, else of (signal, rest); and for raw files a
-    function from a trial and the positions of the channels to blocks, else None.
+    Returns their record; an iterator of (name, trials), a trial being a dict by modality of blocks (seconds, channels,
+    rate) for a prepared folder, else of (signal, rest); for raw files a function of trial and channels to blocks.
     """
     where, readers = f"--input {path}", {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():

@@ -1,9 +1,7 @@
-"""Reads DEAP's pickles without running them.
+"""Reads DEAP's pickles (of Python 2 or 3) without running them.
 
-A pickle is a program, and ``pickle.load`` lets it call any function. Here the standard library's unpickler in Python
-has only the opcodes that a dictionary of numeric arrays needs, and the names that it may ask for are stand-ins that
-keep sizes and bytes. NumPy sees a buffer only after its size has been checked. Streams of Python 2 (DEAP's own files)
-and of Python 3 are read alike.
+The standard library's unpickler in Python has only the opcodes that a dictionary of numeric arrays needs here, and
+names are stand-ins that keep sizes and bytes. NumPy sees a buffer only after its size has been checked.
 """
 
 import io

@@ -18,23 +18,20 @@ from utils.base.errors import InputError
 from utils.base.surroundings import at_end
 
 START_THREADS = torch.get_num_threads()  # of this process: the cores, or OMP_NUM_THREADS
-LARGE = 10_000_000  # parameters; smaller networks' threads wait for each other longer than they compute
+LARGE = 10_000_000  # parameters; threads of smaller networks wait longer than they compute (benchmarks/RESULTS.md)
 
 
 def choose_device(name):
-    """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU.
-
-    Of several processes on a machine, each takes the GPU of its number there; if they are more than GPUs, they share.
-    """
+    """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(device for device, there in available.items() if there)
+        name = next(device for device, is_available in available.items() if is_available)
     if not available[name]:
-        raise InputError(f"--device {name}: this PyTorch sees no such device; use --device cpu or auto")
+        raise InputError(f"--device {name}:", "this PyTorch sees no such device", "use --device cpu or auto")
     if name == "cpu":
         _keep_freed_memory()
     device = torch.device(name)
-    if name == "cuda" and ranks.size() > 1:
+    if name == "cuda" and ranks.size() > 1:  # processes take one GPU each, or share them if they are more
         device = torch.device("cuda", ranks.local_rank() % torch.cuda.device_count())
         torch.cuda.set_device(device)
     print(f"computing on {hardware(device)}")
@@ -60,12 +57,8 @@ def _keep_freed_memory():
 
 
 def use_threads(asked, model):
-    """Set how many threads compute on a CPU: ``asked`` (the constant THREADS), or as many as pay for its size.
-
-    Small networks get one: more would wait for each other (benchmarks/RESULTS.md). Never more than OMP_NUM_THREADS,
-    this process's affinity and its control group allow.
-    """
-    allowed = max(1, min(START_THREADS, cpu_count()))
+    """Set how many threads compute on a CPU: ``asked`` (the constant THREADS), or as many as pay for its size."""
+    allowed = max(1, min(START_THREADS, cpu_count()))  # by OMP_NUM_THREADS, the affinity and the control group
     pay = allowed if sum(p.numel() for p in model.parameters()) >= LARGE else 1
     torch.set_num_threads(min(asked or pay, allowed))
 
@@ -73,7 +66,7 @@ def use_threads(asked, model):
 def set_precision(name, device):
     """Arithmetic of matrix products: ``fp32`` or ``tf32`` (CUDA); with ``bf16`` it is up to the models."""
     if name == "tf32" and device.type != "cuda":
-        raise InputError(f"--precision tf32 needs a CUDA device, and this is {device.type}; use fp32 or bf16")
+        raise InputError("--precision tf32", f"needs a CUDA device, and this is {device.type}", "use fp32 or bf16")
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
 

@@ -13,18 +13,14 @@ from pathlib import Path
 from utils.base.surroundings import ROOT, left_as_found
 
 NEEDED = ("torch", "numpy", "scipy", "sklearn", "tqdm", "matplotlib")  # of requirements.txt
-LONGEST = 290  # characters of a message
+LONGEST = 290  # characters of a message, whatever it quotes
 LONGEST_WORD = 120  # of a path or a value in it, where the message is too long
 SIGPIPE = 13  # its number where there is one; Windows has none
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class InputError(Exception):
-    """Something the user gave is wrong; the message names the file or flag, the cause and the remedy.
-
-    ``InputError(where, what, remedy)`` reads ``where what; remedy``; one argument is the whole message. It is one line
-    of at most ``LONGEST`` characters, regardless of what it quotes: it is shortened in the middle.
-    """
+    """Something the user gave is wrong; ``where what; remedy`` in one line: the file or flag, the cause, what to do."""
 
     def __init__(self, where, what="", remedy=""):
         self.where, self.what, self.remedy = (str(where), what, remedy) if what else ("", str(where), remedy)
@@ -49,10 +45,7 @@ def shorten(text, longest):
 
 
 def run(main):
-    """Call a script's ``main()``; on a user's error print one line and exit with status 2.
-
-    SIGTERM ends it like Ctrl-C, status 130. What it changed in the process is restored (`utils.base.surroundings`).
-    """
+    """Call a script's ``main()``; a user's error is one line and exit status 2, Ctrl-C and SIGTERM are status 130."""
     if signal.getsignal(signal.SIGINT) is _ended_early:
         signal.signal(signal.SIGINT, _handler_before or signal.default_int_handler)
     with left_as_found(main):

@@ -143,10 +143,7 @@ def write_text(path, text):
 
 
 def safe_name(text, taken):
-    """A file name from any text: letters, digits and ``_ + - .``, as long as file systems allow.
-
-    It differs from the names that are ``taken``, also without regard to case and Unicode form, and is added to them.
-    """
+    """A file name from any text, which differs from those ``taken`` regardless of case, and is added to them."""
     name = re.sub(r"[^\w+.-]+", "_", unicodedata.normalize("NFKC", text)).encode()[:150].decode(errors="ignore")
     stem = name = name.lstrip(".-") or "_"
     numbers = itertools.count(2)

@@ -68,14 +68,10 @@ def weights_hash(encoders):
 
 
 def difference(before, now, names=None):
-    """The first entry in which two records (settings and others by name) differ, as words after "made with".
-
-    Empty if none does. ``names`` are those to compare, by default all. ``code`` is of `code`, ``weights ...`` of
-    `weights_hash`; a record from before these were kept agrees with all.
-    """
+    """The first of ``names`` (by default all) in which two records differ, in words after "made with"; or ``""``."""
     for name in names or dict.fromkeys([*now, *before]):
         a, b = before.get(name), now.get(name)
-        if a == b or (name not in before and (name == "code" or name.startswith("weights "))):
+        if a == b or (name not in before and name.startswith(("code", "weights "))):  # older records lack these
             continue
         if name == "code":
             return f"other code: {' and '.join(changed_code(a, b)[:3])} changed since"

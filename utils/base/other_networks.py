@@ -61,10 +61,7 @@ class OtherNetwork:
 
 
 def find(asked, flag, version=None):
-    """The network of a name, such as ``EEGNet``, or of a file, such as ``my_net.py:Net``, and of no other ``version``.
-
-    ``flag`` is for messages. A file is run only after its version was compared.
-    """
+    """The network called ``EEGNet``, or ``my_net.py:Net`` for one in a file, refused if it has another ``version``."""
     path, is_file, name = asked.rpartition(":")
     if is_file:
         return _of_file(Path(path).absolute(), name, f"{flag} {asked}", version)
@@ -97,7 +94,7 @@ def _of_file(path, name, where, version):
     source = path.read_bytes()
     with in_one_line(path.name, path):
         code = {path.name: code_hash(source.decode("utf-8"))}
-        _refuse_other(f"{path.name} {code[path.name]}", version, where)
+        _refuse_other(f"{path.name} {code[path.name]}", version, where)  # before the file is run
         if version is not None:
             say_once(f"running {path}, as {where} asks for the network in it")
         module = _run_file(f"networks_of_{hashlib.sha256(source).hexdigest()}", path)  # once in a process

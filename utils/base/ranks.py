@@ -1,15 +1,11 @@
-"""Several processes of one job: rank, number of processes, and this process's share of the folds.
-
-Folds are independent, so processes do not communicate. torchrun sets RANK and WORLD_SIZE; srun and mpirun use other
-names. Without them there is one process.
-"""
+"""Several processes of one job, which do not communicate: this process's rank, and its share of the folds."""
 
 import os
 
 from utils.base.errors import InputError
 
 NAMES = (  # in the environment: number of this process, of all processes, and its number on this machine
-    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),  # torchrun
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),  # mpirun
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),  # srun; without it SLURM_NTASKS is set as well
 )

@@ -52,8 +52,7 @@ class MissingConstantError(InputError, AttributeError):
 def read_settings(constants, argv=None, positional=None):
     """`Settings` of a script: its constants (``globals()``), overridden by flags (``argv``, by default the process's).
 
-    A relative path in a constant is relative to the repository, one in a flag to the working directory. ``positional``
-    is a list setting that may also be given without a flag. QUIET is obeyed here and left out: it changes no result.
+    ``positional`` is a list setting that may also be given without its flag.
     """
     rules = rules_of(constants["__file__"])
     _refuse_unknown(constants["__file__"], rules)
@@ -71,13 +70,14 @@ def read_settings(constants, argv=None, positional=None):
     given = vars(parser.parse_args(argv))
     if given.get("positional"):
         given[positional] = given["positional"]
+    # QUIET changes no result: it is obeyed here and is no setting
     if _check(rules["QUIET"], given.pop("QUIET", defaults.pop("QUIET", False)), "QUIET"):
         sys.stdout = Silence()
 
     settings = {}
     for name, value in defaults.items():
         settings[name] = _check(rules[name], given.get(name, value), _flag(name) if name in given else name)
-        if rules[name].kind == "path" and settings[name] is not None:
+        if rules[name].kind == "path" and settings[name] is not None:  # a constant is relative to the repository
             settings[name] = (Path() if name in given else ROOT) / _without_tilde(settings[name], _flag(name))
     _say_given(constants["__file__"], {name: settings[name] for name in settings if name in given})
     words = {name: _words(rules[name], name, value) for name, value in settings.items() if rules[name].kind != "path"}
@@ -88,7 +88,7 @@ def _without_tilde(path, flag):
     try:
         return path.expanduser()
     except RuntimeError:
-        raise InputError(f"{flag} {path}: there is no such user; begin with ./") from None
+        raise InputError(f"{flag} {path}:", "there is no such user", "begin with ./") from None
 
 
 def _assigned(file):
@@ -110,14 +110,11 @@ def _refuse_unknown(file, rules):
         if name not in rules and (name.isupper() or like):
             near = difflib.get_close_matches(name.upper(), known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "delete it, --help lists all that there are"
-            raise InputError(f"{Path(file).name} has a constant {name} that no script knows; {hint}")
+            raise InputError(Path(file).name, f"has a constant {name} that no script knows", hint)
 
 
 def other_flags(script, words):
-    """The flags for a script (its path in the repository) that its constants do not say anyway.
-
-    ``words``: `Settings.words` of a run that it goes on from, without what tells runs and stages apart.
-    """
+    """The flags (of `Settings.words`) with which a script continues a run, without those that its constants equal."""
     rules, constants, flags = rules_of(script), _assigned(ROOT / script), []
     for name in [name for name in words if name in constants and name not in ("DATA_DIR", "RUN_DIR", "WINDOW")]:
         with contextlib.suppress(ValueError, InputError):  # a constant that is no plain value, or a wrong one
