@@ -34,42 +34,42 @@ def is_real(value):
 def _read(path, names, max_bytes):
     """(values by name, names of all variables)."""
     budget = limits.Budget(max_bytes)
-    try:
-        with open(path, "rb") as file:
+    with open(path, "rb") as file:
+        try:
             start = file.read(520)
             if start.startswith(b"MATLAB 7.3") or HDF5_START in (start[:8], start[512:]):
-                return _read_hdf5(file.name, names, budget)
+                return _read_hdf5(path, names, budget)
             order = {b"IM": "<", b"MI": ">"}.get(start[126:128])
             if order is None:
                 what = "is not a MATLAB file, or one of version 4, which holds no recordings"
                 raise limits.RefusedError(f"{what}; save it with MATLAB's -v7")
             return _read_level_5(file, order, names, budget)
-    except limits.RefusedError as error:
-        raise InputError(f"{path} {error}") from None
+        except MemoryError:
+            raise
+        except limits.RefusedError as error:
+            reason = error
+        except Exception as error:  # SciPy and HDF5 raise nearly anything for a damaged file
+            reason = f"{limits.DAMAGED} ({type(error).__name__})"
+    raise InputError(f"{path} {reason}")
 
 
 # --- versions 5 to 7
 
 
 def _read_level_5(file, order, names, budget):
-    found = []
+    available = []
     for variable in limits.variables(file, order):
-        if variable.name in names and variable.name not in found:
+        if variable.name in names and variable.name not in available:
             variable.measure(budget)
-        found += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
-    wanted = [name for name in names if name in found]
+        available += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
+    wanted = [name for name in names if name in available]
     if not wanted:
-        return {}, found
+        return {}, available
     file.seek(0)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            codec = "utf-16-le" if order == "<" else "utf-16-be"
-            values = scipy.io.loadmat(file, variable_names=wanted, uint16_codec=codec)
-    except MemoryError:
-        raise
-    except Exception as error:  # SciPy raises nearly anything for a damaged file
-        raise limits.RefusedError(f"{limits.DAMAGED} ({type(error).__name__})") from None
-    return {name: _plain(values[name]) for name in wanted}, found
+    with warnings.catch_warnings(action="ignore"):
+        codec = "utf-16-le" if order == "<" else "utf-16-be"
+        values = scipy.io.loadmat(file, variable_names=wanted, uint16_codec=codec)
+    return {name: _plain(values[name]) for name in wanted}, available
 
 
 def _plain(value):
@@ -117,8 +117,6 @@ def _read_hdf5(path, names, budget):
         chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize  # which may be larger than the data
         budget.spend(max(item.nbytes, chunk) * (limits.TEXT_BYTES if is_text else 1))
         array = item[()].T
-        if array.dtype.names:
-            array = array["real"] + 1j * array["imag"]
         if is_cell:
             budget.spend(n_items=array.size)
             return [value(file[reference], depth + 1) for reference in array.ravel(order="F")]
@@ -127,11 +125,6 @@ def _read_hdf5(path, names, budget):
             return rows if len(rows) > 1 else "".join(rows)
         return array
 
-    try:
-        with h5py.File(path, "r") as file:
-            found = [name for name in file if not name.startswith("#")]
-            return {name: value(member(file, name)) for name in names if name in found}, found
-    except (MemoryError, limits.RefusedError):
-        raise
-    except Exception as error:  # HDF5 raises nearly anything for a damaged file
-        raise limits.RefusedError(f"{limits.DAMAGED} ({type(error).__name__})") from None
+    with h5py.File(path, "r") as file:
+        available = [name for name in file if not name.startswith("#")]
+        return {name: value(member(file, name)) for name in names if name in available}, available
