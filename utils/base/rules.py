@@ -28,38 +28,36 @@ def _choice(*choices, optional=False):
     return Rule("text", choices, optional=optional)
 
 
-_OF_RULE = {  # the constants that a rule is of
-    Rule("path"): "DATA_DIR RUN_DIR RAW_DIR OUT_DIR RAW_FILE MODEL INPUT CHECKPOINT OUT_FILE",
-    Rule("path", optional=True): "BIDS_DIR",
-    Rule("text"): "LABEL ENCODER",
-    Rule("text", optional=True): "TASK FILES TRIAL UNTIL STIMULUS GROUP",
-    Rule("tag"): "PRETRAIN_VARIANT TAG",
-    Rule("bool"): "PERMUTE_LABELS FREEZE GATE GROUP_LOSS_EEG GROUP_LOSS_PPS CMCA AUGMENTATION RESUME CUDA_GRAPH "
-    "RATED NULL FEATURE_MAPS QUIET QUICK",
-    Rule("bool", optional=True): "COMPILE STREAM",
-    Rule("names"): "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS SIZES",
-    Rule("ints", least=0): "FOLDS SEEDS",
-    Rule("ints", least=1, length=3, optional=True): "PROJECTOR_DIMS",
-    Rule("numbers"): "RATING_MIN RATING_MAX",
-    Rule("numbers", optional=True): "THRESHOLD",
-    _count(): "SAMPLING_RATE BASELINE_BEFORE SUBJECTS TRIALS SECONDS HELD_OUT_EPOCHS CHANNELS ROUNDS",
-    _count(0): "PERMUTATIONS WARM_UP DELAY",
-    _count(5): "SEGMENT_SECONDS",
-    _count(0, optional=True): "EPOCHS",
-    _count(1, optional=True): "SUBJECTS_PER_GROUP SAVE_EVERY THREADS FOLDS_AT_ONCE",
-    _count(2, optional=True): "N_FOLDS BATCH_SIZE",
-    Rule("int", least=4, multiple=4, optional=True): "EMBED_DIM EMBED_DIM_1S EMBED_DIM_5S",
-    Rule("int", least=0, most=2**32 - 1): "SEED",
-    Rule("float", positive=True, most=1): "LABEL_FRACTION",
-    Rule("float", positive=True, most=0.5): "VALIDATION_FRACTION",
-    Rule("float", positive=True, optional=True): "TEMPERATURE LR LAST HIGH_PASS LOW_PASS NOTCH",
-    Rule("float", least=0, optional=True): "WEIGHT_DECAY",
-    Rule("float", least=0, most=3600, optional=True): "REST_SECONDS",
-    Rule("float", least=0, most=2): "EFFECT",
-    Rule("float", least=0, most=10): "TREND",
-    Rule("float", least=0, most=100): "GSR_DRIFT",
-}
-RULES = {name: rule for rule, names in _OF_RULE.items() for name in names.split()} | {
+_RULES = {  # by the names of constants that have it
+    "DATA_DIR RUN_DIR RAW_DIR OUT_DIR RAW_FILE MODEL INPUT CHECKPOINT OUT_FILE": Rule("path"),
+    "BIDS_DIR": Rule("path", optional=True),
+    "LABEL ENCODER": Rule("text"),
+    "TASK FILES TRIAL UNTIL STIMULUS GROUP": Rule("text", optional=True),
+    "PRETRAIN_VARIANT TAG": Rule("tag"),
+    "PERMUTE_LABELS FREEZE GATE GROUP_LOSS_EEG GROUP_LOSS_PPS CMCA AUGMENTATION RESUME CUDA_GRAPH "
+    "RATED NULL FEATURE_MAPS QUIET QUICK ABLATIONS DRY_RUN": Rule("bool"),
+    "COMPILE STREAM": Rule("bool", optional=True),
+    "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS SIZES LABELS ENCODERS": Rule("names"),
+    "FOLDS SEEDS": Rule("ints", least=0),
+    "PROJECTOR_DIMS": Rule("ints", least=1, length=3, optional=True),
+    "RATING_MIN RATING_MAX": Rule("numbers"),
+    "THRESHOLD": Rule("numbers", optional=True),
+    "SAMPLING_RATE BASELINE_BEFORE SUBJECTS TRIALS SECONDS HELD_OUT_EPOCHS CHANNELS ROUNDS": _count(),
+    "PERMUTATIONS WARM_UP DELAY": _count(0),
+    "SEGMENT_SECONDS": _count(5),
+    "EPOCHS": _count(0, optional=True),
+    "SUBJECTS_PER_GROUP SAVE_EVERY THREADS FOLDS_AT_ONCE": _count(1, optional=True),
+    "N_FOLDS BATCH_SIZE": _count(2, optional=True),
+    "EMBED_DIM EMBED_DIM_1S EMBED_DIM_5S": Rule("int", least=4, multiple=4, optional=True),
+    "SEED": Rule("int", least=0, most=2**32 - 1),
+    "LABEL_FRACTION": Rule("float", positive=True, most=1),
+    "VALIDATION_FRACTION": Rule("float", positive=True, most=0.5),
+    "TEMPERATURE LR LAST HIGH_PASS LOW_PASS NOTCH": Rule("float", positive=True, optional=True),
+    "WEIGHT_DECAY": Rule("float", least=0, optional=True),
+    "REST_SECONDS": Rule("float", least=0, most=3600, optional=True),
+    "EFFECT": Rule("float", least=0, most=2),
+    "TREND": Rule("float", least=0, most=10),
+    "GSR_DRIFT": Rule("float", least=0, most=100),
     "PROTOCOL": _choice("subject-dependent", "cross-subject", optional=True),
     "SPLIT": _choice("trial", "window", "authors", "subject", "subject+trial", optional=True),
     "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
@@ -87,18 +85,13 @@ RULES = {name: rule for rule, names in _OF_RULE.items() for name in names.split(
     "SHORT_TRIALS": _choice("error", "drop"),
     "FORMAT": _choice("deap", "dreamer"),
     "FORMATS": Rule("names", ("deap", "dreamer")),
-    **dict.fromkeys(("SPLITS", "NOISE_SPLITS"), Rule("names", ("trial", "subject", "window", "subject+trial"))),
+    "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
+    "SPLITS NOISE_SPLITS": Rule("names", ("trial", "subject", "window", "subject+trial")),
 }
+RULES = {name: rule for names, rule in _RULES.items() for name in names.split()}
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
     "predict": {"STANDARDISE": _choice("person", "training")},
     "extract_features": {"STANDARDISE": _choice("person", "training")},
-    "reproduce": {
-        "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
-        "LABELS": Rule("names"),
-        "ENCODERS": Rule("names"),
-        "ABLATIONS": Rule("bool"),
-        "DRY_RUN": Rule("bool"),
-    },
     "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_stress_predict": {"SECONDS": _count(5)},
     "prepare_recordings": {
@@ -130,7 +123,7 @@ class Role:
     before: object = None  # what files mean that do not say, from before there was one
 
 
-_OF_ROLE = {  # the settings that a role is of, in the order of the parts of a folder's name
+_ROLES = {  # by the names of settings that have it, in the order of the parts of a folder's name
     # where
     "DATA_DIR RUN_DIR RESUME DEVICE THREADS": Role("PFB", differs=True),
     "STREAM": Role("PF", differs=True),
@@ -175,7 +168,7 @@ _OF_ROLE = {  # the settings that a role is of, in the order of the parts of a f
     "WARM_UP": Role("P", "P", before=0),
     "KEEP VALIDATION_FRACTION": Role("PB", "PN"),
 }
-ROLES = {name: role for names, role in _OF_ROLE.items() for name in names.split()}
+ROLES = {name: role for names, role in _ROLES.items() for name in names.split()}
 BEFORE = {name: role.before for name, role in ROLES.items() if role.before is not None}
 
 
