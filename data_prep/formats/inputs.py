@@ -77,12 +77,14 @@ def _folder(data):
         yield subject, ({name: np.asarray(getattr(data, name)[number, trial]) for name in SIGNALS} for trial in seen)
 
 
-def _raw_record(how, rate, channels, rest, before, seconds):
-    """Record of raw recordings once they are prepared as the model's data; ``rest``: seconds by modality."""
+def _raw_record(how, card, rest, before, seconds):
+    """Record of raw recordings (of a data set's card) once they are prepared; ``rest``: seconds by modality."""
     same = {key: how.get(key, default) for key, default in (("eeg", "channels"), ("pps", "trial"), ("segment", None))}
     is_removed = {name: "baseline_seconds" not in how or rest_by_modality(how, name) is not None for name in SIGNALS}
     rest = {name: rest.get(name) if is_removed[name] else None for name in SIGNALS}
-    made = {"sampling_rate": rate, "channels": channels, "preparation": same | {"baseline_seconds": rest} | before}
+    channels = {name: card[f"{name}_channels"] for name in SIGNALS}
+    made = {"sampling_rate": card["sampling_rate"], "channels": channels}
+    made["preparation"] = same | {"baseline_seconds": rest} | before
     return made if seconds is None else made | {"seconds": min(seconds, _segment_seconds(how) or seconds)}
 
 
@@ -114,17 +116,14 @@ def _deap(path, how):
         rest = 0 if without else rest
         if not path.with_name(MARK).exists():  # simulated trials have it, regardless of their length
             remarks = [f"{where} has trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest"]
-    channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
-    rests = dict.fromkeys(channels, rest or None)
-    made = _raw_record(how, deap.RATE, channels, rests, deap.BEFORE, int(length - rest))
+    made = _raw_record(how, deap.CARD, dict.fromkeys(SIGNALS, rest or None), deap.BEFORE, int(length - rest))
     return made | {"remarks": remarks}, iter([(path.stem, deap.signals(data, rest))])
 
 
 def _dreamer(path, how):
     """DREAMER.mat, whose clips differ in length."""
     people, seconds = dreamer.read_file(path), _segment_seconds(how)
-    channels = {"eeg": dreamer.EEG_CHANNELS, "pps": dreamer.PPS_CHANNELS}
-    rests = dict.fromkeys(channels, dreamer.BASELINE_SECONDS)
+    rests = dict.fromkeys(SIGNALS, dreamer.BASELINE_SECONDS)
 
     def everybody():
         for number, person in enumerate(Progress(people, desc="predicting", unit="subject"), 1):
@@ -133,7 +132,7 @@ def _dreamer(path, how):
                 warn(f"--input {path}: a clip of {subject} lasts {shortest} s, those of the model's data {seconds} s")
             yield subject, map(dreamer.signals, person.clips)
 
-    return _raw_record(how, dreamer.EEG_RATE, channels, rests, dreamer.BEFORE, None), everybody()
+    return _raw_record(how, dreamer.CARD, rests, dreamer.BEFORE, None), everybody()
 
 
 def _npz(path, how):
@@ -152,7 +151,8 @@ def _npz(path, how):
         rests = dict.fromkeys(rests, check_number(arrays["baseline_seconds"], f"{where}: baseline_seconds") or None)
     before = {key: _text(arrays[key], f"{where}: {key}") for key in TEXTS if key in arrays}
     seconds = next(person[name].shape[2] for name in SIGNALS if name in person) // rate
-    return _raw_record(how, rate, channels, rests, before, seconds), iter([(subject, signals(person))])
+    card = {"sampling_rate": rate, "eeg_channels": channels["eeg"], "pps_channels": channels["pps"]}
+    return _raw_record(how, card, rests, before, seconds), iter([(subject, signals(person))])
 
 
 def read_npz(path, known):
