@@ -206,17 +206,16 @@ def _convert(rule, kind, value):
     if kind in ("int", "float"):
         return _number(rule, int if kind == "int" else float, value)
     if kind == "bool":
-        valid, wanted = isinstance(value, bool), "True or False"
-    elif kind == "tag":
-        valid = isinstance(value, str) and re.fullmatch(r"[\w+.-]{0,100}", value)
-        wanted = "of letters, digits, '_', '+', '-' and '.'"
-    elif rule.choices:
-        valid, wanted = value in rule.choices, f"one of {', '.join(rule.choices)}"
-    else:
-        valid, wanted = isinstance(value, str | Path) and str(value), "a text"
-    if not valid:
-        raise ValueError(wanted)
-    return Path(value) if kind == "path" else value
+        if not isinstance(value, bool):
+            raise ValueError("True or False")
+        return value
+    if not isinstance(value, str | Path) or (not str(value) and kind != "tag"):
+        raise ValueError("a text")
+    if kind == "tag" and not re.fullmatch(r"[\w+.-]{0,100}", str(value)):
+        raise ValueError("of letters, digits, '_', '+', '-' and '.'")
+    if rule.choices and value not in rule.choices:
+        raise ValueError(f"one of {', '.join(rule.choices)}")
+    return Path(value) if kind == "path" else str(value)
 
 
 def _number(rule, convert, value):
