@@ -85,7 +85,7 @@ def read_file(path):
     Returns data (trials, 40, samples) at 128 Hz, the first 3 s before the video; ratings (trials, 4); the SHA-256.
     """
     path = Path(path)
-    data, ratings = (_arrays_matlab if path.suffix.lower() == ".mat" else _arrays_pickle)(path)
+    data, ratings = _arrays(path)
     n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
     if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:
         wanted = f"(at least 2 trials, {n_channels} channels, at least {least} samples)"
@@ -101,23 +101,17 @@ def read_file(path):
     return data, ratings, sha256(path)
 
 
-def _arrays_matlab(path):
-    arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
-    return _data_and_labels(path, arrays, arrays if len(arrays) == len(VARIABLES) else matlab.variable_names(path))
-
-
-def _arrays_pickle(path):
-    if path.stat().st_size > MAX_FILE_BYTES:
+def _arrays(path):
+    """The file's data and labels."""
+    if path.suffix.lower() == ".mat":
+        arrays, names = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
+    elif path.stat().st_size > MAX_FILE_BYTES:
         raise InputError(path, "is larger than any DEAP file", REMEDY)
-    try:
-        arrays = load_arrays(path.read_bytes())
-    except UnsafePickleError as error:
-        raise InputError(path, f"is not a DEAP file: {error}", REMEDY) from None
-    return _data_and_labels(path, arrays, arrays)
-
-
-def _data_and_labels(path, arrays, names):
-    """The file's two arrays; ``names`` of all that it has, for the message."""
+    else:
+        try:
+            names = arrays = load_arrays(path.read_bytes())
+        except UnsafePickleError as error:
+            raise InputError(path, f"is not a DEAP file: {error}", REMEDY) from None
     if not set(VARIABLES) <= set(arrays):
         raise InputError(path, f"is not a DEAP file: it has {shorten(sorted(names))}, not data and labels", REMEDY)
     for name in VARIABLES:

@@ -61,10 +61,10 @@ def read_file(path):
     if not path.is_file():
         remedy = "give DREAMER.mat; data_prep/make_synthetic.py --format dreamer simulates one"
         raise InputError(f"--raw-file {path}", "is not a file", remedy)
-    fields = matlab.load(path, [VARIABLE]).get(VARIABLE)
-    if fields is None:
-        names = shorten(matlab.variable_names(path)) or "nothing"
-        raise InputError(path, f"has {names}, but no variable {VARIABLE}", REMEDY)
+    variables, names = matlab.load(path, [VARIABLE])
+    if VARIABLE not in variables:
+        raise InputError(path, f"has {shorten(names) or 'nothing'}, but no variable {VARIABLE}", REMEDY)
+    fields = variables[VARIABLE]
     if not isinstance(fields, dict):
         raise InputError(f"{path}:", f"its variable {VARIABLE} is not one structure", REMEDY)
     people = fields.get("Data")

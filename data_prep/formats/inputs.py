@@ -95,7 +95,7 @@ def _segment_seconds(how):
 
 def _matlab(path, how):
     """A .mat file of DEAP or DREAMER, by its variables."""
-    names = matlab.variable_names(path)
+    _, names = matlab.load(path, ())
     if dreamer.VARIABLE in names:
         return _dreamer(path, how)
     if set(deap.VARIABLES) <= set(names):

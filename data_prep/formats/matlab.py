@@ -12,27 +12,17 @@ from utils.base.errors import InputError
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 
 
-def variable_names(path):
-    """Names of the variables of a MATLAB file, in order."""
-    return _read(path, (), 0)[1]
-
-
-def load(path, names, max_bytes=limits.MAX_BYTES):
-    """Variables of a MATLAB file by name, as far as it has them; together at most ``max_bytes`` when unpacked.
-
-    A structure is a dict; cells, an array of structures and the rows of a matrix of characters are a list, in MATLAB's
-    order (first index fastest).
-    """
-    return _read(path, tuple(names), max_bytes)[0]
-
-
 def is_real(value):
     """Whether a value is an array of real numbers."""
     return isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
 
 
-def _read(path, names, max_bytes):
-    """(values by name, names of all variables)."""
+def load(path, names, max_bytes=limits.MAX_BYTES):
+    """Variables of a MATLAB file by name, as far as it has them, and the names of all that it has.
+
+    They unpack to ``max_bytes`` at most. A structure is a dict; cells, an array of structures and the rows of a matrix
+    of characters are a list, in MATLAB's order (first index fastest).
+    """
     budget = limits.Budget(max_bytes)
     with open(path, "rb") as file:
         try:

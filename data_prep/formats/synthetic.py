@@ -1,16 +1,14 @@
 """Simulated recordings with planted structure: what an emotion does to brain and body, as far as textbooks agree.
 
-Every stimulus has slow courses of arousal and valence that all subjects share. In each subject they drive
+All subjects share the slow courses of arousal and valence of each stimulus. In each subject they drive
 
 - EEG band envelopes (frontal theta up and posterior alpha down with arousal, beta and gamma up, frontal alpha to the
   right with valence), mixed over the scalp differently in each subject, over 1/f noise, blinks and line residue;
 - weak evoked activity locked to the stimulus, as films evoke it in every viewer alike;
-- with physiological delays: skin conductance (responses and level), heart rate, pulse, respiration, muscles, skin
-  temperature.
+- with physiological delays: skin conductance, heart rate, pulse, respiration, muscles, skin temperature.
 
-Two things make it as treacherous as real data: ratings are personal and noisy, and every single trial has a
-*fingerprint* (spectral tilt and channel gains) that has nothing to do with emotion, but by which windows of one trial
-recognise each other.
+As in real data, ratings are personal and noisy, and every trial has a *fingerprint* (spectral tilt and channel gains)
+that has nothing to do with emotion, but by which windows of one trial recognise each other.
 """
 
 import re
@@ -63,10 +61,9 @@ def make_stimuli(seed, n_trials, seconds):
 
 
 def make_targets(rng, n_trials, balanced=True):
-    """Mean arousal and valence per trial (n_trials, 2), strength 0.5 to 1.
+    """Mean arousal and valence per trial (n_trials, 2), strength 0.5 to 1; quadrants ``balanced``, or by chance.
 
-    The quadrants come equally often, or with ``balanced=False`` as chance has it: where labels are noise, balance would
-    be a trace of the left-out trials in the others, and put a classifier below chance.
+    Balance would be a trace of the left-out trials in the others, where labels are noise: a score below chance.
     """
     quadrants = rng.permutation(np.arange(n_trials) % 4) if balanced else rng.integers(0, 4, n_trials)
     signs = np.stack([np.where(quadrants < 2, 1, -1), np.where(quadrants % 2 == 0, 1, -1)], axis=1)
@@ -120,9 +117,8 @@ class Trial:
     """One person before one stimulus: latents as they act in this body, and all signals made from them.
 
     ``rest_seconds`` of quiet come before ``seconds`` of the stimulus. ``effect``: strength of all traces of arousal and
-    valence; ``drift``: standard deviation in uS by which the level of skin conductance wanders within a minute,
-    regardless of emotion; ``trend``: skin conductance falls by so many uS in a minute, in all trials alike, and the
-    logarithm of alpha's amplitude grows by half as much.
+    valence; ``drift``: standard deviation of the level of skin conductance after a minute (uS), regardless of emotion;
+    ``trend``: fall of skin conductance in a minute (uS) in all trials alike, twice the growth of alpha's log amplitude.
     """
 
     def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0, drift=0.0, trend=0.0):
