@@ -126,8 +126,8 @@ class Variable:
         kind, size, data = self._tag()
         self.budget.spend(size)
         left = size + -size % 8 if data is None else 0
-        while left:
-            left -= len(self._bytes(min(left, CHUNK)))
+        while left:  # the rest of this part, or the first byte of the next one
+            left -= len(self.part.read(left) or self._bytes(1))
         return kind, size
 
     def _header(self):

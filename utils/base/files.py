@@ -50,7 +50,8 @@ def atomic(path):
             if fcntl is None:  # Windows does not rename an open file
                 os.replace(temporary, path)
         except BaseException as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             if isinstance(error, OSError) and error.filename in (None, str(temporary)):
                 error.filename = str(path)
             raise
