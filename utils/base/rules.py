@@ -37,12 +37,12 @@ _RULES = {  # by the names of constants that have it
     "PERMUTE_LABELS FREEZE GATE GROUP_LOSS_EEG GROUP_LOSS_PPS CMCA AUGMENTATION RESUME CUDA_GRAPH "
     "RATED NULL FEATURE_MAPS QUIET QUICK ABLATIONS DRY_RUN": Rule("bool"),
     "COMPILE STREAM": Rule("bool", optional=True),
-    "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS SIZES LABELS ENCODERS": Rule("names"),
+    "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS LABELS ENCODERS": Rule("names"),
     "FOLDS SEEDS": Rule("ints", least=0),
     "PROJECTOR_DIMS": Rule("ints", least=1, length=3, optional=True),
     "RATING_MIN RATING_MAX": Rule("numbers"),
     "THRESHOLD": Rule("numbers", optional=True),
-    "SAMPLING_RATE BASELINE_BEFORE SUBJECTS TRIALS SECONDS HELD_OUT_EPOCHS CHANNELS ROUNDS": _count(),
+    "SAMPLING_RATE BASELINE_BEFORE SUBJECTS TRIALS SECONDS CHANNELS ROUNDS": _count(),
     "PERMUTATIONS WARM_UP DELAY": _count(0),
     "SEGMENT_SECONDS": _count(5),
     "EPOCHS": _count(0, optional=True),
@@ -92,7 +92,6 @@ RULES = {name: rule for names, rule in _RULES.items() for name in names.split()}
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
     "predict": {"STANDARDISE": _choice("person", "training")},
     "extract_features": {"STANDARDISE": _choice("person", "training")},
-    "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_stress_predict": {"SECONDS": _count(5)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),
