@@ -1,8 +1,9 @@
 """Limits for MATLAB files: how much a variable unpacks to and how deep it nests, before its reader gets it.
 
 SciPy and HDF5 trust what a file declares. A few bytes can ask for more memory than there is, nest deeper than SciPy's
-compiled code can follow, or name types that it looks up beyond the end of a table. So every variable is walked
-first, unpacked as a stream of which nothing is kept. Format: MathWorks, "MAT-File Format", level 5.
+compiled code can follow, or name types that it looks up beyond the end of a table. So every variable is walked first,
+unpacked as a stream of which nothing is kept. SciPy in a process with limited memory would still look up those types,
+and neither Windows nor macOS limits a process so. Format: MathWorks, "MAT-File Format", level 5.
 """
 
 import io
