@@ -138,14 +138,14 @@ def _electrode_order(path, names):
     """Where the file has each of `EEG_CHANNELS`; its names are cells, or the rows of a matrix of characters."""
     if isinstance(names, str):
         names = names.replace(",", " ").split()
-    found = [str(name).strip() for name in names] if isinstance(names, list) else []
-    places = distinct(found, "eeg", f"{path}, EEG_Electrodes,")
+    electrodes = [str(name).strip() for name in names] if isinstance(names, list) else []
+    places = distinct(electrodes, "eeg", f"{path}, EEG_Electrodes,")
     order = [places.get(plain(name, "eeg")) for name in EEG_CHANNELS]
-    if len(found) != len(EEG_CHANNELS) or None in order:
-        shown = shorten(found) if found else _show(names)
+    if len(electrodes) != len(EEG_CHANNELS) or None in order:
+        shown = shorten(electrodes) if electrodes else _show(names)
         raise InputError(path, f"has EEG_Electrodes = {shown}, not {', '.join(EEG_CHANNELS)}", REMEDY)
     if order != sorted(order):
-        warn(f"{path} has its electrodes in the order {', '.join(found)}; its columns are taken by these names")
+        warn(f"{path} has its electrodes in the order {', '.join(electrodes)}; its columns are taken by these names")
     return order
 
 

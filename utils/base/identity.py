@@ -29,9 +29,9 @@ NETWORK = _files("e")  # what decides an encoder's features of a window
 
 
 @functools.cache  # at the start of a process: what is edited later is not what runs
-def code(stage, *own):
+def code(stage, *files_of_user):
     """Checksums of a stage's code and of the user's files, by file; comments and docstrings do not count."""
-    files = {name: ROOT / name for name in CODE[stage]} | {Path(path).name: Path(path) for path in own}
+    files = {name: ROOT / name for name in CODE[stage]} | {Path(path).name: Path(path) for path in files_of_user}
     return {name: code_hash(path.read_text(encoding="utf-8")) for name, path in files.items()}
 
 
