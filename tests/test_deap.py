@@ -232,7 +232,7 @@ BAD_FILES = {
     "off the scale": ((recording()[0], OFF), ["has-ratings-outside-to", "1 to 9"]),
     "other number of trials": (recording(trials=3), ["shape-trials-first-but"]),
     "other length": (recording(seconds=9), ["shape-trials-first-but"]),
-    "objects": (pickle.dumps({"data": np.array([None]), "labels": np.zeros(2)}, 2), ["damaged-cut-short-or"]),
+    "objects": (pickle.dumps({"data": np.array([None]), "labels": np.zeros(2)}, 2), ["holds-array-type-which"]),
 }
 
 
