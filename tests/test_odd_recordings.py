@@ -146,7 +146,7 @@ def test_a_unit_that_cannot_be_converted_is_said_once(tmp_path, capsys):
         opened.append(open_recording(path))
         assert [channel.factor for channel in opened[-1].channels] == [1e6, 1]
     say_notes(opened)
-    said = "p1.bdf and 1 more: GSR (gsr) is in 'kOhm', not in siemens; its numbers are kept"
+    said = "p1.bdf, p2.bdf: GSR (gsr) is in 'kOhm', not in siemens; its numbers are kept"
     assert capsys.readouterr().err.count(said) == 1
 
 

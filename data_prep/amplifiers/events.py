@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.amplifiers.recordings import BREAKS
 from data_prep.amplifiers.sidecars import beside
 from data_prep.amplifiers.trial_plan import MIN_SECONDS, TOLERANCE, plain_id
-from data_prep.amplifiers.trials_table import MISSING, read_rows
+from data_prep.amplifiers.trials_table import is_missing, read_rows
 from data_prep.amplifiers.triggers import number_of, plain
 from data_prep.folder.ratings import read_number
 from data_prep.signals.channels import shorten
@@ -33,21 +33,6 @@ class Run:
     beh: Path | None
     trials: list = field(default_factory=list)  # of rows
     factor: float = 1.0  # from the unit of onsets to seconds
-
-
-class Sayings:
-    """What is said of recordings, once for all of which it is true."""
-
-    def __init__(self):
-        self.by_text = {}
-
-    def add(self, text, who):
-        """Note it of somebody."""
-        self.by_text.setdefault(text, []).append(who)
-
-    def lines(self):
-        """Of everybody."""
-        return [f"{shorten(list(dict.fromkeys(who)), 50)}: {text}" for text, who in self.by_text.items()]
 
 
 def read_run(path, subject, recording, doubts):
@@ -227,7 +212,7 @@ def until(row, following, run, column, values):
     for other in run.rows:
         if other["at"] is None or not row["at"] < other["at"] <= following + TOLERANCE:
             continue
-        if any(alike(other[column], value) for value in values) if values else other[column] not in MISSING:
+        if any(alike(other[column], value) for value in values) if values else not is_missing(other[column]):
             return other["at"] - row["at"]
     return None
 
@@ -244,7 +229,7 @@ def guess_ends(run, following):
             if other["at"] is not None and row["at"] + MIN_SECONDS <= other["at"] < end:
                 own.setdefault(other[column], other["at"] - row["at"])
         after.append(own)
-    shared = [value for value in after[0] if value not in MISSING and all(value in own for own in after)]
+    shared = [value for value in after[0] if not is_missing(value) and all(value in own for own in after)]
     if not shared:
         return None, None
     value = min(shared, key=lambda value: np.median([own[value] for own in after]))

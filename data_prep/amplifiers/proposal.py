@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from data_prep.amplifiers import bids
-from data_prep.amplifiers.events import ANNOTATION, Sayings, alike, doubt_names, find_ends, read_run, read_values
-from data_prep.amplifiers.recordings import open_recording
+from data_prep.amplifiers.events import ANNOTATION, alike, doubt_names, find_ends, read_run, read_values
+from data_prep.amplifiers.recordings import Sayings, open_recording
 from data_prep.amplifiers.trial_plan import TOLERANCE
-from data_prep.amplifiers.trials_table import MISSING, Trial, is_missing, read_rows
+from data_prep.amplifiers.trials_table import Trial, is_missing, read_rows
 from data_prep.folder.ratings import read_number
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -178,7 +178,7 @@ def begins(row, run, names, asked, values):
         own = [name for name in names if name in run.header]
         return bool(own) and not all(is_missing(row[name]) for name in own)
     stimulus = next((name for name in ("stim_file", ANNOTATION) if name in run.header), None)
-    return bool(stimulus) and row[stimulus] not in MISSING and read_number(row.get("duration", "")) not in (None, 0)
+    return bool(stimulus) and not is_missing(row[stimulus]) and read_number(row.get("duration", "")) not in (None, 0)
 
 
 def refuse_none(runs, names, asked):
@@ -187,7 +187,7 @@ def refuse_none(runs, names, asked):
     columns = [name for name in run.header if name in (ANNOTATION, "value", "event_type", "label")]
     shown = []
     for column in columns[:2]:
-        counts = Counter(row[column] for row in run.rows if row[column] not in MISSING)
+        counts = Counter(row[column] for row in run.rows if not is_missing(row[column]))
         shown.append(f"{column}: {shorten([f'{value} ({n})' for value, n in counts.most_common(12)], 110)}")
     there = "; ".join(shown) or "nothing"
     if asked.trial:
@@ -206,7 +206,7 @@ def to_trials(runs, names, asked, doubts):
     elif asked.rated and not names:
         doubts.add("no column is a rating: add one to trials.csv for each, or prepare with --no-rated", "ratings")
     for run, row in [(each, row) for each in runs for row in each.trials]:
-        name = next((row[c] for c in columns if row.get(c, "") not in MISSING), None)
+        name = next((row[c] for c in columns if not is_missing(row.get(c, ""))), None)
         if name is None and not asked.stimulus:
             raise InputError(f"{row['row']} has a rating, but no {' or '.join(columns)}; fill it in, or empty both")
         lacking = [rating for rating in names if is_missing(row.get(rating, ""))]
@@ -247,7 +247,7 @@ def find_stimulus(runs, names, asked, doubts):
         people.setdefault(run.subject, []).extend(run.trials)
 
     def twice(own, columns):
-        names = Counter(next((row[c] for c in columns if row.get(c, "") not in MISSING), "") for row in own)
+        names = Counter(next((row[c] for c in columns if not is_missing(row.get(c, ""))), "") for row in own)
         return [name for name, n in names.items() if n > 1]
 
     repeated = {who: names for who, own in people.items() if (names := twice(own, columns))}
@@ -256,7 +256,7 @@ def find_stimulus(runs, names, asked, doubts):
     for column in [c for c in runs[0].header if c not in (*columns, *names, "onset", "duration", "sample")]:
         cells = [[row.get(column, "") for row in own] for own in people.values() if own]
         values, unique = set().union(*cells), all(len(set(own)) == len(own) for own in cells)
-        few = len(values) <= 1.5 * max(map(len, cells)) and not values & set(MISSING)
+        few = len(values) <= 1.5 * max(map(len, cells)) and not any(map(is_missing, values))
         if unique and few and not numbers_trials(cells):
             who, (name, *_) = next(iter(repeated.items()))
             doubts.add(f"{columns[0]} names two trials {name!r}; {column} tells them apart and is taken", who)

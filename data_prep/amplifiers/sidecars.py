@@ -12,20 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.amplifiers.trials_table import MISSING, read_rows
+from data_prep.amplifiers.trials_table import is_missing, read_rows
 from data_prep.signals.channel_kinds import key
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
-TYPES = {  # BIDS's words for channels to MNE's
-    "heog": "eog",
-    "veog": "eog",
-    "temp": "temperature",
-    "trig": "stim",
-    "ref": "ground",
-    "audio": "misc",
-    "hr": "misc",
-}
+TYPES = {"heog": "eog", "veog": "eog", "temp": "temperature", "trig": "stim", "ref": "ground"}  # BIDS's words to MNE's
+TYPES |= {"audio": "misc", "hr": "misc"}
 LEVELS = 4  # folders from a recording up to its data set
 UNIX = 1e8  # s; a start beyond it (1973) is a date
 ZONES = (3600, 900)  # s that clocks of two places differ by, or multiples of it
@@ -56,116 +49,129 @@ class Sidecar:
 
 def refuse_absent(path):
     """Refuse a file of a data set whose content was not downloaded: a link to nothing, or a text that stands for it."""
-    path = Path(path)
     absent = path.is_symlink() and not path.exists()
     if path.is_file() and path.stat().st_size < 1000:
         head = path.read_bytes()
         absent = b"/annex/objects/" in head or head.startswith(b"version https://git-lfs")
     if absent:
-        raise InputError(f"{path} stands for a file whose content is not here; download it (datalad get, git lfs pull)")
+        what = "stands for a file whose content is not here"
+        raise InputError(path, what, "download it (datalad get, git lfs pull)")
 
 
 def entities(path):
     """BIDS entities of a file's name, in lower case, and its suffix: ``{"sub": "01", "task": "film"}``, ``eeg``."""
     *pairs, suffix = Path(path).name.split(".")[0].casefold().split("_")
-    found = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
-    return found | {k: found[k].lstrip("0") for k in ("run",) if k in found}, suffix
+    named = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
+    return named | {k: named[k].lstrip("0") for k in ("run",) if k in named}, suffix
 
 
 def beside(path, suffix, *extensions):
     """Files with this suffix that are a recording's: no entity of theirs differs; those of the nearest folder."""
-    own, of = entities(path)
+    run, of = entities(path)
     if of != "eeg":
         return []
     for folder in (path.parent, path.parent.with_name("beh"), *list(path.parents)[1:LEVELS]):
-        found = {}  # file -> how many entities it names
-        for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        n_entities = {}  # by file
+        for file in sorted(folder.glob("*_*")):
             its, kind = entities(file)
             its.pop("recording", None)
-            if (
-                kind == suffix
-                and file.name.lower().endswith(extensions)
-                and "_" in file.name
-                and its.items() <= own.items()
-            ):
+            if kind == suffix and file.name.lower().endswith(extensions) and its.items() <= run.items():
                 refuse_absent(file)
-                found[file] = len(its)
-        if found:
-            return [file for file in found if found[file] == max(found.values())]
+                n_entities[file] = len(its)
+        if n_entities:
+            return [file for file, n in n_entities.items() if n == max(n_entities.values())]
         if (folder / "dataset_description.json").exists():
             break
     return []
 
 
+def only_beside(path, suffix, extension):
+    """The one file with this suffix that is a recording's, or None; several are refused."""
+    files = beside(path, suffix, extension)
+    if len(files) > 1:
+        raise InputError(f"{files[0]} and {files[1].name}", f"may both belong to {path.name}", "keep one of them")
+    return files[0] if files else None
+
+
 def read_sidecar(path):
-    """What channels.tsv and the physiological recordings of a run say."""
-    path = Path(path)
+    """The `Sidecar` of a recording: what channels.tsv and the headers of physiological recordings say."""
     physio = beside(path, "physio", ".tsv.gz", ".tsv")
     physio = [file for file in physio if file.with_name(file.name + ".gz") not in physio]
     sidecar = Sidecar(physio=[read_physio_header(file) for file in physio])
     sidecar.files += [file for physio in sidecar.physio for file in (physio.path, physio.header)]
-    for channels in beside(path, "channels", ".tsv")[:1]:
+    if channels := only_beside(path, "channels", ".tsv"):
         sidecar.files.append(channels)
         header, rows = read_rows(channels)
         if "name" not in header or "type" not in header:
             raise InputError(f"{channels} has no column name, or no type")
         for _, row in rows:
-            declared = row["type"].lower()
-            sidecar.types[row["name"]] = TYPES.get(declared, declared)
-            if row.get("units", "") not in MISSING:
-                sidecar.units[row["name"]] = row["units"]
+            name, declared = row["name"], row["type"].lower()
+            sidecar.types[name] = None if is_missing(declared) else TYPES.get(declared, declared)
+            if not is_missing(row.get("units", "")):
+                sidecar.units[name] = row["units"]
             if row.get("status", "").lower() == "bad":
-                sidecar.bads.append(row["name"])
+                sidecar.bads.append(name)
     return sidecar
 
 
-def refuse_other_names(path, sidecar, names):
-    """Refuse a channels.tsv that speaks of other channels than the file has: what it says would be dropped."""
-    its = {key(re.sub(r"-\d+$", "", name)) for name in names} | set(map(key, names))
-    strange = [name for name in sidecar.types if key(name) not in its]
-    said = set(map(key, sidecar.types))
-    unsaid = [name for name in names if not {key(name), key(re.sub(r"-\d+$", "", name))} & said]
-    if strange and unsaid:
-        names = f"its channels.tsv names {shorten(strange, 40)}, the file has {shorten(unsaid, 40)}"
-        raise InputError(f"{path}: {names}; write the same names in both")
-    return [f"channels.tsv names {shorten(strange, 40)}, which the file has not"] if strange else []
+def match_names(path, sidecar, names):
+    """What channels.tsv calls each channel of the file, which may spell it otherwise, and notes.
+
+    A table of other channels than the file has is refused: what it says would be dropped.
+    """
+    by_key, in_table = {key(name): name for name in (*sidecar.units, *sidecar.types)}, {}
+    for name in names:
+        for spelling in (name, re.sub(r"-\d+$", "", name)):  # MNE numbers channels of one name: GSR-0
+            if key(spelling) in by_key:
+                in_table.setdefault(name, by_key[key(spelling)])
+    strange = [name for name in sidecar.types if name not in in_table.values()]
+    missing = [name for name in names if name not in in_table]
+    if strange and missing:
+        what = f"its channels.tsv names {shorten(strange, 40)}, the file has {shorten(missing, 40)}"
+        raise InputError(f"{path}:", what, "write the same names in both")
+    return in_table, [f"channels.tsv names {shorten(strange, 40)}, which the file has not"] if strange else []
+
+
+def read_json(path):
+    """The dictionary in a JSON file."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is no JSON of a recording ({error})") from None
 
 
 def compare_header(path, rate, seconds):
-    """What is to be said where the eeg.json beside a recording speaks of another rate (Hz) or length (s)."""
-    for file in beside(path, "eeg", ".json")[:1]:
-        try:
-            header = json.loads(file.read_text(encoding="utf-8-sig"))
-            said = {"SamplingFrequency": rate, "RecordingDuration": seconds}
-            found = {name: float(header[name]) for name in said if isinstance(header.get(name), int | float)}
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"{file} is no JSON of a recording ({error})"[:290]) from None
-        wrong = [name for name in found if abs(found[name] - said[name]) > 0.02 * said[name] + 1]
-        return [
-            f"its eeg.json says {name} {found[name]:g}, the file {said[name]:g}; the file is right" for name in wrong
-        ]
-    return []
+    """Notes where the eeg.json beside a recording has another rate (Hz) or length (s)."""
+    file, notes = only_beside(path, "eeg", ".json"), []
+    header = read_json(file) if file else {}
+    allowed = ("SamplingFrequency", rate, 0.005 * rate), ("RecordingDuration", seconds, 0.02 * seconds + 1)
+    for name, value, tolerance in allowed:
+        said = header.get(name)
+        if isinstance(said, int | float) and abs(said - value) > tolerance:
+            notes.append(f"its eeg.json says {name} {said:g}, the file {value:g}; the file is right")
+    return notes
 
 
 def read_physio_header(file):
     """Columns, rate and start of a physiological recording, from its JSON: beside it, or further up for many."""
-    stem, own = file.name.removesuffix(".gz").removesuffix(".tsv"), entities(file)[0].items()
-    found = [other for other in [file.with_name(f"{stem}.json")] if other.exists()]
+    json_name, run = f"{file.name.removesuffix('.gz').removesuffix('.tsv')}.json", entities(file)[0]
+    headers = [file.with_name(json_name)] if file.with_name(json_name).exists() else []
     for folder in list(file.parents)[:LEVELS]:
-        found += [other for other in sorted(folder.glob("*physio.json")) if entities(other)[0].items() <= own]
-    if not found:
-        raise InputError(f"{file} has no {stem}.json beside it; it says SamplingFrequency, StartTime and Columns")
+        headers += [other for other in sorted(folder.glob("*physio.json")) if entities(other)[0].items() <= run.items()]
+    if not headers:
+        what = f"has no {json_name} beside it"
+        raise InputError(file, what, "it says SamplingFrequency, StartTime and Columns")
+    header = read_json(headers[0])
     try:
-        header = json.loads(found[0].read_text(encoding="utf-8-sig"))
         columns, rate = [str(name) for name in header["Columns"]], float(header["SamplingFrequency"])
         units = {name: header[name].get("Units") for name in columns if isinstance(header.get(name), dict)}
         start = float(header["StartTime"])
     except (KeyError, TypeError, ValueError) as error:
         what = "does not say SamplingFrequency, StartTime and Columns as BIDS asks"
-        raise InputError(f"{found[0]} {what} ({error})") from None
+        raise InputError(f"{headers[0]} {what} ({error})") from None
     if not 0 < rate < 1e6:
-        raise InputError(f"{found[0]}: SamplingFrequency is {rate:g}; it must be more than 0")
-    return Physio(file, columns, rate, start, units, found[0])
+        raise InputError(f"{headers[0]}: SamplingFrequency is {rate:g}; it must be more than 0")
+    return Physio(file, columns, rate, start, units, headers[0])
 
 
 def read_lines(physio):
@@ -174,7 +180,7 @@ def read_lines(physio):
         with (gzip.open if physio.path.suffix == ".gz" else open)(physio.path, "rt", encoding="utf-8-sig") as file:
             lines = file.read().splitlines()
     except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{physio.path} is no table of numbers ({error})"[:290]) from None
+        raise InputError(f"{physio.path} is no table of numbers ({error})") from None
     if lines and lines[0].split("\t") == physio.columns:  # which BIDS has in the JSON
         del lines[0]
     n = len(lines[0].split("\t")) if lines else 0
@@ -190,7 +196,7 @@ def read_physio(physio, names):
         lines = [line.replace("n/a", "nan") for line in read_lines(physio)]
         return np.loadtxt(lines, delimiter="\t", ndmin=2, usecols=places).T
     except ValueError as error:
-        raise InputError(f"{physio.path} is no table of numbers ({error})"[:290]) from None
+        raise InputError(f"{physio.path} is no table of numbers ({error})") from None
 
 
 def is_clock(physio, name):
@@ -201,7 +207,7 @@ def is_clock(physio, name):
 
 
 def place(physio, n_samples, seconds, began):
-    """Where physiology lies beside an EEG of so many seconds that began then (Unix time, or None), and what to say.
+    """Where physiology lies beside an EEG of so many seconds that began then (Unix time, or None), and notes.
 
     A start that is a date is compared with the EEG's. Clocks of two programs may differ by a time zone: by whole hours,
     or where these do not fit, by quarters. Returns (seconds after the EEG's first sample or None, notes).
@@ -220,6 +226,6 @@ def place(physio, n_samples, seconds, began):
         if physio.start - began in fits or len(fits) == 1:
             start = physio.start - began if physio.start - began in fits else fits[0]
             zone = round((physio.start - began - start) / 3600, 2)
-            told = f" (their clocks are {zone:g} h apart)" if zone else ""
-            return start, [f"{name} begins {start:.4g} s after the EEG by their dates{told}"]
+            apart = f" (their clocks are {zone:g} h apart)" if zone else ""
+            return start, [f"{name} begins {start:.4g} s after the EEG by their dates{apart}"]
     return None, [f"{name} and the EEG do not lie at one time by their dates: not read"]
