@@ -14,14 +14,14 @@ from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
 
-def find_files(settings):
-    """The recordings that settings name."""
-    if (settings.BIDS_DIR is None) == (settings.FILES is None):
+def find_files(settings, pattern):
+    """The recordings that settings name, or a pattern of names."""
+    if (settings.BIDS_DIR is None) == (pattern is None):
         raise InputError('--bids-dir with --task, or --files "DIR/*.bdf": give one of them')
-    if settings.FILES is not None:
-        paths = [Path(name) for name in sorted(glob.glob(settings.FILES), key=natural) if is_recording(name)]
+    if pattern is not None:
+        paths = [Path(name) for name in sorted(glob.glob(pattern), key=natural) if is_recording(name)]
         if not paths:
-            raise InputError(f"--files {settings.FILES}: no such recording; write the pattern in quotes")
+            raise InputError(f"--files {pattern}: no such recording; write the pattern in quotes")
         return paths
     if not settings.TASK:
         raise InputError("--bids-dir needs --task, the name of the task whose runs to read")

@@ -18,7 +18,7 @@ from utils.base.progress import Progress
 EVENT_COLUMNS = (  # of events.tsv that are no ratings
     "onset duration trial_type stim_file value sample response_time hed channel event_type trial_number".split()
 )
-ASKED = ("TRIAL", "UNTIL", "STIMULUS", "RATINGS", "GROUP", "LAST", "RATED")
+ASKED = ("TRIAL", "UNTIL", "STIMULUS", "RATINGS", "GROUP", "LAST", "RATED", "FILES")
 
 
 @dataclass
@@ -34,12 +34,12 @@ class Proposal:
 
 def propose(settings):
     """The `Proposal` for what settings name (a task of a BIDS data set, or files), as propose_trials.py has them."""
-    asked = SimpleNamespace(**{name.lower(): getattr(settings, name) for name in ASKED})
+    asked = SimpleNamespace(**{name.lower(): getattr(settings, name, None) for name in ASKED})
     if asked.ratings and not asked.rated:
         raise InputError("--ratings and --no-rated: give one of them")
-    paths, doubts = bids.find_files(settings), Sayings()
+    paths, doubts = bids.find_files(settings, asked.files), Sayings()
     names = [bids.subject_of(path) for path in paths]
-    if settings.FILES is not None:  # p1/eeg.bdf and p2/eeg.bdf are of two people
+    if asked.files is not None:  # p1/eeg.bdf and p2/eeg.bdf are of two people
         same = {name for name, path in zip(names, paths, strict=True) if [p.name for p in paths].count(path.name) > 1}
         names = [path.parent.name if name in same else name for name, path in zip(names, paths, strict=True)]
     recordings = {path: open_recording(path) for path in Progress(paths, desc="opening", unit="file")}

@@ -107,16 +107,12 @@ def refuse_missing(path, header):
     """Refuse a table that lacks one of `COLUMNS`; say which of its own may be meant."""
     missing = [name for name in COLUMNS if name not in header]
     others = [name for name in header if name not in COLUMNS]
-    remedies = []
-    for name in missing:
-        words = [word for word in OTHER_WORDS[name].split() if word in others]
-        words = words or difflib.get_close_matches(name, others, n=1, cutoff=0.75)
-        if not words:
-            remedies.append(f"add {name}")
-        elif OTHER_UNIT.search(words[0]):
-            remedies.append(f"write {words[0]} in seconds as {name}")
-        else:
-            remedies.append(f"rename {words[0]} to {name}")
+    meant = {name: next((word for word in OTHER_WORDS[name].split() if word in others), "") for name in missing}
+    others, remedies = [name for name in others if name not in meant.values()], []
+    for name, word in meant.items():
+        word = word or "".join(difflib.get_close_matches(name, others, n=1, cutoff=0.75))
+        how = f"write {word} in seconds as {name}" if OTHER_UNIT.search(word) else f"rename {word} to {name}"
+        remedies.append(how if word else f"add {name}")
     if missing:
         what = f"has no column {', '.join(missing)}; it has {shorten(header, 90)}"
         raise InputError(path, what, ", ".join(remedies))
