@@ -24,10 +24,10 @@ import utils.base.errors  # before all packages, to say in one line which are no
 
 import numpy as np
 
-from data_prep.amplifiers import parts, proposal_page, recordings, trial_plan, trials_table
+from data_prep.amplifiers import proposal_page, recordings, trial_plan, trials_table
 from data_prep.amplifiers.channels_table import choose_channels
 from data_prep.amplifiers.proposal import propose
-from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps
+from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, kept, prepare
 from data_prep.folder import preparation, ratings
 from data_prep.folder.quality import Row, kind_of
 from data_prep.folder.stimuli import adjoining
@@ -122,7 +122,7 @@ def main():
         for subject, own in Progress(people.items(), desc="preparing", unit="person"):
             read = [checksums[path] for trial in own for path in files[trial.file].files]
             key = [made, description, asdict(steps), subject, [(trial.stimulus, trial.onset) for trial in own], read]
-            arrays = parts.kept(waiting, key, parts.prepare, subject, own, files, eeg, pps, steps, made)
+            arrays = kept(waiting, key, prepare, subject, own, files, eeg, pps, steps, made)
             of_person = np.array([rated[id(trial)] for trial in own], float)  # (trials, ratings)
             seen = {"seen": np.isin(stimuli, [trial.stimulus for trial in own])} if keep else {}
             shown = {name: checksums[path] for name, path in sources.items()}

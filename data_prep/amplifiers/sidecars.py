@@ -33,7 +33,7 @@ class Physio:
     rate: float
     start: float
     units: dict = field(default_factory=dict)
-    header: Path | None = None  # the JSON that all this is from
+    header: Path | None = None  # the JSON that this is from
 
 
 @dataclass
@@ -67,15 +67,14 @@ def entities(path):
 
 def beside(path, suffix, *extensions):
     """Files with this suffix that are a recording's: no entity of theirs differs; those of the nearest folder."""
-    run, of = entities(path)
-    if of != "eeg":
-        return []
+    own, of = entities(path)
     for folder in (path.parent, path.parent.with_name("beh"), *list(path.parents)[1:LEVELS]):
         n_entities = {}  # by file
-        for file in sorted(folder.glob("*_*")):
+        for file in sorted(folder.glob("*_*")) if of in ("eeg", "physio") else ():
             its, kind = entities(file)
-            its.pop("recording", None)
-            if kind == suffix and file.name.lower().endswith(extensions) and its.items() <= run.items():
+            if of == "eeg":  # physiology may have several files
+                its.pop("recording", None)
+            if kind == suffix and file.name.lower().endswith(extensions) and its.items() <= own.items():
                 refuse_absent(file)
                 n_entities[file] = len(its)
         if n_entities:
@@ -126,10 +125,11 @@ def match_names(path, sidecar, names):
                 in_table.setdefault(name, by_key[key(spelling)])
     strange = [name for name in sidecar.types if name not in in_table.values()]
     missing = [name for name in names if name not in in_table]
+    said = f"channels.tsv names {shorten(strange, 40)}, "
     if strange and missing:
-        what = f"its channels.tsv names {shorten(strange, 40)}, the file has {shorten(missing, 40)}"
+        what = f"its {said}the file has {shorten(missing, 40)}"
         raise InputError(f"{path}:", what, "write the same names in both")
-    return in_table, [f"channels.tsv names {shorten(strange, 40)}, which the file has not"] if strange else []
+    return in_table, [f"{said}which the file has not"] if strange else []
 
 
 def read_json(path):
@@ -153,25 +153,23 @@ def compare_header(path, rate, seconds):
 
 
 def read_physio_header(file):
-    """Columns, rate and start of a physiological recording, from its JSON: beside it, or further up for many."""
-    json_name, run = f"{file.name.removesuffix('.gz').removesuffix('.tsv')}.json", entities(file)[0]
-    headers = [file.with_name(json_name)] if file.with_name(json_name).exists() else []
-    for folder in list(file.parents)[:LEVELS]:
-        headers += [other for other in sorted(folder.glob("*physio.json")) if entities(other)[0].items() <= run.items()]
-    if not headers:
-        what = f"has no {json_name} beside it"
-        raise InputError(file, what, "it says SamplingFrequency, StartTime and Columns")
-    header = read_json(headers[0])
+    """The `Physio` that the JSON of a physiological recording describes: beside it, or further up for many."""
+    path = only_beside(file, "physio", ".json")
+    if not path:
+        remedy = "it says SamplingFrequency, StartTime and Columns"
+        raise InputError(file, f"has no {file.name.split('.')[0]}.json beside it", remedy)
+    header = read_json(path)
     try:
         columns, rate = [str(name) for name in header["Columns"]], float(header["SamplingFrequency"])
         units = {name: header[name].get("Units") for name in columns if isinstance(header.get(name), dict)}
         start = float(header["StartTime"])
     except (KeyError, TypeError, ValueError) as error:
-        what = "does not say SamplingFrequency, StartTime and Columns as BIDS asks"
-        raise InputError(f"{headers[0]} {what} ({error})") from None
+        raise InputError(
+            path, f"does not say SamplingFrequency, StartTime and Columns as BIDS asks ({error})"
+        ) from None
     if not 0 < rate < 1e6:
-        raise InputError(f"{headers[0]}: SamplingFrequency is {rate:g}; it must be more than 0")
-    return Physio(file, columns, rate, start, units, headers[0])
+        raise InputError(f"{path}: SamplingFrequency is {rate:g}; it must be more than 0")
+    return Physio(file, columns, rate, start, units, path)
 
 
 def read_lines(physio):
