@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.amplifiers.recordings import is_break
 from data_prep.amplifiers.sidecars import only_beside
 from data_prep.amplifiers.trial_plan import MIN_SECONDS, TOLERANCE, plain_id
 from data_prep.amplifiers.trials_table import is_missing, read_rows
-from data_prep.amplifiers.triggers import number_of, plain
+from data_prep.amplifiers.triggers import is_break, number_of, plain
 from data_prep.folder.ratings import read_number
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -109,7 +108,8 @@ def read_values(text, runs, flag, doubts):
         header, rows = read_rows(text)
         if not {"subject", "value"} <= set(header):
             raise InputError(f"{flag} {text}", "has no column subject, or no value (and column, if not annotations)")
-        own = {run: [row for _, row in rows if is_person(row["subject"], run.subject)] for run in runs}
+        ids = [(plain_id(row["subject"].removeprefix("sub-")), row) for _, row in rows]
+        own = {run: [row for name, row in ids if name == plain_id(run.subject)] for run in runs}
         if lacking := dict.fromkeys(run.subject for run in runs if not own[run]):
             raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
         values = {run: [value for row in own[run] for value in row["value"].split("|")] for run in runs}
@@ -129,11 +129,6 @@ def read_values(text, runs, flag, doubts):
                 shown = shorten(map(repr, names.values()))
                 doubts.add(f"{flag} {value} means {shown}: write the whole name", run.subject)
     return {run: (columns[run], values[run]) for run in runs}
-
-
-def is_person(name, subject):
-    """Whether a table means this person."""
-    return plain_id(name.removeprefix("sub-")) == plain_id(subject)
 
 
 def find_column(name, run, flag):

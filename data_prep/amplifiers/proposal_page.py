@@ -8,8 +8,9 @@ import os
 import numpy as np
 
 from data_prep.amplifiers.channels_table import NO, propose_channels
-from data_prep.amplifiers.recordings import is_break, read_raw, through_mne
+from data_prep.amplifiers.recordings import read_raw, through_mne
 from data_prep.amplifiers.trials_table import COLUMNS, GROUP
+from data_prep.amplifiers.triggers import is_break
 from data_prep.folder.quality import picture
 from utils.base.errors import InputError
 from utils.base.files import write_text

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.amplifiers.recordings import CUTS, is_break, mne, read_raw, through_mne
+from data_prep.amplifiers.recordings import mne, read_channels, through_mne
 from data_prep.amplifiers.sidecars import read_physio
-from data_prep.amplifiers.triggers import annotations
+from data_prep.amplifiers.triggers import CUTS, annotations, is_break
 from data_prep.folder.from_arrays import prepare_person
 from data_prep.folder.quality import LOUD, Quality
 from data_prep.signals.channel_kinds import clean, key, pick
@@ -90,7 +90,7 @@ def read_eeg(recording, names, steps, onsets):
         if edge >= rate / 2:
             raise InputError(f"{where} was recorded at {rate:g} Hz: {flag} must be less than {rate / 2:g}, or none")
     with through_mne(recording.path, recording.notes):
-        raw = read_channels(recording, chosen)
+        raw = read_channels(recording.path, recording.channels, chosen)
         signal = raw.get_data()
         signal *= np.array([[channel.factor] for channel in chosen])
         refuse_gaps(recording, names, signal)
@@ -145,15 +145,6 @@ def find_loud(names, signal):
     return {name: float(own / usual) for name, own in zip(names, level, strict=True) if own > LOUD * usual > 0}
 
 
-def read_channels(recording, chosen):
-    """MNE's raw object with these channels, in this order; of an EDF file at their own rate."""
-    names = [channel.name for channel in chosen]
-    rates = {channel.rate for channel in recording.channels if channel.physio is None}
-    at_own_rate = {"include": names, "exclude_after_unique": True} if len(rates) > 1 else {}
-    raw = read_raw(recording.path, **at_own_rate)
-    return raw.pick([raw.ch_names.index(name) for name in names])  # also orders them; a name may be that of a type
-
-
 def read_pps(recording, names, steps, onsets):
     """Of every peripheral channel the look at it, and (signal, rate, start): each has a rate and a start of its own."""
     chosen = [pick(recording.channels, name, recording.path) for name in names]
@@ -167,7 +158,7 @@ def read_pps(recording, names, steps, onsets):
     for (physio, rate), channels in together.items():  # every file once
         if physio is None:
             with through_mne(recording.path, recording.notes):
-                start, signals = 0.0, read_channels(recording, channels).get_data()
+                start, signals = 0.0, read_channels(recording.path, recording.channels, channels).get_data()
         else:
             file = recording.physio[physio]
             start, signals = file.start, read_physio(file, [channel.name for channel in channels])

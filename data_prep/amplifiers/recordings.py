@@ -25,13 +25,14 @@ from data_prep.amplifiers.sidecars import (
     refuse_absent,
 )
 from data_prep.amplifiers.trials_table import FORMATS, is_recording
-from data_prep.amplifiers.triggers import TRIGGER, annotations, find_markers
+from data_prep.amplifiers.triggers import TRIGGER, annotations, find_markers, is_break
 from data_prep.formats.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
 from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, Channel
 from data_prep.signals.channel_kinds import kind as kind_of
 from data_prep.signals.channels import shorten
 from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor, to_kept
 from utils.base.errors import InputError
+from utils.base.errors import shorten as shorten_text
 from utils.base.progress import warn
 from utils.base.surroundings import at_end
 
@@ -40,8 +41,6 @@ try:
 except ImportError:  # said by need_mne()
     mne = None
 
-CUTS = ("boundary", "new segment")  # annotations of EEGLAB and BrainVision where a recording was paused or cut
-BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters are restarted
 BAD = "bad"  # what an annotation of a part that somebody found bad begins with
 HARMLESS = (  # warnings of MNE without a remedy
     "annotation(s) that were",
@@ -70,7 +69,6 @@ class Recording:
     notes: list  # what there is to say of it, without its name
     doubtful: dict  # markers whose number is in doubt, and why
     durations: dict  # of markers, in s
-    breaks: list = field(default_factory=list)  # seconds at which the recording was paused
     spoiled: list = field(default_factory=list)  # (name, first, last second) of parts that are marked as bad
     bads: list = field(default_factory=list)  # names of channels
     physio: list = field(default_factory=list)  # of `Physio`
@@ -111,23 +109,19 @@ def through_mne(path, notes):
 
 
 def _words(error):
-    words = " ".join(f"{error}".split()) or type(error).__name__
-    return words if len(words) <= MESSAGE_CHARACTERS else words[: MESSAGE_CHARACTERS - 3] + "..."
+    return shorten_text(" ".join(f"{error}".split()) or type(error).__name__, MESSAGE_CHARACTERS)
 
 
-class Sayings:
-    """What there is to say of files or people, once for all of which it is true."""
-
-    def __init__(self):
-        self.by_text = {}
+class Sayings(dict):
+    """What there is to say, and of which files or people it is true: everything is said once."""
 
     def add(self, text, who):
         """Note it of one of them."""
-        self.by_text.setdefault(text, []).append(who)
+        self.setdefault(text, []).append(who)
 
     def lines(self):
         """Of all."""
-        return [f"{shorten(list(dict.fromkeys(who)), 80)}: {text}" for text, who in self.by_text.items()]
+        return [f"{shorten(list(dict.fromkeys(who)), 80)}: {text}" for text, who in self.items()]
 
 
 def say_notes(recordings):
@@ -148,18 +142,22 @@ def open_recording(path, sidecar=None):
     for file in path.parent.glob("*"):
         if file.stem == path.stem:
             refuse_absent(file)
-    suffix, named = path.suffix.lower(), named_by(path)
+    named = named_by(path)
     refuse_other_files(path, named)
-    if suffix in (".fif", ".set"):
-        {".fif": refuse_loops, ".set": refuse_damaged}[suffix](path)
+    if check := {".fif": refuse_loops, ".set": refuse_damaged}.get(path.suffix.lower()):
+        check(path)
     sidecar, notes = sidecar or read_sidecar(path), []
     with through_mne(path, notes):
         raw = read_raw(path)
         seconds = raw.n_times / raw.info["sfreq"]
         notes += compare_header(path, raw.info["sfreq"], seconds)
-        channels, stim = find_channels(path, raw, sidecar, notes)
-        markers, durations, doubtful, said = find_markers(raw, stim)
-        channels = find_units(raw, channels, notes)
+        channels, factors = find_channels(path, raw, sidecar, notes)
+        triggers = {}
+        for channel in [channel for channel in channels if channel.name in factors]:
+            source = raw if channel.rate == raw.info["sfreq"] else read_channels(path, channels, [channel])
+            values = source.get_data(picks=[source.ch_names.index(channel.name)])[0]
+            triggers[channel.name] = values / factors[channel.name], channel.rate
+        markers, durations, doubtful, said = find_markers(raw, triggers)
     notes += said
     files, by_mne = {}, [Path(file) for file in raw.filenames if file]
     for file in (path, *by_mne, *filter(Path.is_file, named), *sidecar.files):
@@ -171,7 +169,6 @@ def open_recording(path, sidecar=None):
         note = f"its signals are in {signals.name}, which is {twin.name}'s by its name: is it renamed, or a copy?"
         notes.append(note)
     recording = Recording(path, list(files.values()), signals, channels, seconds, markers, notes, doubtful, durations)
-    recording.breaks = [at for name, at in markers if is_break(name)]
     recording.spoiled = find_spoiled(raw)
     recording.bads = list(dict.fromkeys([*raw.info["bads"], *sidecar.bads]))
     began = raw.info["meas_date"].timestamp() if raw.info["meas_date"] else None
@@ -181,13 +178,13 @@ def open_recording(path, sidecar=None):
 
 
 def find_channels(path, raw, sidecar, notes):
-    """Channels of MNE's object, and its trigger channels: their names, and what MNE multiplied their numbers by."""
+    """Channels of MNE's object; and by name of its trigger channels, what MNE multiplied their numbers by."""
     suffix, header = path.suffix.lower(), read_header(path, raw)
     units = dict(zip(raw.ch_names, [unit for unit, _ in header], strict=False)) or raw._orig_units
     rates = dict(zip(raw.ch_names, [rate for _, rate in header], strict=False))
     in_table, said = match_names(path, sidecar, raw.ch_names)
     notes += said
-    channels, stim = [], {}
+    channels, factors = [], {}
     for name, declared, info in zip(raw.ch_names, raw.get_channel_types(), raw.info["chs"], strict=True):
         kind = kind_of(name, sidecar.types.get(in_table.get(name)) or declared, raw.ch_names)
         in_volts, kept = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V, "eeg" if kind == UNKNOWN else kind
@@ -196,20 +193,22 @@ def find_channels(path, raw, sidecar, notes):
         channels.append(Channel(name, kind, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
         if kind == "stim" and (declared == "stim" or TRIGGER.fullmatch("".join(name.split()))):
             scale = SCALES.get(suffix, {}).get(units.get(name), EEGLAB_SCALE if suffix == ".set" else 1.0)
-            stim[name] = 1.0 if declared == "stim" else scale
-    return channels, stim
-
-
-def find_units(raw, channels, notes):
-    """The channels, where the file says no unit of its EEG: microvolts, or volts where no EEG is so small."""
+            factors[name] = 1.0 if declared == "stim" else scale
     unitless = [place for place, channel in enumerate(channels) if channel.unitless and channel.kind == "eeg"]
-    if not unitless:
-        return channels
-    stop = min(raw.n_times, round(LOOKED_AT * raw.info["sfreq"]))
-    level = np.median(raw.get_data(unitless, 0, stop).std(axis=1))
-    volts = 0 < level < IN_VOLTS
-    notes.append(f"the file does not say the unit of its EEG; taken as {'volts' if volts else 'microvolts'}")
-    return [replace(channel, factor=1e6) if volts and channel.unitless else channel for channel in channels]
+    if unitless:  # volts, where no EEG is so small
+        some = raw.get_data(unitless, 0, min(raw.n_times, round(LOOKED_AT * raw.info["sfreq"])))
+        volts = 0 < np.median(some.std(axis=1)) < IN_VOLTS
+        notes.append(f"the file does not say the unit of its EEG; taken as {'volts' if volts else 'microvolts'}")
+        channels = [replace(each, factor=1e6) if volts and each.unitless else each for each in channels]
+    return channels, factors
+
+
+def read_channels(path, channels, chosen):
+    """MNE's object with chosen ones of the file's channels, in this order; of an EDF file at their own rate."""
+    names = [channel.name for channel in chosen]
+    several = len({channel.rate for channel in channels if channel.physio is None}) > 1
+    raw = read_raw(path, **({"include": names, "exclude_after_unique": True} if several else {}))
+    return raw.pick([raw.ch_names.index(name) for name in names])  # also orders them; a name may be that of a type
 
 
 def add_physio(recording, physio, began):
@@ -254,11 +253,6 @@ def refuse_other_files(path, files):
             named = f"names {file.name}" + (" as its own" if file.is_file() else ", which is not there")
             remedy = "write the right name into it (was it renamed?), or remove the one that is not meant"
             raise InputError(path, f"{named}, and {alike.name} is beside it", remedy)
-
-
-def is_break(name):
-    """Whether a marker says that the recording was paused or cut."""
-    return name.lower().startswith(BREAKS)
 
 
 def find_spoiled(raw):

@@ -3,7 +3,7 @@
 import difflib
 import re
 
-from data_prep.amplifiers.triggers import marker_seconds, number_of
+from data_prep.amplifiers.triggers import is_break, marker_seconds, number_of
 from data_prep.folder.stimuli import common, natural
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -23,9 +23,8 @@ def by_person(trials, least=2):
         other = spellings.setdefault(plain_id(trial.subject), trial)
         if other.subject != trial.subject:
             what = f"{trial.where}: {trial.subject!r} and {other.subject!r} ({other.where}) look like one person"
-            raise InputError(
-                what, remedy="write one in one way, and two in ways that do not differ in capitals or zeros only"
-            )
+            remedy = "write one in one way, and two in ways that differ in more than capitals, blanks and zeros"
+            raise InputError(what, remedy=remedy)
         owner = owners.setdefault(trial.file.resolve(), trial)
         if owner.subject != trial.subject:
             what = f"{trial.file.name} is {trial.subject}'s, but in {owner.where} it is {owner.subject}'s"
@@ -114,9 +113,9 @@ def onset_of(trial, recording):
     """Seconds from the first sample to a trial's onset; a number that is a marker's, too, is refused."""
     if not isinstance(trial.onset, float):
         return marker_seconds(recording, trial.onset, trial.where)
-    text = trial.onset_text
-    code = int(text) if text.isdecimal() else None
-    meant = [name for name, _ in recording.markers if name == text or (code is not None and number_of(name) == code)]
+    text, whole = trial.onset_text, re.fullmatch(r"(\d+)(\.0)?", trial.onset_text)  # 67.0, as programs write 67
+    code = int(whole[1]) if whole else None
+    meant = [name for name, _ in recording.markers if name == text or (whole and number_of(name) == code)]
     if meant:
         what = f"onset {text} may be seconds or the marker {meant[0]!r} in {recording.path.name}"
         remedy = f"write {trial.onset:.1f} s as {trial.onset:.3f}, or the marker as {meant[0]}#1 for the first"
@@ -155,7 +154,8 @@ def check(people, stimuli, recordings, seconds, rest):
 def flaws_in(trial, recording, seconds, rest):
     """What is wrong in a trial or its rest: a pause of the recording, a part that is marked as bad."""
     first, last = trial.onset - rest + TOLERANCE, trial.onset + seconds - TOLERANCE
-    flaws = [f"the recording was paused or cut at {at:.4g} s" for at in recording.breaks if first < at < last]
+    breaks = [at for name, at in recording.markers if is_break(name) and first < at < last]
+    flaws = [f"the recording was paused or cut at {at:.4g} s" for at in breaks]
     for name, start, end in recording.spoiled:
         if start < last and end > first:
             flaws.append(f"{name} marks {start:.4g} to {end:.4g} s, and nothing is left out because of it,")

@@ -59,7 +59,13 @@ def read_table(path, rating_names=(), rated=True):
     refuse_missing(path, header)
     others = COLUMNS if GROUP in map(str.lower, rating_names) else (*COLUMNS, GROUP)
     left = [name for name in header if name not in others]
-    names = find_ratings(path, left, rating_names) if rated else []
+    names = ([name.lower() for name in rating_names] or left) if rated else []
+    if missing := [name for name in names if name not in left]:
+        there = ", ".join(left) or "none"
+        raise InputError(f"--ratings {', '.join(missing)}: no such column in {path}; there are {there}")
+    if rated and not names:
+        remedy = "add a column with its name, a number or a class in every row (unrated, to predict: --no-rated)"
+        raise InputError(path, "has no rating", remedy)
     if left and not rated:
         print(f"not read (--no-rated): {shorten(left)}")
     trials = []
@@ -116,18 +122,6 @@ def refuse_missing(path, header):
     if missing:
         what = f"has no column {', '.join(missing)}; it has {shorten(header, 90)}"
         raise InputError(path, what, ", ".join(remedies))
-
-
-def find_ratings(path, columns, chosen):
-    """Names of the rating columns: the chosen ones, or all."""
-    names = [name.lower() for name in chosen] or columns
-    if missing := [name for name in names if name not in columns]:
-        there = ", ".join(columns) or "none"
-        raise InputError(f"--ratings {', '.join(missing)}: no such column in {path}; there are {there}")
-    if not names:
-        remedy = "add a column with its name, a number or a class in every row (unrated, to predict: --no-rated)"
-        raise InputError(path, "has no rating", remedy)
-    return names
 
 
 def decode(path):

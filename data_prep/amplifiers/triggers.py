@@ -10,6 +10,8 @@ from utils.base.errors import InputError
 TRIGGER = re.compile(  # channels, without blanks
     r"sti\d*|stim.*|status|trig.*|marker.*|events?|din\d*|ttl.*|digi.*|evt.*|mkr.*", re.IGNORECASE
 )
+CUTS = ("boundary", "new segment")  # annotations of EEGLAB and BrainVision where a recording was paused or cut
+BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters are restarted
 SUMS = ("STI101", "STI 014")  # channels of an amplifier that has one for every bit, too
 WHOLE = 0.1  # a trigger's value is a whole number, but for an amplifier's resolution
 MOST_CHANGES = 10  # in a second; a counter has more
@@ -23,28 +25,27 @@ def annotations(raw):
     return [(str(name), float(onset - raw.first_time), float(length)) for name, onset, length in parts]
 
 
-def find_markers(raw, stim):
+def find_markers(raw, triggers):
     """Markers (name, seconds from the first sample) of MNE's object: annotations, and values of its trigger channels.
 
-    ``stim``: trigger channels, and what MNE multiplied their numbers by. Returns markers, the durations in s of
-    annotations, names whose numbering is in doubt and why, and notes.
+    ``triggers``: values and rate in Hz of each of these channels. Returns markers, the durations in s of annotations,
+    names whose numbering is in doubt and why, and notes.
     """
     rate, notes, doubtful, word = raw.info["sfreq"], [], {}, "trigger"
     annotated = [(name, round(at * rate) / rate, length) for name, at, length in annotations(raw)]
     durations = {(name, at): length for name, at, length in annotated if 0 <= at <= raw.n_times / rate}
     markers = [(name, at) for name, at, _ in annotated if (name, at) in durations]
-    for name in [name for name in stim if name in SUMS] or stim:
-        values = raw.get_data(picks=[raw.ch_names.index(name)])[0] / stim[name]
-        values, said = from_rest(name, values)
-        triggers, unsettled, short = read_values(values, rate)
+    for name in [name for name in triggers if name in SUMS] or triggers:
+        values, said = from_rest(name, triggers[name][0])
+        changes, unsettled, short = read_values(values, triggers[name][1])
         notes += said
         if unsettled:
             what = "a sample between two others, as the bits of a trigger do not change at once"
             notes.append(f"{unsettled} values of {name} last {SETTLE * 1e3:g} ms or {what}; they are no triggers")
-        markers += [(f"{word} {value}", at) for value, at in triggers]
+        markers += [(f"{word} {value}", at) for value, at in changes]
         for value, at in short:
             doubtful[f"{word} {value}"] = f"lasts one sample at {at:.6g} s, and others of {name} last longer"
-        word = name if triggers else word  # of a second channel of triggers
+        word = name if changes else word  # of a second channel of triggers
     return sorted(markers, key=lambda marker: marker[1]), durations, doubtful, notes
 
 
@@ -82,6 +83,11 @@ def read_values(values, rate):
     pairs = [(int(value), float(at / rate)) for value, at in zip(now, changes, strict=True)]
     taken, short = ([pair for pair, has in zip(pairs, mask, strict=True) if has] for mask in (real, short))
     return taken, int(unsettled.sum()), short
+
+
+def is_break(name):
+    """Whether a marker says that the recording was paused or cut."""
+    return name.lower().startswith(BREAKS)
 
 
 def plain(name):
