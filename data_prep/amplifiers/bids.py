@@ -64,8 +64,8 @@ def subject_of(path, paths):
     return path.stem.split("_")[0][len("sub-") :] if path.name.casefold().startswith("sub-") else path.stem
 
 
-def find_absent(root, task, subjects):
-    """Notes on people of the data set without a trial: they may have been forgotten."""
+def find_left_out(root, task, subjects, paths, read):
+    """Notes on people of a data set without a trial, and on physiology of the task that belongs to no run."""
     notes, table = [], root / "participants.tsv"
     absent = [folder.name for folder in people_of(root) if folder.name[len("sub-") :] not in subjects]
     if absent:
@@ -77,18 +77,14 @@ def find_absent(root, task, subjects):
     named = [name for name in named if name.removeprefix("sub-") not in subjects and name not in absent]
     if named:
         notes.append(f"{table.name} names {shorten(named)}, who have no trial of task {task}; the others are prepared")
-    return notes
-
-
-def find_left_physio(task, paths, read):
-    """Notes on physiological recordings of the task beside its runs that belong to none of them."""
     read = {file.name.removesuffix(".gz") for file in read}
     folders = dict.fromkeys(folder for path in paths for folder in (path.parent, path.parent.with_name("beh")))
-    files = [file for folder in folders for file in sorted(folder.glob("*physio.tsv*"))]
-    files = [file.name for file in files if entities(file)[0].get("task") == str(task).casefold()]
-    left = [name for name in files if name.removesuffix(".gz") not in read]
-    text = f"not read, as no run of EEG has the same name: {shorten(left, 120)}; BIDS wants all but the end alike"
-    return [text] if left else []
+    physio = [file for folder in folders for file in sorted(folder.glob("*physio.tsv*"))]
+    physio = [file.name for file in physio if entities(file)[0].get("task") == str(task).casefold()]
+    if left := [name for name in physio if name.removesuffix(".gz") not in read]:
+        why = "BIDS wants all but the end alike"
+        notes.append(f"not read, as no run of EEG has the same name: {shorten(left, 120)}; {why}")
+    return notes
 
 
 def join_behaviour(runs, wanted, doubts):

@@ -67,8 +67,8 @@ def propose(settings):
         proposal.found.append("a file's name is its person: correct the column subject where one has several files")
     else:
         read = [physio.path for recording in recordings.values() for physio in recording.physio]
-        absent = bids.find_absent(settings.BIDS_DIR, settings.TASK, {trial.subject for trial in trials})
-        proposal.warnings += absent + bids.find_left_physio(settings.TASK, paths, read)
+        subjects = {trial.subject for trial in trials}
+        proposal.warnings += bids.find_left_out(settings.BIDS_DIR, settings.TASK, subjects, paths, read)
     return proposal
 
 

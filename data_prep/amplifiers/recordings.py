@@ -186,12 +186,13 @@ def find_channels(path, raw, sidecar, notes):
     notes += said
     channels, factors = [], {}
     for name, declared, info in zip(raw.ch_names, raw.get_channel_types(), raw.info["chs"], strict=True):
-        kind = kind_of(name, sidecar.types.get(in_table.get(name)) or declared, raw.ch_names)
+        by_table = sidecar.types.get(in_table.get(name))
+        kind = kind_of(name, by_table or declared, raw.ch_names)
         in_volts, kept = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V, "eeg" if kind == UNKNOWN else kind
         scale, said = factor(suffix, kept, in_volts, units.get(name), sidecar.units.get(in_table.get(name)))
         notes += [f"{name} {said}"] if said not in (None, NO_UNIT) and kind != UNKNOWN else []
         channels.append(Channel(name, kind, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
-        if kind == "stim" and (declared == "stim" or TRIGGER.fullmatch("".join(name.split()))):
+        if kind == "stim" and ("stim" in (declared, by_table) or TRIGGER.fullmatch("".join(name.split()))):
             scale = SCALES.get(suffix, {}).get(units.get(name), EEGLAB_SCALE if suffix == ".set" else 1.0)
             factors[name] = 1.0 if declared == "stim" else scale
     unitless = [place for place, channel in enumerate(channels) if channel.unitless and channel.kind == "eeg"]

@@ -21,7 +21,10 @@ TYPES = {"heog": "eog", "veog": "eog", "temp": "temperature", "trig": "stim", "r
 TYPES |= {"audio": "misc", "hr": "misc"}
 LEVELS = 4  # folders from a recording up to its data set
 UNIX = 1e8  # s; a start beyond it (1973) is a date
-ZONES = (3600, 900)  # s that clocks of two places differ by, or multiples of it
+ZONES = [
+    [0],
+    *(range(-14 * 3600, 14 * 3600 + 1, step) for step in (3600, 900)),
+]  # s that clocks of two places differ by
 
 
 @dataclass
@@ -218,12 +221,12 @@ def place(physio, n_samples, seconds, began):
         return physio.start, [note] if wrong else []
     if began is None:
         return None, [f"{name} begins at a date (StartTime), and the EEG has none: not read"]
-    for step in ZONES:
-        starts = [physio.start - began - zone for zone in range(-14 * 3600, 14 * 3600 + 1, step)]
-        fits = [t for t in starts if min(seconds, t + length) - max(0, t) > 0.9 * min(seconds, length)]
-        if physio.start - began in fits or len(fits) == 1:
-            start = physio.start - began if physio.start - began in fits else fits[0]
-            zone = round((physio.start - began - start) / 3600, 2)
-            apart = f" (their clocks are {zone:g} h apart)" if zone else ""
-            return start, [f"{name} begins {start:.4g} s after the EEG by their dates{apart}"]
+    apart = physio.start - began
+    for zones in ZONES:
+        starts = [apart - zone for zone in zones]
+        fits = [at for at in starts if min(seconds, at + length) - max(0, at) > 0.9 * min(seconds, length)]
+        if len(fits) == 1:
+            hours = round((apart - fits[0]) / 3600, 2)
+            clocks = f" (their clocks are {hours:g} h apart)" if hours else ""
+            return fits[0], [f"{name} begins {fits[0]:.4g} s after the EEG by their dates{clocks}"]
     return None, [f"{name} and the EEG do not lie at one time by their dates: not read"]
