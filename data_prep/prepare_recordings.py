@@ -150,9 +150,8 @@ def check_settings(settings):
     for one, other in (("min", "max"), ("max", "min")):
         what = f"--rating-{one} without --rating-{other}: say both ends of the scale of the ratings"
         wrong[what] = f"RATING_{one.upper()}" in given and f"RATING_{other.upper()}" not in given
-    for what, is_wrong in wrong.items():
-        if is_wrong:
-            raise InputError(what)
+    if what := next((what for what, is_wrong in wrong.items() if is_wrong), None):
+        raise InputError(what)
     if not any(isinstance(value, dict) for value in (settings.RATING_MIN, settings.RATING_MAX, settings.THRESHOLD)):
         ratings.scale_of(settings, "all")
 

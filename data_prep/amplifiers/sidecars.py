@@ -24,7 +24,7 @@ UNIX = 1e8  # s; a start beyond it (1973) is a date
 ZONES = [
     [0],
     *(range(-14 * 3600, 14 * 3600 + 1, step) for step in (3600, 900)),
-]  # s that clocks of two places differ by
+]  # s between clocks of two places
 
 
 @dataclass
