@@ -138,11 +138,10 @@ def main():
 def check_settings(settings):
     """Refuse settings that contradict each other, before anything is read."""
     given, high, low, rest = set(settings.given), settings.HIGH_PASS, settings.LOW_PASS, settings.REST_SECONDS
-    flags = {"EEG_CHANNELS", "PPS_CHANNELS"} & given
+    chosen_twice = settings.CHANNELS and {"EEG_CHANNELS", "PPS_CHANNELS"} & given
     wrong = {
         "--trials and --bids-dir: give one of them": settings.BIDS_DIR is not None and "TRIALS" in given,
-        "--channels says which channels are taken: without --eeg-channels and --pps-channels": settings.CHANNELS
-        and flags,
+        "--channels says which channels are taken: without --eeg-channels and --pps-channels": chosen_twice,
         "--ratings and --no-rated: give one of them": settings.RATINGS and not settings.RATED,
         f"--high-pass {high or 0:g} must be less than --low-pass {low or 0:g}": high and low and high >= low,
         f"--rest-seconds must be whole seconds, not {rest}": (rest or 0) % 1,
