@@ -153,7 +153,7 @@ def test_a_unit_that_cannot_be_converted_is_said_once(tmp_path, capsys):
 @pytest.mark.parametrize("unit", ["V", "uV", "microV", None])
 def test_eeglab_in_bids_is_in_microvolts_though_mne_bids_writes_volts(tmp_path, unit):
     path = recorded.write(tmp_path, "set", 1)
-    sidecar = Sidecar(units=dict.fromkeys((*ELECTRODES, "ECG"), unit) if unit else {})
+    sidecar = Sidecar({name: {"units": unit or ""} for name in (*ELECTRODES, "ECG")})
     found = read(path, ["Fp1"], ["ECG", "GSR"], sidecar=sidecar)
     eeg, (ecg, gsr) = recorded.signals(1)
     for name, signal in (("Fp1", eeg[0]), ("ECG", ecg), ("GSR", gsr)):

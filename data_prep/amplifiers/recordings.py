@@ -24,13 +24,13 @@ from data_prep.amplifiers.sidecars import (
     read_sidecar,
     refuse_absent,
 )
-from data_prep.amplifiers.trials_table import FORMATS, is_recording
+from data_prep.amplifiers.trials_table import FORMATS, is_missing, is_recording
 from data_prep.amplifiers.triggers import TRIGGER, annotations, find_markers, is_break
 from data_prep.formats.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
-from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, Channel
+from data_prep.signals.channel_kinds import UNKNOWN, Channel
 from data_prep.signals.channel_kinds import kind as kind_of
 from data_prep.signals.channels import shorten
-from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor, to_kept
+from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor
 from utils.base.errors import InputError
 from utils.base.errors import shorten as shorten_text
 from utils.base.progress import warn
@@ -42,6 +42,8 @@ except ImportError:  # said by need_mne()
     mne = None
 
 BAD = "bad"  # what an annotation of a part that somebody found bad begins with
+TYPES = {"heog": "eog", "veog": "eog", "temp": "temperature", "trig": "stim", "ref": "ground"}  # BIDS's words to MNE's
+TYPES |= {"audio": "misc", "hr": "misc"}
 HARMLESS = (  # warnings of MNE without a remedy
     "annotation(s) that were",
     "'boundary' events",
@@ -170,7 +172,8 @@ def open_recording(path, sidecar=None):
         notes.append(note)
     recording = Recording(path, list(files.values()), signals, channels, seconds, markers, notes, doubtful, durations)
     recording.spoiled = find_spoiled(raw)
-    recording.bads = list(dict.fromkeys([*raw.info["bads"], *sidecar.bads]))
+    bads = [name for name, row in sidecar.channels.items() if row.get("status", "").lower() == "bad"]
+    recording.bads = list(dict.fromkeys([*raw.info["bads"], *bads]))
     began = raw.info["meas_date"].timestamp() if raw.info["meas_date"] else None
     for physio in sidecar.physio:
         add_physio(recording, physio, began)
@@ -182,14 +185,16 @@ def find_channels(path, raw, sidecar, notes):
     suffix, header = path.suffix.lower(), read_header(path, raw)
     units = dict(zip(raw.ch_names, [unit for unit, _ in header], strict=False)) or raw._orig_units
     rates = dict(zip(raw.ch_names, [rate for _, rate in header], strict=False))
-    in_table, said = match_names(path, sidecar, raw.ch_names)
+    rows, said = match_names(path, sidecar.channels, raw.ch_names)
     notes += said
     channels, factors = [], {}
     for name, declared, info in zip(raw.ch_names, raw.get_channel_types(), raw.info["chs"], strict=True):
-        by_table = sidecar.types.get(in_table.get(name))
-        kind = kind_of(name, by_table or declared, raw.ch_names)
+        cells = [rows.get(name, {}).get(column, "") for column in ("type", "units")]
+        by_table, unit = (None if is_missing(cell) else cell for cell in cells)
+        by_table = TYPES.get((by_table or declared).lower(), (by_table or declared).lower())
+        kind = kind_of(name, by_table, raw.ch_names)
         in_volts, kept = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V, "eeg" if kind == UNKNOWN else kind
-        scale, said = factor(suffix, kept, in_volts, units.get(name), sidecar.units.get(in_table.get(name)))
+        scale, said = factor(suffix, kept, in_volts, units.get(name), unit)
         notes += [f"{name} {said}"] if said not in (None, NO_UNIT) and kind != UNKNOWN else []
         channels.append(Channel(name, kind, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
         if kind == "stim" and ("stim" in (declared, by_table) or TRIGGER.fullmatch("".join(name.split()))):
@@ -210,22 +215,6 @@ def read_channels(path, channels, chosen):
     several = len({channel.rate for channel in channels if channel.physio is None}) > 1
     raw = read_raw(path, **({"include": names, "exclude_after_unique": True} if several else {}))
     return raw.pick([raw.ch_names.index(name) for name in names])  # also orders them; a name may be that of a type
-
-
-def add_physio(recording, physio, began):
-    """Add the channels of a physiological recording where it lies beside the EEG, which began then (Unix time)."""
-    start, notes = place(physio, len(read_lines(physio)), recording.seconds, began)
-    recording.notes += notes
-    if start is None:
-        return
-    physio.start = start
-    recording.physio.append(physio)
-    for name in physio.columns:
-        kind = kind_of(name, "misc")
-        kind = "clock" if kind in PERIPHERAL and is_clock(physio, name) else kind
-        scale, said = to_kept(kind, physio.units.get(name))
-        recording.notes += [f"{name} of {physio.path.name} {said}"] if said not in (None, NO_UNIT) else []
-        recording.channels.append(Channel(name, kind, physio.rate, scale, len(recording.physio) - 1))
 
 
 def read_raw(path, **options):

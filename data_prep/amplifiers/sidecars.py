@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.amplifiers.trials_table import is_missing, read_rows
-from data_prep.signals.channel_kinds import key
+from data_prep.amplifiers.trials_table import read_rows
+from data_prep.signals.channel_kinds import PERIPHERAL, Channel, key
+from data_prep.signals.channel_kinds import kind as kind_of
 from data_prep.signals.channels import shorten
+from data_prep.signals.units import NO_UNIT, to_kept
 from utils.base.errors import InputError
 
-TYPES = {"heog": "eog", "veog": "eog", "temp": "temperature", "trig": "stim", "ref": "ground"}  # BIDS's words to MNE's
-TYPES |= {"audio": "misc", "hr": "misc"}
 LEVELS = 4  # folders from a recording up to its data set
 UNIX = 1e8  # s; a start beyond it (1973) is a date
 ZONES = [
@@ -43,9 +43,7 @@ class Physio:
 class Sidecar:
     """What stands beside a recording in a BIDS data set."""
 
-    types: dict = field(default_factory=dict)  # channel name -> MNE's type
-    units: dict = field(default_factory=dict)  # channel name -> unit of the file's numbers
-    bads: list = field(default_factory=list)
+    channels: dict = field(default_factory=dict)  # name -> row of channels.tsv
     physio: list = field(default_factory=list)  # of `Physio`
     files: list = field(default_factory=list)  # that all this was read from
 
@@ -101,38 +99,33 @@ def read_sidecar(path):
     physio = [file for file in physio if file.with_name(file.name + ".gz") not in physio]
     sidecar = Sidecar(physio=[read_physio_header(file) for file in physio])
     sidecar.files += [file for physio in sidecar.physio for file in (physio.path, physio.header)]
-    if channels := only_beside(path, "channels", ".tsv"):
-        sidecar.files.append(channels)
-        header, rows = read_rows(channels)
-        if "name" not in header or "type" not in header:
-            raise InputError(f"{channels} has no column name, or no type")
-        for _, row in rows:
-            name, declared = row["name"], row["type"].lower()
-            sidecar.types[name] = None if is_missing(declared) else TYPES.get(declared, declared)
-            if not is_missing(row.get("units", "")):
-                sidecar.units[name] = row["units"]
-            if row.get("status", "").lower() == "bad":
-                sidecar.bads.append(name)
+    if table := only_beside(path, "channels", ".tsv"):
+        header, rows = read_rows(table)
+        if not {"name", "type"} <= set(header):
+            raise InputError(f"{table} has no column name, or no type")
+        sidecar.files.append(table)
+        sidecar.channels = {row["name"]: row for _, row in rows}
     return sidecar
 
 
-def match_names(path, sidecar, names):
-    """What channels.tsv calls each channel of the file, which may spell it otherwise, and notes.
+def match_names(path, table, names):
+    """The row of channels.tsv of each channel of the file, which may be spelled otherwise, and notes.
 
     A table of other channels than the file has is refused: what it says would be dropped.
     """
-    by_key, in_table = {key(name): name for name in (*sidecar.units, *sidecar.types)}, {}
+    by_key, in_table = {key(name): name for name in table}, {}
     for name in names:
         for spelling in (name, re.sub(r"-\d+$", "", name)):  # MNE numbers channels of one name: GSR-0
             if key(spelling) in by_key:
                 in_table.setdefault(name, by_key[key(spelling)])
-    strange = [name for name in sidecar.types if name not in in_table.values()]
+    strange = [name for name in table if name not in in_table.values()]
     missing = [name for name in names if name not in in_table]
     said = f"channels.tsv names {shorten(strange, 40)}, "
     if strange and missing:
         what = f"its {said}the file has {shorten(missing, 40)}"
         raise InputError(f"{path}:", what, "write the same names in both")
-    return in_table, [f"{said}which the file has not"] if strange else []
+    rows = {name: table[other] for name, other in in_table.items()}
+    return rows, [f"{said}which the file has not"] if strange else []
 
 
 def read_json(path):
@@ -230,3 +223,19 @@ def place(physio, n_samples, seconds, began):
             clocks = f" (their clocks are {hours:g} h apart)" if hours else ""
             return fits[0], [f"{name} begins {fits[0]:.4g} s after the EEG by their dates{clocks}"]
     return None, [f"{name} and the EEG do not lie at one time by their dates: not read"]
+
+
+def add_physio(recording, physio, began):
+    """Add the channels of a physiological recording where it lies beside the EEG, which began then (Unix time)."""
+    start, notes = place(physio, len(read_lines(physio)), recording.seconds, began)
+    recording.notes += notes
+    if start is None:
+        return
+    physio.start = start
+    recording.physio.append(physio)
+    for name in physio.columns:
+        kind = kind_of(name, "misc")
+        kind = "clock" if kind in PERIPHERAL and is_clock(physio, name) else kind
+        scale, said = to_kept(kind, physio.units.get(name))
+        recording.notes += [f"{name} of {physio.path.name} {said}"] if said not in (None, NO_UNIT) else []
+        recording.channels.append(Channel(name, kind, physio.rate, scale, len(recording.physio) - 1))
