@@ -15,15 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.amplifiers.edf_header import is_edf, read_header
-from data_prep.amplifiers.sidecars import (
-    compare_header,
-    is_clock,
-    match_names,
-    place,
-    read_lines,
-    read_sidecar,
-    refuse_absent,
-)
+from data_prep.amplifiers.sidecars import add_physio, compare_header, match_names, read_sidecar, refuse_absent
 from data_prep.amplifiers.trials_table import FORMATS, is_missing, is_recording
 from data_prep.amplifiers.triggers import TRIGGER, annotations, find_markers, is_break
 from data_prep.formats.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
