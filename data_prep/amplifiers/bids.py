@@ -107,10 +107,7 @@ def join_behaviour(runs, wanted, doubts):
 
 
 def in_order_of_trials(run, trials, rows, doubts):
-    """Rows of beh.tsv in the order of the trials: by a name that both have, else as they stand.
-
-    Doubt them where names agree in most of the rows, or are the same in another order but numbers.
-    """
+    """Rows of beh.tsv in the order of the trials: by a name that both have, else as they stand."""
     for column in [name for name in run.header if name not in ("onset", "duration", "sample")]:
         cells = [row[column].casefold() for _, row in trials]
         for name in rows[0] if rows else ():

@@ -92,10 +92,7 @@ def choose_channels(settings, people):
 
 
 def by_flag(flag, wanted, kinds, people):
-    """Names of channels: those that are wanted (or of a kind that is), or without names all of these kinds.
-
-    Nothing wanted: all files must have the same; `COMMON`: those that all files have; None: none.
-    """
+    """Names of channels: those that are wanted, by name or kind; `COMMON`: that all files have; [] all."""
     if wanted is None:
         return []
     first = next(iter(people.values()))

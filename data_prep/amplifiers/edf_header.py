@@ -1,7 +1,6 @@
 """What MNE does not say of an EDF or BDF file: units as they are spelled, each channel's own rate, and pauses.
 
-Kemp and Olivan, "European data format 'plus' (EDF+), an EDF alike standard format for the exchange of physiological
-data", Clinical Neurophysiology 114(9), 2003.
+Kemp and Olivan, "European data format 'plus' (EDF+)", Clinical Neurophysiology 114(9), 2003.
 """
 
 import re
@@ -24,10 +23,9 @@ def is_edf(path):
 
 
 def read_header(path, raw):
-    """(unit, rate in Hz) of the channels of MNE's object of an EDF or BDF file, in their order; none of other files.
+    """(unit, rate in Hz) of the channels of an EDF or BDF file, as MNE's object has them; none of other files.
 
-    A recording that was paused is refused, where only the times of its records say so: MNE joins the parts, and all
-    times after the pause would be wrong.
+    A recording that was paused is refused: MNE joins the parts, and all times after the pause would be wrong.
     """
     if not is_edf(path):
         return []

@@ -98,10 +98,7 @@ def find_unit(run, doubts):
 
 
 def read_values(text, runs, flag, doubts):
-    """What a flag says of each run, (column, values): from COLUMN=VALUE|VALUE, COLUMN, or a table subject,value.
-
-    A number that means markers of several names, a stimulus 2 and a response 2, is doubted.
-    """
+    """What a flag says of each run, (column, values): from COLUMN=VALUE|VALUE, COLUMN, or a table subject,value."""
     if text is None:
         return {}
     if Path(text).is_file():
@@ -125,7 +122,7 @@ def read_values(text, runs, flag, doubts):
         for value in values[run]:
             cells = [row[columns[run]] for row in run.rows if alike(row[columns[run]], value)]
             names = {plain(cell): cell for cell in cells}
-            if len(names) > 1:
+            if len(names) > 1:  # such as a stimulus 2 and a response 2
                 shown = shorten(map(repr, names.values()))
                 doubts.add(f"{flag} {value} means {shown}: write the whole name", run.subject)
     return {run: (columns[run], values[run]) for run in runs}

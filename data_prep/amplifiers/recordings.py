@@ -1,7 +1,4 @@
-"""What a recording holds, through MNE-Python: channels with kinds, rates and units, markers, breaks.
-
-MNE-Python: Gramfort et al., "MEG and EEG data analysis with MNE-Python", Frontiers in Neuroscience 7, 2013.
-"""
+"""What a recording holds, through MNE-Python (Gramfort et al., Frontiers in Neuroscience 7, 2013)."""
 
 import contextlib
 import importlib.util

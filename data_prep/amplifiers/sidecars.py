@@ -1,8 +1,4 @@
-"""What stands beside a recording, as BIDS has it: events, channels, behaviour and physiology, whatever their capitals.
-
-BIDS: Pernet et al., "EEG-BIDS, an extension to the brain imaging data structure for electroencephalography",
-Scientific Data 6, 2019.
-"""
+"""What stands beside a recording, as BIDS has it (Pernet et al., "EEG-BIDS", Scientific Data 6, 2019)."""
 
 import gzip
 import json
@@ -109,10 +105,7 @@ def read_sidecar(path):
 
 
 def match_names(path, table, names):
-    """The row of channels.tsv of each channel of the file, which may be spelled otherwise, and notes.
-
-    A table of other channels than the file has is refused: what it says would be dropped.
-    """
+    """The row of channels.tsv of each channel, however it is spelled, and notes; a table of other names is refused."""
     by_key, in_table = {key(name): name for name in table}, {}
     for name in names:
         for spelling in (name, re.sub(r"-\d+$", "", name)):  # MNE numbers channels of one name: GSR-0
@@ -201,10 +194,9 @@ def is_clock(physio, name):
 
 
 def place(physio, n_samples, seconds, began):
-    """Where physiology lies beside an EEG of so many seconds that began then (Unix time, or None), and notes.
+    """Seconds from the EEG's first sample, which was ``began`` (Unix time, or None), to that of physiology; and notes.
 
-    A start that is a date is compared with the EEG's. Clocks of two programs may differ by a time zone: by whole hours,
-    or where these do not fit, by quarters. Returns (seconds after the EEG's first sample or None, notes).
+    Dates are compared. Clocks of two programs may differ by a time zone: whole hours, or where none fits, quarters.
     """
     length, name = n_samples / physio.rate, "/".join(physio.columns)
     if physio.start < UNIX:

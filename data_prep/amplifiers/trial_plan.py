@@ -14,10 +14,7 @@ EDGE = 0.001  # s by which it may leave its recording
 
 
 def by_person(trials, least=2):
-    """Trials by subject and stimulus; people and their trials in the table's order.
-
-    A stimulus that comes twice for somebody, two people with one file, and fewer than ``least`` people are refused.
-    """
+    """Trials by subject and stimulus, in the table's order; people and files that are not kept apart are refused."""
     people, owners, spellings = {}, {}, {}
     for trial in trials:
         other = spellings.setdefault(plain_id(trial.subject), trial)
@@ -48,10 +45,7 @@ def plain_id(name):
 
 
 def find_stimuli(people, missing, least=2):
-    """Stimuli of the prepared folder, in the order of their names.
-
-    What somebody did not see is refused (``missing`` is ``error``), dropped for all (``drop``), or kept (``keep``).
-    """
+    """Stimuli in the order of their names; ``missing``: what somebody did not see is an error, dropped or kept."""
     everything = sorted({name for own in people.values() for name in own}, key=natural)
     unseen = {name: [who for who, own in people.items() if name not in own] for name in everything}
     lacking = sorted((name for name in everything if unseen[name]), key=lambda name: len(unseen[name]))

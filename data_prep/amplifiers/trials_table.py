@@ -1,13 +1,4 @@
-"""The table of trials: who saw what, in which file, from when to when, and how it was rated.
-
-`trials.csv`, one row per trial, the columns in any order:
-
-    subject,file,stimulus,onset,duration,arousal,valence
-    anna,anna.bdf,film_a,12.5,60,7,3
-    anna,anna.bdf,film_b,Stimulus/S  2,60,2,8
-
-All other columns are ratings: numbers, or names of classes. Comma, semicolon or tab; UTF-8.
-"""
+"""The table of trials (docs/recordings.md): who saw what, in which file, from when to when, and how it was rated."""
 
 import csv
 import difflib
@@ -141,10 +132,7 @@ def decode(path):
 
 
 def read_rows(path):
-    """Header and rows of a table: names in lower case, and (number in the file, dict of name to text) of every row.
-
-    Cells that a row lacks at its end are empty.
-    """
+    """Header and rows of a table: names in lower case, and (number in the file, dict of name to text) of every row."""
     text, is_tsv = decode(path), Path(path).suffix.lower() == ".tsv"
     said = re.match(r"sep=(.)\r?\n", text)  # which Excel understands, and leaves there
     first_line = text[said.end() if said else 0 :].lstrip().split("\n", 1)[0]
@@ -176,10 +164,7 @@ def read_rows(path):
 
 
 def read_decimal_commas(path, rows, name, pattern):
-    """Write numbers of a column with a point where a spreadsheet wrote a comma.
-
-    1,234 is refused where it may be thousands: beside 1.5, or beside 950 if no other number shows what a comma is.
-    """
+    """Write numbers of a column with a point for a comma; 1,234 beside 1.5, or beside 950 alone, may be thousands."""
     commas = [(number, row) for number, row in rows if re.fullmatch(pattern, row[name])]
     thousands = [(number, row) for number, row in commas if re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", row[name])]
     others = {"a decimal point": r"[+-]?\d+\.\d+"} | ({"no comma": r"\d+"} if len(thousands) == len(commas) else {})
