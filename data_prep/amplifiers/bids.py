@@ -78,7 +78,7 @@ def find_left_out(root, task, subjects, paths, read):
     if named:
         notes.append(f"{table.name} names {shorten(named)}, who have no trial of task {task}; the others are prepared")
     read = {file.name.removesuffix(".gz") for file in read}
-    folders = dict.fromkeys(folder for path in paths for folder in (path.parent, path.parent.with_name("beh")))
+    folders = dict.fromkeys(folder for path in paths for folder in (path.parent, path.parent.parent / "beh"))
     physio = [file for folder in folders for file in sorted(folder.glob("*physio.tsv*"))]
     physio = [file.name for file in physio if entities(file)[0].get("task") == str(task).casefold()]
     if left := [name for name in physio if name.removesuffix(".gz") not in read]:

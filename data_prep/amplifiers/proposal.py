@@ -43,9 +43,8 @@ def propose(settings):
     n = sum(not run.from_file for run in runs)
     found = [f"events.tsv of {n} of {len(runs)} recordings" + ("; annotations of the others" if n < len(runs) else "")]
     names, runs = find_rating_columns(runs, asked, doubts)
-    begin, ends = (
-        read_values(text, runs, flag, doubts) for text, flag in ((asked.trial, "--trial"), (asked.until, "--until"))
-    )
+    begin = read_values(asked.trial, runs, "--trial", doubts)
+    ends = read_values(asked.until, runs, "--until", doubts)
     for run in runs:
         run.trials = [row for row in run.rows if begins(row, run, names, asked, begin)]
         for row in run.trials:
@@ -134,7 +133,8 @@ def to_trials(runs, names, asked, doubts):
     columns, unnamed = find_stimulus(runs, names, asked, doubts)
     trials = []
     if asked.rated and not names:
-        doubts.add("no column is a rating: add one to trials.csv for each, or prepare with --no-rated", "ratings")
+        remedy = "name them with --ratings, add columns to trials.csv, or prepare with --no-rated"
+        doubts.add(f"no column is a rating: {remedy}", "ratings")
     elif names and not any(name in row for run in runs for row in run.trials for name in names):
         doubts.add(f"nothing says {shorten(names)}: fill in these columns", "ratings")
     for run, row in ((each, row) for each in runs for row in each.trials):

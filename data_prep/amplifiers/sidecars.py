@@ -65,7 +65,7 @@ def entities(path):
 def beside(path, suffix, *extensions):
     """Files with this suffix that are a recording's: no entity of theirs differs; those of the nearest folder."""
     own, of = entities(path)
-    for folder in (path.parent, path.parent.with_name("beh"), *list(path.parents)[1:LEVELS]):
+    for folder in (path.parent, path.parent.parent / "beh", *list(path.parents)[1:LEVELS]):
         n_entities = {}  # by file
         for file in sorted(folder.glob("*_*")) if of in ("eeg", "physio") else ():
             its, kind = entities(file)
