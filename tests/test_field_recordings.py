@@ -259,6 +259,18 @@ def test_a_channels_tsv_of_other_channels_is_refused(tmp_path):
     assert_refused(bids(tmp_path, change), "its channels.tsv names E7, the file has C3")
 
 
+def test_a_json_in_latin_1_is_read(tmp_path):
+    recorded.write_bids(tmp_path, (1,), physio_rate=16)
+    for file in [*tmp_path.rglob("*_eeg.json"), *tmp_path.rglob("*_physio.json")]:
+        file.write_text(
+            file.read_text().replace('"uS"', '"\u00b5S"').replace("{", '{"Note": "m\u00fcde",', 1), "latin-1"
+        )
+    (path,) = tmp_path.rglob("*_eeg.vhdr")
+    recording = open_recording(path)
+    assert [channel.name for channel in recording.channels if channel.physio == 0] == ["GSR", "trigger"]
+    assert recording.notes == []
+
+
 @pytest.mark.parametrize("rate", [250, 500])
 def test_an_eeg_json_of_another_rate_is_said(tmp_path, rate):
     def change(root):

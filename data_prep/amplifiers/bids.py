@@ -2,6 +2,7 @@
 
 import glob
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,12 @@ def find_files(settings, pattern):
         if not settings.TASK:
             raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
         return find_runs(settings.BIDS_DIR, settings.TASK, settings.SESSIONS)
-    paths = [Path(name) for name in sorted(glob.glob(pattern), key=natural) if is_recording(name)]
+    folders, name = glob.glob(str(Path(pattern).parent)), Path(pattern).name.casefold()
+    files = [file for folder in folders for file in Path(folder).glob("[!.]*") if is_recording(file)]
+    paths = [file for file in files if fnmatch(file.name.casefold(), name)]  # p1.edf and P2.EDF
     if not paths:
         raise InputError(f"--files {pattern}: no such recording; write the pattern in quotes")
-    return paths
+    return sorted(paths, key=lambda file: natural(str(file)))
 
 
 def find_runs(root, task, sessions=()):

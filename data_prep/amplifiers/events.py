@@ -105,7 +105,7 @@ def read_values(text, runs, flag, doubts):
         header, rows = read_rows(text)
         if not {"subject", "value"} <= set(header):
             raise InputError(f"{flag} {text}", "has no column subject, or no value (and column, if not annotations)")
-        ids = [(plain_id(row["subject"].removeprefix("sub-")), row) for _, row in rows]
+        ids = [(plain_id(row["subject"].removeprefix("sub-")), row) for _, row in rows if not is_missing(row["value"])]
         own = {run: [row for name, row in ids if name == plain_id(run.subject)] for run in runs}
         if lacking := dict.fromkeys(run.subject for run in runs if not own[run]):
             raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
@@ -117,11 +117,11 @@ def read_values(text, runs, flag, doubts):
             raise InputError(f"--trial {text}: write COLUMN=VALUE, or a table with the columns subject, value")
         values, columns = dict.fromkeys(runs, value.split("|") if value else []), dict.fromkeys(runs, column)
     for run in runs:
+        values[run] = [value for value in values[run] if not is_missing(value.strip())]
         default = ANNOTATION if None in map(read_number, values[run]) else "value"
-        columns[run] = find_column(columns[run] or default, run, flag)
+        column = columns[run] = find_column(columns[run] or default, run, flag)
         for value in values[run]:
-            cells = [row[columns[run]] for row in run.rows if alike(row[columns[run]], value)]
-            names = {plain(cell): cell for cell in cells}
+            names = {plain(row[column]): row[column] for row in run.rows if alike(row[column], value)}
             if len(names) > 1:  # such as a stimulus 2 and a response 2
                 shown = shorten(map(repr, names.values()))
                 doubts.add(f"{flag} {value} means {shown}: write the whole name", run.subject)

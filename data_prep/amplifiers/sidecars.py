@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.amplifiers.trials_table import read_rows
+from data_prep.amplifiers.trials_table import decode, read_rows
 from data_prep.signals.channel_kinds import PERIPHERAL, Channel, key
 from data_prep.signals.channel_kinds import kind as kind_of
 from data_prep.signals.channels import shorten
@@ -124,7 +124,7 @@ def match_names(path, table, names):
 def read_json(path):
     """The dictionary in a JSON file."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8-sig")))
+        return dict(json.loads(decode(path)))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path} is no JSON of a recording ({error})") from None
 
