@@ -119,23 +119,16 @@ def read_values(text, runs, flag, doubts):
     for run in runs:
         values[run] = [value for value in values[run] if not is_missing(value.strip())]
         default = ANNOTATION if None in map(read_number, values[run]) else "value"
-        column = columns[run] = find_column(columns[run] or default, run, flag)
+        column = (columns[run] or default).strip().lower()
+        column = columns[run] = ANNOTATION if run.from_file and column in ANNOTATION_WORDS else column
+        if column not in run.header:
+            raise InputError(f"{flag} {column}: no such column in {run.where}; there are {shorten(run.header, 90)}")
         for value in values[run]:
             names = {plain(row[column]): row[column] for row in run.rows if alike(row[column], value)}
             if len(names) > 1:  # such as a stimulus 2 and a response 2
                 shown = shorten(map(repr, names.values()))
                 doubts.add(f"{flag} {value} means {shown}: write the whole name", run.subject)
     return {run: (columns[run], values[run]) for run in runs}
-
-
-def find_column(name, run, flag):
-    """A column of a run's events by its name, whatever its capitals."""
-    name = name.strip().lower()
-    if run.from_file and name in ANNOTATION_WORDS:
-        return ANNOTATION
-    if name not in run.header:
-        raise InputError(f"{flag} {name}: no such column in {run.where}; there are {shorten(run.header, 90)}")
-    return name
 
 
 def alike(cell, wanted):

@@ -16,7 +16,7 @@ from utils.base.errors import InputError
 from utils.base.files import write_text
 
 LOOKED_AT = 4  # s of every channel
-WIDTH, POINTS = 900, 80  # of a line in time in pixels, and of a channel's picture in points
+WIDTH = 900  # of a line in time, in pixels
 MOST_MARKERS = 400  # that are drawn of a recording
 LEGEND = (
     "Each line is a recording from its start to its end. Green: trials. Grey ticks: markers and triggers. Red: pauses. "
@@ -121,7 +121,6 @@ def line(recording, trials):
 
 def trace(name, values, kind):
     """A few seconds of a channel."""
-    pieces = np.array_split(np.nan_to_num(values), min(POINTS, len(values)))
-    low, high = (np.array([edge(piece) for piece in pieces]) for edge in (np.min, np.max))
-    words = f"{html.escape(name)} ({kind}): {low.min():.3g} to {high.max():.3g}"
-    return f'<span class="c{" no" * (kind == NO)}">{words}{picture(low, high)}</span>'
+    values = np.nan_to_num(values)
+    words = f"{html.escape(name)} ({kind}): {values.min():.3g} to {values.max():.3g}"
+    return f'<span class="c{" no" * (kind == NO)}">{words}{picture(values, values)}</span>'
