@@ -137,20 +137,20 @@ def main():
 
 def check_settings(settings):
     """Refuse settings that contradict each other, before anything is read."""
-    given, high, low, rest = set(settings.given), settings.HIGH_PASS, settings.LOW_PASS, settings.REST_SECONDS
-    chosen_twice = settings.CHANNELS and {"EEG_CHANNELS", "PPS_CHANNELS"} & given
-    wrong = {
-        "--trials and --bids-dir: give one of them": settings.BIDS_DIR is not None and "TRIALS" in given,
-        "--channels says which channels are taken: without --eeg-channels and --pps-channels": chosen_twice,
-        "--ratings and --no-rated: give one of them": settings.RATINGS and not settings.RATED,
-        f"--high-pass {high or 0:g} must be less than --low-pass {low or 0:g}": high and low and high >= low,
-        f"--rest-seconds must be whole seconds, not {rest}": (rest or 0) % 1,
-    }
-    for one, other in (("min", "max"), ("max", "min")):
-        what = f"--rating-{one} without --rating-{other}: say both ends of the scale of the ratings"
-        wrong[what] = f"RATING_{one.upper()}" in given and f"RATING_{other.upper()}" not in given
-    if what := next((what for what, is_wrong in wrong.items() if is_wrong), None):
-        raise InputError(what)
+    given, high, low = set(settings.given), settings.HIGH_PASS, settings.LOW_PASS
+    if settings.BIDS_DIR is not None and "TRIALS" in given:
+        raise InputError("--trials and --bids-dir: give one of them")
+    if settings.CHANNELS and {"EEG_CHANNELS", "PPS_CHANNELS"} & given:
+        raise InputError("--channels says which channels are taken: without --eeg-channels and --pps-channels")
+    if settings.RATINGS and not settings.RATED:
+        raise InputError("--ratings and --no-rated: give one of them")
+    if len(given & {"RATING_MIN", "RATING_MAX"}) == 1:
+        one, other = ("min", "max") if "RATING_MIN" in given else ("max", "min")
+        raise InputError(f"--rating-{one} without --rating-{other}: say both ends of the scale of the ratings")
+    if high and low and high >= low:
+        raise InputError(f"--high-pass {high:g} must be less than --low-pass {low:g}")
+    if (settings.REST_SECONDS or 0) % 1:
+        raise InputError(f"--rest-seconds must be whole seconds, not {settings.REST_SECONDS}")
     if not any(isinstance(value, dict) for value in (settings.RATING_MIN, settings.RATING_MAX, settings.THRESHOLD)):
         ratings.scale_of(settings, "all")
 

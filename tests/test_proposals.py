@@ -466,7 +466,7 @@ def test_a_person_without_a_value_is_named(tmp_path):
         write(tmp_path / f"p{person}.edf", signals(person, 256), 256, marks=marks)
     (tmp_path / "begin.csv").write_text("subject,value\np1,2\np2,\n")
     flags = ["--files", f"{tmp_path}/*.edf", "--no-rated", "--trial", tmp_path / "begin.csv"]
-    assert_refused(call(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv"), "begin.csv has no row for p2")
+    assert_refused(call(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv"), "has-no-row-for", "begin.csv", "p2")
 
 
 def test_channels_that_not_all_have_are_said(tmp_path):

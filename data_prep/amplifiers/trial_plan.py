@@ -99,7 +99,7 @@ def find_seconds(trials, seconds):
         raise InputError(f"{shortest.where}: the trial lasts {shortest.duration:g} s, less than --seconds {seconds}")
     if seconds < MIN_SECONDS:
         where = f"{shortest.where}: the shortest trial lasts {shortest.duration:g} s" if shortest else "--seconds"
-        raise InputError(where, remedy=f"at least {MIN_SECONDS} s are needed")
+        raise InputError(f"{where}; at least {MIN_SECONDS} s are needed")
     return seconds
 
 
