@@ -95,13 +95,12 @@ def _processor_seconds():
 def paper(settings, device, folder):
     """Hours from steps x time of a step."""
     times, result = {}, {}
-    settings.SUBJECTS_PER_GROUP = 2
     for name, (data_set, _, folds, people, share, batch_size, tuning_epochs) in protocols.items():
         _, trials, channels = sizes[data_set]
         data = folder / data_set
         if not data.exists():
             common.random_recordings(data, *((4, 2) if settings.QUICK else (32, 12)), 60, channels)
-        settings.BATCH_SIZE, hours = batch_size, {}
+        settings, hours = settings.replace(BATCH_SIZE=batch_size, SUBJECTS_PER_GROUP=2), {}
         for window, per_trial in (("1s", 60), ("5s", 12)):
             key = (window, channels, batch_size)
             if key not in times:

@@ -4,14 +4,12 @@
     python benchmarks/check_gpu.py --device cpu --quick   # what a CPU can do of it, tiny
 
 Every part prints as it goes; one that fails does not stop the others, and one for which too little time is left is
-skipped, and said to be. Steps are compiled in processes of their own, while the robust protocol is timed. Ends with a
-verdict and a block of Markdown for benchmarks/RESULTS.md, also when it is interrupted. Exit status 1 if a part failed.
+skipped, and said to be (--seconds 600 has time for all). Ends with a verdict and a block of Markdown for
+benchmarks/RESULTS.md, also when it is interrupted. Exit status 1 if a part failed.
 """
 
-import contextlib
 import gc
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -42,6 +40,7 @@ epochs = 500
 sizes = dict(subjects=32, trials=40, seconds=60, channels=32)  # and 8 peripheral ones: DEAP
 pps = ("GSR", "hEOG", "vEOG", "zEMG", "tEMG", "Resp", "Plet", "Temp")
 labels = ("arousal", "valence", "four")
+fine_tune = "Fine_tuning/fine_tuning.py"
 whole = "robust, 10 folds"
 # The authors' loop, this program before, and the target: of an H200 in fp32
 known = {
@@ -63,28 +62,25 @@ known = {
 def main():
     settings = read_settings(globals())
     device = choose_device(settings.DEVICE)
-    report, machine, stopped, processes = Report(settings.SECONDS, begun), common.machine(device), "", {}
+    report, machine, stopped = Report(settings.SECONDS, begun), common.machine(device), ""
     print(machine + "\n", flush=True)
-    for name in ("SIGTERM", "SIGALRM"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _stop)
+    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGALRM") if hasattr(signal, name)]
+    for number in signals:
+        signal.signal(number, _stop)
     if hasattr(signal, "alarm"):
         signal.alarm(settings.SECONDS + 3)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
-            measure(report, settings, device, Path(folder), processes)
+            measure(report, settings, device, Path(folder))
         except KeyboardInterrupt:
             stopped = f", stopped after {time.perf_counter() - begun:.0f} s"
-        for name in ("SIGINT", "SIGTERM", "SIGALRM"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.SIG_IGN)
-        for process in processes.values():
-            process.kill()
+        for number in (signal.SIGINT, *signals):  # the block is printed whatever comes now
+            signal.signal(number, signal.SIG_IGN)
     failed = [what for what, holds, _ in report.checks if holds is False]
     missing = sum(holds is None for _, holds, _ in report.checks)
-    verdict = (
-        f"{len(failed)} of {len(report.checks)} checks failed: {'; '.join(failed)}" if failed else "all checks hold"
-    )
+    verdict = "all checks hold"
+    if failed:
+        verdict = f"{len(failed)} of {len(report.checks)} checks failed: {'; '.join(failed)}"
     verdict += f", {missing} parts were not run" * bool(missing) + stopped
     print("\n" + markdown(machine, report, verdict))
     print(f"verdict: {verdict}", flush=True)
@@ -95,65 +91,36 @@ def _stop(*_):
     raise KeyboardInterrupt
 
 
-def measure(report, settings, device, folder, processes):
-    """All parts, the longest last, those that are compiled after their compilation."""
-    quick, cuda = settings.QUICK, device.type == "cuda"
+def measure(report, settings, device, folder):
+    """All parts: what the targets rest on first, the longest last."""
+    quick, cuda, compiled = settings.QUICK, device.type == "cuda", settings.COMPILE
     data, few = folder / "deap", folder / "few"
     size = sizes if not quick else dict(subjects=6, trials=10, seconds=10, channels=4)
-    context = multiprocessing.get_context("spawn")
-    making = context.Process(target=common.random_recordings, args=(data, *size.values(), pps), daemon=True)
+    making = multiprocessing.get_context("spawn").Process(
+        target=common.random_recordings, args=(data, *size.values(), pps), daemon=True
+    )
     making.start()
-    processes["data"] = making
     common.random_recordings(few, 6, 4, 20, 4, pps[:1])
     report.part("losses", 5, same_losses, device, few)
     making.join()
     report.say(f"recordings: {size}, {len(pps)} peripheral channels")
-    at_once = 2 if quick else n_folds
-    steps = [(window, n) for n in (1, at_once) for window in (("1s",) if quick else ("1s", "5s"))]
-    tasks = ["check", *(f"{window},{n}" for window, n in steps)] if settings.COMPILE else []
-    for task in tasks:
-        processes[task] = start(task, device, settings, few if task == "check" else data, folder)
-    others = f"{len(tasks)} other processes compile: an upper bound" if tasks else ""
-    report.part(whole, 20, robust, settings, device, data, folder, others)
-    latest = time.perf_counter() + (0.2 * report.left() if cuda else 900)
-    for task in tasks:  # what they lack after this time is compiled below, where it is measured
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            processes[task].wait(max(0.1, latest - time.perf_counter()))
-    if tasks:
-        done = processes["check"].poll()
-        lines = (folder / "check.log").read_text(encoding="utf-8").strip().splitlines() or ["no output"]
-        report.check("compiled losses", None if done is None else done == 0, "; ".join(lines[-2:]))
-        processes["check"].kill()
-        report.say("compiled: " + ", ".join(f"{task}: {processes[task].poll()}" for task in tasks[1:]))
+    where = settings, device, data
     precisions = ("fp32", "tf32", "bf16") if cuda else ("fp32",)
+    windows, at_once = ("1s",) if quick else ("1s", "5s"), 2 if quick else n_folds
+    for window in windows:
+        needs = 60 if compiled else 25
+        report.part(f"step, {window} x {at_once}", needs, step_times, *where, window, at_once, "fp32", compiled)
+    for window in windows:
+        for precision in precisions[:2]:
+            report.part(f"step, {window} x 1, {precision}", 6, step_times, *where, window, 1, precision, False)
     for precision in precisions:
-        report.part(f"fine-tuning step, {precision}", 6, fine_tuning, settings, device, data, precision)
-    for precision in precisions[:2]:
-        for window, n in steps[: len(steps) // 2]:
-            report.part(f"step, {window}, {precision}", 6, step_times, settings, device, data, window, n, precision)
-    if tasks:
-        needs = {"1s 1": 8, "5s 1": 8, "1s 10": 28, "5s 10": 34}
-        for window, n in sorted(steps, key=lambda step: -step[1]):  # those of ten folds first: a protocol rests on them
-            args = (settings, device, data, window, n, "fp32", True)
-            report.part(f"step, {window} x {n}, compiled", needs.get(f"{window} {n}", 8), step_times, *args)
-    for window, n in steps[len(steps) // 2 :]:
-        args = (settings, device, data, window, n, "fp32")
-        report.part(f"step, {window} x {n}, not compiled", 25 if window == "5s" else 20, step_times, *args)
+        report.part(f"fine-tuning step, {precision}", 6, fine_tuning, *where, precision)
     projected(report)
-
-
-# --- other processes
-
-
-def start(task, device, settings, data, folder):
-    """A process that compiles."""
-    command = [sys.executable, "benchmarks/gpu_steps.py", task, device.type, data, str(int(settings.QUICK))]
-    env = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "4", "OMP_NUM_THREADS": "2"}
-    with open(folder / f"{task}.log", "w", encoding="utf-8") as log:
-        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.DEVNULL, env=env)
-
-
-# --- speed
+    report.part(whole, 20, robust, *where, folder)
+    if compiled:
+        for window in windows:
+            report.part(f"step, {window} x 1, compiled", 40, step_times, *where, window, 1, "fp32", True)
+        report.part("losses, compiled", 90, same_losses, device, few, True)
 
 
 def forget_peak(device):
@@ -189,21 +156,21 @@ def fine_tuning(report, settings, device, data, precision):
     set_precision("fp32", device)
 
 
-def step_times(report, settings, device, data, window, n, precision, compiled=False):
+def step_times(report, settings, device, data, window, n, precision, compiled):
     """A step of pre-training of n folds; of several folds also an epoch."""
     forget_peak(device)
     start = time.perf_counter()
-    networks, call = prepare(device, data, window, n, precision, compiled, True, settings.QUICK)
-    call(0)
+    networks, step, (first, variants) = prepare(device, data, window, n, precision, compiled, settings.QUICK)
+    step(first[0], variants[0])
     seconds = time.perf_counter() - start
-    n_all = networks.batches.n_steps
-    ms = in_ms(lambda number: call(number % n_all), device, settings.QUICK)
+    n_steps = len(first)
+    ms = in_ms(lambda number: step(first[number % n_steps], variants[number % n_steps]), device, settings.QUICK)
     how = f"{precision}{', compiled' * compiled}"
     report.row(f"step, {window} x {n}", f"{ms} ms", how, f"{peak(device)} (ready after {seconds:.0f} s)")
-    if n > 1 and (compiled or not settings.COMPILE):
-        record = torch.zeros(n_all, len(networks.folds[0].model.metric_names), n, device=device)
-        seconds = common.timed(lambda: train_one_epoch(networks.step, networks, record), device)
-        report.row(f"an epoch, {window} x {n}", f"{seconds:.2f} s", f"{how}, {n_all} steps")
+    if n > 1:
+        record = torch.zeros(n_steps, len(networks.folds[0].model.metric_names), n, device=device)
+        seconds = common.timed(lambda: train_one_epoch(step, networks, record), device)
+        report.row(f"an epoch, {window} x {n}", f"{seconds:.2f} s", f"{how}, {n_steps} steps")
         if not bool((record[:, 0] > 0).all()):
             report.check(f"losses of an epoch, {window} x {n}", False, "not all are positive")
 
@@ -222,25 +189,23 @@ def projected(report):
     report.row(f"paper's protocol, {epochs} epochs (projected)", f"{hours:.2f} h", "from an epoch of each window")
 
 
-def robust(report, settings, device, data, folder, others):
+def robust(report, settings, device, data, folder):
     """The robust protocol by its scripts; one that takes too long is ended, and its complete folds are counted."""
-    quick, run_dir, seconds = settings.QUICK, folder / "run", []
-    until = 0.6 * report.left() if device.type == "cuda" else 0  # is left to the other parts
-    where = ["--data-dir", data, "--run-dir", run_dir]
-    on = ["--device", settings.DEVICE]
-    flags = ["--split", "trial", "--n-folds", n_folds, "--recipe", "robust", *(["--folds", "0,1"] if quick else [])]
-    n = 2 if quick else n_folds
+    run_dir, n, seconds = folder / "run", 2 if settings.QUICK else n_folds, []
+    where = ["--data-dir", data, "--run-dir", run_dir, "--folds", ",".join(map(str, range(n)))]
+    flags = [*where, "--device", settings.DEVICE]
+    split = ["--split", "trial", "--n-folds", n_folds, "--recipe", "robust"]
     stages = [
-        ("1s", "pretrain_1s*/fold_*/checkpoint.pt", ["main_pretrain_1s.py", *where, *on, *flags]),
-        ("5s", "pretrain_5s*/fold_*/checkpoint.pt", ["main_pretrain_5s.py", *where, *on, *flags]),
+        ("1s", "pretrain_1s*/fold_*/checkpoint.pt", ["main_pretrain_1s.py", *flags, *split]),
+        ("5s", "pretrain_5s*/fold_*/checkpoint.pt", ["main_pretrain_5s.py", *flags, *split]),
+        *(
+            (f"fine-tuning, {label}", f"finetune_{label}*/fold_*/result.pt", [fine_tune, *flags, "--label", label])
+            for label in labels
+        ),
+        ("report", "report.html", ["Fine_tuning/report.py", "--run-dir", run_dir]),
     ]
-    for label in labels:
-        tune = ["Fine_tuning/fine_tuning.py", *where, *on, "--label", label, *(flags[-2:] if quick else [])]
-        stages.append((f"fine-tuning, {label}", f"finetune_{label}*/fold_*/result.pt", tune))
-    stages.append(("report", "report.html", ["Fine_tuning/report.py", "--run-dir", run_dir]))
     for stage, files, command in stages:
-        start, left = time.perf_counter(), report.left() - until
-        command = [sys.executable, *map(str, command)]
+        start, left, command = time.perf_counter(), report.left(), [sys.executable, *map(str, command)]
         try:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(1, left))
             if done.returncode:
@@ -248,13 +213,12 @@ def robust(report, settings, device, data, folder, others):
         except subprocess.TimeoutExpired:
             report.check(f"{whole}: {stage}", None, f"not complete when its time was over, after {left:.0f} s")
         seconds.append(time.perf_counter() - start)
-        complete = len(list(run_dir.glob(files)))
-        what = f"{complete} of {n_folds} folds" if stage != "report" else f"{complete} page"
-        report.row(f"{whole}: {stage}", f"{seconds[-1]:.1f} s", what, others)
-        if complete < (n if stage != "report" else 1):
+        complete, wanted = len(list(run_dir.glob(files))), 1 if stage == "report" else n
+        report.row(f"{whole}: {stage}", f"{seconds[-1]:.1f} s", f"{complete} of {wanted} complete")
+        if complete < wanted:
             return
     name = f"{whole}: from the prepared folder to the report"
-    report.row(name, f"{sum(seconds):.0f} s", f"{n} folds, {len(labels)} labels", others)
+    report.row(name, f"{sum(seconds):.0f} s", f"{n} folds, {len(labels)} labels")
 
 
 def markdown(machine, report, verdict):

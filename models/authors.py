@@ -16,22 +16,12 @@ from models.encoder import N_BLOCKS, Encoder
 from models.fusion import N_SECONDS, FusionClassifier
 from models.losses import CrossModalAlignment
 
-_BLOCK_NAMES = {
-    "norm1.weight": "norm1.weight",
-    "norm1.bias": "norm1.bias",
+_SAME_IN_BLOCKS = [f"{name}.{leaf}" for name in ("norm1", "norm2", "mlp.fc1", "mlp.fc2") for leaf in ("weight", "bias")]
+_BLOCK_NAMES = {  # their name: ours
     "gamma_1": "scale1.gamma",
-    "attn.qkv.weight": "attention.qkv.weight",
-    "attn.q_bias": "attention.q_bias",
-    "attn.v_bias": "attention.v_bias",
-    "attn.proj.weight": "attention.proj.weight",
-    "attn.proj.bias": "attention.proj.bias",
-    "norm2.weight": "norm2.weight",
-    "norm2.bias": "norm2.bias",
     "gamma_2": "scale2.gamma",
-    "mlp.fc1.weight": "mlp.fc1.weight",
-    "mlp.fc1.bias": "mlp.fc1.bias",
-    "mlp.fc2.weight": "mlp.fc2.weight",
-    "mlp.fc2.bias": "mlp.fc2.bias",
+    **{f"attn.{n}": f"attention.{n}" for n in ("qkv.weight", "q_bias", "v_bias", "proj.weight", "proj.bias")},
+    **{name: name for name in _SAME_IN_BLOCKS},
 }
 _MODULES = {  # their module: ours
     "bn_fc_p1": "projector.1",

@@ -66,21 +66,21 @@ class ContrastiveModel(nn.Module):
         for name, encoder in self.encoders.items():
             if name not in windows:
                 continue
-            groups = windows[name].shape[:3]
-            feature = encoder(windows[name].flatten(0, 2))  # (2BN, 4E)
-            features[name] = feature.unflatten(0, groups).amax(2)
+            groups = windows[name].shape[:3]  # 2, B, N
+            feature = encoder(windows[name].flatten(0, 2))  # (2BN, C, L) -> (2BN, 4E)
+            features[name] = feature.unflatten(0, groups).amax(2)  # (2, B, N, 4E) -> (2, B, 4E)
             if name in self.group_losses:
-                projections[name] = encoder.project(feature).unflatten(0, groups).amax(2)
+                projections[name] = encoder.project(feature).unflatten(0, groups).amax(2)  # (2, B, D)
         return features, projections
 
     def losses(self, features, projections):
-        """Losses of what `encode` returns."""
+        """Losses of what `encode` returns: of rows i and i + B, the same window seen by groups 1 and 2."""
         terms = {}
         for name, z in projections.items():
-            terms[f"loss_{name}"], terms[f"accuracy_{name}"] = group_nt_xent(z.flatten(0, 1), self.tau)
+            terms[f"loss_{name}"], terms[f"accuracy_{name}"] = group_nt_xent(z.flatten(0, 1), self.tau)  # (2B, D)
         loss = sum(terms[f"loss_{name}"] for name in projections) / 2
         if self.alignment is not None:
-            eeg, pps = (features[name].flatten(0, 1) for name in ("eeg", "pps"))
+            eeg, pps = (features[name].flatten(0, 1) for name in ("eeg", "pps"))  # (2B, 4E)
             terms["loss_cmca"] = self.alignment(eeg, pps, self.tau)
             loss = loss + terms["loss_cmca"]
         return {"loss": loss} | terms

@@ -45,9 +45,7 @@ class Attention(nn.Module):
         self.q_bias = nn.Parameter(torch.zeros(embed_dim))
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
         self.proj = nn.Linear(embed_dim, embed_dim)
-        self.fused = (
-            True  # False: written out, for torch.vmap, which has no rule for PyTorch's kernel, and torch.compile
-        )
+        self.fused = True  # False: written out, for torch.compile and torch.vmap, which has no rule for the kernel
 
     def forward(self, x, prompt=None):
         """Attention of tokens (B, T, E) to each other and to prompt tokens (1, P, E); shape (B, T, E)."""

@@ -105,15 +105,15 @@ class FusionModel(nn.Module):
         Parameters
         ----------
         blocks : dict of str to torch.Tensor, shape (B, 5, n_channels, rate)
-            By modality, the 1 s blocks of 5 s windows.
+            By modality, the 1 s blocks of 5 s windows; of one of them alone, its features.
 
         Returns
         -------
         list of torch.Tensor, shape (B, 4 * embed_dim)
         """
         features = []
-        for name, by_window in self.encoders.items():
-            x = blocks[name]
+        for name in [name for name in self.encoders if name in blocks]:
+            by_window, x = self.encoders[name], blocks[name]
             if "5s" in by_window:
                 features.append(by_window["5s"](x.transpose(1, 2).flatten(2)))  # (B, C, 5 * rate)
             if "1s" in by_window:

@@ -29,17 +29,17 @@ def group_nt_xent(z, tau):
     ValueError
         If ``z`` has an odd number of rows.
     """
-    rows = len(z)
-    if rows % 2:
-        raise ValueError(f"group_nt_xent needs two groups of equal size, not {rows} rows")
-    n = rows // 2
+    if len(z) % 2:
+        raise ValueError(f"group_nt_xent needs two groups of equal size, not {len(z)} rows")
+    n = len(z) // 2  # B
     z = F.normalize(z, dim=1)
     similarity = z @ z.T / tau  # (2B, 2B)
-    window = torch.arange(n, device=z.device)
+    window = torch.arange(n, device=z.device)  # (B,)
     accuracy = (similarity[:n, n:].argmax(1) == window).to(z.dtype).mean()
-    itself = torch.eye(rows, dtype=torch.bool, device=z.device)
-    positive = torch.cat([window + n, window])  # (2B,)
-    loss = 2 * F.cross_entropy(similarity.masked_fill(itself, float("-inf")), positive)
+    itself = torch.eye(2 * n, dtype=torch.bool, device=z.device)
+    similarity = similarity.masked_fill(itself, float("-inf"))  # a row is no candidate for itself
+    positive = torch.cat([window + n, window])  # (2B,): i + B for row i, and i for row i + B
+    loss = 2 * F.cross_entropy(similarity, positive)  # the mean over 2B rows, twice: one mean over B per direction
     return loss, accuracy
 
 
@@ -66,7 +66,7 @@ class CrossModalAlignment(nn.Module):
     def forward(self, eeg, pps, tau):
         """Loss (scalar) of pooled features ``eeg`` and ``pps``, each (2 * B, feature_dim), at temperature ``tau``."""
         eeg, pps = (self.norm(x) for x in self.linear(torch.cat([eeg, pps])).chunk(2))  # BatchNorm sees one at a time
-        n = len(eeg) // 2
-        first, _ = group_nt_xent(torch.cat([pps[:n], eeg[n:]]), tau)
-        second, _ = group_nt_xent(torch.cat([eeg[:n], pps[n:]]), tau)
-        return (first + second) / 2
+        n = len(eeg) // 2  # B: the rows of group 1
+        loss_pps_eeg, _ = group_nt_xent(torch.cat([pps[:n], eeg[n:]]), tau)  # PPS of group 1, EEG of group 2
+        loss_eeg_pps, _ = group_nt_xent(torch.cat([eeg[:n], pps[n:]]), tau)  # and the other way round
+        return (loss_pps_eeg + loss_eeg_pps) / 2

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_the_authors_shuffles_to_the_letter(tmp_path, datasets):
 
 def test_the_authors_shuffles_at_full_size():
     """The first rows of the folds of DEAP, as Python's generator with seed 42 gives them."""
-    folds = held_out.authors_folds(32, 40, 60, None)
+    folds = held_out.authors_folds(SimpleNamespace(eeg=np.empty((32, 40, 60))), None, None)
     assert [len(fold["test"]["rows"]["5s"]) for fold in folds] == [48] * 10
     assert [len(fold["test"]["rows"]["1s"]) for fold in folds] == [240] * 10
     inside = [

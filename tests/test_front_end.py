@@ -11,9 +11,10 @@ from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
 from utils.inputs.features import BANDS, block_features, block_width, log_band_power
-from utils.inputs.front_end import shared_filters, standardise
+from utils.inputs.front_end import shared_filters
+from utils.inputs.normalise import standardise
 from utils.inputs.recordings import Recordings
-from utils.pretraining import recipes
+from utils.pretraining import resolve
 from utils.protocol import splits
 
 RATE = 128
@@ -206,11 +207,11 @@ def test_filters_of_a_fold(robust, prepared):
 
 def test_fine_tuning_takes_as_many_epochs_as_are_enough_steps():
     """What small data need, and a third or less of it for large data."""
-    assert recipes.enough_epochs(9, 768, 64) == 9  # 12 steps each, as where the recipe was chosen
-    assert recipes.enough_epochs(9, 3094, 64) == 3
-    assert recipes.enough_epochs(9, 13824, 64) == 2
-    assert recipes.enough_epochs(1, 13824, 64) == 1
-    assert recipes.enough_epochs(9, 10, 64) == 9
+    assert resolve.enough_epochs(9, 768, 64) == 9  # 12 steps each, as where the recipe was chosen
+    assert resolve.enough_epochs(9, 3094, 64) == 3
+    assert resolve.enough_epochs(9, 13824, 64) == 2
+    assert resolve.enough_epochs(1, 13824, 64) == 1
+    assert resolve.enough_epochs(9, 10, 64) == 9
 
 
 def test_positives_by_augmentation_use_nothing_that_people_share(prepared, tmp_path):

@@ -20,7 +20,7 @@ from tests.support import ROOT, TINY, assert_refused, call, done, lines_of, refu
 from utils.base import ranks
 from utils.base.devices import adam
 from utils.base.errors import InputError
-from utils.pretraining.networks import Objective
+from utils.pretraining.stacked import Objective
 from utils.pretraining.together import gather, over_processes, own_part
 
 CPU = torch.device("cpu")

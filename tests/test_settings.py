@@ -201,6 +201,18 @@ def test_a_slip_is_understood(constants, flags, kind, words):
         read_settings(constants, flags.split(" "))
 
 
+def test_settings_are_frozen_and_know_what_was_given(constants):
+    settings = read_settings(constants, ["--epochs", "none"])
+    for name in ("EPOCHS", "NEW", "network"):
+        with pytest.raises(AttributeError, match="frozen"):
+            setattr(settings, name, 3)
+    resolved = settings.replace(EPOCHS=3, network="net")
+    assert (resolved.EPOCHS, settings.EPOCHS, resolved.given_values["EPOCHS"]) == (3, None, None)
+    assert resolved.as_dict() == settings.as_dict() | {"EPOCHS": 3}
+    with pytest.raises(AttributeError, match="frozen"):
+        resolved.EPOCHS = 4
+
+
 def test_one_fold_needs_no_list(constants):
     constants["FOLDS"] = 0
     assert read_settings(constants, []).FOLDS == [0]

@@ -59,9 +59,18 @@ _OF_RULE = {  # the constants that a rule is of
     Rule("float", least=0, most=10): "TREND",
     Rule("float", least=0, most=100): "GSR_DRIFT",
 }
+SPLITS = {  # by protocol, the default first: what is tested; `utils.protocol.held_out` has what each fold holds out
+    "subject-dependent": {
+        "trial": "new trials of known people",
+        "window": "the paper's windows, divided once: all trials are in training",
+        "authors": "the paper's division: 1 s encoders have seen test windows, and all trials are in training",
+    },
+    "cross-subject": {"subject": "new people, known stimuli", "subject+trial": "new people and new stimuli"},
+}
+ALL_SPLITS = {split: tested for splits in SPLITS.values() for split, tested in splits.items()}
 RULES = {name: rule for rule, names in _OF_RULE.items() for name in names.split()} | {
-    "PROTOCOL": _choice("subject-dependent", "cross-subject", optional=True),
-    "SPLIT": _choice("trial", "window", "authors", "subject", "subject+trial", optional=True),
+    "PROTOCOL": _choice(*SPLITS, optional=True),
+    "SPLIT": _choice(*ALL_SPLITS, optional=True),
     "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
     "STANDARDISE": _choice("none", "subject", optional=True),
     "SCORE": _choice(*(prefix + name for prefix in ("", "trial_") for name in ("accuracy", "f1", "balanced_accuracy"))),
@@ -87,13 +96,13 @@ RULES = {name: rule for rule, names in _OF_RULE.items() for name in names.split(
     "SHORT_TRIALS": _choice("error", "drop"),
     "FORMAT": _choice("deap", "dreamer"),
     "FORMATS": Rule("names", ("deap", "dreamer")),
-    **dict.fromkeys(("SPLITS", "NOISE_SPLITS"), Rule("names", ("trial", "subject", "window", "subject+trial"))),
+    **dict.fromkeys(("SPLITS", "NOISE_SPLITS"), Rule("names", tuple(ALL_SPLITS))),
 }
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
     "predict": {"STANDARDISE": _choice("person", "training")},
     "extract_features": {"STANDARDISE": _choice("person", "training")},
     "reproduce": {
-        "ONLY": Rule("names", ("authors", "window", "trial", "subject", "subject+trial")),
+        "ONLY": Rule("names", tuple(ALL_SPLITS)),
         "LABELS": Rule("names"),
         "ENCODERS": Rule("names"),
         "ABLATIONS": Rule("bool"),
@@ -138,7 +147,7 @@ ROLES = {  # in the order of the parts of a folder's name
     "STREAM": Role("PF", differs=True),
     "PARALLEL": Role("P"),
     "CUDA_GRAPH": Role("P"),
-    "COMPILE": Role("P"),
+    "COMPILE": Role("PF", differs=True),
     "FOLDS_AT_ONCE": Role("P"),
     "SAVE_EVERY": Role("P"),
     "QUIET": Role("PFB"),

@@ -18,7 +18,14 @@ from utils.base.surroundings import ROOT, Silence
 
 
 class Settings(SimpleNamespace):
-    """The settings of one run by the constants' names; ``given`` names those that flags set, ``words`` are flags."""
+    """The settings of one run by the constants' names; they are frozen, and `replace` makes others.
+
+    ``given`` names those that flags set, ``words`` has all as flags, ``given_values`` what all were before anything
+    was resolved.
+    """
+
+    def __init__(self, **values):
+        super().__init__(**{"given_values": dict(values)} | values)
 
     def as_dict(self):
         """All settings as plain values, for JSON; paths are absolute but RUN_DIR, in which they are stored."""
@@ -27,17 +34,11 @@ class Settings(SimpleNamespace):
         return settings | paths | ({"RUN_DIR": str(settings["RUN_DIR"])} if "RUN_DIR" in settings else {})
 
     def replace(self, **values):
-        """The same with other values, to be resolved."""
-        return Settings(**{name: value for name, value in vars(self).items() if name != "_resolved"} | values)
-
-    def resolved(self):
-        """Freeze them: from here on they are what the run is made of."""
-        vars(self)["_resolved"] = True
+        """The same settings with other values of these names."""
+        return Settings(**vars(self) | values)
 
     def __setattr__(self, name, value):
-        if vars(self).get("_resolved"):
-            raise AttributeError(f"{name}: settings are resolved once, at the start")
-        super().__setattr__(name, value)
+        raise AttributeError(f"{name}: settings are frozen; Settings.replace makes others")
 
     def __getattr__(self, name):
         if name.isupper():

@@ -1,6 +1,5 @@
 """Batches that are an index, augmentation where the data is."""
 
-import numpy as np
 import torch
 
 from utils.base.errors import InputError
@@ -14,30 +13,17 @@ N_VARIANTS = 6  # as is, weaker, stronger; and the same three with noise
 WEAKER, STRONGER, SCALE_RANGE = 0.7, 1.2, 0.1  # factors U(0.7, 0.8) and U(1.2, 1.3)
 NOISE_TO_SIGNAL = 10**-0.5  # variance, at 5 dB signal-to-noise ratio
 DRAWS_AT_ONCE = 2**24  # random numbers, when people are drawn
+STEPS_KEPT = 16  # steps whose pages of the recordings' files stay in memory
 
 
 class ContrastiveBatches:
     """Batches of pre-training: B pairs of groups that must look alike.
 
-    With positives ``"stimulus"`` an item is a stimulus window, and its pair is two disjoint groups of N people who see
-    it. With ``"augmentation"`` an item is one person's window, and its pair is two augmented views of that (N = 1).
-    Nobody is drawn for a stimulus that they did not see; windows that fewer than 2 N people saw are left out.
-
-    Parameters
-    ----------
-    recordings : Recordings
-    subjects : torch.Tensor, int64
-        Training subjects.
-    first_seconds : torch.Tensor, int64
-        Training stimulus windows, by trial * seconds + first second.
-    n_seconds : int
-        Length of a window: 1 or 5.
-    batch_size, subjects_per_group : int
-        B and N; a batch is never larger than there are items.
-    positives : str
-        ``"stimulus"`` or ``"augmentation"``.
-    augmented : bool
-        Whether the six passes of an epoch differ; with positives ``"augmentation"`` the second view always does.
+    With positives ``"stimulus"`` an item is a stimulus window, and its pair is two disjoint groups of N people who saw
+    it; windows that fewer than 2 N people saw are left out. With ``"augmentation"`` an item is one person's window, and
+    its pair is two augmented views of it (N = 1); these always differ, also if the passes of an epoch do not
+    (``augmented``). ``subjects`` (S,) and ``first_seconds`` (windows,), as trial * seconds + first second, are those of
+    training. B is at most the number of items.
     """
 
     def __init__(
@@ -105,9 +91,11 @@ class ContrastiveBatches:
         return self.source.begin(first) if self.recordings.streamed else first
 
     def ready(self, step):
-        """Before each step: its windows can be read."""
+        """Before each step: its windows can be read, and the memory of those that were read is given back."""
         if self.recordings.streamed:
             self.source.ready(step)
+        if step % STEPS_KEPT == STEPS_KEPT - 1:
+            self.recordings.release()
 
     def draw(self, first, variants):
         """One batch by modality (2, B, N, C, L), gathered and augmented, from ``first`` (2, B, N) and ``variants``
@@ -123,21 +111,21 @@ class ContrastiveBatches:
 
 def contrasted_rows(settings, data, fold):
     """Training rows of the window size at which two groups of people can be drawn; how many are left out is printed."""
-    n_seconds, rows = RESOLUTIONS[settings.WINDOW], fold.train.rows[settings.WINDOW]
+    rows, size = fold.train.rows[settings.WINDOW], settings.SUBJECTS_PER_GROUP
     if settings.POSITIVES == "augmentation":
         return rows
-    needed, viewers = 2 * settings.SUBJECTS_PER_GROUP, data.seen[fold.train.subjects].sum(axis=0)  # (trials,)
-    kept = rows[viewers[rows // (data.info["seconds"] // n_seconds)] >= needed]
+    trials = rows // (data.info["seconds"] // RESOLUTIONS[settings.WINDOW])
+    kept = rows[data.seen[fold.train.subjects].sum(axis=0)[trials] >= 2 * size]
     if len(kept) < len(rows):
         print(
             f"fold {fold.index}: {len(rows) - len(kept)} of {len(rows)} stimulus windows are left out of contrast: "
-            f"fewer than {needed} training people saw them, and two groups take {settings.SUBJECTS_PER_GROUP} each"
+            f"fewer than {2 * size} training people saw them, and two groups take {size} each"
         )
     if len(kept) < min(2, len(rows)):
-        smaller = "a smaller --subjects-per-group, or " if needed > 2 else ""
+        smaller = "a smaller --subjects-per-group, or " if size > 1 else ""
         raise InputError(
-            f"fold {fold.index} has {len(kept)} windows that two groups of {settings.SUBJECTS_PER_GROUP} people saw; "
-            f"use {smaller}--positives augmentation"
+            f"fold {fold.index} has {len(kept)} windows that two groups of {size} people saw; use {smaller}--positives "
+            "augmentation"
         )
     return kept
 
@@ -158,18 +146,13 @@ def augment(x, variants):
 
 
 class FusionWindows:
-    """The 5 s windows of fine-tuning on the device, each with the five 1 s windows inside it.
+    """The 5 s windows (n, 3: subject, trial, row) of fine-tuning on the device, with the five 1 s windows inside."""
 
-    ``windows`` (n, 3): subject, trial and row (trial * windows per trial + window).
-    """
-
-    def __init__(self, recordings, windows, seconds, n_seconds=WINDOW_SECONDS):
-        self.recordings, self.n_seconds = recordings, n_seconds
-        subject, first_second = windows[:, 0], first_seconds(windows[:, 2], n_seconds, seconds)
+    def __init__(self, recordings, windows, seconds):
+        self.recordings = recordings
         device = next(iter(recordings.blocks.values())).device  # not where the windows go, if they are streamed
-        self.subject, self.first_second = (
-            torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first_second)
-        )
+        self.subject = torch.tensor(windows[:, 0], device=device)
+        self.first_second = torch.tensor(first_seconds(windows[:, 2], WINDOW_SECONDS, seconds), device=device)
 
     def __len__(self):
         return len(self.subject)
@@ -180,6 +163,5 @@ class FusionWindows:
 
     def take(self, index):
         """1 s blocks of the windows at these positions, by modality, each (len(index), 5, C, rate) on the device."""
-        subject, first_second = self.subject[index], self.first_second[index]
-        names = self.recordings.blocks
-        return {name: self.recordings.take(name, subject, first_second, self.n_seconds) for name in names}
+        where = self.subject[index], self.first_second[index], WINDOW_SECONDS
+        return {name: self.recordings.take(name, *where) for name in self.recordings.blocks}

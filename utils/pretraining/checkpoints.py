@@ -82,28 +82,8 @@ def pretrain_path(run_dir, window, variant, fold):
 def load_pretrained(path, window, fold, manifest, remedy, mmap=False):
     """A pre-training checkpoint, after checking that it is whole and belongs to this run directory's manifest.
 
-    Parameters
-    ----------
-    path : path
-    window : str
-        ``"1s"`` or ``"5s"``.
-    fold : int
-        Its number.
-    manifest : splits.Manifest
-    remedy : str
-        What to do if it does not; ends the message.
-    mmap : bool
-        Leave tensors in the file until they are used.
-
-    Returns
-    -------
-    dict
-        ``encoders[modality]`` is what `build_encoder` takes.
-
-    Raises
-    ------
-    InputError
-        If it is missing, damaged, or of another window size, fold, data set or split.
+    ``window`` is ``"1s"`` or ``"5s"``, ``fold`` a number; ``remedy`` and ``mmap`` as in `load_tensors`. Its
+    ``encoders[modality]`` are what `build_encoder` takes.
     """
     checkpoint = load_encoders(path, remedy, mmap)
     if checkpoint["window"] != window:

@@ -4,35 +4,20 @@ import numpy as np
 import torch
 
 from utils.base.progress import Progress
-from utils.inputs.population import of
 from utils.inputs.recordings import Recordings
 from utils.pretraining.networks import build_encoder
 from utils.protocol.windows import first_seconds
 
 
 def open_recordings(data, modality, channels, device, front_end, standardiser=None):
-    """`Recordings` of one modality as encoders with this front end take them, every person standardised.
+    """`Recordings` of one modality's ``channels`` (full names, in the encoder's order), every person standardised.
 
-    Parameters
-    ----------
-    data : data_prep.Prepared
-    modality : str
-    channels : list of str
-        Full names, in the order in which the encoder has them.
-    device : torch.device
-    front_end : str
-    standardiser : population.Standardiser, optional
-        With what; by default with all that there is of each person.
+    ``standardiser`` (`normalise.Standardiser`) says with what; by default with all that there is of each person.
     """
     recordings = Recordings(data, [modality], channels, device, front_end, eeg_channels=channels)
-    everything = np.ones(data.eeg.shape[:3], bool)
-    if standardiser is not None and (people := of(recordings, everything)):
-        for what, pooled in people["levels"].items():
-            standardiser.levels(
-                what, f"{len(data.subjects)} people", people["trials"], pooled["mean"], pooled["deviation"]
-            )
-    training = standardiser is not None and standardiser.how == "training"
-    return recordings.standardised(everything, standardiser.population if training else None)
+    if standardiser:
+        return standardiser.standardised(recordings, f"{len(data.subjects)} people")
+    return recordings.standardised(np.ones(data.eeg.shape[:3], bool))
 
 
 def build(entry, random=False):
@@ -45,29 +30,12 @@ def build(entry, random=False):
 
 @torch.no_grad()
 def encode(encoder, recordings, modality, windows, n_seconds, seconds, batch_size):
-    """Features of windows.
-
-    Parameters
-    ----------
-    encoder : torch.nn.Module
-        In evaluation mode.
-    recordings : Recordings
-    modality : str
-    windows : numpy.ndarray, int, shape (n, 3)
-        (subject, trial, row) of each, row = trial * windows per trial + window.
-    n_seconds, seconds : int
-        Length of a window, and of a trial.
-    batch_size : int
-
-    Returns
-    -------
-    numpy.ndarray, float32, shape (n, 4 * embed_dim)
-    """
-    subject, first = windows[:, 0], first_seconds(windows[:, 2], n_seconds, seconds)
+    """Features (n, 4 * embed_dim) of windows (n, 3: subject, trial, row) of ``n_seconds``, in trials of ``seconds``."""
     device = recordings.blocks[modality].device
-    subject, first = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (subject, first))
+    subject = torch.tensor(windows[:, 0], device=device)
+    first_second = torch.tensor(first_seconds(windows[:, 2], n_seconds, seconds), device=device)
     parts = []
     for chunk in Progress(torch.arange(len(windows)).split(batch_size), desc="encoding", unit="batch"):
-        blocks = recordings.take(modality, subject[chunk], first[chunk], n_seconds)
-        parts.append(encoder(blocks.transpose(1, 2).flatten(2)).cpu())  # (n, C, n_seconds * rate)
+        blocks = recordings.take(modality, subject[chunk], first_second[chunk], n_seconds)  # (n, n_seconds, C, rate)
+        parts.append(encoder(blocks.transpose(1, 2).flatten(2)).cpu())  # of (n, C, n_seconds * rate)
     return torch.cat(parts).numpy()

@@ -1,28 +1,16 @@
-"""The networks of one pre-training, what their front end starts with, and their loss as a step computes it."""
+"""The networks of one pre-training, and what their front end starts with."""
 
 import torch
-from torch import nn
 
 import models
 from models.adapted import AdaptedEncoder
 from models.encoder import paper_arguments, paper_width
-from utils.base.errors import InputError
 from utils.base.other_networks import find, in_one_line
 from utils.inputs.features import block_width
 from utils.inputs.front_end import shared_filters
+from utils.pretraining.resolve import PHYSIOSYNC, loss_terms
 
-PHYSIOSYNC = "physiosync"
 N_OUTPUTS = 2  # of another network, whose last layer is taken off
-
-
-def switches(settings):
-    """The terms of the loss that the modalities allow: (modalities with a group loss, whether CM-CA is on)."""
-    modalities = settings.MODALITIES.split("+")
-    group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
-    align = settings.CMCA and len(modalities) == 2
-    if not group_losses and not align:
-        raise InputError("no loss is left: leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
-    return group_losses, align
 
 
 def build(settings, rate, n_seconds, recordings, batches):
@@ -34,39 +22,19 @@ def build(settings, rate, n_seconds, recordings, batches):
     embed_dim = settings.EMBED_DIM or paper_width(n_seconds * rate)
     for name in recordings.blocks:
         block = block_width(settings.FRONT_END, rate, name)
-        arguments = paper_arguments(name, recordings.n_channels(name), n_seconds * block, embed_dim)
-        arguments |= {"block_samples": block} if settings.FRONT_END != "raw" else {}
-        other = settings.network if name == "eeg" else None
-        if other is not None:
-            sizes = {key: arguments[key] for key in ("n_channels", "n_samples", "embed_dim")}
-            arguments = sizes | {"sfreq": rate, "origin": other.version}
-        entry = {"kind": other.kind if other else PHYSIOSYNC}
-        encoders[name] = build_encoder(entry | {"arguments": arguments | {"projector_dims": settings.PROJECTOR_DIMS}})
+        sizes = dict(n_channels=recordings.n_channels(name), n_samples=n_seconds * block, embed_dim=embed_dim)
+        if name == "eeg" and settings.network is not None:
+            kind, arguments = settings.network.kind, sizes | {"sfreq": rate, "origin": settings.network.version}
+        else:
+            kind, arguments = PHYSIOSYNC, paper_arguments(name, **sizes)
+            arguments |= {"block_samples": block} if settings.FRONT_END != "raw" else {}
+        arguments["projector_dims"] = settings.PROJECTOR_DIMS
+        encoders[name] = build_encoder({"kind": kind, "arguments": arguments})
         # positives by augmentation use nothing of what people share at the same moments
         if settings.FRONT_END != "raw" and settings.EPOCHS and settings.POSITIVES == "stimulus":
             filters = _shared_filters(settings, n_seconds, recordings, batches, name)
             encoders[name].front_end.filters.copy_(filters)
-    return models.ContrastiveModel(encoders, settings.TEMPERATURE, *switches(settings))
-
-
-def choose_encoder(settings):
-    """Find the network that ENCODER asks for, as ``settings.network``; None is this project's own."""
-    settings.network = None
-    if settings.ENCODER == PHYSIOSYNC:
-        return
-    settings.network = find(settings.ENCODER, "--encoder")
-    if "eeg" not in settings.MODALITIES:
-        raise InputError(f"--encoder {settings.ENCODER} is for EEG, which --modalities leaves out")
-    if settings.FRONT_END not in (None, "raw"):
-        raise InputError(f"--encoder {settings.ENCODER} takes samples; leave --front-end {settings.FRONT_END} out")
-    if settings.FOLDS_AT_ONCE not in (None, 1):
-        raise InputError(
-            f"--encoder {settings.ENCODER}: folds of another network are not stacked; leave out --folds-at-once"
-        )
-    settings.FRONT_END, settings.FOLDS_AT_ONCE = "raw", 1
-    settings.CUDA_GRAPH, settings.COMPILE = False, bool(settings.COMPILE)  # it may do what cannot be captured
-    file = settings.network.file
-    settings.ENCODER = f"{file.name}:{settings.network.name}" if file else settings.network.name  # it may move
+    return models.ContrastiveModel(encoders, settings.TEMPERATURE, *loss_terms(settings))
 
 
 def build_encoder(entry):
@@ -78,10 +46,10 @@ def build_encoder(entry):
         raise ValueError("another network needs a name and a version")
     network = find(kind, "the encoder", arguments["origin"])
 
-    def make(sfreq, **own):
+    def make(sfreq, **sizes):
         with torch.device("cpu"), in_one_line(network.name, network.file):
-            other = network.build(own["n_channels"], own["n_samples"], sfreq, N_OUTPUTS)
-            return AdaptedEncoder(other, N_OUTPUTS, sfreq=sfreq, **own)
+            other = network.build(sizes["n_channels"], sizes["n_samples"], sfreq, N_OUTPUTS)
+            return AdaptedEncoder(other, N_OUTPUTS, sfreq=sfreq, **sizes)
 
     encoder = models.build(make, **arguments)
     encoder.kind = kind
@@ -92,43 +60,7 @@ def _shared_filters(settings, n_seconds, recordings, batches, modality):
     """The front end's filters, from the training rows of all training subjects."""
     grid = torch.cartesian_prod(batches.subjects, batches.first_seconds)
     blocks = recordings.take(modality, *grid.T, n_seconds)  # (people * moments, seconds, C, features)
-    windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1))
-    there = None if batches.complete else batches.seen.T.cpu().numpy()
+    windows = blocks.mean(1).flatten(1).unflatten(0, (len(batches.subjects), -1))  # (people, moments, C * features)
+    seen = None if batches.complete else batches.seen.T.cpu().numpy()
     n_electrodes = recordings.n_channels(modality) if modality == "eeg" else None
-    return torch.from_numpy(shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes, there))
-
-
-class Objective(nn.Module):
-    """The loss of a batch as a step computes it: the encoders in bfloat16 if asked for, the losses in single precision.
-
-    Parameters
-    ----------
-    model : models.ContrastiveModel
-    bf16 : bool
-    gather : callable, optional
-        Puts the pooled windows (2, B, D) of all processes together.
-    """
-
-    def __init__(self, model, bf16=False, gather=None):
-        super().__init__()
-        self.model, self.bf16, self.gather = model, bf16, gather
-
-    def forward(self, *given, part=None):
-        """Terms of the loss by name, of windows; or one part of it: ``"encode"`` or ``"losses"``."""
-        if part is not None:
-            return getattr(self, part)(*given)
-        return self.losses(*self.encode(*given))
-
-    def encode(self, windows):
-        """Pooled features and projections by modality, of windows of both modalities or of one."""
-        with torch.autocast(next(iter(windows.values())).device.type, torch.bfloat16, enabled=self.bf16):
-            pooled = self.model.encode(windows)
-        if self.bf16:
-            pooled = [{name: x.float() for name, x in part.items()} for part in pooled]
-        if self.gather is not None:
-            pooled = [{name: self.gather(x) for name, x in part.items()} for part in pooled]
-        return tuple(pooled)
-
-    def losses(self, features, projections):
-        """Terms of the loss by name, of what `encode` returns."""
-        return self.model.losses(features, projections)
+    return torch.from_numpy(shared_filters(windows, settings.SUBJECTS_PER_GROUP, n_electrodes, seen))

@@ -5,30 +5,45 @@ as much to do, and on a GPU a step of a single one mostly waits for its many sma
 """
 
 import copy
+import functools
 
 import torch
+from torch import nn
 from torch.func import functional_call, stack_module_state
 
 from utils.base.devices import adam
 from utils.pretraining import together
 
-BYTES_PER_PARAMETER = 24  # weight, gradient, two moments, and the largest of what comes and goes in a step
-SHARE = 0.8  # of a GPU's free memory
 
+class Objective(nn.Module):
+    """The loss of a batch as a step computes it: the encoders in bfloat16 if asked for, the losses in single precision.
 
-def most_at_once(fold):
-    """How many folds like this one are trained in one step by default: on CUDA as many as fit into memory, else 1."""
-    if fold.device.type != "cuda" or fold.together:
-        return 1
-    n_bytes = BYTES_PER_PARAMETER * sum(p.numel() for p in fold.model.parameters())
-    return max(1, int(SHARE * torch.cuda.mem_get_info(fold.device)[0] / n_bytes))
+    ``gather`` puts the pooled windows (2, B, D) of all processes together.
+    """
 
+    def __init__(self, model, bf16=False, gather=None):
+        super().__init__()
+        self.model, self.bf16, self.gather = model, bf16, gather
 
-def alike(one, other):
-    """Whether a step can train both: with as many steps of as many windows, from the same samples or from features."""
-    same = one.batches.recordings is other.batches.recordings or one.settings.FRONT_END != "raw"
-    sizes = [(fold.batches.n_steps, fold.batches.batch_size) for fold in (one, other)]
-    return same and sizes[0] == sizes[1]
+    def forward(self, *inputs, part=None):
+        """Terms of the loss by name, of windows; or one part of it: ``"encode"`` or ``"losses"``."""
+        if part is not None:
+            return getattr(self, part)(*inputs)
+        return self.losses(*self.encode(*inputs))
+
+    def encode(self, windows):
+        """Pooled features and projections by modality, of windows of both modalities or of one."""
+        with torch.autocast(next(iter(windows.values())).device.type, torch.bfloat16, enabled=self.bf16):
+            pooled = self.model.encode(windows)
+        if self.bf16:
+            pooled = [{name: x.float() for name, x in part.items()} for part in pooled]
+        if self.gather is not None:
+            pooled = [{name: self.gather(x) for name, x in part.items()} for part in pooled]
+        return tuple(pooled)
+
+    def losses(self, features, projections):
+        """Terms of the loss by name, of what `encode` returns."""
+        return self.model.losses(features, projections)
 
 
 class Alone:
@@ -39,8 +54,8 @@ class Alone:
         self.network = fold.objective()
         self.encode, self.losses = self.network.encode, self.network.losses
         if fold.together:  # a whole, for DistributedDataParallel
-            whole = together.over_processes(fold.objective(together.gather), fold.epoch, fold.device)
-            self.encode, self.losses = None, whole
+            self.encode = None
+            self.losses = together.over_processes(fold.objective(together.gather), fold.epoch, fold.device)
 
     def shuffle(self):
         """An epoch's windows: places (n_steps, 2, B, N) for `draw`, and variants (n_steps, 2, B)."""
@@ -59,9 +74,7 @@ class Stacked:
         objectives = [fold.objective() for fold in folds]
         self.weights, self.buffers = stack_module_state(objectives)
         for weight in self.weights.values():
-            if (
-                weight.dim() == 3
-            ):  # of linear layers: in memory as their gradients, which else are copied (1/4 of a step)
+            if weight.dim() == 3:  # of linear layers: in memory as their gradients, else copied (1/4 of a step)
                 weight.data = weight.data.mT.contiguous().mT
         for number, objective in enumerate(objectives):
             for name, tensor in (*objective.named_parameters(), *objective.named_buffers()):
@@ -80,9 +93,8 @@ class Stacked:
 
     def _parameters(self):
         """Every stacked parameter, and those of the folds."""
-        return zip(
-            self.weights.values(), zip(*(fold.model.parameters() for fold in self.folds), strict=True), strict=True
-        )
+        of_folds = zip(*(fold.model.parameters() for fold in self.folds), strict=True)
+        return zip(self.weights.values(), of_folds, strict=True)
 
     def shuffle(self):
         """An epoch's windows: places (n_steps, F, 2, B, N) for `draw`, and variants (n_steps, F, 2, B)."""
@@ -98,12 +110,11 @@ class Stacked:
         """Terms of the loss by name, each (F,)."""
         return self._of_all("losses", features, projections)
 
-    def _of_all(self, part, *given):
-        def of_one(weights, buffers, *own):
-            return functional_call(self.network, (weights, buffers), own, {"part": part})
+    def _of_all(self, part, *inputs):
+        def of_one(weights, buffers, *inputs):
+            return functional_call(self.network, (weights, buffers), inputs, {"part": part})
 
-        in_dims = (0, 0, *(0 for _ in given))
-        return torch.vmap(of_one, in_dims, randomness="different")(self.weights, self.buffers, *given)
+        return torch.vmap(of_one, randomness="different")(self.weights, self.buffers, *inputs)
 
     def share_state(self):
         """Let every fold's optimizer see its part of the state, to be saved."""
@@ -113,6 +124,18 @@ class Stacked:
                     fold.optimizer.state[parameter] = {k: x[number] if x.dim() else x for k, x in state.items()}
 
 
+def _one_source(batches):
+    """Batches that draw for all folds, and how many seconds the recordings of one are, in those of all."""
+    recordings = batches[0].recordings
+    if all(one.recordings is recordings for one in batches):
+        return batches[0], 0
+    n_seconds = len(next(iter(recordings.blocks.values()))) * recordings.seconds_per_subject
+    joined, recordings = copy.copy(batches[0]), copy.copy(recordings)
+    recordings.blocks = {n: torch.cat([one.recordings.blocks[n] for one in batches]) for n in recordings.blocks}
+    joined.recordings = joined.source = recordings
+    return joined, n_seconds
+
+
 def write_out_attention(network):
     """Let its attention be computed by sums and products, for `torch.vmap` and `torch.compile`."""
     for module in network.modules():
@@ -120,12 +143,26 @@ def write_out_attention(network):
             module.fused = False
 
 
-def _one_source(batches):
-    """Batches that draw for all folds, and how many seconds the recordings of one are, in those of all."""
-    first = batches[0].recordings
-    if all(one.recordings is first for one in batches):
-        return batches[0], 0
-    one, recordings = copy.copy(batches[0]), copy.copy(first)
-    recordings.blocks = {name: torch.cat([own.recordings.blocks[name] for own in batches]) for name in first.blocks}
-    one.recordings = one.source = recordings
-    return one, len(next(iter(first.blocks.values()))) * first.seconds_per_subject
+def side_by_side(encode, windows):
+    """What ``encode`` makes of windows, some dictionaries; on CUDA each modality, and its gradient, has its own stream.
+
+    Alone, an encoder is a chain of kernels that are too small for a GPU (a quarter of a step).
+    """
+    if next(iter(windows.values())).device.type != "cuda":
+        return encode(windows)
+    here, parts = torch.cuda.current_stream(), []
+    for name, x in windows.items():
+        _stream_of(name).wait_stream(here)
+        with torch.cuda.stream(_stream_of(name)):
+            parts.append(encode({name: x}))
+    for name in windows:
+        here.wait_stream(_stream_of(name))
+    return tuple({name: x for part in some for name, x in part.items()} for some in zip(*parts, strict=True))
+
+
+@functools.cache
+def _stream_of(modality):
+    """The CUDA stream of a modality's encoder: always the same, as memory is kept by stream."""
+    if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # not before PyTorch 2.10
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # the streams differ on purpose
+    return torch.cuda.Stream()

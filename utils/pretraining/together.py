@@ -1,7 +1,7 @@
 """One batch computed by all processes: PyTorch's DistributedDataParallel over the loss of the whole batch.
 
 Every process computes its part of the windows, and the loss of the whole batch from the pooled windows of all
-(`networks.Objective`).
+(`stacked.Objective`).
 """
 
 import contextlib
@@ -53,21 +53,10 @@ def gather(x):
 
 
 def over_processes(objective, epoch, device):
-    """The objective with the gradients of the whole batch.
+    """The objective (with `gather`) with the gradients of the whole batch; all must go on from the same ``epoch``.
 
-    Parameters
-    ----------
-    objective : Objective
-        With `gather`.
-    epoch : int
-        That it goes on from, which all must have read.
-    device : torch.device
-        On CUDA, BatchNorm takes the statistics of the whole batch. There is no such layer for a CPU: each process takes
-        those of its own part there, and the running statistics of rank 0 are kept.
-
-    Returns
-    -------
-    torch.nn.parallel.DistributedDataParallel
+    On CUDA, BatchNorm takes the statistics of the whole batch. There is no such layer for a CPU: each process takes
+    those of its own part there, and the running statistics of rank 0 are kept.
     """
     if device.type == "cuda" and ranks.local_rank() >= torch.cuda.device_count():
         raise InputError(f"{FLAG} needs a GPU for each process; this machine has {torch.cuda.device_count()}")

@@ -9,18 +9,19 @@ from utils.base.rules import name_parts
 
 def pretrain_variant(settings):
     """What the folder of a pre-training is called behind its window."""
-    return "_".join(name_parts(_asked(settings)))
+    return "_".join(_name_parts(settings))
 
 
 def result_folder(settings, data, *kind):
     """Folder of a result: ``finetune``, or ``baseline`` and its model; then the label and the options."""
     first, *model = kind
-    parts = [first, data.folder_name(settings.LABEL), *model, *name_parts(_asked(settings))]
+    parts = [first, data.folder_name(settings.LABEL), *model, *_name_parts(settings)]
     return Path(settings.RUN_DIR) / "_".join(parts)
 
 
-def _asked(settings):
-    return vars(settings) | {"MODALITIES": settings.asked}
+def _name_parts(settings):
+    """With MODALITIES as given: None, all that the data have, is not part of a name."""
+    return name_parts(vars(settings) | {"MODALITIES": settings.given_values["MODALITIES"]})
 
 
 def write_begun(folder, settings):

@@ -3,6 +3,16 @@
 import numpy as np
 
 TRANSDUCTIVE = "test people's signals were standardised with their own, unlabelled"
+SHARED = {  # what it means if training has seen it
+    "window": "{:.0%} of the test windows themselves were seen in training: a worthless number",
+    "trial": "a leak: test windows come from trials seen in training: this number measures recall of the trial, not "
+    "emotion",
+    "subject": "test subjects were seen in training: this number does not speak of new people",
+    "stimulus": "test stimuli were seen in training, by other people or the same: this number does not speak of new "
+    "stimuli",
+    "group": "a leak: other parts of the test films (groups of stimuli) were seen in training: this number does not "
+    "speak of new films",
+}
 
 
 def count(test, seen, groups=None):
@@ -24,25 +34,8 @@ def count(test, seen, groups=None):
 
 def in_words(audit):
     """Sentences for a person who has to judge the number, from the audit of classifier and encoders."""
-    keys = ("window", "trial", "subject", "stimulus")
-    seen = {key: max(part.get(key, 0) for part in audit.values() if part) for key in (*keys, "group")}
-    lines = []
-    if seen["window"] > 0:
-        lines.append(f"{seen['window']:.0%} of the test windows themselves were seen in training: a worthless number")
-    if seen["trial"] > 0:
-        lines.append(
-            "a leak: test windows come from trials seen in training: this number measures recall of the trial, not "
-            "emotion"
-        )
-    if seen["subject"] > 0:
-        lines.append("test subjects were seen in training: this number does not speak of new people")
-    if seen["stimulus"] > 0:
-        lines.append(
-            "test stimuli were seen in training, by other people or the same: this number does not speak of new stimuli"
-        )
-    if seen["group"] > seen["stimulus"]:
-        lines.append(
-            "a leak: other parts of the test films (groups of stimuli) were seen in training: this number does not "
-            "speak of new films"
-        )
+    seen = {key: max(part.get(key, 0) for part in audit.values() if part) for key in SHARED}
+    if seen["group"] <= seen["stimulus"]:  # the stimuli themselves, no other parts of their films
+        seen["group"] = 0
+    lines = [words.format(seen[key]) for key, words in SHARED.items() if seen[key] > 0]
     return lines or ["training and test data share no window, trial, subject or stimulus"]

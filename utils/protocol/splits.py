@@ -9,7 +9,8 @@ import numpy as np
 
 from utils.base.errors import InputError
 from utils.base.files import only_writer, read_json, write_text
-from utils.protocol.held_out import authors_folds, subject_folds, window_folds
+from utils.base.rules import SPLITS
+from utils.protocol.held_out import FOLDS
 from utils.protocol.windows import (  # noqa: F401 (some are for others, who know them by this module's name)
     RESOLUTIONS,
     WINDOW_SECONDS,
@@ -22,10 +23,6 @@ from utils.protocol.windows import (  # noqa: F401 (some are for others, who kno
 )
 
 FORMAT_VERSION = 1
-SPLITS = {  # by protocol, the default first
-    "subject-dependent": ("trial", "window", "authors"),
-    "cross-subject": ("subject", "subject+trial"),
-}
 REMEDY = "use another --run-dir; this one keeps its results"
 
 
@@ -85,7 +82,7 @@ def _write_new(path, settings, data):
             return
         of_split = next((p for p, names in SPLITS.items() if settings.SPLIT in names), "subject-dependent")
         protocol = settings.PROTOCOL or of_split
-        split = settings.SPLIT or SPLITS[protocol][0]
+        split = settings.SPLIT or next(iter(SPLITS[protocol]))
         content = _create(data, protocol, split, settings.N_FOLDS, settings.SEED)
         write_text(path, "{\n" + ",\n".join(f"{json.dumps(k)}: {_compact(v)}" for k, v in content.items()) + "\n}\n")
         print(f"wrote {path}: {protocol}, {split} split, {len(content['folds'])} folds")
@@ -102,20 +99,20 @@ def choose_folds(manifest, numbers):
 def _create(data, protocol, split, n_folds, seed):
     if split not in SPLITS[protocol]:
         raise InputError(f"--split {split} does not go with --protocol {protocol}; use {' or '.join(SPLITS[protocol])}")
-    n_subjects, trials, seconds = data.eeg.shape[:3]
+    trials, seconds = data.eeg.shape[1:3]
     if seconds < WINDOW_SECONDS:
         raise InputError(f"{data.folder} has trials of {seconds} s; at least {WINDOW_SECONDS} are needed")
-    rng = np.random.default_rng([seed, 5])
-    if protocol == "cross-subject":
-        folds = subject_folds(rng, data.seen, seconds, split, n_folds, data.groups)
-    elif split == "authors":
-        folds = authors_folds(n_subjects, trials, seconds, n_folds)
-    else:
-        folds = window_folds(rng, n_subjects, trials, seconds, split, n_folds, data.groups)
     content = {
-        **{"format_version": FORMAT_VERSION, "dataset": data.name, "dataset_checksum": data.checksum},
-        **{"protocol": protocol, "split": split, "seed": seed},
-        **{"trials": trials, "seconds": seconds, "subjects": data.subjects, "folds": folds},
+        "format_version": FORMAT_VERSION,
+        "dataset": data.name,
+        "dataset_checksum": data.checksum,
+        "protocol": protocol,
+        "split": split,
+        "seed": seed,
+        "trials": trials,
+        "seconds": seconds,
+        "subjects": data.subjects,
+        "folds": FOLDS[split](data, np.random.default_rng([seed, 5]), n_folds),
     }
     return content | {"hash": _hash(content)}
 

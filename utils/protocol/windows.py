@@ -53,6 +53,11 @@ def fold_windows(fold, per_trial, seen, settings):
     return labelled(train, settings.LABEL_FRACTION, settings.SEED), test
 
 
+def new_stimuli(fold, per_trial):
+    """Trials with so many 5 s windows each that are tested, and that nobody saw in training."""
+    return np.setdiff1d(*(part.rows["5s"] // per_trial for part in (fold.test, fold.train)))
+
+
 def training_seconds(fold, shape):
     """Which seconds lie in the training 5 s windows of a fold; ``shape`` (subjects, trials, seconds), bool array."""
     n_subjects, n_trials, seconds = shape
