@@ -17,10 +17,7 @@ If all seeds test the same people, people and seeds both count as drawn by chanc
 people of its own (simulations), the seeds alone count: a t test over their means.
 """
 
-import csv
-import io
 import itertools
-import json
 import os
 import sys
 from pathlib import Path
@@ -35,9 +32,10 @@ import utils.base.errors  # before all packages, to say in one line which are no
 import numpy as np
 
 from utils.base.errors import InputError
-from utils.base.files import write_json, write_text
+from utils.base.files import read_json, write_csv, write_json
 from utils.base.settings import read_settings
 from utils.results import comparison
+from utils.results.overview import interval
 
 RUNS = []  # folders with a metrics.json each, the one to compare with first; without a flag also seeds: "s0/x,s1/x"
 SCORE = "accuracy"  # accuracy | f1 | balanced_accuracy, of windows; with trial_ in front, of trials
@@ -59,48 +57,51 @@ def main():
     if len(set(names)) < len(names):  # the same variant of several run directories
         names = [f"{seeds[0]['path'].parents[1].name}/{name}" for seeds, name in zip(results, names, strict=True)]
     values = [[comparison.scores(run, settings.SCORE, settings.PAIRS) for run in seeds] for seeds in results]
-    kind = comparison.design(baseline)
-    overlap = comparison.overlap(baseline[0]) if settings.PAIRS == "folds" else 0.0
-    design = dict(crossed=kind == "same people", overlap=overlap)
-    pairs = zip(names[1:], values[1:], strict=True)
-    rows = [{"name": name, **comparison.compare(value, values[0], **design)} for name, value in pairs]
-    for row, p in zip(rows, comparison.holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = p
-    shared = any(comparison.shares_models(run) for run in baseline)
+    kind, overlap = comparison.design(baseline), 0.0
+    if settings.PAIRS == "folds":  # which share training data
+        n_test, n_train = (sum(fold[name] for fold in baseline[0]["folds"]) for name in ("n_test", "n_train"))
+        overlap = n_test / n_train
+    rows = [
+        {"name": name, **comparison.compare(seeds, values[0], crossed=kind == "same people", overlap=overlap)}
+        for name, seeds in zip(names[1:], values[1:], strict=True)
+    ]
+    comparison.add_holm(rows)
     result = {
         "baseline": names[0],
         "baseline_mean": float(np.mean([np.mean(list(seed.values())) for seed in values[0]])),
         "score": settings.SCORE,
         "pairs": settings.PAIRS,
         "seeds": kind,
-        "test": comparison.in_words(kind, settings.PAIRS, len(baseline), shared),
+        "test": comparison.in_words(baseline, settings.PAIRS),
         **{name: baseline[0][name] for name in ("dataset", "label", "protocol", "split", "manifest_hash")},
         "comparisons": rows,
     }
     print_table(result)
     keep_former(settings.OUT_DIR, result)
     write_json(settings.OUT_DIR / "comparison.json", result)
-    write_text(settings.OUT_DIR / "comparison.csv", as_csv(rows))
+    write_csv(settings.OUT_DIR / "comparison.csv", *as_table(rows))
     print(f"wrote {settings.OUT_DIR / 'comparison.json'} and comparison.csv")
 
 
 def keep_former(out_dir, result):
-    """Give the comparison that is there a number, unless it compares the same results in the same way."""
+    """Give a comparison that exists already a number, unless it compares the same results in the same way."""
+    keys = ("baseline", "score", "pairs", "seeds", "dataset", "label", "manifest_hash")
+
+    def compared(some):
+        return [some[key] for key in keys] + [row["name"] for row in some["comparisons"]]
+
     if not (out_dir / "comparison.json").exists():
         return
-    same = ("baseline", "score", "pairs", "seeds", "dataset", "label", "manifest_hash")
     try:
-        former = json.loads((out_dir / "comparison.json").read_text(encoding="utf-8"))
-        names = [[row["name"] for row in of["comparisons"]] for of in (former, result)]
-        if names[0] == names[1] and all(former.get(key) == result[key] for key in same):
+        if compared(read_json(out_dir / "comparison.json", "")) == compared(result):
             return
-    except (ValueError, KeyError, TypeError, AttributeError):  # not written by this script, the more reason to keep it
+    except (InputError, KeyError, TypeError):  # not written by this script: all the more reason to keep it
         pass
     number = next(n for n in itertools.count(1) if not list(out_dir.glob(f"comparison_{n}.*")))
     for path in (out_dir / "comparison.json", out_dir / "comparison.csv"):
         if path.exists():
             path.rename(path.with_stem(f"comparison_{number}"))
-    print(f"the comparison that was there is comparison_{number}.json and comparison_{number}.csv now")
+    print(f"the former comparison is now comparison_{number}.json and comparison_{number}.csv")
 
 
 def load_seeds(word):
@@ -114,27 +115,24 @@ def check(results, pairs):
     baseline = results[0]
     for seeds in results:
         if len(seeds) != len(baseline):
-            a, b = seeds[0]["path"].parent, baseline[0]["path"].parent
-            raise InputError(f"{a} comes with {len(seeds)} seeds, {b} with {len(baseline)}")
+            folder, reference = seeds[0]["path"].parent, baseline[0]["path"].parent
+            raise InputError(folder, f"comes with {len(seeds)} seeds, {reference} with {len(baseline)}")
         comparison.check_seeds(seeds)
     for runs in zip(*results, strict=True):
         comparison.check_comparable(runs)
     if pairs == "folds" and len(baseline) > 1:
-        raise InputError("--pairs folds compares results of one seed; use --pairs subjects for several")
+        raise InputError("--pairs folds", "compares results of one seed", "use --pairs subjects for several")
 
 
-def as_csv(rows):
-    """The rows of ``comparison.json`` as a table; lists become several columns or words."""
-    text, flat = io.StringIO(), []
+def as_table(rows):
+    """Header and rows of ``comparison.csv``: those of ``comparison.json``, with lists as columns or words."""
+    flat = []
     for row in rows:
         low, high = row["ci95"] or ("", "")
         by_seed = " ".join(f"{value:.6g}" for value in row["difference_by_seed"])
-        columns = {"ci95_low": low, "ci95_high": high, "difference_by_seed": by_seed}
-        flat.append({k: v for k, v in row.items() if k not in ("ci95", "difference_by_seed")} | columns)
-    writer = csv.DictWriter(text, flat[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
+        numbers = {key: value for key, value in row.items() if key not in ("ci95", "difference_by_seed")}
+        flat.append(numbers | {"ci95_low": low, "ci95_high": high, "difference_by_seed": by_seed})
+    return flat[0].keys(), [row.values() for row in flat]
 
 
 def print_table(result):
@@ -150,10 +148,10 @@ def print_table(result):
     print(f"{'':{width}}   mean  difference     95 % interval  better/worse  effect       p  p (Holm){by_seed}")
     print(f"{result['baseline']:{width}}  {result['baseline_mean']:.3f}")
     for row in rows:
-        interval = "{:+.3f} to {:+.3f}".format(*row["ci95"]) if row["ci95"] else "none"
         by_seed = " ".join(f"{value:+.3f}" for value in row["difference_by_seed"]) if n_seeds > 1 else ""
+        ends = interval(row, "+.3f") or "none"
         print(
-            f"{row['name']:{width}}  {row['mean']:.3f}  {row['difference']:+10.3f}  {interval:>16}  "
+            f"{row['name']:{width}}  {row['mean']:.3f}  {row['difference']:+10.3f}  {ends:>16}  "
             f"{row['better']:>6}/{row['worse']:<5}  {row['rank_biserial']:+6.2f}  {row['p']:6.4f}  "
             f"{row['p_holm']:8.4f}  {by_seed}".rstrip()
         )

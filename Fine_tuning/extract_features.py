@@ -26,8 +26,8 @@ from utils.base.errors import InputError
 from utils.base.files import atomic, check_new_file
 from utils.base.progress import warn
 from utils.base.settings import read_settings
-from utils.inputs import population
 from utils.inputs.features import block_width
+from utils.inputs.normalise import Standardiser
 from utils.pretraining.checkpoints import load_encoders
 from utils.pretraining.encoding import build, encode, open_recordings
 from utils.protocol import splits
@@ -60,16 +60,15 @@ def main():
     device = choose_device(settings.DEVICE)
     model = of_model(checkpoint, settings.CHECKPOINT)
     positions, warnings = compare(model, record(data), f"--data-dir {data.folder}", [settings.MODALITY])
-    picked = positions[settings.MODALITY]
     channels = data.info[f"{settings.MODALITY}_channels"]
-    channels = channels if picked is None else [channels[position] for position in picked]
+    if positions[settings.MODALITY] is not None:
+        channels = [channels[position] for position in positions[settings.MODALITY]]
     front_end = checkpoint["settings"]["FRONT_END"]
     of_input = [settings.MODALITY], data.info["preparation"], f"--checkpoint {settings.CHECKPOINT}"
-    standardiser = population.standardiser(settings.STANDARDISE, checkpoint, *of_input)
+    standardiser = Standardiser(settings.STANDARDISE, checkpoint, *of_input)
     recordings = open_recordings(data, settings.MODALITY, channels, device, front_end, standardiser)
-    block = block_width(front_end, data.rate, settings.MODALITY)
-    size = (recordings.n_channels(settings.MODALITY), n_seconds * block)
-    wanted = (entry["arguments"]["n_channels"], entry["arguments"]["n_samples"])
+    size = len(channels), n_seconds * block_width(front_end, data.rate, settings.MODALITY)
+    wanted = entry["arguments"]["n_channels"], entry["arguments"]["n_samples"]
     if size != wanted:
         sizes = f"takes {wanted[0]} channels x {wanted[1]} samples, and {data.folder} has {size[0]} x {size[1]}"
         raise InputError(f"--checkpoint {settings.CHECKPOINT} {sizes}")
@@ -94,11 +93,11 @@ def main():
         np.savez(file, **arrays)
     print(f"wrote {settings.OUT_FILE}: {len(features)} windows of {n_seconds} s x {features.shape[1]} features")
     if standardiser:
-        print(standardiser.in_words)
+        print(standardiser)
     if seen.any():
         n = f"{seen.sum()} of these {len(seen)} windows, without labels (seen_in_training in the file)"
         print(f"the encoder was trained on {n}: test a classifier on the others only")
-    for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
+    for line in [*warnings, *standardiser.warnings()]:
         warn(line)
 
 

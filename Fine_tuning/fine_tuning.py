@@ -23,6 +23,7 @@ RESUME = True  # keep the folds that are complete; False: run them again
 DEVICE = "auto"  # auto | cpu | cuda | mps
 THREADS = None  # threads that compute on a CPU (None: as many as pay for networks of this size)
 PRECISION = "fp32"  # arithmetic of the encoders: fp32 | tf32 (CUDA) | bf16
+COMPILE = None  # compile the networks, which takes a minute (None: on CUDA, if there are steps enough to pay it back)
 QUIET = False  # True: say nothing but warnings and errors; log.jsonl has the progress
 STREAM = None  # recordings on a GPU: False: all of them | True: batch by batch (None: all, if they fit)
 

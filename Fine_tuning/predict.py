@@ -13,12 +13,10 @@ Amplifiers' files (.edf .bdf .vhdr ...) become a prepared folder first: data_pre
 """
 
 import contextlib
-import csv
-import io
-import itertools
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -35,19 +33,19 @@ from data_prep.formats.inputs import open_input
 from models.fusion import N_SECONDS, FusionModel
 from utils.base.devices import choose_device, use_threads
 from utils.base.errors import InputError
-from utils.base.files import atomic, check_new_file, sha256, write_text
+from utils.base.files import atomic, check_new_file, sha256, write_csv
 from utils.base.progress import warn
 from utils.base.settings import read_settings
 from utils.base.structure import find_wrong
-from utils.inputs import population
-from utils.inputs.features import FIRST_VERSION, block_features, block_width, read_version
-from utils.inputs.front_end import level as level_of
-from utils.inputs.front_end import scale
-from utils.inputs.subject_scales import SubjectScales, standardise_person
+from utils.finetuning.fitting import predict
+from utils.inputs.features import FIRST_VERSION, block_width, read_version
+from utils.inputs.normalise import PER_PERSON, Standardiser
+from utils.inputs.recordings import Recordings
+from utils.pretraining.batches import FusionWindows
 from utils.pretraining.checkpoints import ENCODER_PARTS, FORMAT_VERSION, fits, load_tensors
 from utils.pretraining.networks import PHYSIOSYNC, build_encoder
 from utils.protocol import splits
-from utils.results import drawing, figures
+from utils.results import figures
 
 # what to predict, and with what
 MODEL = "runs/deap/finetune_arousal/fold_00/model.pt"  # model.pt of fine-tuning
@@ -74,59 +72,60 @@ model_parts = {  # what a model.pt must have
 def main():
     """Read recordings and model, check that they fit, write the CSV and its figure."""
     settings = read_settings(globals())
-    figure_file = figure_beside(settings.OUT_FILE)
-    check_new_file(settings.OUT_FILE, "--out-file")
-    check_new_file(figure_file, f"--out-file {settings.OUT_FILE.name}, whose figure goes beside it")
+    out_file, where = settings.OUT_FILE, f"--input {settings.INPUT}"
+    figure_file = out_file.with_suffix(".png") if out_file.suffix.lower() == ".csv" else Path(f"{out_file}.png")
+    check_new_file(out_file, "--out-file")
+    check_new_file(figure_file, f"--out-file {out_file.name}, whose figure goes beside it")
     model, stored = load_model(settings.MODEL)
-    wanted, where = of_model(stored, settings.MODEL), f"--input {settings.INPUT}"
     device = choose_device(settings.DEVICE)
     model.to(device)
     use_threads(settings.THREADS, model)
-    record, people, prepare_trial = open_input(settings.INPUT, wanted)
-    positions, warnings = compare(wanted, record, where, stored["encoders"], standardised=prepare_trial is None)
-    if prepare_trial is not None:
+    wanted = of_model(stored, settings.MODEL)
+    record, people, prepare = open_input(settings.INPUT, wanted)
+    positions, warnings = compare(wanted, record, where, stored["encoders"], standardised=prepare is None)
+    if prepare is not None:
         print(f"{where}: prepared like the model's data: {in_words(record['preparation'])}")
-    known = knows(stored, settings.INPUT, record)
-    warnings += [] if known else of_known_people(stored, settings.MODEL)
-    if known:
+    if knows(stored, settings.INPUT, record):
         warn(
             f"{settings.INPUT} is among the recordings that the model was made with: predictions of its training "
             "trials do not test it; the accuracy on test trials is in metrics.json, in the folder above the model's"
         )
+    elif split := split_of_known_people(stored, settings.MODEL):
+        known = f"{settings.MODEL.name} was trained and tested on people it knows ({split} split)"
+        warnings.append(
+            f"{known}: how well it does for new people is not known; train with --protocol cross-subject to see it"
+        )
     of_input = stored["encoders"], stored["preparation"], f"--model {settings.MODEL}"
-    standardiser = population.standardiser(settings.STANDARDISE, stored, *of_input)
+    standardiser = Standardiser(settings.STANDARDISE, stored, *of_input)
     if standardiser:
-        print(f"{where}: {standardiser.in_words}")
+        print(f"{where}: {standardiser}")
     rows, curves, stimuli = [], {}, record.get("stimuli")
     for subject, trials in people:
-        prepare = prepare_trial or pick
-        trials = (prepare(trial, positions) for trial in trials)
+        trials = [(prepare or pick)(trial, positions) for trial in trials]
+        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else np.arange(len(trials))
+        n_windows = [len(next(iter(blocks.values()))) // N_SECONDS for blocks in trials]
+        if 0 in n_windows:
+            number = numbers[n_windows.index(0)]
+            raise InputError(f"{where}, trial {number} of {subject}", f"is shorter than {N_SECONDS} s")
+        recordings = one_person(trials, stored, device)
         if standardiser:
-            trials = standardise_all(list(trials), record["sampling_rate"], stored, standardiser, subject)
-        numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else itertools.count()
-        for number, blocks in zip(numbers, trials, strict=False):
-            windows = {name: to_windows(blocks[name]) for name in positions}
-            if not len(next(iter(windows.values()))):
-                raise InputError(f"{where}, trial {number} of {subject} is shorter than {N_SECONDS} s")
-            probability = predict(model, windows, device, settings.BATCH_SIZE)
-            if not np.isfinite(probability).all():
-                what = f"answers with NaN to trial {number} of {subject}; train it again"
-                raise InputError(f"--model {settings.MODEL} {what}")
-            for window, values in enumerate(probability):
+            recordings = standardiser.standardised(recordings, subject)
+        probabilities = predict_trials(model, recordings, n_windows, settings.BATCH_SIZE)
+        for number, curve in zip(numbers, probabilities, strict=True):
+            if not np.isfinite(curve).all():
+                what = f"answers with NaN to trial {number} of {subject}"
+                raise InputError(f"--model {settings.MODEL}", what, "train it again")
+            curves[f"{subject}, trial {number}"] = curve
+            for window, values in enumerate(curve):
                 which = [subject, number, stimuli[number] if stimuli else number + 1, window * N_SECONDS]
                 rows.append([*which, *(f"{value:.7g}" for value in values)])
-            curves.setdefault(f"{subject}, trial {number}", probability)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = ["subject", "trial", "stimulus", "start_second"]
-    writer.writerow([*columns, *(f"probability of {name}" for name in stored["class_names"])])
-    writer.writerows(rows)
-    picture = drawing.image(figures.probabilities(curves, stored["class_names"]), "png")
-    write_text(settings.OUT_FILE, text.getvalue())
+    picture = figures.image(figures.probabilities(curves, stored["class_names"]), "png")
+    write_csv(out_file, [*columns, *(f"probability of {name}" for name in stored["class_names"])], rows)
     with atomic(figure_file) as file:
         file.write(picture)
-    print(f"wrote {settings.OUT_FILE}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
-    for line in [*warnings, *(standardiser.warnings() if standardiser else [])]:
+    print(f"wrote {out_file}, {len(rows)} windows of {len(curves)} trials, and {figure_file}")
+    for line in [*warnings, *standardiser.warnings()]:
         warn(line)
 
 
@@ -135,32 +134,51 @@ def pick(trial, positions):
     return {name: trial[name][:, positions[name]] for name in positions}
 
 
+def one_person(trials, stored, device):
+    """`Recordings` of a person's trials, each its 1 s blocks (seconds, channels, rate) by modality.
+
+    The end of shorter trials is missing.
+    """
+    seconds, rate = max(len(next(iter(blocks.values()))) for blocks in trials), stored["sampling_rate"]
+    channels, samples = {name: stored["channels"][name] if name in trials[0] else [] for name in ("eeg", "pps")}, {}
+    for name in channels:
+        samples[name] = np.zeros((1, len(trials), seconds, len(channels[name]), rate), np.float32)
+        for place, blocks in zip(samples[name][0], trials, strict=True):
+            if name in blocks:
+                place[: len(blocks[name])] = blocks[name]
+    normalised = stored["preparation"].get("pps")
+    info = {"preparation": {"pps": normalised} if normalised in PER_PERSON else {}}  # any other was done in preparation
+    info |= {f"{name}_channels": channels[name] for name in channels}
+    data = SimpleNamespace(**samples, info=info, rate=rate, seen=np.ones((1, len(trials)), bool))
+    return Recordings(data, list(trials[0]), channels["pps"], device, stored["settings"]["FRONT_END"], stream=False)
+
+
+def predict_trials(model, recordings, n_windows, batch_size):
+    """Class probabilities (windows, n_classes) of each trial of a person; ``n_windows``: 5 s windows of each."""
+    per_trial = recordings.trial_seconds // N_SECONDS
+    windows = [(0, trial, trial * per_trial + row) for trial, n in enumerate(n_windows) for row in range(n)]
+    inputs = FusionWindows(recordings, np.array(windows), recordings.trial_seconds)
+    return np.split(predict(model, inputs, batch_size).numpy(), np.cumsum(n_windows)[:-1])
+
+
 def knows(stored, path, record):
     """Whether some are recordings that the model was trained or tested with, by the checksums of their files."""
-    its_own = list(stored.get("sources", {}).values())
+    known = list(stored.get("sources", {}).values())
     if not path.is_dir():
-        return sha256(path) in its_own
+        return sha256(path) in known
     files = [checksum for name, checksum in record["sources"].items() if not name.lower().endswith(headers)]
-    return record["dataset_checksum"] == stored.get("dataset_checksum") or any(own in its_own for own in files)
+    return record["dataset_checksum"] == stored.get("dataset_checksum") or any(file in known for file in files)
 
 
-def of_known_people(stored, path):
-    """What to say when a model meets new people that was tested on people of its training; a list of one or none."""
+def split_of_known_people(stored, path):
+    """The split of a model that was tested on people of its training; None if it was tested on new people."""
     protocol, split = (stored["settings"].get(key) for key in ("PROTOCOL", "SPLIT"))
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
         manifest = json.loads((path.absolute().parents[2] / "split.json").read_text(encoding="utf-8"))
-        if manifest["hash"] == stored["identity"]["manifest"]:  # what settings left to the run directory
+        if manifest["hash"] == stored["identity"]["manifest"]:  # what settings of earlier versions left to it
             protocol, split = manifest["protocol"], manifest["split"]
-    if protocol != "subject-dependent" and split not in splits.SPLITS["subject-dependent"]:
-        return []
-    name = split or next(iter(splits.SPLITS["subject-dependent"]))
-    known = f"{path.name} was trained and tested on people it knows ({name} split)"
-    return [f"{known}: how well it does for new people is not known; train with --protocol cross-subject to see it"]
-
-
-def figure_beside(path):
-    """Where the figure of a table goes: x.csv has x.png; any other name has .png added, so that it stays another."""
-    return path.with_suffix(".png") if path.suffix.lower() == ".csv" else path.with_name(f"{path.name}.png")
+    known = splits.SPLITS["subject-dependent"]
+    return (split or next(iter(known))) if protocol == "subject-dependent" or split in known else None
 
 
 def load_model(path):
@@ -168,78 +186,40 @@ def load_model(path):
     remedy = "give the model.pt of a fold that Fine_tuning/fine_tuning.py has written"
     stored = load_tensors(path, remedy)
     if stored.get("format_version") != FORMAT_VERSION or stored.get("stage") != "finetune":
-        raise InputError(f"{path} is not a fine-tuned model of this version; {remedy}")
+        raise InputError(path, "is not a fine-tuned model of this version", remedy)
     wrong = find_wrong(stored, model_parts) or find_wrong(stored.get("kinds", {}), {str: {str: str}})
     if not wrong:
         read_version(stored)
-        parts = (stored["encoders"], stored.get("kinds", {}), len(stored["class_names"]), stored["settings"]["GATE"])
-        if _sizes(stored) == _sizes_of_data(stored) and fits(_network, {"parts": parts}, stored["weights"]):
-            model = _network(parts)
+        if sizes_agree(stored) and fits(build, {"stored": stored}, stored["weights"]):
+            model = build(stored)
             model.load_state_dict(stored["weights"])
             return model.eval(), stored
         wrong = "its weights or channels do not go with its encoders"
-    raise InputError(f"{path} lacks parts of a model: {wrong}; {remedy}")
+    raise InputError(path, f"lacks parts of a model: {wrong}", remedy)
 
 
-def _sizes(stored):
-    """Channels and samples of every encoder."""
-    encoders = {(name, window): own for name, some in stored["encoders"].items() for window, own in some.items()}
-    return {key: (arguments["n_channels"], arguments["n_samples"]) for key, arguments in encoders.items()}
+def sizes_agree(stored):
+    """Whether the encoders take as many channels and samples as the names of channels and the rate in the file say."""
+    for name, by_window in stored["encoders"].items():
+        channels = stored["channels"].get(name, [])
+        block = block_width(stored["settings"]["FRONT_END"], stored["sampling_rate"], name)
+        for window, arguments in by_window.items():
+            size = len(channels), splits.RESOLUTIONS.get(window, 0) * block
+            if (arguments["n_channels"], arguments["n_samples"]) != size:
+                return False
+    return True
 
 
-def _sizes_of_data(stored):
-    """The same as the names of the channels and the rate say; no entry for what is not known."""
-    sizes, front_end = {}, stored["settings"]["FRONT_END"]
-    for name, window in _sizes(stored):
-        if name in stored["channels"] and window in splits.RESOLUTIONS:
-            block = block_width(front_end, stored["sampling_rate"], name)
-            sizes[name, window] = len(stored["channels"][name]), splits.RESOLUTIONS[window] * block
-    return sizes
-
-
-def _network(parts):
-    encoders, kinds, n_classes, gate = parts
+def build(stored):
+    """The network that a model file describes, without its weights."""
     networks = {}
-    for name, by_window in encoders.items():
-        kind = {window: kinds.get(name, {}).get(window, PHYSIOSYNC) for window in by_window}
+    for name, by_window in stored["encoders"].items():
+        kinds = stored.get("kinds", {}).get(name, {})
         networks[name] = {
-            w: build_encoder({"kind": kind[w], "arguments": arguments}) for w, arguments in by_window.items()
+            window: build_encoder({"kind": kinds.get(window, PHYSIOSYNC), "arguments": arguments})
+            for window, arguments in by_window.items()
         }
-    return FusionModel(networks, n_classes, gate)
-
-
-def standardise_all(trials, rate, stored, standardiser, subject):
-    """All trials of a person, 1 s blocks (seconds, channels, rate) by modality, with PPS or features standardised."""
-    ends = np.cumsum([len(next(iter(blocks.values()))) for blocks in trials])[:-1]
-    parts = {}
-    for name in trials[0]:
-        x = np.concatenate([blocks[name] for blocks in trials])[None, None]  # one person, one long trial
-        nothing = np.zeros(x.shape[:3], bool)  # no training seconds: all are used
-        if name == "pps" and stored["preparation"].get("pps") == "subject":
-            level = (part[0].numpy() for part in SubjectScales(x).over(nothing))
-            level = standardiser.levels("pps samples", subject, len(trials), *level)
-            x = standardise_person(x[0], *(torch.from_numpy(part).float() for part in level))[None]
-        if stored["settings"]["FRONT_END"] != "raw":
-            x = block_features(x, rate, name, stored["settings"]["FRONT_END"])
-            level = standardiser.levels(f"{name} features", subject, len(trials), *level_of(x[0], nothing[0]))
-            x = scale(x, *level).numpy()
-        parts[name] = np.split(x[0, 0], ends)
-    return [dict(zip(parts, trial, strict=True)) for trial in zip(*parts.values(), strict=True)]
-
-
-def to_windows(blocks):
-    """1 s blocks (seconds, channels, rate) as whole 5 s windows (n, 5, channels, rate)."""
-    n = len(blocks) // N_SECONDS
-    return torch.from_numpy(np.ascontiguousarray(blocks[: n * N_SECONDS])).unflatten(0, (n, N_SECONDS))
-
-
-@torch.no_grad()
-def predict(model, windows, device, batch_size):
-    """Class probabilities, float32 (n, n_classes), of windows by modality."""
-    parts = []
-    for chunk in torch.arange(len(next(iter(windows.values())))).split(batch_size):
-        parts.append(model({name: x[chunk].to(device) for name, x in windows.items()}).softmax(1).cpu())
-    return torch.cat(parts).numpy()
+    return FusionModel(networks, len(stored["class_names"]), stored["settings"]["GATE"])
 
 
 if __name__ == "__main__":

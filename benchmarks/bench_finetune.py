@@ -95,8 +95,7 @@ def make_ours(data_dir, device, batch_size, precision, captured=True, compiled=F
     optimizer = adam(model.parameters(), SimpleNamespace(LR=1e-3, WEIGHT_DECAY=0.0), device)
     rows, truth = make_windows(data)
     windows = FusionWindows(Recordings(data, ["eeg", "pps"], data.info["pps_channels"], device), rows, 60)
-    scores = fitting.Scores(model, windows, precision == "bf16")
-    scores = torch.compile(scores, dynamic=False) if compiled else scores
+    scores = fitting.Scores(model, windows, precision == "bf16", compiled)
     capture, truth = Captured() if captured and device.type == "cuda" else None, truth.to(device)
 
     def of_any_windows():

@@ -75,6 +75,7 @@ tuning_ablations = (
 )
 ablated_splits = ("trial", "subject")
 networks_epochs = 20  # of baseline.py
+protocols = {split: protocol for protocol, names in splits.SPLITS.items() for split in reversed(names)}
 
 
 class Step(NamedTuple):
@@ -94,7 +95,7 @@ def main():
     settings = settings.replace(
         LABELS=settings.LABELS or paper_labels(data),
         MODELS=settings.MODELS or classical + networks,
-        ONLY=settings.ONLY or [name for names in splits.SPLITS.values() for name in reversed(names)],
+        ONLY=settings.ONLY or list(protocols),
     )
     for flag, names in (("--models", settings.MODELS), ("--encoders", settings.ENCODERS)):
         for name in names:
@@ -114,7 +115,8 @@ def main():
         else:
             write_json(settings.OUT_DIR / "done.json", done := done | {_words(step): True})
     run_dirs = {step.split: settings.OUT_DIR / step.split for step in steps}
-    n = reproduction.write(settings.OUT_DIR, run_dirs, settings.LABELS, impossible + failed)
+    names = {label: data.folder_name(label) for label in settings.LABELS}
+    n = reproduction.write(settings.OUT_DIR, run_dirs, names, impossible + failed)
     if n:
         print(f"wrote {settings.OUT_DIR / 'report.html'}: {n} results")
     if failed or not n:
@@ -194,7 +196,7 @@ def of_split(settings, data, split):
     where += ["--folds", ",".join(map(str, settings.FOLDS))] if settings.FOLDS else []
     device = ["--device", settings.DEVICE]
     first = [*where, *device, "--split", split, "--recipe", settings.RECIPE]
-    first += ["--protocol", next(name for name, some in splits.SPLITS.items() if split in some)]
+    first += ["--protocol", protocols[split]]
     first += ["--n-folds", settings.N_FOLDS] if settings.N_FOLDS and split != "authors" else []  # it has its own ten
     first += ["--epochs", settings.EPOCHS] if settings.EPOCHS is not None else []
     both = len(data.modalities) == 2
@@ -223,9 +225,8 @@ def of_split(settings, data, split):
 
 def manifest(settings, data, split, folder):
     """The folds of a split, as the scripts will make them."""
-    protocol = next(name for name, some in splits.SPLITS.items() if split in some)
     n_folds = settings.N_FOLDS if split != "authors" else None
-    asked = Settings(RUN_DIR=folder, PROTOCOL=protocol, SPLIT=split, N_FOLDS=n_folds, SEED=settings.SEED)
+    asked = Settings(RUN_DIR=folder, PROTOCOL=protocols[split], SPLIT=split, N_FOLDS=n_folds, SEED=settings.SEED)
     return splits.load_or_create(asked, data)
 
 

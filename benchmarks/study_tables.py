@@ -51,8 +51,7 @@ def compare_all(values, rows, crossed):
         for name, (_, better) in rows.items()
         if name in values and better in values
     ]
-    for entry, p in zip(entries, comparison.holm([entry["p"] for entry in entries]), strict=True):
-        entry["p_holm"] = p
+    comparison.add_holm(entries)
     return entries
 
 

@@ -20,7 +20,7 @@ from utils.base.files import atomic
 from utils.base.settings import read_settings
 from utils.base.surroundings import Silence
 from utils.protocol import splits
-from utils.results.drawing import COLOURS, image, matplotlib, styled, subplots
+from utils.results.figures import COLOURS, image, matplotlib, style, subplots
 
 OUT_DIR = "docs"  # folder for method.svg and splits.svg
 QUIET = False  # True: say nothing but warnings and errors
@@ -53,7 +53,7 @@ def main():
 # --- the method
 
 
-@styled
+@style()
 def method():
     """The method's two stages (PhysioSync, arXiv 2504.17163), as boxes and arrows."""
     figure, axes = subplots(figsize=(10, 6.4))
@@ -136,7 +136,7 @@ def _wave(axes, x, y, width, name, seed):
 # --- the splits
 
 
-@styled
+@style()
 def held_out():
     """People x windows for every split, coloured by what one fold trains on and tests."""
     figure, axes = subplots(2, 3, figsize=(9.5, 5.2))

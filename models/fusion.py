@@ -89,11 +89,11 @@ class FusionModel(nn.Module):
     def features(self, blocks):
         """Features (B, 4 * embed_dim) of all encoders, in the order of the classifier.
 
-        ``blocks`` are the 1 s blocks (B, 5, n_channels, rate) of 5 s windows, by modality.
+        ``blocks`` are the 1 s blocks (B, 5, n_channels, rate) of 5 s windows, by modality; of one alone, its features.
         """
         features = []
-        for name, by_window in self.encoders.items():
-            x = blocks[name]
+        for name in [name for name in self.encoders if name in blocks]:
+            by_window, x = self.encoders[name], blocks[name]
             if "5s" in by_window:
                 features.append(by_window["5s"](x.transpose(1, 2).flatten(2)))  # (B, C, 5 * rate)
             if "1s" in by_window:

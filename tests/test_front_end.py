@@ -11,7 +11,8 @@ from data_prep import open_prepared
 from models import Encoder
 from tests.support import assert_refused, call, done
 from utils.inputs.features import BANDS, block_features, block_width, log_band_power
-from utils.inputs.front_end import shared_filters, standardise
+from utils.inputs.front_end import shared_filters
+from utils.inputs.normalise import standardise
 from utils.inputs.recordings import Recordings
 from utils.pretraining import resolve
 from utils.protocol import splits

@@ -30,7 +30,7 @@ MAY_IMPORT = {  # each room, and what else of ours it may import
         "data_prep/amplifiers",
     ],
     "utils/protocol": [*GROUND, *DATA, "models", "utils/protocol"],
-    "utils/results": [*GROUND, *DATA, "models", "utils/protocol", "utils/results"],
+    "utils/results": [*GROUND, *DATA, "models", "utils/inputs", "utils/protocol", "utils/results"],
     "utils/inputs": [*GROUND, *DATA, "models", "utils/protocol", "utils/inputs"],
     "utils/pretraining": [
         "utils/inputs",

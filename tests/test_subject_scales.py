@@ -11,8 +11,8 @@ from tests.builders.predictions import table
 from tests.support import TINY, call, done, says
 from utils.finetuning.baselines import features_by_fold
 from utils.inputs.features import statistics
+from utils.inputs.normalise import Samples, fit
 from utils.inputs.recordings import Recordings
-from utils.inputs.subject_scales import SubjectScales
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
@@ -35,14 +35,14 @@ def test_scales_are_those_of_the_training_seconds():
     blocks = RNG.normal(7, 3, (3, 4, 5, 2, 16)).astype("f4")
     training = RNG.random((3, 4, 5)) < 0.6
     training[2] = False  # a test person: all of their own
-    mean, deviation = SubjectScales(blocks).over(training)
+    mean, deviation = fit(map(Samples.summary, blocks), training)
     for number in range(3):
         seen = training[number] if training[number].any() else ~training[number]
         known = blocks[number][seen].astype("f8")
         np.testing.assert_allclose(mean[number], known.mean(axis=(0, 2)), rtol=1e-5)
         np.testing.assert_allclose(deviation[number], known.std(axis=(0, 2)), rtol=1e-5)
     others = np.where(training[:, :, :, None, None], blocks, 1e6)  # what may not be looked at
-    again = SubjectScales(others).over(training)
+    again = fit(map(Samples.summary, others), training)
     assert torch.equal(again[0][:2], mean[:2])
     assert torch.equal(again[1][:2], deviation[:2])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from utils.base.surroundings import ROOT, left_as_found
 
-NEEDED = ("torch", "numpy", "scipy", "sklearn", "tqdm", "matplotlib")  # of requirements.txt
+NEEDED = ("torch", "numpy", "scipy", "sklearn", "tqdm", "matplotlib", "jinja2")  # of requirements.txt
 LONGEST = 290  # characters of a message
 LONGEST_WORD = 120  # of a path or a value in it, where the message is too long
 SIGPIPE = 13  # its number where there is one; Windows has none

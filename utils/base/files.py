@@ -1,8 +1,10 @@
 """Files are written under a temporary name and renamed, so that a reader never sees a part."""
 
 import contextlib
+import csv
 import glob
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -188,6 +190,12 @@ def check_new_file(path, flag):
 def write_json(path, value):
     """Write a JSON file for people to read, atomically."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path, header, rows):
+    """Write a table as CSV, atomically."""
+    csv.writer(text := io.StringIO(), lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
 
 
 def read_json(path, remedy):

@@ -11,7 +11,7 @@ _MOVED = {  # package of before, and of today: its modules
         "utils.training",
         "utils.pretraining",
     ): "pretraining fold_pretraining batches networks together recipes checkpoints encoding variants",
-    ("utils.training", "utils.inputs"): "recordings streaming front_end subject_scales",
+    ("utils.training", "utils.inputs"): "recordings streaming front_end",
     ("utils.training", "utils.finetuning"): "finetuning fitting first_encoders labels baselines status",
     ("data_prep", "data_prep.signals"): "transforms resampling channels channel_kinds units",
     ("data_prep", "data_prep.formats"): "deap dreamer stress_predict matlab matlab_limits safe_pickle synthetic inputs",
@@ -21,6 +21,9 @@ _MOVED = {  # package of before, and of today: its modules
 }
 FORMER = {f"{old}.{name}": f"{new}.{name}" for (old, new), names in _MOVED.items() for name in names.split()}
 FORMER["utils.training"] = "utils.pretraining"
+FORMER["utils.results.drawing"] = "utils.results.figures"
+for _name in ("utils.training.subject_scales", "utils.inputs.subject_scales", "utils.inputs.population"):
+    FORMER[_name] = "utils.inputs.normalise"
 
 
 class _Former(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -16,7 +16,7 @@ def _of(folder, names):
 
 NETWORK = (  # what decides the features of a window, in every stage that has an encoder
     *_of("models", "adapted encoder front_end"),
-    *_of("utils/inputs", "features front_end recordings subject_scales"),
+    *_of("utils/inputs", "features front_end normalise recordings"),
     *_of("utils/protocol", "windows"),
 )
 CODE = {  # by stage: the files whose code decides what it computes; what they import besides is in NO_CODE
@@ -32,15 +32,15 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
         *NETWORK,
         *_of("models", "fusion"),
         *_of("utils/base", "devices"),
-        *_of("utils/finetuning", "finetuning fitting permutation_test"),
+        *_of("utils/finetuning", "cross_validation finetuning fitting permutation_test"),
         *_of("utils/inputs", "streaming"),
         *_of("utils/pretraining", "batches"),
         *_of("utils/protocol", "permutation"),
     ),
     "network": (  # of others, as a baseline
         *_of("utils/base", "devices other_networks"),
-        *_of("utils/finetuning", "fitting foundation networks"),
-        *_of("utils/inputs", "recordings subject_scales"),
+        *_of("utils/finetuning", "cross_validation fitting foundation networks"),
+        *_of("utils/inputs", "normalise recordings"),
         *_of("utils/pretraining", "batches"),
         *_of("utils/protocol", "held_out windows"),
     ),
@@ -48,8 +48,7 @@ CODE = {  # by stage: the files whose code decides what it computes; what they i
 NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such
     *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
     *_of("utils/protocol", "audit splits"),
-    *_of("utils/finetuning", "first_encoders fold_files labels"),
-    *_of("utils/inputs", "population"),
+    *_of("utils/finetuning", "first_encoders labels"),
     *_of("utils/pretraining", "checkpoints moments recipes resolve together variants"),
 )
 

@@ -147,7 +147,7 @@ ROLES = {  # in the order of the parts of a folder's name
     "STREAM": Role("PF", differs=True),
     "PARALLEL": Role("P"),
     "CUDA_GRAPH": Role("P"),
-    "COMPILE": Role("P"),
+    "COMPILE": Role("PF", differs=True),
     "FOLDS_AT_ONCE": Role("P"),
     "SAVE_EVERY": Role("P"),
     "QUIET": Role("PFB"),

@@ -23,8 +23,7 @@ from utils.finetuning.labels import read_labels
 from utils.finetuning.networks import Networks
 from utils.inputs.features import BANDS as ALL_BANDS
 from utils.inputs.features import VERSION, bins_of, log_band_power, statistics
-from utils.inputs.front_end import standardise
-from utils.inputs.subject_scales import SubjectScales, standardise_person
+from utils.inputs.normalise import PER_PERSON, Samples, fit, kinds, standardise
 from utils.pretraining import resolve
 from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
@@ -46,27 +45,27 @@ def run_baselines(settings):
     """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning."""
     data = open_prepared(settings.DATA_DIR)
     settings = resolve.with_modalities(settings, data)
-    modalities = settings.MODALITIES.split("+")
     settings, labels, class_names = read_labels(settings, data)
     classical = [name for name in settings.MODELS if name in (*MODELS, STIMULUS)]
     others = [name for name in settings.MODELS if name not in classical]
-    settings = settings.replace(MODELS=classical, PPS_CHANNELS=resolve.pps_channels(settings, data))
+    settings = settings.replace(PPS_CHANNELS=resolve.pps_channels(settings, data), MODELS=classical)
+    modalities = settings.MODALITIES.split("+")
     networks = [Networks(name, settings, data, labels, class_names) for name in others]
-    names = classical + [network.name for network in networks]
+    names = classical + [network.model for network in networks]
     if len(set(names)) < len(names):
         raise InputError(f"--models has two of one name: {', '.join(names)}; run them apart, each with its own --tag")
     if settings.FREEZE and not any(network.weights for network in networks):
         raise InputError("--freeze is for a foundation model with its weights, such as CBraMod=FOLDER")
-    if settings.MODELS:
+    if classical:
         check_bands(data, modalities)
     manifest = splits.load_or_create(settings, data)
     folds = splits.choose_folds(manifest, settings.FOLDS)
-    if settings.MODELS and ranks.rank() == 0:
+    if classical and ranks.rank() == 0:
         _run_classical(settings, data, modalities, manifest, folds, labels, class_names)
-    elif settings.MODELS:
+    elif classical:
         print(f"rank {ranks.rank()} of {ranks.size()}: rank 0 computes the classical models, which take seconds")
     for network in networks:
-        network.run(result_folder(network.settings, data, "baseline", network.name), manifest, folds)
+        network.begin(result_folder(network.settings, data, "baseline", network.model), manifest, folds)
     if ranks.rank() == 0:
         say_next("Fine_tuning/report.py", "--run-dir", settings.RUN_DIR)
 
@@ -121,32 +120,23 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
 
     ``labels`` (subjects, trials) are negative where a person did not see the stimulus; ``groups`` are those of trials.
     """
-    start = time.perf_counter()
-    seen = labels >= 0
-    train, test = splits.fold_windows(fold, features.shape[2], seen, settings)
-    if settings.STANDARDISE == "subject":  # as the front end "bandpower" does
-        windows = splits.training_seconds(fold, (*labels.shape, features.shape[2] * splits.WINDOW_SECONDS))
-        features = standardise(features, seconds_to_fit(windows[:, :, :: splits.WINDOW_SECONDS], seen)).numpy()
-    if name == STIMULUS:  # in place of signals: which stimulus it is
-        stimuli = np.eye(labels.shape[1])[:, None]
-        features = np.broadcast_to(stimuli, (*labels.shape, features.shape[2], labels.shape[1]))
+    start, seen, per_trial = time.perf_counter(), labels >= 0, features.shape[2]
+    train, test = splits.fold_windows(fold, per_trial, seen, settings)
+    if settings.STANDARDISE in PER_PERSON:  # as the front end "bandpower" does
+        seconds = splits.training_seconds(fold, (*labels.shape, per_trial * splits.WINDOW_SECONDS))
+        features = standardise(features, seconds_to_fit(seconds[:, :, :: splits.WINDOW_SECONDS], seen)).numpy()
     (x, y), (x_test, truth) = (
-        (features[w[:, 0], w[:, 1], w[:, 2] % features.shape[2]], labels[w[:, 0], w[:, 1]]) for w in (train, test)
+        (features[subject, trial, row % per_trial], labels[subject, trial]) for subject, trial, row in (train.T, test.T)
     )
     probability = np.zeros((len(truth), n_classes))
     classes = np.unique(y)
     if len(classes) == 1:
         probability[:, classes[0]] = 1  # nothing to tell apart in training
     elif name == STIMULUS:
-        votes = np.eye(n_classes)[y]
-        of_stimulus = x.T @ votes  # (stimuli, classes); without any, those of its group, or all
-        member = np.eye(len(of_stimulus))[:, :0] if groups is None else np.eye(groups.max() + 1)[groups]
-        for others in (member @ (member.T @ of_stimulus), votes.sum(axis=0)):
-            of_stimulus = np.where(of_stimulus.sum(axis=1, keepdims=True) == 0, others, of_stimulus)
-        probability = x_test @ (of_stimulus / of_stimulus.sum(axis=1, keepdims=True))
+        probability = _rated_by_others(train[:, 1], np.eye(n_classes)[y], labels.shape[1], groups)[test[:, 1]]
     elif name == "lda" and len(y) <= len(classes):
-        what = f"{len(y)} training windows with labels, too few for LDA"
-        raise InputError(f"fold {fold.index} has {what}; raise --label-fraction")
+        what = f"has {len(y)} training windows with labels, too few for LDA"
+        raise InputError(f"fold {fold.index}", what, "raise --label-fraction")
     else:
         model = make_pipeline(StandardScaler(), MODELS[name]()).fit(x, y)
         probability[:, model.classes_] = model.predict_proba(x_test)
@@ -163,29 +153,34 @@ def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=No
     )
 
 
+def _rated_by_others(trials, votes, n_trials, groups):
+    """Class probabilities (stimuli, classes) by the training windows' classes: votes (n, classes) for trials (n,).
+
+    A stimulus without any has those of its group, or all.
+    """
+    of_stimulus = np.zeros((n_trials, votes.shape[1]))
+    np.add.at(of_stimulus, trials, votes)
+    member = np.zeros((n_trials, 0)) if groups is None else np.eye(groups.max() + 1)[groups]
+    for others in (member @ (member.T @ of_stimulus), votes.sum(axis=0)):
+        of_stimulus = np.where(of_stimulus.sum(axis=1, keepdims=True) == 0, others, of_stimulus)
+    return of_stimulus / of_stimulus.sum(axis=1, keepdims=True)
+
+
 def features_by_fold(data, modalities, pps_channels):
-    """`window_features` as a function of the fold, for data whose PPS are standardised over its training seconds."""
-    if "pps" not in modalities or data.info["preparation"].get("pps") != "subject":
-        features = window_features(data, modalities, pps_channels)
-        return lambda fold: features
-    others = [name for name in modalities if name != "pps"]
-    eeg = [window_features(data, others, [])] if others else []
-    columns = [data.info["pps_channels"].index(name) for name in pps_channels]
-    scales = SubjectScales(np.take(own, columns, axis=2) for own in data.pps)
+    """`window_features` as a function of the fold: once for all, but PPS that are standardised in training."""
+    once = [name for name in modalities if not kinds(name, data.info["preparation"], "raw")]
+    features = [window_features(data, once, pps_channels)] if once else []
+    if once == modalities:
+        return lambda fold: features[0]
+    columns, shape = _columns(data, pps_channels), data.pps.shape[:3]
+    summaries = [Samples.summary(person[:, :, columns]) for person in data.pps]
 
     @functools.cache
-    def features(fold_index, training):
-        levels = scales.over(np.frombuffer(training, bool).reshape(data.pps.shape[:3]))
-        people = zip(data.pps, *levels, strict=True)
-        blocks = (standardise_person(own[:, :, columns], *of) for own, *of in people)
-        pps = [statistics(_windows(person), data.rate).numpy() for person in blocks]
-        return np.concatenate([*eeg, np.stack(pps)], axis=-1)
+    def with_pps(training):
+        levels = fit(summaries, np.frombuffer(training, bool).reshape(shape))
+        return np.concatenate([*features, window_features(data, ["pps"], pps_channels, levels)], axis=-1)
 
-    def of_fold(fold):
-        training = splits.training_seconds(fold, data.pps.shape[:3])
-        return features(fold.index, seconds_to_fit(training, data.seen).tobytes())
-
-    return of_fold
+    return lambda fold: with_pps(seconds_to_fit(splits.training_seconds(fold, shape), data.seen).tobytes())
 
 
 def check_bands(data, modalities):
@@ -197,15 +192,25 @@ def check_bands(data, modalities):
         raise InputError(f"{data.folder} has EEG at {data.rate} Hz, in which {none}; {remedy}")
 
 
-def window_features(data, modalities, pps_channels):
-    """Log band power of EEG channels, statistics of peripheral ones: (subjects, trials, 5 s windows, width)."""
-    columns, people = [data.info["pps_channels"].index(name) for name in pps_channels], []
+def _columns(data, pps_channels):
+    return [data.info["pps_channels"].index(name) for name in pps_channels]
+
+
+def window_features(data, modalities, pps_channels, levels=None):
+    """Log band power of EEG channels, statistics of peripheral ones: (subjects, trials, 5 s windows, width).
+
+    ``levels``: means and deviations (subjects, PPS channels) to standardise peripheral samples with.
+    """
+    columns, people = _columns(data, pps_channels), []
     for subject in range(len(data.subjects)):  # one person in memory at a time
         parts = []
         if "eeg" in modalities:
             parts.append(band_power(_windows(data.eeg[subject]), data.rate))
         if "pps" in modalities:
-            parts.append(statistics(_windows(data.pps[subject][:, :, columns]), data.rate).numpy())
+            blocks = data.pps[subject][:, :, columns]  # a copy
+            if levels is not None:
+                Samples.apply(torch.from_numpy(blocks), *(part[subject] for part in levels))
+            parts.append(statistics(_windows(blocks), data.rate).numpy())
         people.append(np.concatenate(parts, axis=-1))
     return np.stack(people)
 

@@ -1,7 +1,5 @@
 """What fine-tuning starts from: the encoders of a fold, pre-trained or random in the same network."""
 
-from pathlib import Path
-
 from data_prep.signals.channels import shorten
 from models import FusionModel
 from models.encoder import paper_arguments, paper_width
@@ -18,131 +16,114 @@ from utils.protocol import splits
 def check_begun(settings):
     """Refuse to fine-tune where nothing was pre-trained, before a split is written that pre-training would find."""
     if settings.INIT == "pretrained" and not (settings.RUN_DIR / "split.json").exists():
-        scripts = [f"main_pretrain_{window}.py" for window in sorted(settings.RESOLUTIONS.split("+"))]
-        raise InputError(
-            f"--run-dir {settings.RUN_DIR}: nothing was pre-trained there; run {' and '.join(scripts)} with this "
-            "--run-dir first, or use --init random"
-        )
-
-
-def refuse_unfinished(path, checkpoint):
-    """Refuse encoders whose pre-training was interrupted: a result of theirs would not be that of its settings."""
-    epoch, epochs = checkpoint["epoch"], checkpoint["settings"].get("EPOCHS")
-    if type(epochs) is int and epoch < epochs:
-        script = f"main_pretrain_{checkpoint['window']}.py"
-        raise InputError(
-            f"{path} is at epoch {epoch} of {epochs}, its pre-training has not ended: give the command of {script} "
-            f"once more, or with --epochs {epoch} to take it as it is"
-        )
+        scripts = " and ".join(f"main_pretrain_{window}.py" for window in sorted(settings.RESOLUTIONS.split("+")))
+        remedy = f"run {scripts} with this --run-dir first, or use --init random"
+        raise InputError(f"--run-dir {settings.RUN_DIR}: nothing was pre-trained there; {remedy}")
 
 
 class FirstEncoders:
-    """The encoders that fine-tuning starts from, fold by fold; all of ``folds`` must have those that are asked for.
+    """The encoders that fine-tuning with these settings starts from, fold by fold."""
 
-    ``settings`` has PPS channels, front end, recipe and sizes from the checkpoints where they were None or empty.
-    """
-
-    def __init__(self, settings, data, manifest, folds):
+    def __init__(self, settings, data, manifest):
         self.settings, self.data, self.manifest = settings, data, manifest
         self.code = code("finetune")
-        self._opened, self._records = (None, None), {}  # the checkpoints of the last fold; of every fold what is short
+        self._opened, self._records = (None, None), {}  # the last fold's checkpoints; of every fold what is short
         self.modalities, self.resolutions = settings.MODALITIES.split("+"), settings.RESOLUTIONS.split("+")
-        for fold in folds:  # a missing checkpoint shows now, not after hours of work
-            for resolution, checkpoint in self.checkpoints(fold).items():
-                embed_dim = checkpoint["encoders"][self.modalities[0]]["arguments"]["embed_dim"]
-                self.settings = self.settings.replace(
-                    PPS_CHANNELS=checkpoint["settings"]["PPS_CHANNELS"],
-                    FRONT_END=checkpoint["settings"]["FRONT_END"],
-                    RECIPE=self.settings.RECIPE or checkpoint["settings"]["RECIPE"],
-                    **{f"EMBED_DIM_{resolution.upper()}": embed_dim},
+
+    def fill(self, folds):
+        """The settings with PPS channels, front end, recipe and widths, where they leave them open, of the checkpoints.
+
+        All ``folds`` must have theirs: one that is missing shows now, not after hours of work.
+        """
+        for fold in folds:
+            checkpoints = self._load(fold)
+            for resolution, checkpoint in reversed(checkpoints.items()):
+                given, trained, width = self.settings, checkpoint["settings"], _width(resolution)
+                arguments = next(iter(checkpoint["encoders"].values()))["arguments"]
+                self.settings = given.replace(
+                    PPS_CHANNELS=("pps" in self.modalities and given.PPS_CHANNELS) or trained["PPS_CHANNELS"],
+                    FRONT_END=given.FRONT_END or trained["FRONT_END"],
+                    RECIPE=given.RECIPE or trained["RECIPE"],
+                    **{width: getattr(given, width) or arguments["embed_dim"]},
                 )
-            if fold is folds[0]:  # once more: what the one window size has filled in, the other must have as well
-                self._opened = None, None
-                self.checkpoints(fold)
+            self._check(fold, checkpoints)
+        return self.settings
 
     def checkpoints(self, fold):
         """Pre-training checkpoints of a fold by resolution; with INIT = "random" those that happen to be there."""
         if self._opened[0] != fold.index:
-            self._opened = fold.index, self._open(fold)
+            self._opened = fold.index, self._load(fold)
+            self._check(fold, self._opened[1])
         return self._opened[1]
 
-    def _record(self, fold):
-        """The checkpoints of a fold without tensors: read once, so that no former fold's weights stay in memory."""
-        if fold.index not in self._records:
-            self._records[fold.index] = {}
-            for resolution, one in self.checkpoints(fold).items():
-                weights = {name: one["encoders"][name]["weights"] for name in self.modalities}
-                short = {key: one[key] for key in ("window", "epoch", "kept_epoch", "settings", "code") if key in one}
-                short["weights"] = weights_hash(weights) if self.settings.INIT == "pretrained" else None
-                self._records[fold.index][resolution] = short
-        return self._records[fold.index]
-
-    def _open(self, fold):
+    def _load(self, fold):
         checkpoints = {}
         for resolution in self.resolutions:
-            path = self._pretrained(resolution, fold)
-            if self.settings.INIT == "random" and not path.exists():
-                continue
-            remedy = f"run main_pretrain_{resolution}.py with this --run-dir first, or use --init random"
-            if not path.exists():
-                numbers = [str(f.index) for f in self.manifest.folds if self._pretrained(resolution, f).exists()]
-                remedy += f", or --folds {','.join(numbers)}" if numbers else ""
-                others = self._variants(resolution, fold)
-                remedy = f"use --pretrain-variant {' or '.join(others)}, or --init random" if others else remedy
-            checkpoint = load_pretrained(
-                path, resolution, fold.index, self.manifest, DELETE_IT if path.exists() else remedy, mmap=True
-            )
-            if self.settings.INIT == "pretrained":
-                refuse_unfinished(path, checkpoint)
-            self._check(path, resolution, checkpoint, remedy)
-            checkpoints[resolution] = checkpoint
+            path = self._path(resolution, fold)
+            if path.exists():
+                where = resolution, fold.index, self.manifest
+                checkpoints[resolution] = load_pretrained(path, *where, DELETE_IT, mmap=True)
+            elif self.settings.INIT == "pretrained":
+                raise InputError(path, "does not exist", self._other_checkpoints(resolution, fold))
         return checkpoints
 
-    def _check(self, path, resolution, checkpoint, remedy):
-        """Refuse a checkpoint that does not go with the settings or the data."""
-        channels, front_end = (checkpoint["settings"][name] for name in ("PPS_CHANNELS", "FRONT_END"))
-        chosen = self.settings.PPS_CHANNELS
-        if chosen not in ([], channels) and "pps" in self.modalities:
-            what = f"was trained on the PPS channels {','.join(channels)}, not {','.join(chosen)}"
-            raise InputError(f"{path} {what}; use the same --pps-channels, or another --run-dir")
-        if self.settings.FRONT_END not in (None, front_end):
-            what = f"was trained with --front-end {front_end}, not {self.settings.FRONT_END}"
-            raise InputError(f"{path} {what}: leave the flag out, and pre-train 1 s and 5 s with the same --recipe")
-        for modality in self.modalities:
-            if modality not in checkpoint["encoders"]:
-                raise InputError(f"{path} holds no {modality} encoder; {remedy}")
-            arguments = checkpoint["encoders"][modality]["arguments"]
-            n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else channels)
-            n_samples = splits.RESOLUTIONS[resolution] * block_width(front_end, self.data.rate, modality)
-            if (arguments["n_channels"], arguments["n_samples"]) != (n_channels, n_samples):
-                size = f"{arguments['n_channels']} channels x {arguments['n_samples']} samples"
-                raise InputError(f"{path} has {modality} encoders of {size}, not {n_channels} x {n_samples}; {remedy}")
-            width, embed_dim = self._width(resolution), arguments["embed_dim"]
-            if width not in (None, embed_dim):
-                raise InputError(f"--embed-dim-{resolution} {width}: {path} has {embed_dim}; leave the flag out")
+    def _other_checkpoints(self, resolution, fold):
+        """What to do where a checkpoint is missing: take another variant, or other folds, that have one."""
+        start = pretrain_path(self.settings.RUN_DIR, resolution, "", fold.index).parents[1].name + "_"
+        paths = self.settings.RUN_DIR.glob(f"{start}*/fold_{fold.index:02d}/checkpoint.pt")
+        if variants := sorted(path.parents[1].name.removeprefix(start) for path in paths)[:3]:
+            return f"use --pretrain-variant {' or '.join(variants)}, or --init random"
+        folds = ",".join(str(f.index) for f in self.manifest.folds if self._path(resolution, f).exists())
+        return _pretrain_first(resolution) + (f", or --folds {folds}" if folds else "")
 
-    def _width(self, resolution):
-        return {"1s": self.settings.EMBED_DIM_1S, "5s": self.settings.EMBED_DIM_5S}[resolution]
+    def _check(self, fold, checkpoints):
+        """Refuse checkpoints that do not go with the settings or the data, or whose pre-training has not ended."""
+        settings = self.settings
+        for resolution, checkpoint in checkpoints.items():
+            path, trained = self._path(resolution, fold), checkpoint["settings"]
+            epoch, epochs = checkpoint["epoch"], trained.get("EPOCHS")
+            if settings.INIT == "pretrained" and type(epochs) is int and epoch < epochs:
+                command = f"give the command of main_pretrain_{resolution}.py once more"
+                remedy = f"{command}, or with --epochs {epoch} to take it as it is"
+                raise InputError(f"{path} is at epoch {epoch} of {epochs}, its pre-training has not ended: {remedy}")
+            if "pps" in self.modalities and trained["PPS_CHANNELS"] != settings.PPS_CHANNELS:
+                channels = f"{','.join(trained['PPS_CHANNELS'])}, not {','.join(settings.PPS_CHANNELS)}"
+                remedy = "use the same --pps-channels, or another --run-dir"
+                raise InputError(path, f"was trained on the PPS channels {channels}", remedy)
+            if trained["FRONT_END"] != settings.FRONT_END:
+                what = f"was trained with --front-end {trained['FRONT_END']}, not {settings.FRONT_END}"
+                raise InputError(f"{path} {what}: leave the flag out, and pre-train 1 s and 5 s with the same --recipe")
+            for modality in self.modalities:
+                if modality not in checkpoint["encoders"]:
+                    raise InputError(path, f"holds no {modality} encoder", _pretrain_first(resolution))
+                arguments = checkpoint["encoders"][modality]["arguments"]
+                size, wanted = (arguments["n_channels"], arguments["n_samples"]), self._size(resolution, modality)
+                if size != wanted:
+                    sizes = f"{size[0]} channels x {size[1]} samples, not {wanted[0]} x {wanted[1]}"
+                    raise InputError(path, f"has {modality} encoders of {sizes}", _pretrain_first(resolution))
+                width = getattr(settings, _width(resolution))
+                if width != arguments["embed_dim"]:
+                    what = f"--embed-dim-{resolution} {width}: {path} has {arguments['embed_dim']}"
+                    raise InputError(f"{what}; leave the flag out")
 
-    def _pretrained(self, resolution, fold):
+    def _size(self, resolution, modality):
+        """Channels of the windows that an encoder takes, and numbers per channel."""
+        names = self.data.info["eeg_channels"] if modality == "eeg" else self.settings.PPS_CHANNELS
+        block = block_width(self.settings.FRONT_END, self.data.rate, modality)
+        return len(names), splits.RESOLUTIONS[resolution] * block
+
+    def _path(self, resolution, fold):
         return pretrain_path(self.settings.RUN_DIR, resolution, self.settings.PRETRAIN_VARIANT, fold.index)
 
-    def _variants(self, resolution, fold):
-        """Pre-training variants that have a checkpoint of this fold, at most three."""
-        start = pretrain_path(self.settings.RUN_DIR, resolution, "", fold.index).parents[1].name + "_"
-        paths = Path(self.settings.RUN_DIR).glob(f"{start}*/fold_{fold.index:02d}/checkpoint.pt")
-        return sorted(path.parents[1].name.removeprefix(start) for path in paths)[:3]
-
-    def _arguments(self, checkpoints, resolution, modality):
-        """Sizes of an encoder: the checkpoint's, if there is one, so that random weights sit in the same network."""
+    def _entry(self, checkpoints, resolution, modality):
+        """What `build_encoder` takes: the checkpoint's, if there is one, so that random weights sit in its network."""
         if resolution in checkpoints:
-            return checkpoints[resolution]["encoders"][modality]["arguments"]
+            return checkpoints[resolution]["encoders"][modality]
         n_seconds, front_end = splits.RESOLUTIONS[resolution], self.settings.FRONT_END
-        embed_dim = self._width(resolution) or paper_width(n_seconds * self.data.rate)
-        block = block_width(front_end, self.data.rate, modality)
-        n_channels = len(self.data.info["eeg_channels"] if modality == "eeg" else self.settings.PPS_CHANNELS)
-        arguments = paper_arguments(modality, n_channels, n_seconds * block, embed_dim)
-        return arguments | ({"block_samples": block} if front_end != "raw" else {})
+        embed_dim = getattr(self.settings, _width(resolution)) or paper_width(n_seconds * self.data.rate)
+        arguments = paper_arguments(modality, *self._size(resolution, modality), embed_dim)
+        block = {"block_samples": block_width(front_end, self.data.rate, modality)} if front_end != "raw" else {}
+        return {"arguments": arguments | block}
 
     def build(self, checkpoints, n_classes):
         """The whole network of a fold, on the CPU."""
@@ -150,36 +131,42 @@ class FirstEncoders:
         for modality in self.modalities:
             encoders[modality] = {}
             for resolution in self.resolutions:
-                kind = checkpoints[resolution]["encoders"][modality].get("kind") if resolution in checkpoints else None
-                arguments = self._arguments(checkpoints, resolution, modality)
-                encoder = build_encoder({"kind": kind or "physiosync", "arguments": arguments})
+                entry = self._entry(checkpoints, resolution, modality)
+                encoders[modality][resolution] = build_encoder(entry)
                 if self.settings.INIT == "pretrained":
-                    encoder.load_state_dict(checkpoints[resolution]["encoders"][modality]["weights"])
-                encoders[modality][resolution] = encoder
+                    encoders[modality][resolution].load_state_dict(entry["weights"])
         return FusionModel(encoders, n_classes, self.settings.GATE)
+
+    def _record(self, fold):
+        """The checkpoints of a fold without tensors: read once, so that no former fold's weights stay in memory."""
+        if fold.index not in self._records:
+            self._records[fold.index] = {}
+            for resolution, checkpoint in self.checkpoints(fold).items():
+                keys = checkpoint.keys() & {"window", "epoch", "kept_epoch", "settings", "code"}
+                weights = {name: checkpoint["encoders"][name]["weights"] for name in self.modalities}
+                record = {key: checkpoint[key] for key in keys} | {"weights": weights_hash(weights)}
+                self._records[fold.index][resolution] = record
+        return self._records[fold.index]
 
     def description(self, folds):
         """Seeds of the pre-trained encoders of these folds, and remarks about what they differ in, for the audit."""
         if self.settings.INIT != "pretrained":
             return [], []
-        records = [one for fold in folds for one in self._record(fold).values()]
-        differ = []
-        for name in (*SAME_ON_RESUME, "EPOCHS"):
-            if name == "WINDOW":
-                continue
+        records = [record for fold in folds for record in self._record(fold).values()]
+        codes, differ = [record["code"] for record in records if "code" in record], []
+        for name in [name for name in (*SAME_ON_RESUME, "EPOCHS") if name != "WINDOW"]:
             values = {}  # by window size, where each may have its own
-            for one in records:
-                value = show((one["settings"] | {"EPOCHS": one["epoch"]})[name])
-                values.setdefault(one["window"] if ROLES[name].per_window else "", set()).add(value)
+            for record in records:
+                value = show((record["settings"] | {"EPOCHS": record["epoch"]})[name])
+                values.setdefault(record["window"] if ROLES[name].per_window else "", set()).add(value)
             if any(len(some) > 1 for some in values.values()):
                 differ.append(f"{name} {' and '.join(sorted(set().union(*values.values())))}")
-        if len({repr(one["code"]) for one in records if "code" in one}) > 1:
+        if any(other != codes[0] for other in codes):
             differ.append("code")
         remarks = [f"the encoders were not all pre-trained alike: {shorten(differ)}"] if differ else []
-        changed = [changed_code(one["code"], self.code, NETWORK) for one in records if "code" in one]
-        if changed := set().union(*changed):
+        if changed := {name for other in codes for name in changed_code(other, self.code, NETWORK)}:
             remarks.append(f"the encoders were pre-trained with other code: {shorten(sorted(changed))} changed since")
-        return sorted({one["settings"]["SEED"] for one in records}), remarks
+        return sorted({record["settings"]["SEED"] for record in records}), remarks
 
     def identity(self, fold):
         """All that a fold's result depends on, for a result is taken up only if nothing of it has changed."""
@@ -192,15 +179,22 @@ class FirstEncoders:
         for resolution in self.resolutions:
             if self.settings.INIT == "pretrained":
                 record = self._record(fold)[resolution]
-                encoders = {name: record["settings"][name] for name in SAME_ON_RESUME} | {"epoch": record["kept_epoch"]}
-                encoders["FRONT_END"] = identity["FRONT_END"]
-                for name, value in BEFORE.items():
-                    if encoders[name] == value:  # results from before there was one do not say
-                        del encoders[name]
+                encoders = {name: record["settings"][name] for name in SAME_ON_RESUME}
+                encoders = {k: v for k, v in encoders.items() if k not in BEFORE or v != BEFORE[k]}  # as old results
+                encoders |= {"epoch": record["kept_epoch"], "FRONT_END": identity["FRONT_END"]}
                 identity[f"weights {resolution}"] = record["weights"]
             else:
-                arguments = self._arguments(self.checkpoints(fold), resolution, self.modalities[0])
-                encoders = {"embed_dim": arguments["embed_dim"]}
+                entry = self._entry(self.checkpoints(fold), resolution, self.modalities[0])
+                encoders = {"embed_dim": entry["arguments"]["embed_dim"]}
             identity[f"encoders {resolution}"] = encoders
         identity["code"] = self.code
         return identity
+
+
+def _width(resolution):
+    """The setting with the width of an encoder's tokens."""
+    return f"EMBED_DIM_{resolution.upper()}"
+
+
+def _pretrain_first(resolution):
+    return f"run main_pretrain_{resolution}.py with this --run-dir first, or use --init random"

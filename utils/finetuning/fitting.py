@@ -6,28 +6,36 @@ import time
 import torch
 from torch.nn import functional as F
 
+from models import FusionModel
 from utils.base.devices import Captured, adam
 from utils.base.errors import InputError
 from utils.base.progress import duration
+from utils.pretraining.pretraining import PAYS_BACK
+from utils.pretraining.stacked import side_by_side, write_out_attention
 
 
-def fit(model, windows, truth, settings, where, progress=None, after_epoch=None):
+def fit(model, windows, truth, settings, where, progress=None, after_epoch=None, compiled=False):
     """Train a fusion model in place with cross-entropy, all of it or with FREEZE its head (PhysioSync, fine-tuning).
 
     ``truth`` (n,) are the classes of ``windows``, on their device; ``where`` names the fold in messages.
-    ``after_epoch`` is called after every epoch. Returns the log: an entry per epoch.
+    ``after_epoch`` is called after every epoch. ``compiled``: None, where it pays back. Returns the log: an entry per
+    epoch.
     """
     n, device = len(truth), truth.device
     if n < 2:
         raise InputError(f"{where} has {n} training windows; at least 2 are needed")
-    trained, scores = model, Scores(model, windows, settings.PRECISION == "bf16")
+    n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
+    if compiled is None:
+        compiled = device.type == "cuda" and settings.EPOCHS * n_batches >= PAYS_BACK
+    bf16 = settings.PRECISION == "bf16"
     if settings.FREEZE:
-        trained, scores = model.head, FrozenScores(model, windows, settings)
+        trained, scores = model.head, FrozenScores(model, windows, settings.BATCH_SIZE, bf16)
+    else:
+        trained, scores = model, Scores(model, windows, bf16, compiled)
     optimizer = adam(trained.parameters(), settings, device)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
     capture = device.type == "cuda" and scores.on_device
     capture = Captured() if capture and all(getattr(part, "captured", True) for part in model.modules()) else None
-    n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
     history = []
     for epoch in range(1, settings.EPOCHS + 1):
         start, rate = time.perf_counter(), float(scheduler.get_last_lr()[0])
@@ -70,15 +78,31 @@ def train_one_epoch(scores, optimizer, truth, batches, capture=None):
 
 
 class Scores:
-    """Class scores of the windows at these places, from their signals."""
+    """Class scores of the windows at these places, from their signals; encoders may compute in bfloat16."""
 
-    def __init__(self, model, windows, bf16):
-        self.model, self.windows, self.bf16 = model, windows, bf16
+    def __init__(self, model, windows, bf16=False, compiled=False):
+        self.windows, self.bf16, self.head, self.features = windows, bf16, model.head, model.features
+        self.by_modality = isinstance(model, FusionModel)  # a network of others takes both as one window
         self.on_device = not windows.recordings.streamed  # all that a step reads
         self.places = windows.order
+        if compiled:
+            write_out_attention(model)
+            torch.compiler.reset()  # folds before this one: of so many it would give up to compile
+            self.head, self.features = (torch.compile(part, dynamic=False) for part in (model.head, model.features))
+
+    def encode(self, places):
+        """Features in single precision; on CUDA the encoders of each modality have a stream of their own."""
+        blocks = self.windows.take(places)
+        (encoded,) = side_by_side(self._encode, blocks) if self.by_modality else self._encode(blocks)
+        encoded = [feature for part in encoded.values() for feature in part]
+        return [feature.float() for feature in encoded] if self.bf16 else encoded
+
+    def _encode(self, blocks):
+        with torch.autocast(next(iter(blocks.values())).device.type, torch.bfloat16, enabled=self.bf16):
+            return ({tuple(blocks): self.features(blocks)},)
 
     def __call__(self, places):
-        return self.model.head(encode(self.model, self.windows.take(places), self.bf16))
+        return self.head(self.encode(places))
 
 
 class FrozenScores:
@@ -86,9 +110,8 @@ class FrozenScores:
 
     on_device = True
 
-    def __init__(self, model, windows, settings):
-        self.head = model.head
-        self.features = features(model, windows, settings.BATCH_SIZE, settings.PRECISION == "bf16")
+    def __init__(self, model, windows, batch_size, bf16):
+        self.head, self.features = model.head, features(model, windows, batch_size, bf16)
 
     def places(self, order):
         """The windows' own numbers."""
@@ -98,19 +121,12 @@ class FrozenScores:
         return self.head([feature[places] for feature in self.features])
 
 
-def encode(model, blocks, bf16):
-    """Features of a batch, in single precision; encoders may compute in bfloat16 (mixed precision)."""
-    with torch.autocast(next(iter(blocks.values())).device.type, torch.bfloat16, enabled=bf16):
-        encoded = model.features(blocks)
-    return [feature.float() for feature in encoded] if bf16 else encoded
-
-
 @torch.no_grad()
 def features(model, windows, batch_size, bf16=False):
     """Features of all windows, a list of (n, width) by encoder and window; puts the model in evaluation mode."""
     model.eval()
-    chunks = torch.arange(len(windows), device=windows.subject.device).split(batch_size)
-    parts = [encode(model, windows.take(index), bf16) for index in chunks]
+    scores, places = Scores(model, windows, bf16), windows.order(torch.arange(len(windows)))
+    parts = [scores.encode(some) for some in places.split(batch_size)]
     return [torch.cat(feature) for feature in zip(*parts, strict=True)]
 
 

@@ -15,30 +15,27 @@ MOST_CLASSES = 10  # likewise 0, 1, 2, ... up to so many
 
 
 def read_labels(settings, data):
-    """Settings with LABEL and THRESHOLD; classes of every trial (subjects, trials), -1 for one not seen; their names.
-
-    A rating that is cut in two but looks like classes is warned about.
+    """The settings with LABEL and THRESHOLD as they are used; classes of every trial (subjects, trials), -1 for one
+    that was not seen; and the classes' names. A rating that is cut in two but looks like classes is warned about.
     """
-    settings = settings.replace(LABEL=unicodedata.normalize("NFC", settings.LABEL))
-    labels, class_names = data.labels(settings.LABEL, settings.THRESHOLD)
-    if settings.LABEL not in data.info["classes"]:
-        threshold = one_if_alike(thresholds_of(data.info, settings.LABEL, settings.THRESHOLD))
-        settings = settings.replace(THRESHOLD=threshold)
-        if settings.LABEL in data.info["ratings"] and ranks.rank() == 0:
-            _warn_of_classes(data, settings.LABEL, settings.THRESHOLD)
-    cut, one = settings.THRESHOLD, len(np.unique(labels[data.seen])) == 1
-    if one and labels.shape[1] > 1 and ranks.rank() == 0:  # a single trial is refused
-        warn(
-            f"--label {settings.LABEL}: every trial is {class_names[labels.max()]!r}, so nothing can be learned; "
-            + (f"the threshold is {threshold_in_words(cut)}" if cut is not None else "choose another label")
-        )
+    label, threshold = unicodedata.normalize("NFC", settings.LABEL), settings.THRESHOLD
+    labels, class_names = data.labels(label, threshold)
+    if label not in data.info["classes"]:
+        threshold = one_if_alike(thresholds_of(data.info, label, threshold))
+    if ranks.rank() == 0:
+        if label in data.info["ratings"] and label not in data.info["classes"]:
+            _warn_of_classes(data, label, threshold)
+        if len(np.unique(labels[data.seen])) == 1 and labels.shape[1] > 1:  # a single trial is refused
+            cut = None if threshold is None else f"the threshold is {threshold_in_words(threshold)}"
+            only = f"every trial is {class_names[labels.max()]!r}, so nothing can be learned"
+            warn(f"--label {label}: {only}; {cut or 'choose another label'}")
     if settings.PERMUTE_LABELS:
         labels = permuted_labels(labels, settings.SEED)
-    return settings, labels, class_names
+    return settings.replace(LABEL=label, THRESHOLD=threshold), labels, class_names
 
 
 def _warn_of_classes(data, label, threshold):
-    """Say it if a rating has few distinct values: -1, 0 and 1 may be three classes, and not a scale."""
+    """Warn of a rating with few distinct values: -1, 0 and 1 may be three classes, and not a scale."""
     values = data.ratings[data.seen][:, data.info["ratings"].index(label)]
     distinct = np.unique(values)
     few = 2 < len(distinct) <= FEW and values.size >= EACH * len(distinct)

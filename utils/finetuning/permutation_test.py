@@ -17,31 +17,30 @@ class PermutationTest:
     """Of a `FineTuning`: by training again with permuted labels, fold by fold, or by a linear probe."""
 
     def __init__(self, tuning):
-        self.tuning, self.n, self.seed = tuning, tuning.settings.PERMUTATIONS, tuning.settings.SEED
-        auto = "finetune" if self.n <= FEW else "probe"
-        asked = tuning.settings.PERMUTATION_METHOD
-        self.method = None if not self.n else auto if asked == "auto" else asked
+        self.tuning, self.n, self.method = tuning, tuning.settings.PERMUTATIONS, tuning.settings.PERMUTATION_METHOD
+        if self.method == "auto":
+            self.method = "finetune" if self.n <= FEW else "probe"
+        self.trained = self.n > 0 and self.method == "finetune"
 
     def complete(self, folds):
         """Those of these folds (numbers) that have all their permutations."""
-        if self.method != "finetune":
-            return folds
-        return {fold.index for fold in self.tuning.folds if len(self._stored(fold)) >= self.n} & folds
+        return {number for number in folds if self._is_complete(self.tuning.manifest.folds[number])}
+
+    def _is_complete(self, fold):
+        return not self.trained or len(self._stored(fold)) >= self.n
 
     def test(self, results):
         """The entry of ``metrics.json``; nothing without permutations."""
-        if not self.method:
+        if not self.n:
             return {}
-        complete = {result.fold for result in results}
-        folds = [fold for fold in self.tuning.manifest.folds if fold.index in complete]
+        folds = [self.tuning.manifest.folds[result.fold] for result in results]
         if self.method == "probe":
             labels = [self.tuning.labels, *(self._permuted(number) for number in range(1, self.n + 1))]
             score, *null = self._probe(folds, np.stack(labels))
             return {"permutation": permutation.result(self.method, "accuracy per trial", score, null)}
-        folds = [fold for fold in folds if len(self._stored(fold)) >= self.n]
-        complete = {fold.index for fold in folds}
-        score = np.mean([(r.probability.argmax(axis=1) == r.truth).mean() for r in results if r.fold in complete])
-        null = np.mean([self._stored(fold)[: self.n] for fold in folds], axis=0)
+        complete = [(r, fold) for r, fold in zip(results, folds, strict=True) if self._is_complete(fold)]
+        score = np.mean([(result.probability.argmax(axis=1) == result.truth).mean() for result, _ in complete])
+        null = np.mean([self._stored(fold)[: self.n] for _, fold in complete], axis=0)
         return {"permutation": permutation.result(self.method, "accuracy per window", score, null)}
 
     def run(self, fold):
@@ -49,25 +48,25 @@ class PermutationTest:
 
         The accuracies are kept in the fold's folder, in the order of the permutations.
         """
-        if self.method != "finetune":
+        if not self.trained:
             return False
         tuning = self.tuning
-        checkpoints, (train, test) = tuning.first.checkpoints(fold), tuning.windows(fold)
+        train, test = tuning.windows(fold)
         null = self._stored(fold) if tuning.settings.RESUME else []
         missing = range(len(null) + 1, self.n + 1)
         with Progress(desc=f"fold {fold.index} permuted", total=len(missing), unit="run") as progress:
             for number in missing:
                 labels = self._permuted(number)
-                model, _ = tuning.fit(fold, checkpoints, train, labels)
-                predicted = tuning.predict(fold, model, test).argmax(1).numpy()
-                null.append(float((predicted == labels[test[:, 0], test[:, 1]]).mean()))
+                model, _ = tuning.fit(fold, train, labels)
+                predicted = tuning.predict(model, tuning.inputs(fold, test)).argmax(1)
+                null.append((predicted == tuning.truth(test, labels)).double().mean().item())
                 write_json(self._path(fold), self._identity(fold) | {"accuracy": null})
                 progress.update()
                 progress.note(f"fold {fold.index}, permutation {number}: accuracy {null[-1]:.3f}")
         return len(missing) > 0
 
     def _permuted(self, number):
-        return permuted_stimuli(self.tuning.labels, self.seed, number, self.tuning.data.groups)
+        return permuted_stimuli(self.tuning.labels, self.tuning.settings.SEED, number, self.tuning.data.groups)
 
     def _path(self, fold):
         return self.tuning.path(fold).with_name("permutations.json")
@@ -92,9 +91,9 @@ class PermutationTest:
         with Progress(desc="probing", total=len(folds), unit="fold") as progress:
             for fold in folds:
                 torch.manual_seed(tuning.seed(fold))
-                model, parts = tuning.build(tuning.first.checkpoints(fold)), []
+                model, parts = tuning.build(fold), []
                 for windows in tuning.windows(fold):
-                    features = fitting.features(model, tuning.on_device(fold, windows), size, bf16)
+                    features = fitting.features(model, tuning.inputs(fold, windows), size, bf16)
                     parts.append(permutation.trial_means(windows, torch.cat(features, dim=1).cpu().numpy()))
                 accuracy.append(permutation.probe_accuracy(*parts, labels, len(tuning.class_names)))
                 progress.update()

@@ -51,69 +51,36 @@ def wide(x):
     return x.float() if x.device.type == "mps" else x.double()
 
 
-def times(x, rate):
-    """Seconds of the samples of x (..., samples) from their middle on."""
+def trend(x, rate):
+    """Least-squares slope of x (..., samples) per second (...), and x without its mean and linear trend."""
     n = x.shape[-1]
-    return (torch.arange(n, dtype=x.dtype, device=x.device) - (n - 1) / 2) / rate
-
-
-def slope(x, rate):
-    """Least-squares slope of x (..., samples) per second; (...)."""
-    seconds = times(x, rate)
+    seconds = (torch.arange(n, dtype=x.dtype, device=x.device) - (n - 1) / 2) / rate  # from the middle on
     centered = x - x.mean(-1, keepdim=True)
-    return centered @ seconds / seconds.square().sum()
-
-
-def detrend(x, rate):
-    """x (..., samples) without its mean and linear trend."""
-    centered = x - x.mean(-1, keepdim=True)
-    return centered - slope(centered, rate)[..., None] * times(x, rate)
+    slope = centered @ seconds / seconds.square().sum()
+    return slope, centered - slope[..., None] * seconds
 
 
 def log_band_power(x, rate, bands, first_version=False):
-    """Logarithm of the mean power in frequency bands.
+    """Logarithm of the mean power of x (..., samples) in each of ``bands``, (low, high) in Hz; float32 (..., bands).
 
-    Parameters
-    ----------
-    x : torch.Tensor or numpy.ndarray, shape (..., samples)
-    rate : int
-        Sampling rate in Hz.
-    bands : dict of str to (low, high)
-        Hz; one that holds no frequency of so short a signal, or of so low a rate, is left out.
-    first_version : bool
-        As before `VERSION` 2: mean and trend are left in.
-
-    Returns
-    -------
-    torch.Tensor, float32, shape (..., bands)
+    A band that holds no frequency of so short a signal, or of so low a rate, is left out. ``first_version``: mean and
+    trend are left in, as before `VERSION` 2.
     """
     x, inside = wide(x), bins_of(x.shape[-1], rate, bands)
     if not inside:
         return torch.zeros(*x.shape[:-1], 0, device=x.device)
     window = torch.hann_window(x.shape[-1], periodic=False, dtype=x.dtype, device=x.device)
-    power = torch.fft.rfft((x if first_version else detrend(x, rate)) * window).abs().square()
+    power = torch.fft.rfft((x if first_version else trend(x, rate)[1]) * window).abs().square()
     power = torch.stack([power[..., chosen.to(x.device)].mean(-1) for chosen in inside], -1)
     return (power + SMALLEST).log().float()
 
 
 def features_of(blocks, rate, modality, first_version=False):
-    """Features of 1 s blocks.
+    """Features of 1 s blocks (..., channels, rate); float32 (..., channels, features).
 
-    Parameters
-    ----------
-    blocks : torch.Tensor or numpy.ndarray, shape (..., channels, rate)
-    rate : int
-        Hz.
-    modality : str
-        ``"eeg"``: log power in ``BANDS``. ``"pps"``: before them those of ``SLOW``: mean, slope (per second), and the
-        logarithms of standard deviation and mean step (per second).
-    first_version : bool
-        See `log_band_power`.
-
-    Returns
-    -------
-    torch.Tensor, float32, shape (..., channels, features)
-        NaN for a channel that is missing (0) throughout a second, until `standardise` makes it 0.
+    ``"eeg"``: log power in ``BANDS``. ``"pps"``: before them those of ``SLOW``: mean, slope (per second), and the
+    logarithms of standard deviation and mean step (per second). NaN for a channel that is missing (0) throughout a
+    second, until `normalise` makes it 0. ``first_version``: see `log_band_power`.
     """
     x = wide(blocks)
     values = log_band_power(x, rate, BANDS, first_version)
@@ -121,7 +88,7 @@ def features_of(blocks, rate, modality, first_version=False):
         slow = [x.mean(-1)]
         if n_slow(rate) > 1:
             change = [x.std(-1, correction=0), x.diff().abs().mean(-1) * rate]
-            slow += [slope(x, rate), *((value + SMALLEST).log() for value in change)]
+            slow += [trend(x, rate)[0], *((value + SMALLEST).log() for value in change)]
         values = torch.cat([torch.stack(slow, -1).float(), values], -1)
     return values.masked_fill(~(x != 0).any(-1, keepdim=True), torch.nan)
 
@@ -131,13 +98,13 @@ def block_features(people, rate, modality, front_end="bandpower", device="cpu"):
 
     On CUDA a person's are computed at once; elsewhere trial by trial, which stay in the processor's cache.
     """
-    first = front_end == FIRST_VERSION
-    if torch.device(device).type == "cuda":
-        people = (torch.from_numpy(np.ascontiguousarray(person)).to(device) for person in people)
-        return np.stack([features_of(person, rate, modality, first).cpu().numpy() for person in people])
-    return np.stack(
-        [np.stack([features_of(trial, rate, modality, first).numpy() for trial in person]) for person in people]
-    )
+    on_cuda, of_people = torch.device(device).type == "cuda", []
+    for person in people:
+        parts = [person] if on_cuda else person[:, None]
+        parts = (torch.from_numpy(np.ascontiguousarray(part)).to(device if on_cuda else "cpu") for part in parts)
+        parts = [features_of(part, rate, modality, front_end == FIRST_VERSION).cpu().numpy() for part in parts]
+        of_people.append(np.concatenate(parts))
+    return np.stack(of_people)
 
 
 def statistics(windows, rate):
@@ -148,4 +115,4 @@ def statistics(windows, rate):
     x = wide(windows)
     mean = x.mean(-1)
     values = [mean, x.std(-1, correction=0), x.amin(-1) - mean, x.amax(-1) - mean]
-    return torch.cat([*values, slope(x, rate), x.diff().abs().mean(-1) * rate], -1).float()
+    return torch.cat([*values, trend(x, rate)[0], x.diff().abs().mean(-1) * rate], -1).float()

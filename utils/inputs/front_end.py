@@ -2,61 +2,17 @@
 
 A linear map of raw samples cannot see band power, of which most of what is known about emotion in the EEG is made. With
 ``FRONT_END = "bandpower"`` every 1 s block becomes a few numbers per channel, standardised in each person without any
-label; everything after it (tokens, blocks, LS-TCL, CM-CA) stays as it is.
+label (`normalise`); everything after it (tokens, blocks, LS-TCL, CM-CA) stays as it is.
 """
 
 import numpy as np
 import torch
 from scipy.linalg import eigh
 
-from utils.inputs.features import SMALLEST, wide
+from utils.inputs.features import SMALLEST
 
-ROUNDING = 2 * np.finfo(np.float32).eps  # deviations up to this share of the features are rounding
-CLIP = 5.0  # standard deviations: what is further out is an artefact
 SHRINKAGE = 0.1  # of the covariance inside a moment, towards a multiple of the identity
 GAIN = 1.0  # variance of an electrode's gain, in units of its features' own variance
-
-
-def standardise(features, training):
-    """Each person's features to mean 0 and deviation 1, without labels.
-
-    Parameters
-    ----------
-    features : torch.Tensor or numpy.ndarray, float32, shape (subjects, trials, seconds, ...)
-        Of seconds, or of longer windows.
-    training : numpy.ndarray, bool, shape (subjects, trials, seconds)
-        Those that may be looked at. A person without any, as a test person across subjects, is standardised with all
-        of their own (transductive: the audit says so).
-
-    Returns
-    -------
-    torch.Tensor, float32, of the same shape, where the features are
-        What is missing (NaN) does not count and is 0.
-    """
-    people = zip(torch.as_tensor(features), training, strict=True)
-    return torch.stack([scale(own, *level(own, seen)) for own, seen in people])
-
-
-def level(own, seen):
-    """Mean and deviation of one person's features (trials, seconds, ...) over some seconds, over all if these are none.
-
-    What is missing (NaN) does not count; the deviation of what does not vary is infinite.
-    """
-    own = torch.as_tensor(own)
-    known = wide(own[torch.as_tensor(seen, device=own.device)] if seen.any() else own.flatten(0, 1))
-    present = ~known.isnan()
-    n = present.sum(0).clamp_min(1)
-    known = known.masked_fill(~present, 0)
-    mean = known.sum(0) / n
-    deviation = ((known - mean).square_().mul_(present).sum(0) / n).sqrt()
-    varies = deviation > ROUNDING * known.abs().amax(0)  # regardless of the unit
-    return mean, deviation.masked_fill(~varies, torch.inf)
-
-
-def scale(features, mean, deviation):
-    """Features less the mean in deviations, clipped; 0 where there is none."""
-    features, mean, deviation = map(torch.as_tensor, (features, mean, deviation))
-    return ((features - mean) / deviation).clamp_(-CLIP, CLIP).nan_to_num_(0).float()
 
 
 def shared_filters(windows, group_size, n_electrodes=None, there=None):

@@ -10,8 +10,7 @@ CHUNK = 16  # steps whose windows are copied together; twice as many have their 
 class Stream:
     """A buffer on the device with the windows of the next steps.
 
-    The order of an epoch is known: chunks of steps are gathered into pinned memory and copied while the device computes
-    the chunk before.
+    The order of an epoch is known: chunks of steps are gathered into pinned memory, and copied during the chunk before.
     """
 
     def __init__(self, recordings, n_seconds):
@@ -19,9 +18,7 @@ class Stream:
         self.copier = torch.cuda.Stream(recordings.device) if recordings.device.type == "cuda" else None
 
     def begin(self, first):
-        """Take the order of an epoch, places of first seconds (n_steps, ...); returns places in the buffer, for
-        `at`.
-        """
+        """Take the places of an epoch's first seconds (n_steps, ...); returns those in the buffer, for `at`."""
         self.first = first.flatten(1).cpu()
         n_steps, per_step = self.first.shape
         if self.per_step != per_step:

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from utils.base.progress import Progress
-from utils.inputs.population import of
 from utils.inputs.recordings import Recordings
 from utils.pretraining.networks import build_encoder
 from utils.protocol.windows import first_seconds
@@ -13,17 +12,12 @@ from utils.protocol.windows import first_seconds
 def open_recordings(data, modality, channels, device, front_end, standardiser=None):
     """`Recordings` of one modality's ``channels`` (full names, in the encoder's order), every person standardised.
 
-    ``standardiser`` (`population.Standardiser`) says with what; by default with all that there is of each person.
+    ``standardiser`` (`normalise.Standardiser`) says with what; by default with all that there is of each person.
     """
     recordings = Recordings(data, [modality], channels, device, front_end, eeg_channels=channels)
-    everything = np.ones(data.eeg.shape[:3], bool)
-    if standardiser is not None and (people := of(recordings, everything)):
-        for what, pooled in people["levels"].items():
-            standardiser.levels(
-                what, f"{len(data.subjects)} people", people["trials"], pooled["mean"], pooled["deviation"]
-            )
-    training = standardiser is not None and standardiser.how == "training"
-    return recordings.standardised(everything, standardiser.population if training else None)
+    if standardiser:
+        return standardiser.standardised(recordings, f"{len(data.subjects)} people")
+    return recordings.standardised(np.ones(data.eeg.shape[:3], bool))
 
 
 def build(entry, random=False):

@@ -13,8 +13,8 @@ from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
 from utils.base.progress import duration
 from utils.base.structure import find_wrong
-from utils.inputs import population
 from utils.inputs.features import VERSION
+from utils.inputs.normalise import population
 from utils.pretraining import moments
 from utils.pretraining import together as processes
 from utils.pretraining.batches import ContrastiveBatches, contrasted_rows
@@ -57,7 +57,7 @@ class FoldPretraining:
         rows, per_trial = contrasted_rows(settings, data, fold), data.eeg.shape[2] // self.n_seconds
         self.rows, aside = set_aside(settings, manifest.split, fold.index, rows, per_trial, data.groups)
         seconds = training_seconds(fold, data.eeg.shape[:3])
-        self.population = population.of(recordings, seconds)
+        self.population = population(recordings, seconds)
         recordings = recordings.standardised(seconds)
         self.batches = self._batches(recordings, self.rows)
         self.validation = self._batches(recordings, aside) if len(aside) else None

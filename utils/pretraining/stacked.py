@@ -144,21 +144,20 @@ def write_out_attention(network):
 
 
 def side_by_side(encode, windows):
-    """Pooled features and projections by modality; on CUDA each encoder, and its gradient, has a stream of its own.
+    """What ``encode`` makes of windows, some dictionaries; on CUDA each modality, and its gradient, has its own stream.
 
     Alone, an encoder is a chain of kernels that are too small for a GPU (a quarter of a step).
     """
     if next(iter(windows.values())).device.type != "cuda":
         return encode(windows)
-    here, features, projections = torch.cuda.current_stream(), {}, {}
+    here, parts = torch.cuda.current_stream(), []
     for name, x in windows.items():
         _stream_of(name).wait_stream(here)
         with torch.cuda.stream(_stream_of(name)):
-            for pooled, part in zip((features, projections), encode({name: x}), strict=True):
-                pooled |= part
+            parts.append(encode({name: x}))
     for name in windows:
         here.wait_stream(_stream_of(name))
-    return features, projections
+    return tuple({name: x for part in some for name, x in part.items()} for some in zip(*parts, strict=True))
 
 
 @functools.cache

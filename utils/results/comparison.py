@@ -1,7 +1,7 @@
 """Is one result really better than another? Differences person by person, and a test that knows what is independent.
 
 The people of one seed share its trained networks and its split, so a lucky training lifts them all: they are no
-independent witnesses for the method. Three designs:
+independent evidence for the method. Three designs:
 
 - one seed: Student's t test over people. It speaks of these trained networks and other people.
 - several seeds that test the same people (one data set, trained several times): people and seeds are crossed. The
@@ -12,14 +12,16 @@ independent witnesses for the method. Three designs:
 """
 
 import csv
+import itertools
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
 from utils.base.errors import InputError
+from utils.base.identity import difference
 from utils.base.rules import ROLES
-from utils.results.stored import read_result
+from utils.results.stored import properties, read_result
 
 MAY_DIFFER = {name for name, role in ROLES.items() if role.differs}  # between the seeds of one result
 SAME = ("dataset", "label", "protocol", "split", "n_folds", "model", "features")  # of their metrics.json
@@ -27,59 +29,44 @@ LEVEL = 0.95  # of the intervals
 
 
 def load(folder):
-    """``metrics.json`` of a folder (or the file itself), with its ``name`` and ``path``."""
+    """The result of a folder, or of its ``metrics.json``."""
     path = Path(folder) if str(folder).endswith(".json") else Path(folder) / "metrics.json"
     if not path.exists():
-        raise InputError(f"{path} does not exist; give a folder that fine_tuning.py or baseline.py has written")
-    run = read_result(path)
-    return run | {"name": path.parent.name, "path": path}
+        raise InputError(path, "does not exist", "give a folder that fine_tuning.py or baseline.py has written")
+    return read_result(path)
 
 
 def check_comparable(runs):
     """Refuse what cannot be compared: other splits, labels, thresholds, folds or numbers of test windows."""
+    reference = properties(runs[0])
     for run in runs[1:]:
-        for what, of in (
-            ("split (by its manifest)", lambda one: one["manifest_hash"]),
-            ("label", lambda one: one["label"]),
-            ("threshold", lambda one: one["settings"].get("THRESHOLD")),
-            ("permutation", lambda one: one["settings"].get("PERMUTE_LABELS")),
-            ("folds", lambda one: [fold["fold"] for fold in one["folds"]]),
-            ("test windows", lambda one: [fold["n_test"] for fold in one["folds"]]),
-        ):
-            a, b = of(runs[0]), of(run)
-            if a != b:
-                values = f": {b}, and {a}" if len(f"{a}{b}") < 50 else ""
+        for what, value in properties(run).items():
+            if value != reference[what]:
+                values = f": {value}, and {reference[what]}" if len(f"{reference[what]}{value}") < 50 else ""
                 raise InputError(f"{run['path'].parent} and {runs[0]['path'].parent} differ in their {what}{values}")
 
 
 def check_seeds(seeds):
     """Refuse as seeds of one result what is not one method, trained again."""
     reference = seeds[0]
-    for number, run in enumerate(seeds[1:], 1):
+    for run in seeds[1:]:
         both = sorted((reference["settings"].keys() & run["settings"].keys()) - MAY_DIFFER)
-        here = {name: run.get(name) for name in SAME} | {name: run["settings"][name] for name in both}
-        there = {name: reference.get(name) for name in SAME} | {name: reference["settings"][name] for name in both}
-        for what, a in there.items():
-            if a != here[what]:
-                differs = f"{what} is {here[what]} for {a}"
-                raise InputError(f"{run['path'].parent} is no other seed of {reference['path'].parent}: {differs}")
-        for other in seeds[:number]:
-            wrong = ""
-            if run["path"].resolve().parents[1] == other["path"].resolve().parents[1]:
-                wrong = ": every seed needs a run directory of its own"
-            elif _seed(run) == _seed(other):
-                wrong = " are one seed: same data, split and SEED"
-            elif run["manifest_hash"] == other["manifest_hash"] and _pretrained(run) & _pretrained(other):
-                wrong = " start from one pre-training: give every seed one of its own (--seed in all scripts)"
-            elif run["dataset_checksum"] != other["dataset_checksum"] and _truth(run) == _truth(other):
-                wrong = ": the same people, prepared otherwise, are no seed"
-            if wrong:
-                raise InputError(f"{run['path'].parent} and {other['path'].parent}{wrong}")
+        if other := difference(run, reference, SAME) or difference(run["settings"], reference["settings"], both):
+            raise InputError(run["path"].parent, f"is not another seed of {reference['path'].parent}: it has {other}")
+    for one, other in itertools.combinations(seeds, 2):
+        same_split = one["manifest_hash"] == other["manifest_hash"]
+        if one["path"].resolve().parents[1] == other["path"].resolve().parents[1]:
+            wrong = ": every seed needs a run directory of its own"
+        elif same_split and one["settings"].get("SEED") == other["settings"].get("SEED"):
+            wrong = " are one seed: same data, split and SEED"
+        elif same_split and _pretrained(one) & _pretrained(other):
+            wrong = " start from one pre-training: give every seed one of its own (--seed in all scripts)"
+        elif one["dataset_checksum"] != other["dataset_checksum"] and _truth(one) == _truth(other):
+            wrong = ": the same people, prepared otherwise, are not another seed"
+        else:
+            continue
+        raise InputError(f"{other['path'].parent} and {one['path'].parent}{wrong}")
     design(seeds)
-
-
-def _seed(run):
-    return run["manifest_hash"], run["settings"].get("SEED")
 
 
 def _pretrained(run):
@@ -94,29 +81,24 @@ def _truth(run):
         with open(path, encoding="utf-8", newline="") as file:
             return {(row["subject"], row["trial"], row["window"]): row["truth"] for row in csv.DictReader(file)}
     except (FileNotFoundError, KeyError):
-        raise InputError(f"{path} is missing or broken; the command that made this result writes it again") from None
+        raise InputError(path, "is missing or damaged", "the command that made this result writes it again") from None
 
 
 def design(seeds):
     """How the people of these seeds relate: ``"one seed"``, ``"same people"`` or ``"other people"``."""
     if len(seeds) == 1:
         return "one seed"
-    reference, n_data = seeds[0], len({run["dataset_checksum"] for run in seeds})
+    n_data = len({run["dataset_checksum"] for run in seeds})
     if n_data == len(seeds):
         return "other people"
     if n_data > 1:
-        raise InputError(f"the seeds of {reference['path'].parent} must all be of one data set, or each of its own")
+        raise InputError(f"the seeds of {seeds[0]['path'].parent} must all be of one data set, or each of its own")
     people = [{name for fold in run["folds"] for name in fold["subjects"]} for run in seeds]
     for run, tested in zip(seeds, people, strict=True):
         if tested != people[0]:
-            names = f"{run['path'].parent} and {reference['path'].parent}"
-            raise InputError(f"{names} test other people: run the same folds with every seed")
+            names = f"{run['path'].parent} and {seeds[0]['path'].parent}"
+            raise InputError(names, "test other people", "run the same folds with every seed")
     return "same people"
-
-
-def shares_models(run):
-    """Whether a trained model was tested on several people."""
-    return any(len(fold["subjects"]) > 1 for fold in run["folds"])
 
 
 def scores(run, score, pairs):
@@ -126,14 +108,9 @@ def scores(run, score, pairs):
         units = fold["subjects"] if pairs == "subjects" else {fold["fold"]: fold}
         for name, unit in units.items():
             if score not in unit:
-                raise InputError(f"--score {score} is not kept for {pairs}; use --pairs folds")
+                raise InputError(f"--score {score}", f"is not kept for {pairs}", "use --pairs folds")
             values.setdefault(name, []).append(unit[score])
     return {name: float(np.mean(value)) for name, value in values.items()}
-
-
-def overlap(run):
-    """Test windows for every training window: what folds that share training data have in common (`compare`)."""
-    return sum(fold["n_test"] for fold in run["folds"]) / sum(fold["n_train"] for fold in run["folds"])
 
 
 def compare(values, baseline, crossed=False, overlap=0.0):
@@ -195,14 +172,21 @@ def holm(p_values):
     return [float(p) for _, p in sorted(zip(order, adjusted, strict=True))]
 
 
-def in_words(kind, pairs, n_seeds, shared):
-    """The test, and what its p-value is about, in words; ``shared``: a trained model was tested on several people."""
+def add_holm(rows):
+    """Add ``p_holm`` to all comparisons of a table."""
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
+
+
+def in_words(seeds, pairs):
+    """The test of a result's seeds, and what its p-value is about, in words."""
     if pairs == "folds":
         return "t test over folds, its variance corrected for the training data that they share (Nadeau & Bengio 2003)"
-    if kind == "one seed":
+    if design(seeds) == "one seed":
+        shared = any(len(fold["subjects"]) > 1 for fold in seeds[0]["folds"])
         what = "these trained models" if shared else "one trained model each"
         return f"t test over people: p is about other people with {what}; it does not know what another seed would give"
-    if kind == "same people":
-        few = "; two seeds are few to tell how much trainings vary: trust no p near .05" if n_seeds == 2 else ""
+    if design(seeds) == "same people":
+        few = "; two seeds are few to tell how much trainings vary: trust no p near .05" if len(seeds) == 2 else ""
         return f"t test over people and seeds (min F'): p is about other people and other seeds{few}"
     return "t test over the seeds' means: people of a seed share its trained models and are not independent"

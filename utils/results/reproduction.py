@@ -3,170 +3,120 @@
 from utils.base.errors import InputError
 from utils.base.progress import warn
 from utils.base.rules import ALL_SPLITS
-from utils.results import comparison, published
-from utils.results.overview import mean_std, who
-from utils.results.page import Page
+from utils.results import comparison, overview, published
+from utils.results.page import write_page
+from utils.results.stored import read_results
 
 LEAKS = ("authors", "window")
 ALPHA = 0.05
-DIFFERENCES = (
-    "Differences person by person with their 95 % interval; p after Holm's correction for all comparisons of a table. "
-    "There is one seed, so p is about other people with these trained networks. Marked: p below 0.05."
-)
-OURS = "finetune_{label}"
 
 
 def write(out_dir, run_dirs, labels, failed):
-    """Write ``report.html`` of the results in these run directories, by split; returns how many there are."""
-    results = {split: _read(run_dir) for split, run_dir in run_dirs.items()}
-    results = {split: some for split, some in results.items() if some}
-    if not results:
+    """Write ``report.html`` of the results in these run directories, by split; returns how many there are.
+
+    ``labels`` are what each is called in the names of folders.
+    """
+    results = {split: read_results(run_dir) for split, run_dir in run_dirs.items()}
+    results = {split: runs for split, runs in results.items() if runs}
+    every = [run for runs in results.values() for run in runs.values()]
+    if not every:
         return 0
-    every = [run for some in results.values() for run in some.values()]
-    page, example = Page(out_dir), every[0]
-    title = f"PhysioSync's experiments on {example['dataset']}{', simulated' if example.get('simulated') else ''}"
-    page.heading(title, 1)
-    if example.get("simulated"):
-        page.text("These recordings are simulated. The numbers say nothing about people.", "warn")
-    elif not published.is_published_data(example):
-        page.text("These are not the published recordings: the paper's figures do not speak of them.", "warn")
-    tests = {(split, label): _tests(some, label) for split, some in results.items() for label in labels}
-    for line in in_words(results, labels, tests):
-        page.text(line)
-    for line in failed:
-        page.text(f"Not done: {line}", "warn")
-    for label in labels:
-        page.heading(f"{label.capitalize()}: the paper's experiments")
-        columns = ["split", "PhysioSync", "random weights", "best other", "majority", "the paper"]
-        page.table(columns, _main(results, label))
-        page.text("Accuracy per 5 s window, mean ± standard deviation over folds, F1 below it.")
-    if leak := _leak(results, labels):
-        page.heading("What a leaking split adds to accuracy")
-        page.table(["result", "leaking", "accuracy", "new trials", "difference"], leak)
-    page.heading("All results, compared with PhysioSync")
-    page.text(DIFFERENCES)
-    for (split, label), rows in tests.items():
-        if rows:
-            page.heading(f"{label}, {split} split", 3)
-            page.table(["result", "accuracy", "PhysioSync is better by", "p (Holm)"], [_row(*row) for row in rows])
-    page.heading("Audit")
-    for split, some in results.items():
-        page.text(f"{split} split: {ALL_SPLITS[split]}.")
-        for line in dict.fromkeys(line for run in some.values() for line in run["audit_in_words"]):
-            page.text(line, "warn")
-    page.write(title)
+    experiments = {
+        label: [Experiment(split, label, folder, runs) for split, runs in results.items()]
+        for label, folder in labels.items()
+    }
+    simulated = bool(every[0].get("simulated"))
+    write_page(
+        out_dir,
+        "reproduction.html",
+        title=f"PhysioSync's experiments on {every[0]['dataset']}{', simulated' if simulated else ''}",
+        simulated=simulated,
+        published=published.is_published_data(every[0]),
+        sentences=[line for of_label in experiments.values() for line in in_words(of_label)],
+        failed=failed,
+        results=results,
+        experiments=experiments,
+        splits=ALL_SPLITS,
+        leak=list(_leak(results, labels)),
+        alpha=ALPHA,
+        overview=overview,
+    )
     return len(every)
 
 
-def _read(run_dir):
-    """All results of a run directory by the name of their folder; a damaged one is left out with a warning."""
-    results = {}
-    for path in sorted(run_dir.glob("*/metrics.json")):
-        try:
-            results[path.parent.name] = comparison.load(path)
-        except InputError as error:
-            warn(str(error))
-    return results
+class Experiment:
+    """The results of one split and label: PhysioSync's own, with random weights, the best of others, and ``tests``:
+    every other result with its comparison to PhysioSync's, the best first.
+    """
 
+    def __init__(self, split, label, folder, results):
+        runs = {name: run for name, run in results.items() if run["label"] == label}
+        by_accuracy = sorted(runs.values(), key=lambda run: -run["accuracy"]["mean"])
+        self.split, self.label = split, label
+        self.ours, self.random = runs.get(f"finetune_{folder}"), runs.get(f"finetune_{folder}_random")
+        self.best = next((run for run in by_accuracy if "model" in run), None)
+        self.majority = (self.ours or self.best or {}).get("majority")
+        self.tests = self._compare([run for run in by_accuracy if run is not self.ours]) if self.ours else []
 
-def _of(results, split, label, name=OURS):
-    return results.get(split, {}).get(name.format(label=label))
+    @property
+    def paper(self):
+        """The paper's accuracy and F1 for its own splits, of which alone they are; empty for others."""
+        key = self.ours and (self.ours["dataset"], self.ours["protocol"], self.label)
+        if self.split not in ("authors", "subject") or key not in published.PAPER:
+            return ()
+        accuracy, f1 = published.PAPER[key]
+        return f"{accuracy} %", f"F1 {f1 or 'not given'}"
 
-
-def _others(some, label):
-    """Baselines and networks of others of a label, the best first."""
-    known = [run for name, run in some.items() if name.startswith(f"baseline_{label}_") and run["label"] == label]
-    return sorted(known, key=lambda run: -run["accuracy"]["mean"])
-
-
-def _tests(some, label):
-    """Every result of a split and label beside PhysioSync's: (result, comparison) with Holm's p in it."""
-    ours = some.get(OURS.format(label=label))
-    if ours is None:
-        return []
-    rows = []
-    for run in some.values():
-        if run is not ours and run["label"] == label:
+    def _compare(self, others):
+        tests = []
+        for run in others:
             try:
-                comparison.check_comparable([ours, run])
+                comparison.check_comparable([self.ours, run])
             except InputError as error:
                 warn(str(error))
                 continue
-            values = [comparison.scores(one, "accuracy", "subjects") for one in (ours, run)]
-            rows.append((run, comparison.compare(values[:1], values[1:])))
-    for (_, test), p in zip(rows, comparison.holm([test["p"] for _, test in rows]), strict=True):
-        test["p_holm"] = p
-    return sorted(rows, key=lambda row: -row[0]["accuracy"]["mean"])
-
-
-def _cell(run):
-    return (f"{mean_std(run, 'accuracy')}\nF1 {run['f1']['mean']:.3f}" if run else "", "n")
-
-
-def _main(results, label):
-    rows = []
-    for split, some in results.items():
-        ours = _of(results, split, label)
-        best = next(iter(_others(some, label)), None)
-        known = published.PAPER.get((ours["dataset"], ours["protocol"], label)) if ours else None
-        # the paper's subject-dependent figures are of its own split, and so stand there alone
-        theirs = known if split in ("authors", "subject") else None
-        other = f"{mean_std(best, 'accuracy')}\n{best['model']}" if best else ""
-        majority = f"{(ours or best)['majority']:.3f}" if ours or best else ""
-        paper = f"{theirs[0]} %\nF1 {theirs[1] or 'not given'}" if theirs else ""
-        cells = [_cell(ours), _cell(_of(results, split, label, OURS + "_random")), (other, "n"), (majority, "n")]
-        rows.append([f"{split}\n{ALL_SPLITS[split]}", *cells, (paper, "n")])
-    return rows
+            values = [comparison.scores(one, "accuracy", "subjects") for one in (self.ours, run)]
+            tests.append((run, comparison.compare(values[:1], values[1:])))
+        comparison.add_holm([test for _, test in tests])
+        return tests
 
 
 def _leak(results, labels):
-    """Accuracy with a leaking split less that on new trials of the same people, of everything that was run on both."""
-    rows = []
+    """(name, split, accuracy with a leaking split, that on new trials of the same people) of what was run on both."""
     for split in LEAKS:
         for name, run in results.get(split, {}).items():
             clean = results.get("trial", {}).get(name)
             if clean and run["label"] in labels:
-                a, b = (one["accuracy"]["mean"] for one in (run, clean))
-                rows.append([name, (split, ""), (f"{a:.3f}", "n"), (f"{b:.3f}", "n"), (f"{a - b:+.3f}", "n")])
-    return rows
+                yield name, split, run["accuracy"]["mean"], clean["accuracy"]["mean"]
 
 
-def _row(run, test):
-    interval = "\n{:+.3f} to {:+.3f}".format(*test["ci95"]) if test["ci95"] else ""
-    difference = (f"{test['difference']:+.3f}{interval}", "seen" if test["p_holm"] < ALPHA else "n")
-    return [f"{run['name']}\n{who(run)}", _cell(run), difference, (f"{test['p_holm']:.3f}", "n")]
-
-
-def in_words(results, labels, tests):
-    """Sentences that follow from the numbers: what is above chance, what a difference is worth, what a leak adds."""
-    for label in labels:
-        for split in results:
-            ours = _of(results, split, label)
-            if ours is None:
-                continue
-            majority, (low, high) = ours["majority"], ours["accuracy"]["ci95"] or (0, 1)
-            beats = "above" if low > majority else "below" if high < majority else "not shown to differ from"
-            accuracy = f"{ours['accuracy']['mean']:.1%} of the windows, {beats} the majority class ({majority:.1%})"
-            line = f"{label.capitalize()}, {split} split ({ALL_SPLITS[split]}): {accuracy}."
-            for run, test in tests[split, label]:
-                random = run["name"] == (OURS + "_random").format(label=label)
-                if random or run in _others(results[split], label)[:1]:
-                    name = "random weights" if random else f"the best baseline, {run['model']}"
-                    line += f" {_difference(test, name)}"
-            yield line
-        clean = _of(results, "trial", label)
-        for split in LEAKS:
-            leaking = _of(results, split, label)
-            if clean and leaking:
-                added = leaking["accuracy"]["mean"] - clean["accuracy"]["mean"]
-                line = f"{label.capitalize()}: with the {split} split PhysioSync's accuracy is {added:+.1%}"
-                yield f"{line} against new trials of the same people" + (
-                    ": what its leak adds, which does not measure emotion." if added > 0 else "."
-                )
+def in_words(experiments):
+    """Sentences that follow from the numbers of a label: what is above chance, what differs, what a leak adds."""
+    accuracies = {}
+    for one in (one for one in experiments if one.ours):
+        accuracies[one.split] = one.ours["accuracy"]["mean"]
+        low, high = one.ours["accuracy"]["ci95"] or (0, 1)
+        beats = "above" if low > one.majority else "below" if high < one.majority else "not shown to differ from"
+        line = f"{one.label.capitalize()}, {one.split} split ({ALL_SPLITS[one.split]}): PhysioSync classifies "
+        line += f"{accuracies[one.split]:.1%} of the windows correctly, which is {beats} the majority class "
+        line += f"({one.majority:.1%})."
+        for run, test in one.tests:
+            if run is one.random or run is one.best:
+                name = "random weights" if run is one.random else f"the best baseline ({run['model']})"
+                line += f" {_difference(test, name)}"
+        yield line
+    for split in LEAKS:
+        if {split, "trial"} <= accuracies.keys():
+            added = 100 * (accuracies[split] - accuracies["trial"])
+            leak = ": its leak adds them, and they do not measure emotion." if added > 0 else "."
+            more = f"{abs(added):.1f} points {'higher' if added > 0 else 'lower'}"
+            line = f"{experiments[0].label.capitalize()}: with the {split} split PhysioSync's accuracy is {more}"
+            yield f"{line} than for new trials of the same people{leak}"
 
 
 def _difference(test, name):
+    p = f"p = {test['p_holm']:.3f}" if test["p_holm"] >= 0.001 else "p < 0.001"
     if test["p_holm"] >= ALPHA:
-        return f"A difference to {name} is not shown ({test['difference']:+.1%}, p = {test['p_holm']:.2f})."
+        return f"A difference from {name} is not shown ({100 * test['difference']:+.1f} points, {p})."
     better = "better" if test["difference"] > 0 else "worse"
-    return f"It is {better} than {name} ({test['difference']:+.1%}, p = {test['p_holm']:.3f})."
+    return f"It is {better} than {name} ({100 * test['difference']:+.1f} points, {p})."

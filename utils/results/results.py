@@ -1,23 +1,18 @@
-"""From the predictions of all folds to the numbers that are reported, and to words about them."""
+"""From the predictions of all folds to the numbers that are reported."""
 
-import csv
-import io
 from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.folder.scales import one_if_alike, one_sided, threshold_in_words, thresholds_of
+from data_prep.folder.scales import one_if_alike, one_sided, thresholds_of
 from data_prep.signals.channels import shorten
-from utils.base.errors import InputError
-from utils.base.files import write_json, write_text
+from utils.base.files import write_csv, write_json
 from utils.base.identity import changed_code
-from utils.base.progress import warn
+from utils.inputs.normalise import PER_PERSON, kinds
 from utils.protocol import audit, splits
 from utils.results import metrics
-from utils.results.overview import above_majority, headline, mean_std, permutation_in_words, who
-from utils.results.stored import read_result, task
-
-KINDS = {"": "window", "trial_": "trial"}  # prefix of a score: what is counted
+from utils.results.overview import mean_std, print_summary
+from utils.results.stored import properties, read_results
 
 
 @dataclass
@@ -98,22 +93,17 @@ def _threshold(settings, data):
 
 
 def is_transductive(settings, data, manifest):
-    """Whether signals of test people were standardised with their own."""
-    if not is_standardised(settings, data):
+    """Whether signals of test people were standardised with their own: features, or samples of their PPS."""
+    front_end = getattr(settings, "FRONT_END", "raw")
+    fitted = [kinds(name, data.info["preparation"], front_end) for name in settings.MODALITIES.split("+")]
+    if not any(fitted) and getattr(settings, "STANDARDISE", "none") not in PER_PERSON:
         return False
     per_trial = data.info["seconds"] // splits.WINDOW_SECONDS
     return manifest.protocol == "cross-subject" or any(
-        # somebody whose trials are all in the test part
+        # a person whose trials are all in the test part
         not data.seen[fold.train.subjects][:, np.unique(fold.train.rows["5s"] // per_trial)].any(axis=1).all()
         for fold in manifest.folds
     )
-
-
-def is_standardised(settings, data):
-    """Whether each person's features were standardised, in fine-tuning or in a baseline, or their PPS samples."""
-    if "pps" in settings.MODALITIES and data.info["preparation"].get("pps") == "subject":
-        return True
-    return getattr(settings, "FRONT_END", "raw") != "raw" or getattr(settings, "STANDARDISE", "none") == "subject"
 
 
 def report(folder, description, results, data, extra=None, show=True, remarks=()):
@@ -124,34 +114,25 @@ def report(folder, description, results, data, extra=None, show=True, remarks=()
     """
     of_data = data.subjects, description["protocol"], description["class_names"], data.groups
     summary = description | summarise(results, *of_data) | (extra or {})
-    if summary["transductive"]:
-        summary["audit_in_words"].append(audit.TRANSDUCTIVE)
+    lines = [audit.TRANSDUCTIVE] if summary["transductive"] else []
+    lines += remarks
     if differ := _differ(results):
-        remarks = [*remarks, f"the folds were not all computed by the same code and versions: {differ}"]
+        lines.append(f"the folds were not all computed by the same code and versions: {differ}")
     if copies := data.info["copies"]:
-        remarks = [*remarks, f"trials are there twice, so that test data may be training data: {shorten(copies)}"]
+        lines.append(f"trials are there twice, so that test data may be training data: {shorten(copies)}")
     if not data.seen.all():
         n = (~data.seen).sum()
-        remarks = [*remarks, f"incomplete design: {n} of {data.seen.size} trials were not seen, and count nowhere"]
-    summary["audit_in_words"] += remarks
+        lines.append(f"incomplete design: {n} of {data.seen.size} trials were not seen, and count nowhere")
+    summary["audit_in_words"] += lines
     write_json(folder / "metrics.json", summary)
-    write_text(folder / "predictions.csv", predictions_csv(results, data, description["class_names"]))
+    write_csv(folder / "predictions.csv", *_predictions(results, data, description["class_names"]))
     if not show:
         print(f"wrote {folder / 'metrics.json'}: {len(results)} of {description['n_folds']} folds")
         return
     print_summary(summary)
-    for path in sorted(folder.parent.glob(f"baseline_{data.folder_name(summary['label'])}_*/metrics.json")):
-        try:
-            other = read_result(path)
-        except InputError as error:  # this result is printed all the same
-            warn(str(error))
-            continue
-        what, of_this = (
-            (task(one), bool(one["settings"].get("PERMUTE_LABELS")), [fold["fold"] for fold in one["folds"]])
-            for one in (other, summary)
-        )
-        if path.parent != folder and what == of_this:
-            print(f"to compare with: {path.parent.name}, accuracy per window {mean_std(other, 'accuracy')}")
+    for name, other in read_results(folder.parent, f"baseline_{data.folder_name(summary['label'])}_*").items():
+        if name != folder.name and properties(other) == properties(summary):
+            print(f"to compare with: {name}, accuracy per window {mean_std(other, 'accuracy')}")
     print(f"wrote {folder / 'metrics.json'} and predictions.csv beside it")
 
 
@@ -171,22 +152,19 @@ def _differ(results):
     return "; ".join(parts)
 
 
-def predictions_csv(results, data, class_names):
-    """Every test window with its truth and its class probabilities, as CSV; trials and windows count from 0.
+def _predictions(results, data, class_names):
+    """Header and rows of ``predictions.csv``: every test window with its truth and its class probabilities.
 
-    ``stimulus`` is the trial's name: the film's, or its number in the data set's own files.
+    Trials and windows count from 0; ``stimulus`` is the trial's name: the film's, or its number in the raw files.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = [f"probability of {name}" for name in class_names]
-    writer.writerow(["fold", "subject", "trial", "stimulus", "window", "truth", *columns])
-    per_trial, stimuli = data.eeg.shape[2] // splits.WINDOW_SECONDS, data.info["stimuli"]
+    columns = ["fold", "subject", "trial", "stimulus", "window", "truth"]
+    per_trial, stimuli, rows = data.eeg.shape[2] // splits.WINDOW_SECONDS, data.info["stimuli"], []
     for result in results:
         windows = zip(result.windows, result.truth, result.probability, strict=True)
         for (subject, trial, row), truth, probability in windows:
-            which = [result.fold, data.subjects[subject], trial, stimuli[trial], row % per_trial]
-            writer.writerow([*which, truth, *(f"{p:.7g}" for p in probability)])
-    return text.getvalue()
+            which = [result.fold, data.subjects[subject], trial, stimuli[trial], row % per_trial, truth]
+            rows.append([*which, *(f"{p:.7g}" for p in probability)])
+    return [*columns, *(f"probability of {name}" for name in class_names)], rows
 
 
 def summarise(results, subjects, protocol, class_names=None, groups=None):
@@ -206,11 +184,12 @@ def summarise(results, subjects, protocol, class_names=None, groups=None):
     if kind == "group":
         unit, trial_unit = groups[unit], groups[trial_unit]
     summary = {"folds": folds}
-    for prefix, *of in (
-        ("", unit, truth, probability.argmax(axis=1)),
-        ("trial_", trial_unit, trials.truth, trials.predicted),
-    ):
-        pooled, intervals = metrics.scores(*of[1:], n_classes), metrics.interval(*of, n_classes)
+    counted = {"": (unit, truth, probability.argmax(axis=1)), "trial_": (trial_unit, trials.truth, trials.predicted)}
+    for prefix, (units, true, predicted) in counted.items():
+        pooled, intervals = (
+            metrics.scores(true, predicted, n_classes),
+            metrics.interval(units, true, predicted, n_classes),
+        )
         for name in metrics.SCORES:
             values = [fold[prefix + name] for fold in folds]
             mean, std = float(np.mean(values)), float(np.std(values))
@@ -243,36 +222,3 @@ def _one_class(results):
             f"{single} of {len(results)} test folds hold one class only: their accuracy may be a guess, their F1 and "
             "balanced accuracy are all or nothing; read the scores of all folds together, or take fewer folds"
         )
-
-
-def print_summary(summary):
-    """The result as a table for people, with its protocol and its audit."""
-    done, n_folds = len(summary["folds"]), summary["n_folds"]
-    n = sum(fold["n_test"] for fold in summary["folds"])
-    if line := above_majority([summary]):
-        print(f"\n{line}", end="")
-    print(f"\n{headline(summary)}")
-    print(f"{done} of {n_folds} folds, {n} test windows of 5 s, {who(summary)}\n")
-    print(f"{'':30}{'mean ± std over folds':24}{'all folds together':21}95 % interval of that")
-    for prefix, kind in KINDS.items():
-        for name in metrics.SCORES:
-            value = summary[prefix + name]
-            few = f"(too few {summary['interval_unit']}s, or all alike)"
-            interval = "{:.3f} to {:.3f}".format(*value["ci95"]) if value["ci95"] else few
-            label = f"{name.replace('_', ' ')} per {kind}".replace("f1", "F1")
-            print(f"{label:30}{mean_std(summary, prefix + name):24}{value['pooled']:<21.3f}{interval}")
-    print(f"{'majority class':30}{summary['majority']:.3f}")
-    if summary["high_from"] is not None:
-        print(f"high: rated {threshold_in_words(summary['high_from'])} or more")
-    print(f"intervals: Student's t over {summary['interval_unit']}s, with all their windows\n")
-    if "permutation" in summary:
-        print(permutation_in_words(summary["permutation"]) + "\n")
-    print("share of the test windows whose ... was seen in training")
-    columns = next(seen for seen in summary["audit"].values() if seen)
-    print(f"{'':14}" + "".join(f"{key:>10}" for key in columns))
-    for part, seen in summary["audit"].items():
-        if seen:
-            print(f"{part.replace('_', ' '):14}" + "".join(f"{seen[key]:10.0%}" for key in seen))
-    for line in summary["audit_in_words"]:
-        print(f"- {line}")
-    print()
