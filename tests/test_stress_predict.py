@@ -192,7 +192,7 @@ def test_other_folders(raw):
 def test_stages_that_are_too_short(raw):
     assert_refused(prepare(raw, "--seconds", 9), "less-than-lasts", "S01", "hyperventilation", "9 s", "--seconds")
     assert_refused(prepare(raw, "--baseline-before", 5), "less-than-baseline-would", "--baseline-before 5")
-    assert_refused(prepare(raw, "--seconds", 4), "less-than-window", "--seconds 4")
+    assert_refused(prepare(raw, "--seconds", 4), "must-be-not", "--seconds", "at least 5")
 
 
 def test_the_third_road(raw):
