@@ -89,7 +89,7 @@ class FusionModel(nn.Module):
     def features(self, blocks):
         """Features (B, 4 * embed_dim) of all encoders, in the order of the classifier.
 
-        ``blocks`` are the 1 s blocks (B, 5, n_channels, rate) of 5 s windows, by modality; of one alone its features.
+        ``blocks`` are the 1 s blocks (B, 5, n_channels, rate) of 5 s windows, by modality; of one alone, its features.
         """
         features = []
         for name in [name for name in self.encoders if name in blocks]:
