@@ -30,7 +30,7 @@ from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, read_tria
 from data_prep.folder import preparation, ratings
 from data_prep.folder import stimuli as stimulus_names
 from data_prep.folder.from_arrays import prepare_person
-from data_prep.folder.quality import Quality, Row, kind_of
+from data_prep.folder.quality import Quality, Row
 from data_prep.folder.writer import PreparedWriter, is_prepared
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -76,7 +76,7 @@ def main():
     check_settings(settings)
     trials, files = read_trials_of(settings)
     names, classes, values = ratings.parse_ratings(trials)
-    ratings.check_scale(settings, trials, names, classes, values)
+    scales = ratings.check_scale(settings, trials, names, classes, values)
     rated = {id(trial): row for trial, row in zip(trials, values, strict=True)}
     least = 2 if settings.RATED else 1
     people = trial_plan.by_person(trials, least)
@@ -99,7 +99,7 @@ def main():
     sources = name_sources(settings, files.values())
     description = {"name": settings.OUT_DIR.name, "sampling_rate": settings.SAMPLING_RATE, "eeg_channels": eeg}
     description |= {"pps_channels": pps, "ratings": names, "classes": classes, "stimuli": stimuli}
-    description |= ({"groups": groups} if groups else {}) | ratings.scales_of(settings, names, classes)
+    description |= ({"groups": groups} if groups else {}) | ratings.scales_of(settings, scales)
     if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_what_follows(settings)
@@ -122,8 +122,7 @@ def main():
             saw = [trial.stimulus for trial, _ in own]
             seen = {"seen": np.isin(stimuli, saw)} if keep else {}
             writer.add(subject, arrays["eeg"], arrays["pps"], of_person, sources=shown, **seen)
-            rows = json.loads(str(arrays["quality"]))
-            writer.quality.people[subject] = [Row(**row, kind=kind_of(row["name"])) for row in rows]
+            writer.quality.people[subject] = [Row(**row) for row in json.loads(str(arrays["quality"]))]
     parts.remove()
     writer.report()
     print(f"EEG: {shorten(eeg, 400) or 'none'}\nPPS: {shorten(pps, 400) or 'none'}")
@@ -248,8 +247,7 @@ def prepare(subject, own, files, eeg, pps, steps, made):
         quality.look(subject, names, rate, [trial for look in of_all for trial in look.trials], unit=unit, louder=loud)
     person = {name: np.stack([trials[index] for index in range(len(own))]) for name, trials in found.items()}
     blocks = prepare_person({"id": subject, **person}, steps.sampling_rate, made)
-    rows = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in quality.people[subject]]
-    quality = np.array(json.dumps(rows))
+    quality = np.array(json.dumps([asdict(row) for row in quality.people[subject]]))
     return {"eeg": blocks[0].astype(np.float32), "pps": blocks[1].astype(np.float32), "quality": quality}
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.folder.arrays import check_numbers
-from data_prep.folder.values import check_keys, check_names, check_rate, check_text
+from data_prep.folder.arrays import check_keys, check_names, check_numbers, check_rate, check_text
 from utils.base.errors import InputError
 
 RATE, SECONDS, TRIALS = 16, 6, 3

@@ -1,5 +1,6 @@
 """The prepared folder from a user's own arrays: check, one order of trials, baseline removal, normalisation."""
 
+import shutil
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,9 +10,13 @@ from data_prep.folder import stimuli
 from data_prep.folder.arrays import (
     PERSON,
     SIGNALS,
+    check_keys,
+    check_names,
+    check_number,
     check_ratings,
-    check_signal,
-    check_signals,
+    check_shapes,
+    check_text,
+    check_values,
     n_trials_of,
     rest_of,
     signals,
@@ -19,9 +24,8 @@ from data_prep.folder.arrays import (
 from data_prep.folder.descriptions import KEYS
 from data_prep.folder.prepared import ARRAYS
 from data_prep.folder.reading import prepare_trials
-from data_prep.folder.stimuli import only_seen
-from data_prep.folder.values import check_keys, check_names, check_number, check_rate, check_text
 from data_prep.folder.writer import PreparedWriter
+from data_prep.signals.channels import shorten
 from data_prep.signals.resampling import at_one_rate
 from utils.base.errors import InputError
 
@@ -81,20 +85,20 @@ def write_prepared(
     if isinstance(subjects, str | bytes | Mapping) or not hasattr(subjects, "__iter__"):
         raise InputError("subjects must be a list or a generator of dictionaries, one per person")
     rates = _rates(sampling_rates)
-    if rates and resampling is None:
-        shown = ", ".join(f"{value:g}" for value in sorted(set(rates.values())))
-        resampling = f"{shown} to {check_rate(description.get('sampling_rate', 0))} Hz"
     before = {"filters": filters, "reference": reference, "resampling": resampling}
-    before = {key: value for key, value in before.items() if value is not None}
-    made = preparations.make(eeg_normalise, pps_normalise, segment=None, **before)
+    made = preparations.make(
+        eeg_normalise, pps_normalise, segment=None, **{k: v for k, v in before.items() if v is not None}
+    )
     with PreparedWriter(folder, preparation=made, missing=missing, **description) as writer:
         rate, rests, trials = writer.info["sampling_rate"], [], Trials(writer, missing)
-        for place, recorded in enumerate(subjects, 1):
-            recorded, seen = only_seen(recorded) if missing == "keep" else (recorded, None)
-            recorded, person = check_person(recorded, place, writer.info, rates)
+        if rates and resampling is None:
+            made["resampling"] = f"{', '.join(f'{value:g}' for value in sorted(set(rates.values())))} to {rate} Hz"
+        for number, person in enumerate(subjects, 1):
+            person, seen = stimuli.only_seen(person) if missing == "keep" else (person, None)
+            recorded, person = check_person(person, number, writer.info, rates)
             trials.add(person, made, seen)
             rests.append(rest_of(person, rate))
-            look(writer, recorded, rate, rates)
+            look(writer, recorded, rates)
         trials.finish()
         made["baseline_seconds"] = preparations.rest_of_all(rests)
     writer.report()
@@ -110,30 +114,24 @@ def _rates(sampling_rates):
     return rates
 
 
-def check_person(person, place, info, rates):
-    """A person of `write_prepared` (the ``place``-th), checked: as recorded, and at one rate."""
+def check_person(person, number, info, rates):
+    """A person of `write_prepared`, checked: as recorded, and at one rate; ``number``: of the person, for messages."""
     if not isinstance(person, Mapping):
-        raise InputError(f"person number {place} is a {type(person).__name__}, not a dictionary with id, eeg, ...")
+        raise InputError(f"person number {number} is a {type(person).__name__}, not a dictionary with id, eeg, ...")
     person = {key: value for key, value in person.items() if value is not None and not str(key).startswith("__")}
-    if lacking := [key for key in ("id", "ratings") if key not in person]:
-        raise InputError(f"person number {place} has no {lacking[0]!r}")
-    recorded = person | {"id": check_text(person["id"], f"the id of person number {place}")}
-    where = f"subject {recorded['id']}"
-    check_keys(recorded, PERSON, where)
-    at_own_rate = {key for key in ("pps", "pps_baseline") if isinstance(recorded.get(key), Mapping)}
-    for key in at_own_rate:
-        recorded[key] = {name: check_signal(value, where, f"{key} {name}") for name, value in recorded[key].items()}
-    if "eeg" in rates and "eeg" in recorded:
-        recorded["eeg"] = check_signal(recorded["eeg"], where, "eeg")
-        at_own_rate.add("eeg")
-    channels = {name: info[f"{name}_channels"] for name in SIGNALS}
-    at_one = at_one_rate(recorded, channels["pps"], info["sampling_rate"], rates)
-    person = check_signals(at_one, channels, info["sampling_rate"], where)
+    if missing := [key for key in ("id", "ratings") if key not in person]:
+        raise InputError(f"person number {number} has no {missing[0]!r}")
+    person["id"] = check_text(person["id"], f"the id of person number {number}")
+    where, channels = f"subject {person['id']}", {name: info[f"{name}_channels"] for name in SIGNALS}
+    check_keys(person, PERSON, where)
+    recorded = check_values(person, channels, where)
+    person = at_one_rate(recorded, channels["pps"], info["sampling_rate"], rates)
+    check_shapes(person, channels, info["sampling_rate"], where)
     n_trials = n_trials_of(person)
     person["ratings"] = check_ratings(person["ratings"], info["ratings"], n_trials, where)
     for key in person.keys() & {"stimuli", "groups"}:
         person[key] = check_names(person[key], f"{where}, {key}", n_trials, once=key == "stimuli")
-    return person | {key: recorded[key] for key in at_own_rate}, person
+    return recorded, person
 
 
 class Trials:
@@ -144,73 +142,87 @@ class Trials:
     """
 
     def __init__(self, writer, missing):
-        self.writer, self.missing = writer, missing
-        self.stimuli = {}  # by person; None for one who brings none
+        self.writer, self.missing, self.waiting = writer, missing, writer.partial / "waiting"
+        self.stimuli, self.groups = {}, {}  # names by person, None for one who brings none; group by stimulus
         self.whose = "the data set's stimuli" if writer.info["stimuli"] else None
-        self.groups = stimuli.Groups()
         if "groups" in writer.info:
-            self.groups.note("the data set", writer.info["stimuli"], writer.info["groups"])
+            names = writer.info["stimuli"] or _numbers(len(writer.info["groups"]))
+            stimuli.note_groups(self.groups, "the data set", names, writer.info["groups"])
 
     def add(self, person, made, seen=None):
         """Prepare a person and write it, or keep it until `finish`; ``seen``: as `only_seen` gives it."""
-        subject, own, info = person["id"], person.get("stimuli"), self.writer.info
+        subject, names, info = person["id"], person.get("stimuli"), self.writer.info
+        where = f"subject {subject}"
         if subject in self.stimuli:
-            raise InputError(f"subject {subject} comes twice; keep one of its files")
-        for other, names in self.stimuli.items():
-            if (own is None) != (names is None):
-                has, lacks = (subject, other) if names is None else (other, subject)
-                remedy = "name them for all or for nobody"
-                raise InputError(f"subject {has} has stimuli and subject {lacks} has none; {remedy}")
-        if own is not None and self.missing == "error":
-            if info["stimuli"] is None:
-                info["stimuli"], self.whose = sorted(own, key=stimuli.natural), f"subject {subject}"
-            places = stimuli.positions(f"subject {subject}", own, info["stimuli"], self.whose)
-            if places != sorted(places):
-                arrays = person.keys() & {*ARRAYS, "eeg_baseline", "pps_baseline"}
-                person = person | {key: person[key][places] for key in arrays}
-        self.groups.note(f"subject {subject}", own or info["stimuli"], person.get("groups"), None if own else seen)
-        self.stimuli[subject] = own
+            raise InputError(where, "comes twice", "keep one of its files")
+        for other, of_other in self.stimuli.items():
+            if (names is None) != (of_other is None):
+                has, has_none = (subject, other) if of_other is None else (other, subject)
+                what = f"subject {has} has stimuli and subject {has_none} has none"
+                raise InputError(f"{what}; name them for all or for nobody")
+        self.stimuli[subject] = names
+        if "groups" in person:
+            seen_names = names
+            if names is None:
+                everything = np.array(info["stimuli"] or _numbers(n_trials_of(person) if seen is None else len(seen)))
+                seen_names = (everything if seen is None else everything[seen]).tolist()
+            stimuli.note_groups(self.groups, where, seen_names, person["groups"])
         self.writer.check_ratings(subject, person["ratings"])
         arrays = (*prepare_person(person, info["sampling_rate"], made), person["ratings"])
-        if own is None or self.missing == "error":
+        if names is None:
             self.writer.add(subject, *arrays, sources={}, seen=seen)
-            return
-        for name, array in zip(ARRAYS, arrays, strict=True):
-            np.save(self._path(subject, name), array)
+        elif self.missing == "error":
+            if info["stimuli"] is None:
+                info["stimuli"], self.whose = sorted(names, key=stimuli.natural), where
+            places = stimuli.positions(where, names, info["stimuli"], self.whose)
+            self.writer.add(subject, *(array[places] for array in arrays), sources={})
+        else:
+            self.waiting.mkdir(exist_ok=True)
+            for name, array in zip(ARRAYS, arrays, strict=True):
+                np.save(self._path(subject, name), array)
 
     def finish(self):
         """Write what waits, of all what all have seen or with ``"keep"`` what anybody has; and the groups in order."""
-        waiting = {subject: own for subject, own in self.stimuli.items() if own is not None}
-        if self.missing != "error" and waiting:
+        info = self.writer.info
+        if self.waiting.exists():
             choose = stimuli.seen_by_any if self.missing == "keep" else stimuli.common
-            kept = self.writer.info["stimuli"] = choose(waiting, self.writer.info["stimuli"])
-            for subject, own in waiting.items():
-                places = [own.index(name) for name in kept if name in own]
+            info["stimuli"] = choose(self.stimuli, info["stimuli"])
+            for subject, names in self.stimuli.items():
+                places = [names.index(name) for name in info["stimuli"] if name in names]
                 arrays = (np.load(self._path(subject, name), mmap_mode="r")[places] for name in ARRAYS)
-                self.writer.add(subject, *arrays, sources={}, seen=np.isin(kept, own))
-            self.writer.remove_scratch()
+                self.writer.add(subject, *arrays, sources={}, seen=np.isin(info["stimuli"], names))
+            shutil.rmtree(self.waiting)
         if self.groups:
-            self.writer.info["groups"] = self.groups.of(self.writer.info["stimuli"])
+            names = info["stimuli"] or _numbers(len(self.groups))
+            if ungrouped := [name for name in names if name not in self.groups]:
+                remedy = "give one for every stimulus, in the order of the data set's stimuli"
+                raise InputError(f"groups has none for {shorten(ungrouped)}; {remedy}")
+            info["groups"] = [self.groups[name] for name in names]
 
     def _path(self, subject, name):
-        return self.writer.scratch() / f"{list(self.stimuli).index(subject)}_{name}.npy"
+        return self.waiting / f"{list(self.stimuli).index(subject)}_{name}.npy"
 
 
-def look(writer, person, rate, rates):
+def _numbers(n):
+    """Names of stimuli without names."""
+    return [str(number) for number in range(1, n + 1)]
+
+
+def look(writer, person, rates):
     """Show the arrays of a person, each at its own rate, to the page about the signals."""
-    subject, pps = person["id"], person.get("pps", ())
-    writer.quality.look(subject, writer.info["eeg_channels"], rates.get("eeg", rate), person.get("eeg", ()))
+    info, subject, pps = writer.info, person["id"], person.get("pps", ())
+    rate = info["sampling_rate"]
+    writer.quality.look(subject, info["eeg_channels"], rates.get("eeg", rate), person.get("eeg", ()))
     if not isinstance(pps, dict):
-        writer.quality.look(subject, writer.info["pps_channels"], rate, pps)
+        writer.quality.look(subject, info["pps_channels"], rate, pps)
         return
-    for name in writer.info["pps_channels"]:
-        writer.quality.look(subject, [name], rates.get(name, rate), np.asarray(pps[name])[:, None])
+    for name in info["pps_channels"]:
+        writer.quality.look(subject, [name], rates.get(name, rate), pps[name][:, None])
 
 
 def prepare_person(person, rate, made):
-    """1 s blocks of one person's arrays, normalised; EEG and PPS, float32 (trials, seconds, channels, rate).
-
-    ``person`` is as `check_signals` leaves it.
+    """1 s blocks of one person's arrays, as `check_values` leaves them, normalised: EEG and PPS, float32 (trials,
+    seconds, channels, rate).
     """
     try:
         return prepare_trials(signals(person), rate, made)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.folder.descriptions import check_info
+from data_prep.folder.descriptions import check_info, shapes_of
 from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
 from data_prep.folder.stimuli import seen_of
 from data_prep.signals.channels import plain, shorten
@@ -97,12 +97,12 @@ class Prepared:
             return np.where(self.seen, values, -1).astype(np.int64), list(classes)
         cuts = thresholds_of(self.info, label, threshold)
         high = [self.ratings[:, :, names.index(name)] >= cut for name, cut in cuts.items()]
+        values, classes = high[0], [f"low {label}", f"high {label}"]
         if label == QUADRANTS:
-            classes = [
-                f"{arousal} arousal, {valence} valence" for arousal in ("high", "low") for valence in ("high", "low")
-            ]
-            return np.where(self.seen, 2 * ~high[0] + ~high[1], -1).astype(np.int64), classes
-        return np.where(self.seen, high[0], -1).astype(np.int64), [f"low {label}", f"high {label}"]
+            levels = ("high", "low")
+            values = 2 * ~high[0] + ~high[1]
+            classes = [f"{arousal} arousal, {valence} valence" for arousal in levels for valence in levels]
+        return np.where(self.seen, values, -1).astype(np.int64), classes
 
     @property
     def label_names(self):
@@ -151,38 +151,31 @@ def open_prepared(folder, rated=True):
     rated will do.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"--data-dir {folder} is not a folder; {_how_to_begin(folder)}")
     path = folder / "dataset.json"
+    if not folder.is_dir():
+        raise InputError(f"--data-dir {folder}", "is not a folder", _how_to_begin(folder))
     if not path.exists() and not (folder / "eeg.npy").exists():
-        raise InputError(f"{path} does not exist, so this is not a prepared folder; {_how_to_begin(folder)}")
+        raise InputError(path, "does not exist, so this is not a prepared folder", _how_to_begin(folder))
     info = read_json(path, REMEDY)
-    expected = INCOMPLETE_VERSION if info.get("not_seen") else FORMAT_VERSION
-    if info.get("format_version") != expected:
-        version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
-        raise InputError(f"{path} has format version {version!r}, not {expected}; {remedy}")
+    version, expected = info.get("format_version"), INCOMPLETE_VERSION if info.get("not_seen") else FORMAT_VERSION
+    if version != expected:
+        remedy = "prepare the data with this version, into another folder"
+        raise InputError(path, f"has format version {version!r}, not {expected}", remedy)
     checksum = checksum_of(info)
     try:
         info = check_info(info)
     except ValueError as error:
-        raise InputError(f"{path} has no valid {error}; {REMEDY}") from None
+        raise InputError(path, f"has no valid {error}", REMEDY) from None
     if info["checksum"] != checksum:
-        raise InputError(f"{path} was edited or damaged; {REMEDY}")
+        raise InputError(path, "was edited or damaged", REMEDY)
     if rated and not info["ratings"]:
-        raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
-    people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
-    shapes = {
-        "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),
-        "pps": (people, trials, seconds, len(info["pps_channels"]), rate),
-        "ratings": (people, trials, len(info["ratings"])),
-    }
+        raise InputError(f"--data-dir {folder}", "has no ratings: it is for predict.py and extract_features.py")
+    shapes = {name: (len(info["subjects"]), *shape) for name, shape in shapes_of(info).items()}
     data = Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
-    try:
-        agrees = (np.isnan(data.ratings) == ~data.seen[..., None]).all()
-    except ValueError:  # a name in not_seen that is nowhere else
-        agrees = False
+    agrees = (np.isnan(data.ratings) != data.seen[..., None]).all()
+    agrees &= sum(map(len, info["not_seen"].values())) == (~data.seen).sum()  # and no other names
     if not agrees or not data.seen.any(axis=0).all() or not data.seen.any(axis=1).all():
-        raise InputError(f"{path} names other trials in 'not_seen' than ratings.npy lacks; {REMEDY}")
+        raise InputError(path, "names other trials in 'not_seen' than ratings.npy lacks", REMEDY)
     return data
 
 
@@ -203,14 +196,14 @@ def _open_array(folder, name, arrays, shape):
     path = folder / f"{name}.npy"
     try:
         if sha256(path) != arrays.get(name):
-            raise InputError(f"{path} is not the file that was prepared (its checksum differs); {REMEDY}")
+            raise InputError(path, "is not the file that was prepared (its checksum differs)", REMEDY)
         array = np.load(path, mmap_mode="c", allow_pickle=False)  # nothing that is written to it reaches the file
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; {REMEDY}") from None
+        raise InputError(path, "does not exist", REMEDY) from None
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); {REMEDY}") from None
+        raise InputError(path, f"is damaged ({error})", REMEDY) from None
     if array.dtype != np.float32 or array.shape != shape:
-        raise InputError(f"{path} has shape {array.shape}, not {shape} as dataset.json says; {REMEDY}")
+        raise InputError(path, f"has shape {array.shape}, not {shape} as dataset.json says", REMEDY)
     return array
 
 

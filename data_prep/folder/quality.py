@@ -24,9 +24,9 @@ BINS, HEIGHT = 48, 30  # of the pictures
 
 @dataclass(frozen=True)
 class Kind:
-    """A signal that is known by its channel's name."""
+    """A signal that is known by its channel's name, or by default any other one."""
 
-    names: str  # regular expression of the lower-case name without digits and signs
+    names: str = ""  # regular expression of the lower-case name without digits and signs
     unit: str = ""
     low: float = -np.inf  # human range in ``unit``
     high: float = np.inf
@@ -43,7 +43,6 @@ KINDS = (
     Kind(r"hr|heartrate|pulserate", "beats/min", 30, 220),
     Kind(r"(acc|acceleration|accelerometer)[xyz]?", still=60, clips=True),  # at rest it stays at one of its few values
 )
-
 
 FINDINGS = {  # what may stand out in a signal, and how the counts call it
     "missing": "with gaps",
@@ -62,65 +61,6 @@ def kind_of(name):
     return next((kind for kind in KINDS if re.fullmatch(kind.names, plain)), None)
 
 
-class Quality:
-    """Looks at one person after the other and keeps a few numbers and a picture of each signal."""
-
-    def __init__(self):
-        self.people = {}
-        self.notes = []  # what else there is to say on the page
-
-    def look(self, subject, channels, rate, trials, units_known=True, unit="", louder=None):
-        """Look at signals of a person as recorded: trials (channels, n_samples) of any length, NaN for missing.
-
-        ``units_known``: GSR is in uS, temperature in degrees Celsius, heart rate in beats per minute; ``unit``: of
-        other signals; ``louder``: electrodes much louder than the others, and how many times.
-        """
-        block = max(1, round(rate))
-        trials = [to_seconds(np.asarray(trial), block) for trial in trials]
-        trials = [trial for trial in trials if trial.size]
-        if not trials:
-            return
-        kinds = [kind_of(name) for name in channels]
-        slow = np.array([kind is not None or rate < FAST for kind in kinds])
-        with np.errstate(invalid="ignore", over="ignore"):  # of NaN, which is looked for
-            edges = [(trial.min(axis=2), trial.max(axis=2)) for trial in trials]  # both while a trial is in the cache
-            low, high = (np.concatenate(parts, axis=1, dtype=np.float64) for parts in zip(*edges, strict=True))
-            width = np.array([max(kind.still if kind else 1, math.ceil(FAST / rate)) for kind in kinds])
-            still = np.concatenate([flat(*pair, width) for pair in edges], axis=1)
-            loud, cut = noisy(high - low, still), clipped(trials, low, high, rate) & ~still
-            impossible = np.zeros_like(still)
-            for index, kind in enumerate(kinds):
-                cut[index] &= not slow[index] or (kind is not None and kind.clips)
-                loud[index] &= not slow[index]
-                if kind and units_known:
-                    impossible[index] = (low[index] < kind.low) | (high[index] > kind.high)
-                    loud[index] = high[index] - low[index] > kind.step
-            line = np.where(slow, 0.0, line_noise(trials, rate))
-        counts = {"missing": np.isnan(high), "flat": still, "clipped": cut, "noisy": loud, "range": impossible}
-        for index, name in enumerate(channels):
-            row = Row(
-                name,
-                low=float(np.fmin.reduce(low[index])),
-                high=float(np.fmax.reduce(high[index])),
-                seconds=len(low[index]) * block / rate,
-                line=float(line[index]),
-                slow=bool(slow[index]),
-                kind=kinds[index] if units_known else None,
-                unit=unit,
-                loud=(louder or {}).get(name, 0.0),
-                picture=picture(low[index], high[index]),
-                **{what: round(seconds[index].sum() * block / rate) for what, seconds in counts.items()},
-            )
-            self.people.setdefault(subject, []).append(row)
-
-    def counts(self):
-        """In words, what stands out."""
-        rows = [row for rows in self.people.values() for row in rows]
-        numbers = {what: sum(what in row.findings for row in rows) for what in FINDINGS}
-        words = ", ".join(f"{n:,} {FINDINGS[what]}" for what, n in numbers.items() if n)
-        return f"of {len(rows):,} signals, {words or 'none stands out'}"
-
-
 @dataclass
 class Row:
     """One signal of one person; the counts are seconds."""
@@ -136,16 +76,80 @@ class Row:
     range: int
     line: float
     slow: bool
-    kind: Kind | None
     picture: str
     unit: str = ""  # where the kind does not say it
     loud: float = 0.0  # times the other electrodes' amplitude, where that is much
+    units_known: bool = True
+
+    @property
+    def kind(self):
+        """What is known of its range and unit."""
+        return (self.units_known and kind_of(self.name)) or Kind()
 
     @property
     def findings(self):
         """Which of its numbers stand out."""
         least = {"noisy": MANY_NOISY * self.seconds, "line": MUCH_LINE}
         return {what for what in FINDINGS if getattr(self, what) > least.get(what, 0)}
+
+
+class Quality:
+    """Looks at one person after the other and keeps a few numbers and a picture of each signal."""
+
+    def __init__(self):
+        self.people = {}  # a `Row` of each signal, by person
+        self.notes = []  # what else there is to say on the page
+
+    def look(self, subject, channels, rate, trials, units_known=True, unit="", louder=None):
+        """Look at signals of a person as recorded: trials (channels, n_samples) of any length, NaN for missing.
+
+        ``units_known``: GSR is in uS, temperature in degrees Celsius, heart rate in beats per minute; ``unit``: of
+        other signals; ``louder``: electrodes much louder than the others, and how many times.
+        """
+        block = max(1, round(rate))
+        trials = [to_seconds(np.asarray(trial), block) for trial in trials]
+        trials = [trial for trial in trials if trial.size]
+        if not trials:
+            return
+        named = [kind_of(name) for name in channels]
+        kinds = [kind or Kind() for kind in named]
+        slow = np.array([kind is not None or rate < FAST for kind in named])
+        limits = kinds if units_known else [Kind()] * len(kinds)
+        least, most, step = np.array([(kind.low, kind.high, kind.step) for kind in limits]).T[:, :, None]
+        limited = np.array([[units_known and kind is not None] for kind in named])
+        with np.errstate(invalid="ignore", over="ignore"):  # of NaN, which is looked for
+            edges = [(trial.min(axis=2), trial.max(axis=2)) for trial in trials]  # both while a trial is in the cache
+            low, high = (np.concatenate(parts, axis=1, dtype=np.float64) for parts in zip(*edges, strict=True))
+            width = np.array([max(kind.still, math.ceil(FAST / rate)) for kind in kinds])
+            counts = {"missing": np.isnan(high), "flat": np.concatenate([flat(*pair, width) for pair in edges], axis=1)}
+            judged = ~slow | [kind.clips for kind in kinds]
+            counts["clipped"] = clipped(trials, low, high, rate) & ~counts["flat"] & judged[:, None]
+            swing = high - low
+            counts["noisy"] = np.where(limited, swing > step, noisy(swing, counts["flat"]) & ~slow[:, None])
+            counts["range"] = (low < least) | (high > most)
+            line = np.where(slow, 0.0, line_noise(trials, rate))
+        for index, name in enumerate(channels):
+            row = Row(
+                name,
+                low=float(np.fmin.reduce(low[index])),
+                high=float(np.fmax.reduce(high[index])),
+                seconds=len(low[index]) * block / rate,
+                line=float(line[index]),
+                slow=bool(slow[index]),
+                picture=picture(low[index], high[index]),
+                unit=unit,
+                loud=(louder or {}).get(name, 0.0),
+                units_known=units_known,
+                **{what: round(seconds[index].sum() * block / rate) for what, seconds in counts.items()},
+            )
+            self.people.setdefault(subject, []).append(row)
+
+    def counts(self):
+        """In words, what stands out."""
+        rows = [row for rows in self.people.values() for row in rows]
+        numbers = {what: sum(what in row.findings for row in rows) for what in FINDINGS}
+        words = ", ".join(f"{n:,} {FINDINGS[what]}" for what, n in numbers.items() if n)
+        return f"of {len(rows):,} signals, {words or 'none stands out'}"
 
 
 def to_seconds(trial, block):
@@ -181,14 +185,10 @@ def clipped(trials, low, high, rate):
     return found
 
 
-def noisy(swing, flat_seconds):
+def noisy(swing, still):
     """Which seconds (channels, seconds) swing more than NOISY times as far as the channel's median second."""
-    found = np.zeros(swing.shape, bool)
-    for index, (row, still) in enumerate(zip(swing, flat_seconds, strict=True)):
-        moving = row[~still & ~np.isnan(row)]
-        if len(moving):
-            found[index] = row > NOISY * np.median(moving)
-    return found
+    moving = np.ma.masked_array(swing, still | np.isnan(swing))
+    return swing > NOISY * np.ma.median(moving, axis=1).filled(np.inf)[:, None]
 
 
 def line_noise(trials, rate):

@@ -31,16 +31,16 @@ def _html(row):
     cells["line"] = f"{row.line:.0%}" if row.line >= 0.05 else ""
     if row.slow:
         cells["line"] = "-"
-        cells["clipped"] = cells["clipped"] if row.kind and row.kind.clips else "-"
-        cells["noisy"] = cells["noisy"] if row.kind and row.kind.step < np.inf else "-"
-    if not row.kind or row.kind.high == np.inf:
+        cells["clipped"] = cells["clipped"] if row.kind.clips else "-"
+        cells["noisy"] = cells["noisy"] if row.kind.step < np.inf else "-"
+    if row.kind.high == np.inf:
         cells["range"] = "-"
     marked = "".join(
         f"<td{' class=f' if what in row.findings else ''}>{cells[what]}"
         for what in ("missing", "flat", "clipped", "noisy", "line", "range")
     )
-    unit = row.kind.unit if row.kind else row.unit
-    values = f"{row.low:.3g} to {row.high:.3g}" + (f" {unit}" if unit else "")
+    unit = row.kind.unit or row.unit
+    values = f"{row.low:.3g} to {row.high:.3g} {unit}".rstrip()
     values = f"<td class=f>{values}, {row.loud:.0f} x the others" if row.loud else f"<td>{values}"
     return f"<tr><th>{_text(row.name)}{values}{marked}<td>{row.picture}\n"
 

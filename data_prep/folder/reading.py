@@ -7,7 +7,7 @@ import numpy as np
 
 from data_prep.folder.prepared import MARK
 from data_prep.folder.writer import PreparedWriter, is_prepared
-from data_prep.signals.transforms import prepare
+from data_prep.signals.transforms import prepare_trial
 from utils.base.errors import InputError
 from utils.base.files import sha256
 from utils.base.progress import say_pretraining
@@ -57,13 +57,3 @@ def prepare_trials(trials, rate, made):
         except InputError as error:
             raise InputError(f"trial {number}: {error}") from None
     return tuple(np.stack([trial[name] for trial in blocks]) for name in ("eeg", "pps"))
-
-
-def prepare_trial(trial, rate, made):
-    """1 s blocks of a trial by modality, normalised as ``made`` says: float32 (seconds, channels, rate)."""
-    blocks = {}
-    for name, (signal, rest) in trial.items():
-        prepared = prepare(signal, rest, rate, made[name], made.get("segment"))
-        with np.errstate(over="ignore"):  # what is too large for float32 is refused when it is written
-            blocks[name] = prepared.astype(np.float32).swapaxes(0, 1)
-    return blocks

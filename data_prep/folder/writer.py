@@ -3,19 +3,18 @@
 import contextlib
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.folder import preparation as preparations
-from data_prep.folder.descriptions import describe
+from data_prep.folder.arrays import check_names, check_text
+from data_prep.folder.descriptions import describe, shapes_of
 from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, checksum_of, open_prepared
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
 from data_prep.folder.stimuli import GROUPS, fill, in_words, look_like_parts, seen_of
-from data_prep.folder.values import check_names, check_text
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
 from utils.base.errors import InputError
@@ -66,25 +65,23 @@ class PreparedWriter:
     """
 
     def __init__(self, folder, *, preparation, rated=True, simulated=False, missing="error", **description):
-        self.folder, self.least, self.rated, self.missing = Path(folder), 2 if rated else 1, rated, missing
+        self.folder, self.rated, self.missing = Path(folder), rated, missing
         self._signals, self._not_seen = {}, {}  # trials by the checksum of their signals; places by person
-        self._rated, self.adjoining = [], []  # ratings of each person; stimuli that begin where another ends
+        self._ratings, self.adjoining = [], []  # of each person; stimuli that begin where another ends
         self.quality = Quality()
         description = describe("the data set", rated, **description)
         n_eeg = len(description["eeg_channels"])
         if preparation.get("eeg") == "channels" and 0 < n_eeg < MIN_ELECTRODES:
             what = "cannot be standardised across channels: one becomes 0, two become the sign of their difference"
             raise InputError(f"{n_eeg} EEG channels", what, 'use eeg_normalise="trial" (--eeg-normalise trial)')
-        counted = {"seconds": 0, "subjects": [], "trials": 0}
-        self.info = {"format_version": FORMAT_VERSION} | description | counted
+        self.info = {"format_version": FORMAT_VERSION} | description | {"seconds": 0, "subjects": [], "trials": 0}
         self.info |= {"copies": [], "preparation": preparation, "sources": {}}
         self.info |= {"simulated": True} if simulated else {}
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
-            self._partial = stack.enter_context(atomic_folder(self.folder, "--out-dir"))
-            self._files = {n: stack.enter_context(open(self._partial / f"{n}.npy", "wb")) for n in ARRAYS}
-            self._shapes = {}
+            self.partial = stack.enter_context(atomic_folder(self.folder, "--out-dir"))
+            self._files = {n: stack.enter_context(open(self.partial / f"{n}.npy", "wb")) for n in ARRAYS}
             self._context = stack.pop_all()
         return self
 
@@ -111,53 +108,48 @@ class PreparedWriter:
         info, subject = self.info, check_text(subject, "a subject's id")
         where = f"subject {subject}"
         if subject in info["subjects"]:
-            raise InputError(f"{where} comes twice; keep one of its files")
+            raise InputError(where, "comes twice", "keep one of its files")
+        arrays = dict(zip(ARRAYS, (eeg, pps, ratings), strict=True))
         if self.missing == "keep":
-            eeg, pps, ratings, seen = fill(where, (eeg, pps, ratings), seen, self.rated)
+            arrays, seen = fill(where, arrays, seen, self.rated)
         else:
             seen = np.ones(len(eeg), bool)
-        rate, (trials, seconds) = info["sampling_rate"], eeg.shape[:2]
-        wanted = {name: (trials, seconds, len(info[f"{name}_channels"]), rate) for name in ("eeg", "pps")}
-        wanted["ratings"] = (trials, len(info["ratings"]))
-        arrays = {}
-        for name, array in zip(ARRAYS, (eeg, pps, ratings), strict=True):
-            if array.shape != wanted[name]:
-                why = "by the names, the sampling rate, and the trials and seconds of the EEG"
-                raise InputError(
-                    f"{where} has {name} of shape {array.shape}, not {wanted[name]}: so it should be {why}"
-                )
-            shape = self._shapes.setdefault(name, array.shape)
-            if array.shape != shape:
-                what = f"{array.shape} (trials first), but subject {info['subjects'][0]} has {shape}"
-                raise InputError(f"{where} has {name} of shape {what}; all subjects need the same trials")
+        if not info["subjects"]:
+            info["trials"], info["seconds"] = arrays["eeg"].shape[:2]
+        stored = {}
+        for name, shape in shapes_of(info).items():
+            if arrays[name].shape != shape:
+                what = f"has {name} of shape {arrays[name].shape}, not {shape}"
+                raise InputError(where, what, "all subjects need the same trials, and the named channels and rate")
             with np.errstate(over="ignore"):  # values that do not fit into float32 are refused below
-                arrays[name] = np.ascontiguousarray(array, dtype="<f4")
-            if not np.isfinite(arrays[name][seen]).all():
-                raise InputError(f"{where} has NaN or infinite {name} values; repair or leave out its file")
-        self.check_ratings(subject, ratings[seen])
+                stored[name] = np.ascontiguousarray(arrays[name], dtype="<f4")
+            if not np.isfinite(stored[name][seen]).all():
+                raise InputError(where, f"has NaN or infinite {name} values", "repair or leave out its file")
+        self.check_ratings(subject, arrays["ratings"][seen])
         if not seen.all():
             self._not_seen[subject] = np.flatnonzero(~seen)
         if self.rated:
-            self._find_copies(subject, arrays["eeg"], arrays["pps"], np.flatnonzero(seen))
-        for name, array in arrays.items():
+            self._find_copies(subject, stored["eeg"], stored["pps"], np.flatnonzero(seen))
+        for name, array in stored.items():
             if not info["subjects"]:
                 self._write_header(name)
             self._files[name].write(array.data)
-        self._rated.append(arrays["ratings"])
+        self._ratings.append(stored["ratings"])
         info["subjects"].append(subject)
         info["sources"] |= sources
 
     def check_ratings(self, subject, ratings):
         """Refuse ratings (trials, ratings) that are off the scale, or not the number of a class."""
         for values, name in zip(np.transpose(ratings), self.info["ratings"], strict=True):
-            classes, (low, high) = self.info["classes"].get(name), of_rating(self.info["rating_range"], name) or (0, 0)
-            if classes is None and (values.min() < low or values.max() > high):
-                what = f"ratings outside {low} to {high}; repair or leave out its file"
-                raise InputError(f"subject {subject} has {name} {what}")
-            wrong = [] if classes is None else values[~np.isin(values, np.arange(len(classes)))]
-            if len(wrong):
-                what = f"{wrong[0]:g}, not one of 0 to {len(classes) - 1}, the numbers of its classes"
-                raise InputError(f"subject {subject} has {name} {what}")
+            if name in self.info["classes"]:
+                n = len(self.info["classes"][name])
+                valid, scale = np.isin(values, np.arange(n)), f"0 to {n - 1}, the numbers of its classes"
+            else:
+                low, high = of_rating(self.info["rating_range"], name)
+                valid, scale = (low <= values) & (values <= high), f"{low} to {high}"
+            if not valid.all():
+                what = f"has {name} ratings outside {scale}, such as {values[~valid][0]:g}"
+                raise InputError(f"subject {subject}", what, "repair or leave out its file")
 
     def _find_copies(self, subject, eeg, pps, places):
         """Note trials whose signals are there already: a model trained on one would be tested on the other."""
@@ -170,16 +162,6 @@ class PreparedWriter:
             some = [part.ravel()[:: 1 + part.size // SOME_VALUES] for part in parts]
             if same != trial and max(len(np.unique(part)) for part in some) > FEW_VALUES:
                 self.info["copies"].append(f"{trial} is {same}")
-
-    def scratch(self):
-        """A folder for what waits; it goes with the unfinished one, or by `remove_scratch`."""
-        folder = self._partial / "waiting"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def remove_scratch(self):
-        """Remove what has waited."""
-        shutil.rmtree(self._partial / "waiting")
 
     def report(self):
         """Print what was written."""
@@ -196,7 +178,7 @@ class PreparedWriter:
                 f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; a model "
                 "trained on one may be tested on the other: leave copies out (every result names them)"
             )
-        for line in one_sided_ratings(info, self._rated):
+        for line in one_sided_ratings(info, self._ratings):
             print(line)
         if "groups" not in info and (parts := look_like_parts(info["stimuli"]) or shorten(self.adjoining, 60)):
             warn(f"{parts} may be parts of one film, and a split would test one after training on another; {GROUPS}")
@@ -211,14 +193,14 @@ class PreparedWriter:
             self._context.__exit__(*error)
 
     def _finish(self):
-        info = self.info
-        if (n := len(info["subjects"])) < self.least:
-            raise InputError(f"{self.folder} would have {n} subjects; at least {self.least} are needed")
+        info, least = self.info, 2 if self.rated else 1
+        if len(info["subjects"]) < least:
+            n = len(info["subjects"])
+            raise InputError(self.folder, f"would have {n} subjects", f"at least {least} are needed")
         for name, file in self._files.items():
             self._write_header(name)
             file.flush()
             os.fsync(file.fileno())
-        info["trials"], info["seconds"] = self._shapes["eeg"][:2]
         for key in ("stimuli", "groups"):
             if info.get(key) is not None:
                 check_names(info[key], key, info["trials"], once=key == "stimuli")
@@ -226,21 +208,20 @@ class PreparedWriter:
         if self._not_seen:
             names = {who: [info["stimuli"][place] for place in places] for who, places in self._not_seen.items()}
             info |= {"format_version": INCOMPLETE_VERSION, "not_seen": names}
-            unseen = [name for name, n in zip(info["stimuli"], seen_of(info).sum(axis=0), strict=True) if n == 0]
-            if unseen:
-                raise InputError(f"{shorten(unseen)} was seen by nobody; leave it out of stimuli")
+            if unseen := [name for name, n in zip(info["stimuli"], seen_of(info).sum(axis=0), strict=True) if n == 0]:
+                raise InputError(shorten(unseen), "was seen by nobody", "leave it out of stimuli")
             self.quality.notes.append(in_words(info))
-        info["arrays"] = {name: sha256(self._partial / f"{name}.npy") for name in ARRAYS}
+        info["arrays"] = {name: sha256(self.partial / f"{name}.npy") for name in ARRAYS}
         info["checksum"] = checksum_of(info)
         if self.quality.people:
-            write_page(self._partial / PAGE, info["name"], self.quality)
-        write_json(self._partial / "dataset.json", info)
+            write_page(self.partial / PAGE, info["name"], self.quality)
+        write_json(self.partial / "dataset.json", info)
 
     def _write_header(self, name):
         """Header of an array for the subjects so far; NumPy leaves room in it for the first axis to grow."""
-        shape = (len(self.info["subjects"]), *self._shapes[name])
+        header = {"descr": "<f4", "fortran_order": False}
+        header["shape"] = (len(self.info["subjects"]), *shapes_of(self.info)[name])
         self._files[name].seek(0)
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._files[name], header)
 
 
