@@ -21,14 +21,7 @@ NAME_CHARACTERS = 200
 RATE_TOLERANCE = 1e-7  # of a rate in float32, or one that is 1 / a difference of times
 OTHER_UNIT = 300  # times the other's largest values: EEG and its rest are in two units
 LARGEST = 1e12  # of a signal; its square must fit into float32
-KINDS = {
-    "c": "complex numbers",
-    "U": "text",
-    "S": "text",
-    "M": "dates",
-    "m": "times",
-    "V": "records",
-}  # NumPy's letters
+KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "times", "V": "records"}  # of NumPy
 
 
 def check_keys(found, known, where):
@@ -137,25 +130,28 @@ def check_numbers(array, where, name):
 
 
 def check_values(person, channels, where):
-    """A person with signals and rest as arrays of numbers, not too large ones; empty ones without channels are left out.
+    """A person with signals and rest as arrays of numbers; empty ones of what was not recorded are left out.
 
-    ``channels``: names by modality, none for one that was not recorded. Signals may be dicts by channel.
+    ``channels``: names by modality. Signals may be dicts by channel.
     """
     checked = {key: value for key, value in person.items() if key.removesuffix("_baseline") not in SIGNALS}
     for key in (key for key in person if key not in checked):
         array, names = person[key], channels[key.removesuffix("_baseline")]
         if isinstance(array, Mapping):
-            checked[key] = {name: _check_signal(part, where, f"{key} {name}") for name, part in array.items()}
+            axes = "(trials, samples)"
+            checked[key] = {name: _check_signal(part, where, f"{key} {name}", axes) for name, part in array.items()}
         elif names or np.size(array) or np.ndim(array) != 3:
-            checked[key] = _check_signal(array, where, key)
+            checked[key] = _check_signal(array, where, key, "(trials, channels, samples)")
     return checked
 
 
-def _check_signal(array, where, name):
+def _check_signal(array, where, name, axes):
     array = check_numbers(array, where, name)
+    if array.ndim != axes.count(",") + 1:
+        raise InputError(f"{where}: {name}", f"has shape {array.shape}, not {axes}")
     most = max(abs(float(array.max())), abs(float(array.min())))
     if most > LARGEST:
-        raise InputError(f"{where} has {name} values up to {most:.3g}, which no signal has; look at its unit")
+        raise InputError(where, f"has {name} values up to {most:.3g}, which no signal has", "look at its unit")
     return array
 
 
@@ -164,7 +160,7 @@ def check_shapes(person, channels, rate, where):
     recorded = [name for name in SIGNALS if name in person]
     if not recorded:
         raise InputError(where, "has neither eeg nor pps")
-    n_trials, *_, n_samples = person[recorded[0]].shape
+    n_trials, _, n_samples = person[recorded[0]].shape
     for name in SIGNALS:
         if channels[name] and name not in recorded:
             raise InputError(where, f"has no {name}, but {name}_channels names {shorten(channels[name])}")
@@ -173,12 +169,10 @@ def check_shapes(person, channels, rate, where):
     for name in recorded:
         array, rest, wanted = person[name], person.get(f"{name}_baseline"), (n_trials, len(channels[name]), n_samples)
         if array.shape != wanted:
-            what = f"has shape {array.shape}, not {wanted}: (trials, channels, samples) by {name}_channels"
-            what += "" if name == recorded[0] else f" and {recorded[0]}"
-            raise InputError(
-                f"{where}: {name}", what, f"at {rate} Hz all are as long: cut them, or give sampling_rates"
-            )
-        if rest is not None and (rest.ndim != 3 or rest.shape[:2] != wanted[:2] or rest.shape[2] < rate):
+            what = f"has shape {array.shape}, not {wanted}: (trials, channels, samples) as {name}_channels"
+            what += " says" if name == recorded[0] else f" and {recorded[0]} say"
+            raise InputError(f"{where}: {name}", what, f"cut all to one length at {rate} Hz, or give sampling_rates")
+        if rest is not None and (rest.shape[:2] != wanted[:2] or rest.shape[2] < rate):
             what = f"has shape {rest.shape}, not {wanted[:2]} like {name} and at least 1 s ({rate} samples)"
             raise InputError(f"{where}: {name}_baseline", what)
     if n_samples < rate:

@@ -165,7 +165,7 @@ def compare(wanted, found, where, modalities, standardised=True):
 
 
 def _compare_preparations(wanted, found, where, modalities, unknown, differences):
-    """Refuse what a model cannot bear; append what only one side records to ``unknown``, the rest to ``differences``."""
+    """Refuse what a model cannot bear; note what only one side records in ``unknown``, the rest in ``differences``."""
     trained, other = wanted["preparation"], found["preparation"]
 
     def both(key, what):

@@ -70,9 +70,6 @@ def at_one_rate(person, pps_channels, rate, rates):
         if channels and set(channels) != set(pps_channels):
             what = f"has the channels {', '.join(map(str, channels))}, not {', '.join(pps_channels)}"
             raise InputError(f"{where}: pps{suffix}", what)
-        for name, array in channels.items():
-            if array.ndim != 2:
-                raise InputError(f"{where}: pps{suffix} {name}", f"has {array.ndim} axes, not (trials, samples)")
         parts |= channels
         lengths = {name: part.shape[-1] / rates.get(name, rate) for name, part in parts.items()}
         refuse_lengths(where + suffix, lengths, rates)
