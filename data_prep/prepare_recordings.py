@@ -29,8 +29,9 @@ from data_prep.amplifiers.proposal import propose
 from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, read_trials
 from data_prep.folder import preparation, ratings
 from data_prep.folder import stimuli as stimulus_names
-from data_prep.folder.from_arrays import prepare_person
+from data_prep.folder.arrays import signals
 from data_prep.folder.quality import Quality, Row
+from data_prep.folder.reading import prepare_trials
 from data_prep.folder.writer import PreparedWriter, is_prepared
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -246,9 +247,9 @@ def prepare(subject, own, files, eeg, pps, steps, made):
         loud = {name: times for look in of_all for name, times in (look.loud or {}).items()}
         quality.look(subject, names, rate, [trial for look in of_all for trial in look.trials], unit=unit, louder=loud)
     person = {name: np.stack([trials[index] for index in range(len(own))]) for name, trials in found.items()}
-    blocks = prepare_person({"id": subject, **person}, steps.sampling_rate, made)
+    blocks = prepare_trials(signals(person), steps.sampling_rate, made, f"subject {subject}")
     quality = np.array(json.dumps([asdict(row) for row in quality.people[subject]]))
-    return {"eeg": blocks[0].astype(np.float32), "pps": blocks[1].astype(np.float32), "quality": quality}
+    return {"eeg": blocks[0], "pps": blocks[1], "quality": quality}
 
 
 if __name__ == "__main__":

@@ -69,22 +69,17 @@ def describe(where, rated=True, **description):
         raise InputError("eeg_channels and pps_channels are empty; name the channels of at least one of them")
     if rated and not info["ratings"]:
         raise InputError("ratings is empty; name at least one")
-    _check_rating_names(info["ratings"])
+    spellings = {}
+    for name in info["ratings"]:  # scripts and file systems must distinguish them
+        if name == QUADRANTS:
+            raise InputError(f"ratings has {name!r}, which means the quadrants of arousal and valence; rename it")
+        same = spellings.setdefault("".join(name.casefold().split()), name)
+        if same != name:
+            raise InputError(f"ratings has {same!r} and {name!r}: the same but for case and blanks; rename one")
     info["classes"] = _classes(given.get("classes", {}), info["ratings"])
     info |= _scale(given, [name for name in info["ratings"] if name not in info["classes"]])
     info["stimuli"] = check_names(given["stimuli"], "stimuli") if "stimuli" in given else None
     return info | ({"groups": check_names(given["groups"], "groups", once=False)} if "groups" in given else {})
-
-
-def _check_rating_names(ratings):
-    """Refuse names that scripts and file systems could not distinguish."""
-    seen = {}
-    for name in ratings:
-        if name == QUADRANTS:
-            raise InputError(f"ratings has {name!r}, which means the quadrants of arousal and valence; rename it")
-        same = seen.setdefault("".join(name.casefold().split()), name)
-        if same != name:
-            raise InputError(f"ratings has {same!r} and {name!r}: the same but for case and blanks; rename one")
 
 
 def _classes(classes, ratings):

@@ -153,7 +153,8 @@ class Trials:
             shown = names or (every if seen is None else list(itertools.compress(every, seen)))
             stimuli.note_groups(self.groups, where, shown, person["groups"])
         self.writer.check_ratings(subject, person["ratings"])
-        blocks = (*prepare_person(person, info["sampling_rate"], made), person["ratings"])
+        blocks = prepare_trials(arrays.signals(person), info["sampling_rate"], made, where)
+        blocks = (*blocks, person["ratings"])
         if names is None:
             self.writer.add(subject, *blocks, sources={}, seen=seen)
         elif self.missing == "error":
@@ -200,11 +201,3 @@ def look(writer, person, rates):
         parts += [("pps", info["pps_channels"], pps)]
     for name, channels, trials in parts:
         writer.quality.look(person["id"], channels, rates.get(name, info["sampling_rate"]), trials)
-
-
-def prepare_person(person, rate, made):
-    """1 s blocks of one person's checked arrays, normalised: EEG and PPS, float32 (trials, seconds, channels, rate)."""
-    try:
-        return prepare_trials(arrays.signals(person), rate, made)
-    except InputError as error:
-        raise InputError(f"subject {person['id']}, {error}") from None

@@ -89,12 +89,6 @@ def rest_of_all(rests):
     return merged if any(value != values[0] for value in values) else next(iter(values), None)
 
 
-def agree(one, other):
-    """Whether two stored preparations differ in nothing that both record."""
-    one, other = read(one), read(other)
-    return all(one[key] == other[key] for key in one.keys() & other.keys())
-
-
 def record(data, pps_channels=None):
     """The record of a prepared folder (`Prepared`); ``pps_channels``: those used, by default all."""
     if not _is_valid(data.info["preparation"]):

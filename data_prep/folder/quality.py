@@ -1,6 +1,5 @@
-"""Quality at a glance: what each channel of each person looks like before anything is subtracted or standardised.
+"""Quality of the signals as recorded: seconds that are flat, clipped or noisy, line noise, values that no body has.
 
-`Quality` counts seconds that are flat, clipped or noisy, the share of line noise, and values that no human body has.
 Nothing is dropped because of it; `quality_page` shows it.
 """
 
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+from data_prep.signals.transforms import to_blocks
 
 FAST = 16  # Hz; a signal of fewer samples a second is a slow one: steps and swings of single seconds say nothing
 CLIPPED = (3, 0.02)  # samples, s: so many samples in a row at the highest or lowest value are clipped
@@ -107,7 +108,7 @@ class Quality:
         other signals; ``louder``: electrodes much louder than the others, and how many times.
         """
         block = max(1, round(rate))
-        trials = [to_seconds(np.asarray(trial), block) for trial in trials]
+        trials = [to_blocks(np.asarray(trial), block) for trial in trials]
         trials = [trial for trial in trials if trial.size]
         if not trials:
             return
@@ -150,12 +151,6 @@ class Quality:
         numbers = {what: sum(what in row.findings for row in rows) for what in FINDINGS}
         words = ", ".join(f"{n:,} {FINDINGS[what]}" for what, n in numbers.items() if n)
         return f"of {len(rows):,} signals, {words or 'none stands out'}"
-
-
-def to_seconds(trial, block):
-    """(channels, seconds, block) of a trial (channels, samples); a last second that is not complete is left out."""
-    seconds = trial.shape[1] // block
-    return trial[:, : seconds * block].reshape(len(trial), seconds, block)
 
 
 def flat(low, high, width):

@@ -24,23 +24,18 @@ def parse_ratings(trials):
         words = [row for row, number in enumerate(numbers) if number is None]
         if len(words) == len(cells):
             classes[name] = sorted(set(cells))
-            _refuse_spellings(trials, name)
+            spellings = {}
+            for trial, word in zip(trials, cells, strict=True):  # Sad and sad would be two classes
+                other = spellings.setdefault("".join(word.casefold().split()), word)
+                if other != word:
+                    remedy = "write one class in one way"
+                    raise InputError(f"{trial.where}: {name} is {word!r}, elsewhere {other!r}; {remedy}")
             numbers = [float(classes[name].index(cell)) for cell in cells]
         elif words:
             what = f"{name} is {cells[words[0]]!r}, not a number as elsewhere in that column"
             raise InputError(f"{trials[words[0]].where}: {what}")
         columns.append(numbers)
     return names, classes, [[column[row] for column in columns] for row in range(len(trials))]
-
-
-def _refuse_spellings(trials, name):
-    """Refuse ``Sad`` together with ``sad``: they would be two classes."""
-    seen = {}
-    for trial in trials:
-        word = trial.ratings[name]
-        other = seen.setdefault("".join(word.casefold().split()), word)
-        if other != word:
-            raise InputError(f"{trial.where}: {name} is {word!r}, elsewhere {other!r}; write one class in one way")
 
 
 def scale_of(settings, name):

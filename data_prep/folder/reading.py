@@ -36,8 +36,8 @@ def prepare_all(out_dir, card, files, people, *arguments, following=()):
         simulated = any(path.with_name(MARK).exists() for path in files.values())
         with PreparedWriter(out_dir, simulated=simulated, **card) as writer:
             for person in people(writer, *arguments):
+                blocks = prepare_trials(person.trials, card["sampling_rate"], card["preparation"], person.where)
                 try:
-                    blocks = prepare_trials(person.trials, card["sampling_rate"], card["preparation"])
                     writer.add(person.subject, *blocks, person.ratings, sources={})
                 except InputError as error:
                     raise InputError(f"{person.where}: {error}") from None
@@ -48,12 +48,12 @@ def prepare_all(out_dir, card, files, people, *arguments, following=()):
     say_pretraining(out_dir, *following)
 
 
-def prepare_trials(trials, rate, made):
-    """`prepare_trial` of a person's trials: EEG and PPS, (trials, seconds, channels, rate)."""
+def prepare_trials(trials, rate, made, where):
+    """`prepare_trial` of a person's trials: EEG and PPS, (trials, seconds, channels, rate); ``where``: for messages."""
     blocks = []
     for number, trial in enumerate(trials, 1):  # one at a time stays in the processor's cache
         try:
             blocks.append(prepare_trial(trial, rate, made))
         except InputError as error:
-            raise InputError(f"trial {number}: {error}") from None
+            raise InputError(f"{where}, trial {number}: {error}") from None
     return tuple(np.stack([trial[name] for trial in blocks]) for name in ("eeg", "pps"))

@@ -57,11 +57,6 @@ class PreparedWriter:
     ----------
     quality : Quality
         Is shown the signals before they were changed; its page is written into the folder.
-
-    Raises
-    ------
-    InputError
-        If the folder exists and is not empty, the description is wrong, or the EEG has too few electrodes.
     """
 
     def __init__(self, folder, *, preparation, rated=True, simulated=False, missing="error", **description):
@@ -86,7 +81,7 @@ class PreparedWriter:
         return self
 
     def add(self, subject, eeg, pps, ratings, sources, seen=None):
-        """Append one subject.
+        """Append one subject; refused if shapes differ from the first one's, or a value is not finite or off its scale.
 
         Parameters
         ----------
@@ -99,11 +94,6 @@ class PreparedWriter:
             Checksum of every raw file that went in.
         seen : numpy.ndarray, bool, shape (stimuli,), optional
             With ``missing="keep"``: the arrays hold only the trials that the person saw; this says which they are.
-
-        Raises
-        ------
-        InputError
-            If shapes differ from the first subject's, or a value is not finite or off the rating scale.
         """
         info, subject = self.info, check_text(subject, "a subject's id")
         where = f"subject {subject}"
@@ -166,18 +156,15 @@ class PreparedWriter:
     def report(self):
         """Print what was written."""
         info = self.info
-        print(
-            f"wrote {self.folder}: {len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s, "
-            f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels, {info['sampling_rate']} Hz"
-            + ("" if info["ratings"] else "; no ratings: to predict")
-        )
+        size = f"{len(info['subjects'])} subjects x {info['trials']} trials x {info['seconds']} s"
+        channels = f"{len(info['eeg_channels'])} EEG and {len(info['pps_channels'])} PPS channels"
+        unrated = "" if info["ratings"] else "; no ratings: to predict"
+        print(f"wrote {self.folder}: {size}, {channels}, {info['sampling_rate']} Hz{unrated}")
         if info.get("not_seen"):
             print(in_words(info))
         if info["copies"]:
-            warn(
-                f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; a model "
-                "trained on one may be tested on the other: leave copies out (every result names them)"
-            )
+            what = "a model trained on one may be tested on the other: leave copies out (every result names them)"
+            warn(f"trials with the signals of another one, to the last digit: {shorten(info['copies'])}; {what}")
         for line in one_sided_ratings(info, self._ratings):
             print(line)
         if "groups" not in info and (parts := look_like_parts(info["stimuli"]) or shorten(self.adjoining, 60)):
@@ -194,17 +181,15 @@ class PreparedWriter:
 
     def _finish(self):
         info, least = self.info, 2 if self.rated else 1
-        if len(info["subjects"]) < least:
-            n = len(info["subjects"])
+        if (n := len(info["subjects"])) < least:
             raise InputError(self.folder, f"would have {n} subjects", f"at least {least} are needed")
         for name, file in self._files.items():
             self._write_header(name)
             file.flush()
             os.fsync(file.fileno())
-        for key in ("stimuli", "groups"):
-            if info.get(key) is not None:
-                check_names(info[key], key, info["trials"], once=key == "stimuli")
         info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
+        for key in ("stimuli", "groups") if "groups" in info else ("stimuli",):
+            check_names(info[key], key, info["trials"], once=key == "stimuli")
         if self._not_seen:
             names = {who: [info["stimuli"][place] for place in places] for who, places in self._not_seen.items()}
             info |= {"format_version": INCOMPLETE_VERSION, "not_seen": names}
@@ -230,7 +215,8 @@ def is_prepared(folder, preparation, files, **description):
     if not (Path(folder) / "dataset.json").exists():
         return False
     with only_writer(Path(folder)):  # not while another process is at it; and a lock that a killed one left goes
-        made = open_prepared(folder, rated=False).info
-    same = preparations.agree(made["preparation"], preparation)
-    same = same and all(made.get(name) == value for name, value in description.items())
-    return same and made["sources"] == {name: sha256(path) for name, path in files.items()}
+        info = open_prepared(folder, rated=False).info
+    stored = preparations.read(info["preparation"])
+    same = all(stored[key] == preparation[key] for key in stored.keys() & preparation.keys())
+    same = same and all(info.get(key) == value for key, value in description.items())
+    return same and info["sources"] == {name: sha256(path) for name, path in files.items()}

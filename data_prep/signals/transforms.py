@@ -41,7 +41,10 @@ def prepare(signal, rest, rate, normalise, segment=None):
     subtracted from every second; None: nothing is. ``normalise``: a key of `NORMALISE`; ``segment``: the part to keep,
     such as ``"first 60 s"``, and all of a trial that is no longer. Across channels at least three must record.
     """
-    raw = cut(to_blocks(np.asarray(signal, np.float64), rate), segment)
+    raw = to_blocks(np.asarray(signal, np.float64), rate)
+    if segment is not None:
+        part, seconds, _ = segment.split()
+        raw = raw[:, : int(seconds)] if part == "first" else raw[:, -int(seconds) :]
     blocks, size, missing = raw, np.abs(raw), (raw == 0).all(axis=2)
     share = precision(signal)
     if rest is not None:
@@ -66,14 +69,6 @@ def to_blocks(signal, rate):
     """A signal (channels, samples) as 1 s blocks (channels, seconds, rate); an incomplete last second is dropped."""
     seconds = signal.shape[1] // rate
     return signal[:, : seconds * rate].reshape(len(signal), seconds, rate)
-
-
-def cut(blocks, segment):
-    """Part of a trial (n_channels, seconds, rate): ``"first 60 s"``, ``"last 60 s"``, or None for all of it."""
-    if segment is None:
-        return blocks
-    part, seconds, _ = segment.split()
-    return blocks[:, : int(seconds)] if part == "first" else blocks[:, -int(seconds) :]
 
 
 def precision(x):
