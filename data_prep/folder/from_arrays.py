@@ -132,7 +132,7 @@ class Trials:
     def __init__(self, writer, missing):
         self.writer, self.missing, self.waiting = writer, missing, writer.partial / "waiting"
         self.names, self.groups = {}, {}  # stimuli by person, None without names; group by stimulus
-        self.whose = "the data set's stimuli"
+        self.first, self.whose = None, "the data set's stimuli"  # the first person, and whether it names its stimuli
         if groups := writer.info.get("groups"):
             stimuli.note_groups(self.groups, "the data set", writer.info["stimuli"] or numbers(len(groups)), groups)
 
@@ -142,21 +142,26 @@ class Trials:
         where = f"subject {subject}"
         if subject in self.names:
             raise InputError(where, "comes twice", "keep one of its files")
-        other, of_other = next(iter(self.names.items()), (subject, names))
-        if (names is None) != (of_other is None):
-            has, has_none = (other, subject) if names is None else (subject, other)
+        self.first = self.first or (subject, names is not None)
+        if (names is not None) != self.first[1]:
+            has, has_none = (self.first[0], subject) if names is None else (subject, self.first[0])
             what = f"has stimuli and subject {has_none} has none"
             raise InputError(f"subject {has}", what, "name them for all or for nobody")
+        if names is None and self.missing == "keep":
+            n = arrays.n_trials_of(person) if seen is None else len(seen)
+            info["stimuli"] = info["stimuli"] or numbers(n)
+            if n != len(info["stimuli"]):
+                what = f"has {n} trials for {len(info['stimuli'])} stimuli"
+                raise InputError(where, what, "all subjects need the same trials, or names of their stimuli")
+            names = info["stimuli"] if seen is None else list(itertools.compress(info["stimuli"], seen))
         self.names[subject] = names
-        if "groups" in person:
-            every = info["stimuli"] or numbers(arrays.n_trials_of(person) if seen is None else len(seen))
-            shown = names or (every if seen is None else list(itertools.compress(every, seen)))
-            stimuli.note_groups(self.groups, where, shown, person["groups"])
+        if groups := person.get("groups"):
+            stimuli.note_groups(self.groups, where, names or info["stimuli"] or numbers(len(groups)), groups)
         self.writer.check_ratings(subject, person["ratings"])
         blocks = prepare_trials(arrays.signals(person), info["sampling_rate"], made, where)
         blocks = (*blocks, person["ratings"])
         if names is None:
-            self.writer.add(subject, *blocks, sources={}, seen=seen)
+            self.writer.add(subject, *blocks, sources={})
         elif self.missing == "error":
             if info["stimuli"] is None:
                 info["stimuli"], self.whose = sorted(names, key=stimuli.natural), where

@@ -58,12 +58,12 @@ def positions(where, names, wanted, whose):
 
 
 def seen_by_any(people, wanted=None):
-    """What at least one person has seen, in the order of ``wanted`` or of the names; what is not wanted is refused."""
+    """What people have seen, in the order of ``wanted`` or of the names; what is not wanted is refused."""
     everything = sorted({name for names in people.values() for name in names}, key=natural)
     if wanted and (others := [name for name in everything if name not in wanted]):
         what = "was seen and is not among the data set's stimuli"
         raise InputError(shorten(others), what, "add it, or leave it out")
-    return [name for name in wanted or everything if name in everything]
+    return wanted or everything
 
 
 def common(people, wanted=None, least=2):
@@ -99,16 +99,6 @@ def in_words(info):
     return f"{words} {n.min()} to {n.max()} of {len(seen)} people"
 
 
-def trials_with_ratings(ratings, where):
-    """Which trials have ratings (trials, ratings), bool; all of a trial are there or, where it was not seen, none."""
-    rated = ~np.isnan(ratings)
-    if (partly := np.flatnonzero(rated.any(axis=1) & ~rated.all(axis=1))).size:
-        what = "a trial has all of them, or none where the person did not see the stimulus"
-        remedy = "leave out that trial or that rating"
-        raise InputError(f"{where}, trial {partly[0] + 1}", f"lacks some of its ratings: {what}", remedy)
-    return rated.all(axis=1)
-
-
 def only_seen(person):
     """A person without the trials whose ratings are all NaN, and which trials these leave, bool (trials,).
 
@@ -116,41 +106,25 @@ def only_seen(person):
     """
     try:
         ratings, where = np.asarray(person["ratings"], np.float64), f"subject {person['id']}"
-        seen = trials_with_ratings(ratings.reshape(len(ratings), -1), where)
+        rated = ~np.isnan(ratings.reshape(len(ratings), -1))
     except (KeyError, TypeError, ValueError):
         return person, None
+    seen = rated.all(axis=1)
     if seen.all():
         return person, None
+    if (partly := np.flatnonzero(rated.any(axis=1) & ~seen)).size:
+        what = "lacks some of its ratings: a trial has all of them, or none where the person did not see the stimulus"
+        raise InputError(f"{where}, trial {partly[0] + 1}", what, "leave out that trial or that rating")
+    if not seen.any():
+        raise InputError(where, "saw no stimulus", "leave the person out")
 
     def cut(key, value):
         if isinstance(value, Mapping):
             return {name: cut(key, array) for name, array in value.items()}
         if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
             return value
-        if key in SIGNALS:
-            refuse_signals(where, np.nan_to_num(np.asarray(value)[~seen]))
+        if key in SIGNALS and np.any(np.nan_to_num(np.asarray(value)[~seen])):
+            raise InputError(where, "has signals in a trial without ratings", "leave the trial out, or rate it")
         return np.asarray(value)[seen]
 
     return {key: cut(key, value) for key, value in person.items()}, seen
-
-
-def refuse_signals(where, unrated):
-    """Refuse signals other than 0 in trials that have no ratings."""
-    if np.any(unrated):
-        raise InputError(where, "has signals in a trial without ratings", "leave the trial out, or rate it")
-
-
-def fill(where, arrays, seen, rated):
-    """Arrays (trials, ...) by name of all stimuli, 0 or NaN (ratings) where one was not seen; and which were seen."""
-    arrays = arrays | {"ratings": np.asarray(arrays["ratings"], np.float64)}
-    if seen is None:
-        seen = trials_with_ratings(arrays["ratings"], where) if rated else np.ones(len(arrays["ratings"]), bool)
-        for name in SIGNALS:
-            refuse_signals(where, arrays[name][~seen])
-    else:
-        for name, array in arrays.items():
-            arrays[name] = np.full((len(seen), *array.shape[1:]), np.nan if name == "ratings" else 0, array.dtype)
-            arrays[name][seen] = array
-    if not np.any(seen):
-        raise InputError(where, "saw no stimulus", "leave the person out")
-    return arrays, seen

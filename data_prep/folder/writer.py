@@ -14,7 +14,7 @@ from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION
 from data_prep.folder.quality import Quality
 from data_prep.folder.quality_page import PAGE, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
-from data_prep.folder.stimuli import GROUPS, fill, in_words, look_like_parts, seen_of
+from data_prep.folder.stimuli import GROUPS, in_words, look_like_parts, seen_of
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES
 from utils.base.errors import InputError
@@ -89,7 +89,6 @@ class PreparedWriter:
             Its id.
         eeg, pps : numpy.ndarray, shape (trials, seconds, channels, rate)
         ratings : numpy.ndarray, shape (trials, ratings)
-            With ``missing="keep"``, a row of NaN: the person did not see that stimulus, and its blocks are 0.
         sources : dict of str to str
             Checksum of every raw file that went in.
         seen : numpy.ndarray, bool, shape (stimuli,), optional
@@ -99,11 +98,11 @@ class PreparedWriter:
         where = f"subject {subject}"
         if subject in info["subjects"]:
             raise InputError(where, "comes twice", "keep one of its files")
-        arrays = dict(zip(ARRAYS, (eeg, pps, ratings), strict=True))
-        if self.missing == "keep":
-            arrays, seen = fill(where, arrays, seen, self.rated)
-        else:
-            seen = np.ones(len(eeg), bool)
+        arrays = dict(zip(ARRAYS, (eeg, pps, np.asarray(ratings, np.float64)), strict=True))
+        seen = np.ones(len(eeg), bool) if seen is None or self.missing != "keep" else seen
+        for name, array in () if seen.all() else arrays.items():
+            arrays[name] = np.full((len(seen), *array.shape[1:]), np.nan if name == "ratings" else 0, array.dtype)
+            arrays[name][seen] = array
         if not info["subjects"]:
             info["trials"], info["seconds"] = arrays["eeg"].shape[:2]
         stored = {}
