@@ -32,8 +32,8 @@ def main():
     rest = deap.BASELINE_SECONDS if settings.REST_SECONDS is None else settings.REST_SECONDS
     how = (settings.EEG_NORMALISE, settings.PPS_NORMALISE)
     made = preparation.make(*how, baseline_seconds=rest or None, segment=None, **deap.BEFORE)
-    sources, card = {path.name: path for path in files.values()}, deap.CARD | {"preparation": made}
-    prepare_all(settings.OUT_DIR, card, sources, deap.people, files, settings.REST_SECONDS)
+    sources = {path.name: path for path in files.values()}
+    prepare_all(settings.OUT_DIR, deap.CARD, made, sources, deap.people, files, settings.REST_SECONDS)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,9 @@ def main():
         short_trials=settings.SHORT_TRIALS,
         **dreamer.BEFORE,
     )
-    files, card = {settings.RAW_FILE.name: settings.RAW_FILE}, dreamer.CARD | {"preparation": made}
     arguments = (settings.RAW_FILE, settings.SEGMENT_SECONDS, settings.SHORT_TRIALS == "drop")
-    prepare_all(settings.OUT_DIR, card, files, dreamer.people, *arguments)
+    files = {settings.RAW_FILE.name: settings.RAW_FILE}
+    prepare_all(settings.OUT_DIR, dreamer.CARD, made, files, dreamer.people, *arguments)
 
 
 if __name__ == "__main__":

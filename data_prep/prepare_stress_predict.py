@@ -32,11 +32,12 @@ QUIET = False  # True: say nothing but warnings and errors
 def main():
     """Write the prepared folder, one person in memory at a time."""
     settings = read_settings(globals())
-    if settings.SECONDS < stress_predict.MIN_SECONDS:
-        raise InputError(f"--seconds {settings.SECONDS} is less than a window of {stress_predict.MIN_SECONDS} s")
-    if settings.BASELINE_BEFORE < settings.SECONDS:
-        what = f"is less than --seconds {settings.SECONDS}: the baseline would reach into the Stroop test"
-        raise InputError(f"--baseline-before {settings.BASELINE_BEFORE}", what)
+    sizes = seconds, delay, before = (settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE)
+    if seconds < stress_predict.MIN_SECONDS:
+        raise InputError(f"--seconds {seconds}", f"is less than a window of {stress_predict.MIN_SECONDS} s")
+    if before < seconds:
+        what = f"is less than --seconds {seconds}: the baseline would reach into the Stroop test"
+        raise InputError(f"--baseline-before {before}", what)
     folders = stress_predict.find_people(settings.RAW_DIR)
     paths = [path for folder in folders.values() for path in stress_predict.files_of(folder).values()]
     files = {f"{path.parent.name}/{path.name}": path for path in paths}
@@ -45,12 +46,10 @@ def main():
         baseline_seconds=None,
         segment=None,
         resampling="1, 4 and 32 to 64 Hz",
-        trials=f"{settings.SECONDS} s from {settings.DELAY} s after each mark; baseline from "
-        f"{settings.BASELINE_BEFORE} s before the first",
+        trials=f"{seconds} s from {delay} s after each mark; baseline from {before} s before the first",
     )
-    card, following = stress_predict.CARD | {"preparation": made}, ("--protocol", "cross-subject", "--n-folds", "5")
-    arguments = (folders, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE)
-    prepare_all(settings.OUT_DIR, card, files, stress_predict.people, *arguments, following=following)
+    following, people = ("--protocol", "cross-subject", "--n-folds", "5"), stress_predict.people
+    prepare_all(settings.OUT_DIR, stress_predict.CARD, made, files, people, folders, *sizes, following=following)
 
 
 if __name__ == "__main__":

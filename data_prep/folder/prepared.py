@@ -181,14 +181,13 @@ def open_prepared(folder, rated=True):
 
 def _how_to_begin(folder):
     """What prepares the data set that somebody has asked for, or what to do without one."""
-    scripts = {"dreamer": ("--raw-file", "DREAMER.mat"), "deap": ("--raw-dir", "data_preprocessed_python")}
-    name = next((name for name in scripts if name in folder.name.lower()), None)
-    if name is None:
-        return "data_prep/README.md says how to make one; ./demo.sh needs no data"
-    out = f"data/{name.upper()}" if folder.exists() else folder  # a folder that exists has most likely raw files
-    flags = (*scripts[name], "--out-dir", out if len(str(out)) < 60 else "...")
-    command = next_command(f"data_prep/prepare_{name}.py", *flags)
-    return f"make it, or give its new place: {command} (without the data set: ./demo.sh)"
+    for name, *raw in (("dreamer", "--raw-file", "DREAMER.mat"), ("deap", "--raw-dir", "data_preprocessed_python")):
+        if name in folder.name.lower():
+            out = f"data/{name.upper()}" if folder.exists() else folder  # one that exists has most likely raw files
+            out = out if len(str(out)) < 60 else "..."
+            command = next_command(f"data_prep/prepare_{name}.py", *raw, "--out-dir", out)
+            return f"make it, or give its new place: {command} (without the data set: ./demo.sh)"
+    return "data_prep/README.md says how to make one; ./demo.sh needs no data"
 
 
 def _open_array(folder, name, arrays, shape):

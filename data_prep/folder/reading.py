@@ -24,19 +24,19 @@ class Recorded:
     looks: list  # what the page about the signals shows: arguments of `Quality.look` after the subject
 
 
-def prepare_all(out_dir, card, files, people, *arguments, following=()):
+def prepare_all(out_dir, card, made, files, people, *arguments, following=()):
     """Write the prepared folder, one person in memory at a time, unless it is complete; print the next command.
 
-    ``card``: arguments of `PreparedWriter`; ``files``: the raw files by name; ``people``: a generator of `Recorded`,
-    called with the writer and ``arguments``; ``following``: flags of the next command.
+    ``card``: description for `PreparedWriter`; ``made``: the preparation; ``files``: the raw files by name; ``people``:
+    a generator of `Recorded`, called with the writer and ``arguments``; ``following``: flags of the next command.
     """
-    if is_prepared(out_dir, card["preparation"], files):
+    if is_prepared(out_dir, made, files):
         print(f"{out_dir}: complete, from these files")
     else:
         simulated = any(path.with_name(MARK).exists() for path in files.values())
-        with PreparedWriter(out_dir, simulated=simulated, **card) as writer:
+        with PreparedWriter(out_dir, preparation=made, simulated=simulated, **card) as writer:
             for person in people(writer, *arguments):
-                blocks = prepare_trials(person.trials, card["sampling_rate"], card["preparation"], person.where)
+                blocks = prepare_trials(person.trials, card["sampling_rate"], made, person.where)
                 try:
                     writer.add(person.subject, *blocks, person.ratings, sources={})
                 except InputError as error:
