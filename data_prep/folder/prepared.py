@@ -1,11 +1,6 @@
-"""The prepared folder: what every reader writes and every later script opens.
+"""Opens the prepared folder that every reader writes, and checks it; data_prep/README.md says what its files hold.
 
-``eeg.npy`` and ``pps.npy``  float32 (subjects, trials, seconds, channels, rate): 1 s blocks
-``ratings.npy``              float32 (subjects, trials, ratings)
-``dataset.json``             names, scales, subject ids, how it was made, checksums
-
-Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by construction. In an incomplete design
-``not_seen`` in ``dataset.json`` names the stimuli that a person did not see: the ratings there are NaN, the blocks 0.
+In an incomplete design ``not_seen`` in ``dataset.json`` names the stimuli that a person did not see.
 """
 
 import functools
@@ -111,12 +106,11 @@ class Prepared:
         return self.info["ratings"] + ([QUADRANTS] if {"arousal", "valence"} <= set(numeric) else [])
 
     def folder_name(self, label):
-        """What a label is called in the names of folders: itself, or where a file system or another label could take
-        it for something else, its letters and digits and a checksum."""
-        plain = re.sub(r"[^A-Za-z0-9_+.-]+", "-", label)[:40].strip("-.")
-        if plain == label and not any(label.startswith(f"{other}_") for other in self.label_names):
+        """A label in the names of folders: itself, or, where that is ambiguous, its letters and digits and a checksum."""
+        safe = re.sub(r"[^A-Za-z0-9_+.-]+", "-", label)[:40].strip("-.")
+        if safe == label and not any(label.startswith(f"{other}_") for other in self.label_names):
             return label
-        return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+        return f"{safe or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
     @property
     def groups(self):

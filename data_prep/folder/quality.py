@@ -112,21 +112,18 @@ class Quality:
         trials = [trial for trial in trials if trial.size]
         if not trials:
             return
-        named = [kind_of(name) for name in channels]
-        kinds = [kind or Kind() for kind in named]
-        slow = np.array([kind is not None or rate < FAST for kind in named])
+        kinds = [kind_of(name) or Kind() for name in channels]
+        slow = np.array([kind != Kind() or rate < FAST for kind in kinds])
         limits = kinds if units_known else [Kind()] * len(kinds)
         least, most, step = np.array([(kind.low, kind.high, kind.step) for kind in limits]).T[:, :, None]
-        limited = np.array([[units_known and kind is not None] for kind in named])
         with np.errstate(invalid="ignore", over="ignore"):  # of NaN, which is looked for
             edges = [(trial.min(axis=2), trial.max(axis=2)) for trial in trials]  # both while a trial is in the cache
             low, high = (np.concatenate(parts, axis=1, dtype=np.float64) for parts in zip(*edges, strict=True))
             width = np.array([max(kind.still, math.ceil(FAST / rate)) for kind in kinds])
             counts = {"missing": np.isnan(high), "flat": np.concatenate([flat(*pair, width) for pair in edges], axis=1)}
-            judged = ~slow | [kind.clips for kind in kinds]
-            counts["clipped"] = clipped(trials, low, high, rate) & ~counts["flat"] & judged[:, None]
-            swing = high - low
-            counts["noisy"] = np.where(limited, swing > step, noisy(swing, counts["flat"]) & ~slow[:, None])
+            fast, swing = ~slow | [kind.clips for kind in kinds], high - low
+            counts["clipped"] = clipped(trials, low, high, rate) & ~counts["flat"] & fast[:, None]
+            counts["noisy"] = (swing > step) | (noisy(swing, counts["flat"]) & ~slow[:, None])
             counts["range"] = (low < least) | (high > most)
             line = np.where(slow, 0.0, line_noise(trials, rate))
         for index, name in enumerate(channels):
