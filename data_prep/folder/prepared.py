@@ -106,7 +106,7 @@ class Prepared:
         return self.info["ratings"] + ([QUADRANTS] if {"arousal", "valence"} <= set(numeric) else [])
 
     def folder_name(self, label):
-        """A label in the names of folders: itself, or, where that is ambiguous, its letters and digits and a checksum."""
+        """A label in names of folders: itself, or, where that is ambiguous, its letters and digits and a checksum."""
         safe = re.sub(r"[^A-Za-z0-9_+.-]+", "-", label)[:40].strip("-.")
         if safe == label and not any(label.startswith(f"{other}_") for other in self.label_names):
             return label
