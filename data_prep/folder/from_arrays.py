@@ -38,21 +38,17 @@ def write_prepared(
         Must not exist, or be empty.
     subjects : iterable of dict
         One per person, at least 2; a generator keeps one in memory at a time. ``id`` (str), ``eeg`` and ``pps``
-        (trials, channels, samples) or one of them, and ``ratings`` (trials, ratings); all trials have one length.
-        ``eeg_baseline`` and ``pps_baseline``, of any length from 1 s on, are the rest before each trial; without them
-        no baseline is removed. ``stimuli``, the names of a person's trials, puts everybody's trials into one order;
-        without them trial t must be the same for all. ``groups`` names the film (or session) of each.
+        (trials, channels, samples) or one of them, ``ratings`` (trials, ratings); optional: ``eeg_baseline`` and
+        ``pps_baseline``, the rest of 1 s or more before each trial, ``stimuli`` and ``groups``, a name for each trial.
     eeg_normalise : str
         ``"channels"``: standardised across channels at each sample (the paper); ``"trial"``: each over its trial.
     pps_normalise : str
-        ``"trial"``: each PPS channel standardised over its trial; ``"subject"``: over a person's training seconds, in
-        training; ``"none"``: as it is.
+        ``"trial"``: each channel over its trial; ``"subject"``: over a person's training seconds; ``"none"``.
     filters, reference, resampling : str, optional
-        What was done to the signals before, such as ``"1-45 Hz"``, ``"average"``, ``"500 to 128 Hz"``; None: not
-        recorded. What meets a model of these data is compared with it.
+        What was done to the signals before, such as ``"1-45 Hz"``; what meets a model of these data is compared.
     sampling_rates : dict of str to float, optional
-        Hz, of what is to be resampled to the ``sampling_rate`` of the folder: ``{"eeg": 512, "GSR": 4}``. Then ``pps``
-        and ``pps_baseline`` are dicts: name of a channel to (trials, samples).
+        Hz, of what is to be resampled to ``sampling_rate``: ``{"eeg": 512, "GSR": 4}``; ``pps`` and ``pps_baseline``
+        are then dicts of channel to (trials, samples).
     missing : str
         What of a stimulus that somebody has not seen: ``"error"``; ``"drop"``, for all; or ``"keep"``, as a trial that
         is not there: people name their ``stimuli``, or have a row of NaN in ``ratings`` (signals there: 0 or NaN).
@@ -62,8 +58,7 @@ def write_prepared(
     Raises
     ------
     InputError
-        If shapes do not agree with the names or with each other, values are impossible, a key or an option is not
-        known, or the rest or the stimuli are there for some people only. Nothing is written then.
+        If anything does not fit; nothing is written then.
     """
     arrays.check_keys(description, (*KEYS, *OPTIONS), "write_prepared")
     if missing not in ("error", "drop", "keep"):

@@ -41,17 +41,11 @@ class PreparedWriter:
     simulated : bool
         Whether the raw files are marked as simulated, for results to say so.
     **description
-        ``name`` : str; ``sampling_rate`` : int
-            Of the data set; of EEG and PPS, in Hz.
-        ``eeg_channels``, ``pps_channels``, ``ratings`` : list of str
-            Names, in the order of the arrays; no channels for what was not recorded.
-        ``classes`` : dict of str to list of str, optional
-            Names of the classes of each rating that is categorical; its values are 0, 1, ...
-        ``rating_range`` : tuple of float; ``threshold`` : float; or dicts of them by rating where they differ
-            Lowest and highest possible rating of those that are numbers; a rating of at least this counts as high.
-        ``stimuli``, ``groups`` : list of str, optional
-            Names of the trials' stimuli, by default their numbers from 1 on; for every stimulus the larger whole that
-            it is a part of, such as a film: splits hold out whole groups.
+        ``name``; ``sampling_rate`` in Hz; names of ``eeg_channels``, ``pps_channels`` and ``ratings`` in the order of the
+        arrays, none for what was not recorded. ``classes``: by categorical rating the names of its values 0, 1, ...;
+        ``rating_range`` and ``threshold``: lowest and highest value of the others, and from where on they are high, for
+        all or by name. Optional ``stimuli``, by default their numbers from 1 on, and for each in ``groups`` the larger
+        whole that it is a part of, such as a film: splits hold out whole groups.
 
     Attributes
     ----------
