@@ -66,13 +66,14 @@ def write_prepared(
     if isinstance(subjects, str | bytes | Mapping) or not hasattr(subjects, "__iter__"):
         raise InputError("subjects must be a list or a generator of dictionaries, one per person")
     rates = _rates(sampling_rates)
+    if rates and resampling is None:
+        shown = ", ".join(f"{rate:g}" for rate in sorted(set(rates.values())))
+        resampling = f"{shown} to {arrays.check_rate(description.get('sampling_rate', 0))} Hz"
     before = {"filters": filters, "reference": reference, "resampling": resampling}
     before = {key: value for key, value in before.items() if value is not None}
     made = preparation.make(eeg_normalise, pps_normalise, segment=None, **before)
     with PreparedWriter(folder, preparation=made, missing=missing, **description) as writer:
         rate, rests, trials = writer.info["sampling_rate"], [], Trials(writer, missing)
-        if rates and resampling is None:
-            made["resampling"] = f"{', '.join(f'{value:g}' for value in sorted(set(rates.values())))} to {rate} Hz"
         for number, person in enumerate(subjects, 1):
             person, seen = stimuli.only_seen(person) if missing == "keep" else (person, None)
             recorded, person = check_person(person, number, writer.info, rates)
@@ -152,7 +153,6 @@ class Trials:
         self.names[subject] = names
         if groups := person.get("groups"):
             stimuli.note_groups(self.groups, where, names or info["stimuli"] or numbers(len(groups)), groups)
-        self.writer.check_ratings(subject, person["ratings"])
         blocks = prepare_trials(arrays.signals(person), info["sampling_rate"], made, where)
         blocks = (*blocks, person["ratings"])
         if names is None:
@@ -163,6 +163,7 @@ class Trials:
             places = stimuli.positions(where, names, info["stimuli"], self.whose)
             self.writer.add(subject, *(array[places] for array in blocks), sources={})
         else:
+            self.writer.check_ratings(subject, person["ratings"])
             self.waiting.mkdir(exist_ok=True)
             np.savez(self.waiting / f"{len(self.names)}.npz", *blocks)
 

@@ -41,11 +41,11 @@ class PreparedWriter:
     simulated : bool
         Whether the raw files are marked as simulated, for results to say so.
     **description
-        ``name``; ``sampling_rate`` in Hz; names of ``eeg_channels``, ``pps_channels`` and ``ratings`` in the order of the
-        arrays, none for what was not recorded. ``classes``: by categorical rating the names of its values 0, 1, ...;
-        ``rating_range`` and ``threshold``: lowest and highest value of the others, and from where on they are high, for
-        all or by name. Optional ``stimuli``, by default their numbers from 1 on, and for each in ``groups`` the larger
-        whole that it is a part of, such as a film: splits hold out whole groups.
+        ``name``; ``sampling_rate`` in Hz; names of ``eeg_channels``, ``pps_channels`` and ``ratings``, in the order of
+        the arrays, none for what was not recorded. ``classes``: by categorical rating the names of its values 0, 1,
+        ...; ``rating_range`` and ``threshold``: lowest and highest value of the others, and from where on they are
+        high, for all or by name. Optional ``stimuli``, by default their numbers from 1 on, and for each in ``groups``
+        the larger whole that it is a part of, such as a film: splits hold out whole groups.
 
     Attributes
     ----------
