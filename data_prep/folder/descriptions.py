@@ -1,6 +1,6 @@
 """What ``dataset.json`` holds: the description of a data set, checked alike when it is written and opened."""
 
-from data_prep.folder.arrays import check_keys, check_names, check_number, check_rate, check_text
+from data_prep.folder.arrays import SIGNALS, check_keys, check_names, check_number, check_rate, check_text
 from data_prep.folder.scales import QUADRANTS, of_rating
 from data_prep.signals.channels import distinct, shorten
 from utils.base.errors import InputError
@@ -8,6 +8,7 @@ from utils.base.errors import InputError
 MOST_CLASSES = 100
 SCALE = ("rating_range", "threshold")
 KEYS = ("name", "sampling_rate", "eeg_channels", "pps_channels", "ratings", *SCALE, "classes", "stimuli", "groups")
+REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
 OPTIONAL = {"classes": {}, "copies": [], "groups": None, "simulated": False, "not_seen": {}}  # if it is not there
 
 
@@ -27,29 +28,28 @@ FIELDS["simulated"] = lambda value: type(value) is bool
 FIELDS["not_seen"] = lambda value: type(value) is dict and all(_are_names(names) and names for names in value.values())
 
 
-def check_info(info):
-    """The contents of ``dataset.json`` with all optional entries; ValueError names what is not as it was written."""
+def check_info(path, info):
+    """The contents of a ``dataset.json`` with all optional entries, checked."""
     info = OPTIONAL | info
     for field, is_valid in FIELDS.items():
         if field not in info or not is_valid(info[field]):
-            raise ValueError(repr(field))
+            raise InputError(path, f"has no valid {field!r}", REMEDY)
     try:
         described = {"groups": None} | describe("it", rated=False, **{key: info.get(key) for key in KEYS})
     except InputError as error:
-        raise ValueError(f"description ({error})") from None
-    for key in KEYS:
-        if key not in info or described[key] != info[key] or type(described[key]) is not type(info[key]):
-            raise ValueError(repr(key))
-    for key in ("stimuli", "groups"):
-        if info[key] is not None and len(info[key]) != info["trials"]:
-            raise ValueError(f"{key!r}: {len(info[key])} for {info['trials']} trials")
+        raise InputError(path, f"has no valid description ({error})", REMEDY) from None
+    for key, value in described.items():
+        if key not in info or value != info[key] or type(value) is not type(info[key]):
+            raise InputError(path, f"has no valid {key!r}", REMEDY)
+        if key in ("stimuli", "groups") and value is not None and len(value) != info["trials"]:
+            raise InputError(path, f"has no valid {key!r}: {len(value)} for {info['trials']} trials", REMEDY)
     return info
 
 
 def shapes_of(info):
     """Shape of each array of one person, by name."""
     size = info["trials"], info["seconds"]
-    shapes = {name: (*size, len(info[f"{name}_channels"]), info["sampling_rate"]) for name in ("eeg", "pps")}
+    shapes = {name: (*size, len(info[f"{name}_channels"]), info["sampling_rate"]) for name in SIGNALS}
     return shapes | {"ratings": (info["trials"], len(info["ratings"]))}
 
 
@@ -63,7 +63,7 @@ def describe(where, rated=True, **description):
     info = {"name": check_text(given["name"], "name"), "sampling_rate": check_rate(given["sampling_rate"])}
     for key in ("eeg_channels", "pps_channels", "ratings"):
         info[key] = check_names(given.get(key, []), key)
-    for name in ("eeg", "pps"):
+    for name in SIGNALS:
         distinct(info[f"{name}_channels"], name, "the data set")
     if not info["eeg_channels"] and not info["pps_channels"]:
         raise InputError("eeg_channels and pps_channels are empty; name the channels of at least one of them")

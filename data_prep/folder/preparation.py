@@ -23,6 +23,7 @@ was not recorded (older folders and checkpoints, other people's arrays): that is
 
 import re
 
+from data_prep.folder.arrays import SIGNALS
 from data_prep.signals.channels import match_channels, shorten
 from utils.base.errors import InputError
 
@@ -36,7 +37,7 @@ def _is_text(value):
 
 def _is_rest(value):
     if isinstance(value, dict):
-        return set(value) <= {"eeg", "pps"} and not any(isinstance(v, dict) or not _is_rest(v) for v in value.values())
+        return set(value) <= set(SIGNALS) and not any(isinstance(v, dict) or not _is_rest(v) for v in value.values())
     values = value if isinstance(value, list) and value else [value]
     return value is None or all(type(part) in (int, float) and abs(part) < 1e9 for part in values)
 
@@ -59,7 +60,7 @@ def make(eeg="channels", pps="trial", **others):
     made |= {key: None for key in TEXTS if isinstance(made.get(key), str) and made[key].strip().lower() == "none"}
     for key, (is_valid, words) in VALUES.items():
         if key in made and not is_valid(made[key]):
-            name = f"{key}_normalise" if key in ("eeg", "pps") else key
+            name = f"{key}_normalise" if key in SIGNALS else key
             raise InputError(f"{name} must be {words}; not {str(made[key])[:60]!r}")
     return made
 
@@ -192,7 +193,7 @@ def _compare_preparations(wanted, found, where, modalities, unknown, differences
 
 def in_words(made):
     """A preparation as one line."""
-    rests = {name: rest_by_modality(made, name) for name in ("eeg", "pps")}
+    rests = {name: rest_by_modality(made, name) for name in SIGNALS}
     parts = {f"{name.upper()} normalised over {made[name]}": rests[name] for name in rests}
     words = [f"{what}, " + ("no rest" if rest is None else f"{_show(rest)} s of rest") for what, rest in parts.items()]
     return "; ".join([*words, made["segment"] or "whole trials"])

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.folder.descriptions import check_info, shapes_of
+from data_prep.folder.arrays import SIGNALS
+from data_prep.folder.descriptions import REMEDY, check_info, shapes_of
 from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
 from data_prep.folder.stimuli import seen_of
 from data_prep.signals.channels import plain, shorten
@@ -22,9 +23,8 @@ from utils.base.files import read_json, sha256
 from utils.base.progress import next_command
 
 FORMAT_VERSION, INCOMPLETE_VERSION = 1, 2  # versions of before do not know incomplete designs, and refuse them
-ARRAYS = ("eeg", "pps", "ratings")
+ARRAYS = (*SIGNALS, "ratings")
 MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
-REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Prepared:
     @property
     def modalities(self):
         """``"eeg"`` and ``"pps"``, those that were recorded."""
-        return [name for name in ("eeg", "pps") if self.info[f"{name}_channels"]]
+        return [name for name in SIGNALS if self.info[f"{name}_channels"]]
 
     def pps_names(self, names):
         """Full names of PPS channels; all for an empty list.
@@ -156,10 +156,7 @@ def open_prepared(folder, rated=True):
         remedy = "prepare the data with this version, into another folder"
         raise InputError(path, f"has format version {version!r}, not {expected}", remedy)
     checksum = checksum_of(info)
-    try:
-        info = check_info(info)
-    except ValueError as error:
-        raise InputError(path, f"has no valid {error}", REMEDY) from None
+    info = check_info(path, info)
     if info["checksum"] != checksum:
         raise InputError(path, "was edited or damaged", REMEDY)
     if rated and not info["ratings"]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.folder.arrays import SIGNALS
 from data_prep.folder.prepared import MARK
 from data_prep.folder.writer import PreparedWriter, is_prepared
 from data_prep.signals.transforms import prepare_trial
@@ -56,4 +57,4 @@ def prepare_trials(trials, rate, made, where):
             blocks.append(prepare_trial(trial, rate, made))
         except InputError as error:
             raise InputError(f"{where}, trial {number}: {error}") from None
-    return tuple(np.stack([trial[name] for trial in blocks]) for name in ("eeg", "pps"))
+    return tuple(np.stack([trial[name] for trial in blocks]) for name in SIGNALS)
