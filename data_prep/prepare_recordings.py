@@ -110,7 +110,7 @@ def main():
     writer.quality.notes.append(AS_RECORDED)
     writer.adjoining = adjoining(plan)
     with writer:
-        parts = Parts(settings.OUT_DIR, [made, description, asdict(steps)])
+        parts = Parts(settings.OUT_DIR, [made, description, asdict(steps), list(Row.__annotations__)])
         checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
         refuse_copies(files.values(), checksums)
         for subject, own in Progress(plan.people.items(), desc="preparing", unit="person"):

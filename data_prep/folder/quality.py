@@ -64,34 +64,22 @@ def kind_of(name):
 
 @dataclass
 class Row:
-    """One signal of one person; the counts are seconds."""
+    """One signal of one person."""
 
     name: str
     low: float
     high: float
+    unit: str
     seconds: float
-    missing: int
-    flat: int
-    clipped: int
-    noisy: int
-    range: int
-    line: float
-    slow: bool
+    numbers: dict  # by finding: seconds; "line": share of the power; "loud": times the other electrodes' amplitude
+    unjudged: list  # findings of which such a signal says nothing
     picture: str
-    unit: str = ""  # where the kind does not say it
-    loud: float = 0.0  # times the other electrodes' amplitude, where that is much
-    units_known: bool = True
-
-    @property
-    def kind(self):
-        """What is known of its range and unit."""
-        return (self.units_known and kind_of(self.name)) or Kind()
 
     @property
     def findings(self):
         """Which of its numbers stand out."""
         least = {"noisy": MANY_NOISY * self.seconds, "line": MUCH_LINE}
-        return {what for what in FINDINGS if getattr(self, what) > least.get(what, 0)}
+        return {what for what, number in self.numbers.items() if number > least.get(what, 0)}
 
 
 class Quality:
@@ -126,20 +114,19 @@ class Quality:
             counts["noisy"] = (swing > step) | (noisy(swing, counts["flat"]) & ~slow[:, None])
             counts["range"] = (low < least) | (high > most)
             line = np.where(slow, 0.0, line_noise(trials, rate))
+        judged = {
+            "clipped": fast,
+            "noisy": ~slow | (step[:, 0] < np.inf),
+            "line": ~slow,
+            "range": most[:, 0] < np.inf,
+        }
         for index, name in enumerate(channels):
-            row = Row(
-                name,
-                low=float(np.fmin.reduce(low[index])),
-                high=float(np.fmax.reduce(high[index])),
-                seconds=len(low[index]) * block / rate,
-                line=float(line[index]),
-                slow=bool(slow[index]),
-                picture=picture(low[index], high[index]),
-                unit=unit,
-                loud=(louder or {}).get(name, 0.0),
-                units_known=units_known,
-                **{what: round(seconds[index].sum() * block / rate) for what, seconds in counts.items()},
-            )
+            numbers = {what: round(seconds[index].sum() * block / rate) for what, seconds in counts.items()}
+            numbers |= {"line": float(line[index]), "loud": (louder or {}).get(name, 0.0)}
+            unjudged = [what for what, of_channels in judged.items() if not of_channels[index]]
+            ends = float(np.fmin.reduce(low[index])), float(np.fmax.reduce(high[index]))
+            length, drawing = len(low[index]) * block / rate, picture(low[index], high[index])
+            row = Row(name, *ends, limits[index].unit or unit, length, numbers, unjudged, drawing)
             self.people.setdefault(subject, []).append(row)
 
     def counts(self):

@@ -2,8 +2,6 @@
 
 import html
 
-import numpy as np
-
 from data_prep.folder.quality import CLIPPED, FAST, KINDS, LINE, LOUD, MANY_NOISY, MUCH_LINE, NOISY
 from utils.base.files import write_text
 
@@ -27,21 +25,12 @@ def write_page(path, title, quality):
 
 def _html(row):
     """A row of the table."""
-    cells = {what: str(getattr(row, what) or "") for what in ("missing", "flat", "clipped", "noisy", "range")}
-    cells["line"] = f"{row.line:.0%}" if row.line >= 0.05 else ""
-    if row.slow:
-        cells["line"] = "-"
-        cells["clipped"] = cells["clipped"] if row.kind.clips else "-"
-        cells["noisy"] = cells["noisy"] if row.kind.step < np.inf else "-"
-    if row.kind.high == np.inf:
-        cells["range"] = "-"
-    marked = "".join(
-        f"<td{' class=f' if what in row.findings else ''}>{cells[what]}"
-        for what in ("missing", "flat", "clipped", "noisy", "line", "range")
-    )
-    unit = row.kind.unit or row.unit
-    values = f"{row.low:.3g} to {row.high:.3g} {unit}".rstrip()
-    values = f"<td class=f>{values}, {row.loud:.0f} x the others" if row.loud else f"<td>{values}"
+    cells = {what: str(row.numbers[what] or "") for what in ("missing", "flat", "clipped", "noisy", "line", "range")}
+    cells["line"] = f"{row.numbers['line']:.0%}" if row.numbers["line"] >= 0.05 else ""
+    cells |= dict.fromkeys(row.unjudged, "-")
+    marked = "".join(f"<td{' class=f' if what in row.findings else ''}>{cell}" for what, cell in cells.items())
+    values, loud = f"{row.low:.3g} to {row.high:.3g} {row.unit}".rstrip(), row.numbers["loud"]
+    values = f"<td class=f>{values}, {loud:.0f} x the others" if loud else f"<td>{values}"
     return f"<tr><th>{_text(row.name)}{values}{marked}<td>{row.picture}\n"
 
 
