@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.folder.quality import Quality, kind_of
-from data_prep.folder.quality_page import write_page
+from data_prep.folder.quality import Quality, kind_of, write_page
 from data_prep.formats.deap import EEG_CHANNELS, PPS_CHANNELS, RATE
 from data_prep.make_synthetic import python2_pickle
 from tests.support import call, done

@@ -11,8 +11,7 @@ from data_prep.folder import preparation as preparations
 from data_prep.folder.arrays import check_names, check_text
 from data_prep.folder.descriptions import describe, shapes_of
 from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, checksum_of, open_prepared
-from data_prep.folder.quality import Quality
-from data_prep.folder.quality_page import PAGE, write_page
+from data_prep.folder.quality import PAGE, Quality, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
 from data_prep.folder.stimuli import GROUPS, in_words, look_like_parts, seen_of
 from data_prep.signals.channels import shorten

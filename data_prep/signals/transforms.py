@@ -13,7 +13,7 @@ NORMALISE = {  # axes of (channels, seconds, rate) over which a trial is standar
     "trial": (1, 2),  # EEG or PPS
     "none": None,  # PPS, what the paper's program does to skin conductance
     # PPS: mean and standard deviation are fitted in training, over the training seconds of each person; new people are
-    # standardised with all of their own, which is transductive (utils/inputs/subject_scales.py)
+    # standardised with all of their own, which is transductive (utils/inputs/normalise.py)
     "subject": None,
 }
 MIN_ELECTRODES = 3  # standardised across channels, one electrode is 0 and two are the sign of their difference
