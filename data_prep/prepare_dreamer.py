@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import physiosync  # noqa: F401
 import utils.base.errors
 from data_prep.folder import preparation
-from data_prep.folder.reading import prepare_all
+from data_prep.folder.writer import prepare_all
 from data_prep.formats import dreamer
 from utils.base.settings import read_settings
 

@@ -31,9 +31,9 @@ from data_prep.folder import preparation, ratings
 from data_prep.folder import stimuli as stimulus_names
 from data_prep.folder.arrays import signals
 from data_prep.folder.quality import Quality, Row
-from data_prep.folder.reading import prepare_trials
 from data_prep.folder.writer import PreparedWriter, is_prepared
 from data_prep.signals.channels import shorten
+from data_prep.signals.transforms import prepare_trials
 from utils.base.errors import InputError
 from utils.base.files import sha256
 from utils.base.progress import Progress, say_next, say_pretraining, warn

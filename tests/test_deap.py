@@ -10,8 +10,8 @@ import pytest
 import scipy.io
 
 from data_prep import open_prepared
-from data_prep.folder.reading import prepare_trials
 from data_prep.formats import deap
+from data_prep.signals.transforms import prepare_trials
 from tests.builders.deap import GOOD, recording, write
 from tests.builders.matlab import mat, matrix
 from tests.golden.weights import raw_deap

@@ -8,10 +8,10 @@ import numpy as np
 
 from data_prep.folder import arrays, preparation, stimuli
 from data_prep.folder.descriptions import KEYS
-from data_prep.folder.reading import prepare_trials
 from data_prep.folder.writer import PreparedWriter
 from data_prep.signals.channels import shorten
 from data_prep.signals.resampling import at_one_rate
+from data_prep.signals.transforms import prepare_trials
 from utils.base.errors import InputError
 
 OPTIONS = ("eeg_normalise", "pps_normalise", "filters", "reference", "resampling", "sampling_rates", "missing")

@@ -65,17 +65,18 @@ def make(eeg="channels", pps="trial", **others):
     return made
 
 
-def _is_valid(stored):
-    """Whether a stored preparation has values of the types that it must have; keys may be missing, or unknown."""
-    if not isinstance(stored, dict):
-        return False
-    stored = read(stored)
-    return all(is_valid(stored[key]) for key, (is_valid, _) in VALUES.items() if key in stored)
-
-
 def read(stored):
     """A stored preparation in the words of today."""
     return {key: OLD_WORDS.get(value, value) if isinstance(value, str) else value for key, value in stored.items()}
+
+
+def _checked(stored, where):
+    """A stored preparation in the words of today, with valid values; keys may be missing, or unknown."""
+    stored = read(stored) if isinstance(stored, dict) else None
+    if stored is None or not all(is_valid(stored[key]) for key, (is_valid, _) in VALUES.items() if key in stored):
+        what = "has no valid record of how its data were prepared"
+        raise InputError(where, what, "use the file as it was written, or prepare the data again")
+    return stored
 
 
 def rest_of_all(rests):
@@ -92,14 +93,12 @@ def rest_of_all(rests):
 
 def record(data, pps_channels=None):
     """The record of a prepared folder (`Prepared`); ``pps_channels``: those used, by default all."""
-    if not _is_valid(data.info["preparation"]):
-        raise InputError(data.folder / "dataset.json", "has no valid 'preparation'", "prepare the data again")
     pps = data.info["pps_channels"] if pps_channels is None else pps_channels
     return {
         "sampling_rate": data.rate,
         "seconds": data.info["seconds"],
         "channels": {"eeg": list(data.info["eeg_channels"]), "pps": list(pps)},
-        "preparation": read(data.info["preparation"]),
+        "preparation": _checked(data.info["preparation"], data.folder / "dataset.json"),
         "dataset_checksum": data.checksum,
         "sources": dict(data.info.get("sources") or {}),  # checksums of the raw files, by name
     }
@@ -109,14 +108,13 @@ def of_model(made, where):
     """The record in a checkpoint or ``model.pt``, its types checked; older ones contain parts of it."""
     settings = made.get("settings")
     old = {"pps": settings.get("PPS_CHANNELS")} if isinstance(settings, dict) else {}
-    channels, preparation = made.get("channels", old), made.get("preparation", {})
-    valid = _is_valid(preparation) and isinstance(channels, dict)
-    valid = valid and all(isinstance(names, list) for names in channels.values())
+    channels, preparation = made.get("channels", old), _checked(made.get("preparation", {}), where)
+    valid = isinstance(channels, dict) and all(isinstance(names, list) for names in channels.values())
     valid = valid and all(isinstance(name, str) for names in channels.values() for name in names)
     if not valid or any(type(made.get(key, 0)) is not int for key in ("sampling_rate", "seconds")):
-        raise InputError(where, "has no valid record of how its data were prepared", "use the file as it was written")
+        raise InputError(where, "has no valid channels, rate or seconds of its data", "use the file as it was written")
     kept = {key: made[key] for key in ("sampling_rate", "seconds", "dataset_checksum") if key in made}
-    return kept | {"channels": channels, "preparation": read(preparation)}
+    return kept | {"channels": channels, "preparation": preparation}
 
 
 def rest_by_modality(made, modality):

@@ -1,8 +1,10 @@
-"""Writes the prepared folder, subject by subject; `from_arrays` does it from a user's own arrays."""
+"""Writes the prepared folder, subject by subject, from what a reader gives; `from_arrays` takes arrays."""
 
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +12,15 @@ import numpy as np
 from data_prep.folder import preparation as preparations
 from data_prep.folder.arrays import check_names, check_text
 from data_prep.folder.descriptions import describe, shapes_of
-from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, checksum_of, open_prepared
+from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, MARK, checksum_of, open_prepared
 from data_prep.folder.quality import PAGE, Quality, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
 from data_prep.folder.stimuli import GROUPS, in_words, look_like_parts, seen_of
 from data_prep.signals.channels import shorten
-from data_prep.signals.transforms import MIN_ELECTRODES
+from data_prep.signals.transforms import MIN_ELECTRODES, prepare_trials
 from utils.base.errors import InputError
 from utils.base.files import atomic_folder, only_writer, sha256, write_json
-from utils.base.progress import warn
+from utils.base.progress import say_pretraining, warn
 
 SOME_VALUES = 4096  # of a trial that are looked at
 FEW_VALUES = 50  # two trials that hold no more of them may be alike by chance: a slow sensor that moves in steps
@@ -210,3 +212,38 @@ def is_prepared(folder, preparation, files, **description):
     same = all(stored[key] == preparation[key] for key in stored.keys() & preparation.keys())
     same = same and all(info.get(key) == value for key, value in description.items())
     return same and info["sources"] == {name: sha256(path) for name, path in files.items()}
+
+
+@dataclass
+class Recorded:
+    """A person as a reader gives it."""
+
+    subject: str
+    where: str  # the file, for messages
+    trials: Iterable  # of dicts by modality: (signal, rest or None), each (channels, samples) at the rate of the card
+    ratings: np.ndarray  # (trials, ratings)
+    looks: list  # what the page about the signals shows: arguments of `Quality.look` after the subject
+
+
+def prepare_all(out_dir, card, made, files, people, *arguments, following=()):
+    """Write the prepared folder, one person in memory at a time, unless it is complete; print the next command.
+
+    ``card``: description for `PreparedWriter`; ``made``: the preparation; ``files``: the raw files by name; ``people``:
+    a generator of `Recorded`, called with the writer and ``arguments``; ``following``: flags of the next command.
+    """
+    if is_prepared(out_dir, made, files):
+        print(f"{out_dir}: complete, from these files")
+    else:
+        simulated = any(path.with_name(MARK).exists() for path in files.values())
+        with PreparedWriter(out_dir, preparation=made, simulated=simulated, **card) as writer:
+            for person in people(writer, *arguments):
+                blocks = prepare_trials(person.trials, card["sampling_rate"], made, person.where)
+                try:
+                    writer.add(person.subject, *blocks, person.ratings, sources={})
+                except InputError as error:
+                    raise InputError(f"{person.where}: {error}") from None
+                for look in person.looks:
+                    writer.quality.look(person.subject, *look)
+            writer.info["sources"] |= {name: sha256(path) for name, path in files.items()}
+        writer.report()
+    say_pretraining(out_dir, *following)

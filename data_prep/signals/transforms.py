@@ -21,6 +21,17 @@ COMPUTED = 256 * np.finfo(np.float64).eps  # rounding of sums and differences, a
 RECORDED = 2  # rounding of the recording itself, in units of its last place
 
 
+def prepare_trials(trials, rate, made, where):
+    """`prepare_trial` of a person's trials: EEG and PPS, (trials, seconds, channels, rate); ``where``: for messages."""
+    blocks = []
+    for number, trial in enumerate(trials, 1):  # one at a time stays in the processor's cache
+        try:
+            blocks.append(prepare_trial(trial, rate, made))
+        except InputError as error:
+            raise InputError(f"{where}, trial {number}: {error}") from None
+    return tuple(np.stack([trial[name] for trial in blocks]) for name in ("eeg", "pps"))
+
+
 def prepare_trial(trial, rate, made):
     """1 s blocks of a trial by modality, float32 (seconds, channels, rate), normalised as ``made`` says.
 

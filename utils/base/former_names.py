@@ -22,6 +22,7 @@ _MOVED = {  # package of before, and of today: its modules
 FORMER = {f"{old}.{name}": f"{new}.{name}" for (old, new), names in _MOVED.items() for name in names.split()}
 FORMER["utils.training"] = "utils.pretraining"
 FORMER["data_prep.folder.values"] = "data_prep.folder.arrays"
+FORMER["data_prep.folder.reading"] = "data_prep.folder.writer"
 FORMER["data_prep.quality_page"] = FORMER["data_prep.folder.quality_page"] = "data_prep.folder.quality"
 
 
