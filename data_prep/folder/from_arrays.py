@@ -9,7 +9,6 @@ import numpy as np
 from data_prep.folder import arrays, preparation, stimuli
 from data_prep.folder.descriptions import KEYS
 from data_prep.folder.writer import PreparedWriter
-from data_prep.signals.channels import shorten
 from data_prep.signals.resampling import at_one_rate
 from data_prep.signals.transforms import prepare_trials
 from utils.base.errors import InputError
@@ -127,10 +126,10 @@ class Trials:
 
     def __init__(self, writer, missing):
         self.writer, self.missing, self.waiting = writer, missing, writer.partial / "waiting"
-        self.names, self.groups = {}, {}  # stimuli by person, None without names; group by stimulus
+        self.names = {}  # of the stimuli, by person; None without names
         self.first, self.whose = None, "the data set's stimuli"  # the first person, and whether it names its stimuli
-        if groups := writer.info.get("groups"):
-            stimuli.note_groups(self.groups, "the data set", writer.info["stimuli"] or numbers(len(groups)), groups)
+        info = writer.info
+        self.groups = [("the data set", info["stimuli"], info["groups"])] if "groups" in info else []
 
     def add(self, person, made, seen=None):
         """Prepare a person and write it, or keep it until `finish`; ``seen``: as `only_seen` gives it."""
@@ -145,14 +144,14 @@ class Trials:
             raise InputError(f"subject {has}", what, "name them for all or for nobody")
         if names is None and self.missing == "keep":
             n = arrays.n_trials_of(person) if seen is None else len(seen)
-            info["stimuli"] = info["stimuli"] or numbers(n)
+            info["stimuli"] = info["stimuli"] or stimuli.numbers(n)
             if n != len(info["stimuli"]):
                 what = f"has {n} trials for {len(info['stimuli'])} stimuli"
                 raise InputError(where, what, "all subjects need the same trials, or names of their stimuli")
             names = info["stimuli"] if seen is None else list(itertools.compress(info["stimuli"], seen))
         self.names[subject] = names
-        if groups := person.get("groups"):
-            stimuli.note_groups(self.groups, where, names or info["stimuli"] or numbers(len(groups)), groups)
+        if "groups" in person:
+            self.groups.append((where, names or info["stimuli"], person["groups"]))
         blocks = prepare_trials(arrays.signals(person), info["sampling_rate"], made, where)
         blocks = (*blocks, person["ratings"])
         if names is None:
@@ -180,25 +179,15 @@ class Trials:
                 self.writer.add(subject, *blocks, sources={}, seen=np.isin(info["stimuli"], names))
             shutil.rmtree(self.waiting)
         if self.groups:
-            names = info["stimuli"] or numbers(len(self.groups))
-            if ungrouped := [name for name in names if name not in self.groups]:
-                remedy = "give one for every stimulus, in the order of the data set's stimuli"
-                raise InputError(f"groups has none for {shorten(ungrouped)}; {remedy}")
-            info["groups"] = [self.groups[name] for name in names]
-
-
-def numbers(n):
-    """Names of stimuli without names."""
-    return [str(number) for number in range(1, n + 1)]
+            info["groups"] = stimuli.groups_of(self.groups, info["stimuli"])
 
 
 def look(writer, person, rates):
     """Show the arrays of a person, each at its own rate, to the page about the signals."""
-    info, pps = writer.info, person.get("pps", ())
-    parts = [("eeg", info["eeg_channels"], person.get("eeg", ()))]
-    if isinstance(pps, dict):
-        parts += [(name, [name], pps[name][:, None]) for name in info["pps_channels"]]
-    else:
-        parts += [("pps", info["pps_channels"], pps)]
-    for name, channels, trials in parts:
-        writer.quality.look(person["id"], channels, rates.get(name, info["sampling_rate"]), trials)
+    for key in arrays.SIGNALS:
+        signal, channels = person.get(key, ()), writer.info[f"{key}_channels"]
+        parts = {key: (channels, signal)}
+        if isinstance(signal, dict):
+            parts = {name: ([name], signal[name][:, None]) for name in channels}
+        for name, part in parts.items():
+            writer.quality.look(person["id"], part[0], rates.get(name, writer.info["sampling_rate"]), part[1])

@@ -37,14 +37,27 @@ def natural(name):
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)], name
 
 
-def note_groups(known, where, names, groups):
-    """Add the groups of these stimuli to those that are ``known`` by stimulus; a stimulus belongs to one group."""
-    if len(names) != len(groups):
-        raise InputError(where, f"has {len(groups)} groups for {len(names)} stimuli", "one each is needed")
-    for name, group in zip(names, groups, strict=True):
-        if known.setdefault(name, group) != group:
-            what = f"has {name} in the group {group!r}, elsewhere in {known[name]!r}"
-            raise InputError(where, what, "a stimulus belongs to one group")
+def numbers(n):
+    """Names of so many stimuli without names."""
+    return [str(number) for number in range(1, n + 1)]
+
+
+def groups_of(noted, names):
+    """The group of every stimulus in the order of ``names``; ``noted``: who names which stimuli and their groups."""
+    known = {}
+    for where, of_stimuli, groups in noted:
+        of_stimuli = of_stimuli or numbers(len(groups))
+        if len(of_stimuli) != len(groups):
+            what = f"has {len(groups)} groups for {len(of_stimuli)} stimuli"
+            raise InputError(where, what, "one each is needed")
+        for name, group in zip(of_stimuli, groups, strict=True):
+            if known.setdefault(name, group) != group:
+                what = f"has {name} in the group {group!r}, elsewhere in {known[name]!r}"
+                raise InputError(where, what, "a stimulus belongs to one group")
+    if ungrouped := [name for name in names or known if name not in known]:
+        remedy = "give one for every stimulus, in the order of the data set's stimuli"
+        raise InputError(f"groups has none for {shorten(ungrouped)}", remedy=remedy)
+    return [known[name] for name in names or known]
 
 
 def positions(where, names, wanted, whose):

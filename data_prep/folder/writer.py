@@ -15,7 +15,7 @@ from data_prep.folder.descriptions import describe, shapes_of
 from data_prep.folder.prepared import ARRAYS, FORMAT_VERSION, INCOMPLETE_VERSION, MARK, checksum_of, open_prepared
 from data_prep.folder.quality import PAGE, Quality, write_page
 from data_prep.folder.scales import of_rating, one_sided_ratings
-from data_prep.folder.stimuli import GROUPS, in_words, look_like_parts, seen_of
+from data_prep.folder.stimuli import GROUPS, in_words, look_like_parts, numbers, seen_of
 from data_prep.signals.channels import shorten
 from data_prep.signals.transforms import MIN_ELECTRODES, prepare_trials
 from utils.base.errors import InputError
@@ -179,7 +179,7 @@ class PreparedWriter:
             self._write_header(name)
             file.flush()
             os.fsync(file.fileno())
-        info["stimuli"] = info["stimuli"] or [str(number) for number in range(1, info["trials"] + 1)]
+        info["stimuli"] = info["stimuli"] or numbers(info["trials"])
         for key in ("stimuli", "groups") if "groups" in info else ("stimuli",):
             check_names(info[key], key, info["trials"], once=key == "stimuli")
         if self._not_seen:
