@@ -1,4 +1,4 @@
-"""Tables of study.py, study_real.py and study_moments.py."""
+"""Tables of study.py and study_real.py."""
 
 import numpy as np
 
@@ -65,33 +65,3 @@ def load(folders, path):
     """The ``metrics.json`` of a result for every seed, or None if one is missing."""
     paths = [folder / path / "metrics.json" for folder in folders]
     return [read_json(p, "delete it") for p in paths] if all(p.exists() for p in paths) else None
-
-
-def held_out_table(held_out, recipes=("robust",)):
-    """Markdown: retrieval before training, at its best epoch, after the last one and there by the clock; over seeds."""
-    columns = (
-        "data, split",
-        "recipe",
-        "signal",
-        "chance",
-        "untrained",
-        "best epoch",
-        "last epoch",
-        "by the clock alone",
-    )
-    lines = ["| " + " | ".join((*columns, "in training, last")) + " |", "|" + " --- |" * 9]
-    cells = {}
-    for name, value in held_out.items():  # the seeds of one data set and split together
-        cells.setdefault(name.rpartition(" ")[0], []).append(value)
-    for cell, by_recipe in cells.items():
-        for recipe in recipes:
-            runs = [run[recipe] for run in by_recipe]
-            for signal in (name for name in ("eeg", "pps", "cross") if name in runs[0][0]):
-                curve = np.mean([[epoch[signal] for epoch in run] for run in runs], axis=0)
-                seen = [run[-1]["training"].get(signal) for run in runs]
-                best, chance = int(curve.argmax()), np.mean([run[0]["chance"] for run in runs])
-                clock = [run[-1][f"{signal}_clock"] for run in runs if f"{signal}_clock" in run[-1]]
-                shown = [f"{chance:.3f}", f"{curve[0]:.3f}", f"{curve[best]:.3f} ({best})", f"{curve[-1]:.3f}"]
-                shown += [f"{np.mean(clock):.3f}" if clock else "", "" if seen[0] is None else f"{np.mean(seen):.3f}"]
-                lines.append(f"| {cell} | {recipe} | {signal} | " + " | ".join(shown) + " |")
-    return "\n".join(lines) + "\n"

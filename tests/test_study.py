@@ -103,24 +103,6 @@ def test_real_recordings(tmp_path):
     assert (entry["ci95"][1] - entry["ci95"][0]) / 2 > 0.99 * alone  # seeds vary, too
 
 
-def test_held_out_moments(tmp_path):
-    flags = ["--sizes", "4x4", "--seconds", 20, "--seeds", 1, "--formats", "deap", "--held-out-epochs", 1]
-    out = done("benchmarks/study_moments.py", *flags, "--out-dir", tmp_path)
-    assert "| deap 4x4 | robust | eeg | 0.250 |" in out
-    marked, unmarked = (
-        json.loads((tmp_path / size / "deap_1_trial_1" / "held_out.json").read_text())
-        for size in ("4x4", "4x4_unmarked")
-    )
-    assert marked["robust"][1]["training"] != unmarked["robust"][1]["training"]
-    assert all(0 <= epoch[name] <= 1 for epoch in marked["robust"] for name in ("eeg", "pps", "cross", "chance"))
-    assert "training" not in marked["robust"][0]
-
-
-def test_sizes_of_no_size(tmp_path):
-    flags = ["--out-dir", tmp_path, "--sizes", "8"]
-    assert_refused(call("benchmarks/study_moments.py", *flags), "--sizes 8: give people x stimuli")
-
-
 def test_top_1_by_hand():
     a = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
     assert top1(a, 3 * a) == 1

@@ -37,12 +37,12 @@ _OF_RULE = {  # the constants that a rule is of
     Rule("bool"): "PERMUTE_LABELS FREEZE GATE GROUP_LOSS_EEG GROUP_LOSS_PPS CMCA AUGMENTATION RESUME CUDA_GRAPH "
     "RATED NULL FEATURE_MAPS QUIET QUICK",
     Rule("bool", optional=True): "COMPILE STREAM",
-    Rule("names"): "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS SIZES",
+    Rule("names"): "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS",
     Rule("ints", least=0): "FOLDS SEEDS",
     Rule("ints", least=1, length=3, optional=True): "PROJECTOR_DIMS",
     Rule("numbers"): "RATING_MIN RATING_MAX",
     Rule("numbers", optional=True): "THRESHOLD",
-    _count(): "SAMPLING_RATE BASELINE_BEFORE SUBJECTS TRIALS SECONDS HELD_OUT_EPOCHS CHANNELS ROUNDS",
+    _count(): "SAMPLING_RATE BASELINE_BEFORE SUBJECTS TRIALS SECONDS CHANNELS ROUNDS",
     _count(0): "PERMUTATIONS WARM_UP DELAY",
     _count(5): "SEGMENT_SECONDS",
     _count(0, optional=True): "EPOCHS",
@@ -99,7 +99,6 @@ OF_SCRIPT = {  # rules of one script, where its constant is another thing than e
         "ABLATIONS": Rule("bool"),
         "DRY_RUN": Rule("bool"),
     },
-    "study_moments": {"RAW_DIR": Rule("path", optional=True)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),
         "CHANNELS": Rule("path", optional=True),
