@@ -103,17 +103,15 @@ def _scale(given, numeric):
     scale = {}
     for key in SCALE:
         if key not in given:
-            raise InputError(
-                f"the rating {numeric[0]!r} needs {key}, or classes if it is categorical" if numeric else key
-            )
+            where = f"the rating {numeric[0]!r}" if numeric else "the data set"
+            raise InputError(where, f"needs {key}, or classes if it is categorical")
+        scale[key] = given[key]
         if isinstance(given[key], dict):
             scale[key] = {check_text(name, f"a rating in {key}"): value for name, value in given[key].items()}
             if missing := [name for name in numeric if name not in scale[key]]:
                 raise InputError(f"{key} has none for {missing[0]!r}; give one number for all, or one for each rating")
             if wrong := [name for name in scale[key] if name not in numeric]:
                 raise InputError(f"{key} has {wrong[0]!r}, which is not one of the numeric ratings {shorten(numeric)}")
-        else:
-            scale[key] = given[key]
     checked = {name: _check_scale(*(of_rating(scale[key], name) for key in SCALE)) for name in numeric or [None]}
     for place, key in enumerate(SCALE):
         by_name = {name: pair[place] for name, pair in checked.items()}

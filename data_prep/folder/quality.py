@@ -117,12 +117,8 @@ class Quality:
             counts["noisy"] = (swing > step) | (noisy(swing, counts["flat"]) & ~slow[:, None])
             counts["range"] = (low < least) | (high > most)
             line = np.where(slow, 0.0, line_noise(trials, rate))
-        judged = {
-            "clipped": fast,
-            "noisy": ~slow | (step[:, 0] < np.inf),
-            "line": ~slow,
-            "range": most[:, 0] < np.inf,
-        }
+        judged = {"clipped": fast, "line": ~slow, "range": (most < np.inf)[:, 0]}
+        judged["noisy"] = ~slow | (step < np.inf)[:, 0]
         for index, name in enumerate(channels):
             numbers = {what: round(seconds[index].sum() * block / rate) for what, seconds in counts.items()}
             numbers |= {"line": float(line[index]), "loud": (louder or {}).get(name, 0.0)}
