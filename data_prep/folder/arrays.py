@@ -171,7 +171,9 @@ def check_shapes(person, channels, rate, where):
         if array.shape != wanted:
             what = f"has shape {array.shape}, not {wanted}: (trials, channels, samples) as {name}_channels"
             what += " says" if name == recorded[0] else f" and {recorded[0]} say"
-            raise InputError(f"{where}: {name}", what, f"cut all to one length at {rate} Hz, or give sampling_rates")
+            is_length = array.shape[:2] == wanted[:2]
+            remedy = f"cut all to one length at {rate} Hz, or give sampling_rates" if is_length else ""
+            raise InputError(f"{where}: {name}", what, remedy)
         if rest is not None and (rest.shape[:2] != wanted[:2] or rest.shape[2] < rate):
             what = f"has shape {rest.shape}, not {wanted[:2]} like {name} and at least 1 s ({rate} samples)"
             raise InputError(f"{where}: {name}_baseline", what)
