@@ -104,9 +104,11 @@ def test_the_papers_figures_stand_beside_ours(prepared, tmp_path):
 
 def test_what_cannot_be_run_is_told_before_hours_pass(prepared, tmp_path):
     flags = ["--data-dir", prepared, "--out-dir", tmp_path / "out", *FLAGS[:-2]]
-    assert_refused(call(REPRODUCE, *flags, "--models", "lda,NoNet"), "--models NoNet", "braindecode")
-    assert_refused(call(REPRODUCE, *flags, "--only", "nothing"), "--only", "subject+trial")
-    assert_refused(call(REPRODUCE, *flags, "--labels", "joy"), "joy")
+    assert_refused(
+        call(REPRODUCE, *flags, "--models", "lda,NoNet"), "there-none-this-name", "--models NoNet", "braindecode"
+    )
+    assert_refused(call(REPRODUCE, *flags, "--only", "nothing"), "must-be-one", "--only", "subject+trial")
+    assert_refused(call(REPRODUCE, *flags, "--labels", "joy"), "has-labels", "joy")
 
 
 def test_what_is_refused_later_is_in_the_page_and_in_the_status(tmp_path):
@@ -115,7 +117,9 @@ def test_what_is_refused_later_is_in_the_page_and_in_the_status(tmp_path):
     done("data_prep/prepare_deap.py", "--raw-dir", tmp_path / "raw", "--out-dir", tmp_path / "data")
     where = ["--data-dir", tmp_path / "data", "--out-dir", tmp_path / "out", *FLAGS[:-2], "--models", "lda"]
     outcome = call(REPRODUCE, *where, "--only", "subject", "--labels", "arousal", "--no-ablations")
-    assert_refused(outcome, "3 of 5 commands were not done", "see report.html", "subject split, pre-training, 1s")
+    assert_refused(
+        outcome, "two-groups-need-least", "3 of 5 commands", "report.html", "subject split, pre-training, 1s"
+    )
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "two groups need at least 2 training subjects" in page
     assert "<small>lda</small>" in page

@@ -175,8 +175,8 @@ def check_shapes(person, channels, rate, where):
             remedy = f"cut all to one length at {rate} Hz, or give sampling_rates" if is_length else ""
             raise InputError(f"{where}: {name}", what, remedy)
         if rest is not None and (rest.shape[:2] != wanted[:2] or rest.shape[2] < rate):
-            what = f"has shape {rest.shape}, not {wanted[:2]} like {name} and at least 1 s ({rate} samples)"
-            raise InputError(f"{where}: {name}_baseline", what)
+            wanted = f"{wanted[:2]} like {name} and at least 1 s ({rate} samples)"
+            raise InputError(f"{where}: {name}_baseline", f"has shape {rest.shape}, not {wanted}")
     if n_samples < rate:
         raise InputError(where, f"has trials of {n_samples} samples, which is less than 1 s at {rate} Hz")
     if "eeg_baseline" in person:

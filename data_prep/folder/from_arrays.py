@@ -136,12 +136,12 @@ class Trials:
         subject, names, info = person["id"], person.get("stimuli"), self.writer.info
         where = f"subject {subject}"
         if subject in self.names:
-            raise InputError(where, "comes twice", "keep one of its files")
+            raise InputError(f"subject {subject} comes twice", remedy="keep one of its files")
         self.first = self.first or (subject, names is not None)
         if (names is not None) != self.first[1]:
             has, has_none = (self.first[0], subject) if names is None else (subject, self.first[0])
-            what = f"has stimuli and subject {has_none} has none"
-            raise InputError(f"subject {has}", what, "name them for all or for nobody")
+            remedy = "name them for all or for nobody"
+            raise InputError(f"subject {has} has stimuli and subject {has_none} has none; {remedy}")
         if names is None and self.missing == "keep":
             n = arrays.n_trials_of(person) if seen is None else len(seen)
             info["stimuli"] = info["stimuli"] or stimuli.numbers(n)

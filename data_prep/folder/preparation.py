@@ -150,8 +150,7 @@ def compare(wanted, found, where, modalities, standardised=True):
     if wanted.get("dataset_checksum") is None or wanted["dataset_checksum"] != found.get("dataset_checksum"):
         _compare_preparations(wanted, found, where, modalities, unknown, differences)
         if unknown:
-            what = "not compared, as it is not recorded on both sides"
-            warnings.append(f"{where}: {what}: {', '.join(unknown)}")
+            warnings.append(f"{where}: not compared, as it is not recorded on both sides: {', '.join(unknown)}")
         if differences:
             warnings.append(f"{where} was prepared otherwise than the model's data: {'; '.join(differences)}")
     return positions, warnings

@@ -76,20 +76,21 @@ def check_scale(settings, trials, names, classes, ratings):
             raise InputError(f"{flag}: {unknown[0]} is not one of the numeric ratings ({shorten(numeric)})")
     scales = {name: scale_of(settings, name) for name in numeric}
     columns = dict(zip(names, zip(*ratings, strict=True), strict=True))
-    faults = {}  # the first of each rating
+    faults = {}  # first row of what is off its scale
     for name, (low, high, _) in scales.items():
-        for trial, value in zip(trials, columns[name], strict=True):
-            if not low <= value <= high:
-                what = f"is {value:g}, off the scale of {low:g} to {high:g}; correct it"
-                faults.setdefault(name, f"{trial.where}: {name} {what}, or set --rating-min and --rating-max")
-    for name, words in classes.items():
-        if not 2 <= len(words) <= MOST_CLASSES:
-            what = f"has {len(words)} classes ({shorten(words)}), not 2 to {MOST_CLASSES}"
-            faults[name] = f"{trials[0].where}: {name} {what}"
+        if off := [row for row, value in enumerate(columns[name]) if not low <= value <= high]:
+            faults[name] = off[0]
+    faults |= {name: 0 for name, words in classes.items() if not 2 <= len(words) <= MOST_CLASSES}
     if faults:
-        others = ",".join(name for name in names if name not in faults)
+        (name, row), others = next(iter(faults.items())), ",".join(name for name in names if name not in faults)
         remedy = f"if it is not a rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
-        raise InputError(next(iter(faults.values())), remedy=remedy)
+        where, shown = trials[row].where, shorten(classes.get(name, []))
+        if name in classes:
+            what = f"{name} has {len(classes[name])} classes ({shown}), not 2 to {MOST_CLASSES}"
+            raise InputError(f"{where}: {what}", remedy=remedy)
+        low, high, _ = scales[name]
+        off_scale = f"{name} is {columns[name][row]:g}, off the scale of {low:g} to {high:g}"
+        raise InputError(f"{where}: {off_scale}; correct it, or set --rating-min and --rating-max", remedy=remedy)
     alike = {}  # ratings by their scale
     for name, scale in scales.items():
         alike.setdefault(scale, []).append(name)
@@ -100,8 +101,8 @@ def check_scale(settings, trials, names, classes, ratings):
     for name, (low, high, _) in scales.items():
         least, most = min(columns[name]), max(columns[name])
         if len(trials) >= MANY and not least < (low + high) / 2 < most:
-            what = f"lie from {least:g} to {most:g}, in one half of {low:g} to {high:g}"
-            warn(f"all ratings of {name} {what}; is that its scale? --rating-min and --rating-max set it")
+            span = f"lie from {least:g} to {most:g}, in one half of {low:g} to {high:g}"
+            warn(f"all ratings of {name} {span}; is that its scale? --rating-min and --rating-max set it")
     return scales
 
 

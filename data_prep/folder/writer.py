@@ -92,7 +92,7 @@ class PreparedWriter:
         info, subject = self.info, check_text(subject, "a subject's id")
         where = f"subject {subject}"
         if subject in info["subjects"]:
-            raise InputError(where, "comes twice", "keep one of its files")
+            raise InputError(f"subject {subject} comes twice", remedy="keep one of its files")
         arrays = dict(zip(ARRAYS, (eeg, pps, np.asarray(ratings, np.float64)), strict=True))
         seen = np.ones(len(eeg), bool) if seen is None or self.missing != "keep" else seen
         for name, array in () if seen.all() else arrays.items():
