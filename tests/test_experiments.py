@@ -212,7 +212,7 @@ def test_own_data_without_pps(tmp_path):
     [
         (
             dict(eeg=np.zeros((4, 63, 2400)), eeg_baseline=None),
-            ["has-shape-not", "eeg", "(4, 63, 2400)", "(trials, 64, samples)"],
+            ["has-shape-not-trials", "eeg", "(4, 63, 2400), not (4, 64, 2400)"],
         ),
         (dict(eeg=np.zeros((4, 64))), ["has-shape-not", "(trials, channels, samples)"]),
         (dict(pps=np.zeros((3, 3, 2400))), ["has-shape-not-trials", "pps"]),
