@@ -107,10 +107,10 @@ def _count(hits, pooled, other, ending="", excluded=None):
     if "aligned_eeg" in pooled:
         pairs["cross"] = ("aligned_eeg", "aligned_pps")
     for name, (a, b) in pairs.items():
-        hits[name + ending] = hits.get(name + ending, 0.0) + _top1(pooled[a], other[b], excluded)
+        hits[name + ending] = hits.get(name + ending, 0.0) + top1(pooled[a], other[b], excluded)
 
 
-def _top1(a, b, excluded=None):
+def top1(a, b, excluded=None):
     """Share of the rows of ``a`` (B, D) whose most similar row of ``b`` (B, D) is the one of the same number.
 
     Pairs that are ``excluded`` (B, B) do not compete; a row with fewer candidates counts less, so that chance is 1 / B.
