@@ -64,14 +64,13 @@ def simulate(settings, channels, lengths, rest_seconds):
     stimuli = synthetic.make_stimuli(settings.SEED, settings.TRIALS, max(lengths))
     courses = [s.courses[:, : n * synthetic.LATENT_RATE] for s, n in zip(stimuli, lengths, strict=True)]
     felt = np.stack([course.mean(axis=1) for course in courses])
+    traces = settings.EFFECT, settings.GSR_DRIFT, settings.TREND
     for index in Progress(range(settings.SUBJECTS), desc="simulating", unit="subject"):
-        person = synthetic.make_person(settings.SEED, index, channels)
+        person = synthetic.Person(settings.SEED, index, channels)
         signal_rng, rating_rng = (np.random.default_rng([settings.SEED, i, index]) for i in (3, 4))
         rated = synthetic.make_targets(rating_rng, len(stimuli), balanced=False) if settings.NULL else felt
-        trials = (
-            synthetic.Trial(signal_rng, person, s, rest_seconds, n, settings.EFFECT, settings.GSR_DRIFT, settings.TREND)
-            for s, n in zip(stimuli, lengths, strict=True)
-        )
+        planned = zip(stimuli, lengths, strict=True)
+        trials = (synthetic.Trial(signal_rng, person, s, rest_seconds, n, *traces) for s, n in planned)
         yield trials, synthetic.make_ratings(rating_rng, person, rated)
 
 
@@ -109,19 +108,14 @@ def python2_pickle(arrays):
 def write_dreamer(folder, settings):
     """DREAMER.mat in ``folder``: EEG (samples, 14) at 128 Hz and ECG (samples, 2) at 256 Hz of every clip, ratings."""
     lengths = [settings.SECONDS + 7 * trial % 13 for trial in range(settings.TRIALS)]
-    rest = dreamer.BASELINE_SECONDS
-    people = []
+    rest, people = dreamer.BASELINE_SECONDS, []
     for trials, ratings in simulate(settings, dreamer.EEG_CHANNELS, lengths, rest):
+        clips = [{"EEG": dreamer_eeg(trial), "ECG": trial.ecg(dreamer.ECG_RATE).T} for trial in trials]
         person = {"Age": "25", "Gender": "female" if len(people) % 2 else "male"}
-        person |= {signal: {"baseline": [], "stimuli": []} for signal in ("EEG", "ECG")}
-        for trial in trials:
-            eeg = trial.eeg(dreamer.EEG_CHANNELS, dreamer.EEG_RATE, trial.blinks(dreamer.EEG_RATE))
-            recorded = {"EEG": (dreamer.EEG_RATE, eeg), "ECG": (dreamer.ECG_RATE, trial.ecg(dreamer.ECG_RATE))}
-            for signal, (rate, values) in recorded.items():
-                person[signal]["baseline"].append(np.ascontiguousarray(values[:, : rest * rate].T))
-                person[signal]["stimuli"].append(np.ascontiguousarray(values[:, rest * rate :].T))
-        for signal in ("EEG", "ECG"):
-            person[signal] = {part: cells(arrays, (-1, 1)) for part, arrays in person[signal].items()}
+        for name, (rate, _) in dreamer.SIGNALS.items():
+            parts = [np.split(clip[name], [rest * rate]) for clip in clips]
+            before, during = ([np.ascontiguousarray(part) for part in column] for column in zip(*parts, strict=True))
+            person[name] = {"baseline": cells(before, (-1, 1)), "stimuli": cells(during, (-1, 1))}
         for name in dreamer.RATINGS:
             person[f"Score{name.capitalize()}"] = np.clip(np.rint(3 + 2 * ratings[name]), 1, 5)[:, None]
         people.append(person)
@@ -137,6 +131,11 @@ def write_dreamer(folder, settings):
         scipy.io.savemat(file, {"DREAMER": structure}, oned_as="column")
         file.seek(0)
         file.write(b"MATLAB 5.0 MAT-file, synthetic recordings".ljust(116))  # SciPy writes the time here
+
+
+def dreamer_eeg(trial):
+    """EEG (samples, 14) of a simulated trial."""
+    return trial.eeg(dreamer.EEG_CHANNELS, dreamer.EEG_RATE, trial.blinks(dreamer.EEG_RATE)).T
 
 
 def cells(items, shape):

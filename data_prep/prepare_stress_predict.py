@@ -32,8 +32,6 @@ QUIET = False  # True: say nothing but warnings and errors
 def main():
     """Write the prepared folder, one person in memory at a time."""
     settings = read_settings(globals())
-    if settings.SECONDS < stress_predict.MIN_SECONDS:
-        raise InputError(f"--seconds {settings.SECONDS} is less than a window of {stress_predict.MIN_SECONDS} s")
     if settings.BASELINE_BEFORE < settings.SECONDS:
         what = f"is less than --seconds {settings.SECONDS}: the baseline would reach into the Stroop test"
         raise InputError(f"--baseline-before {settings.BASELINE_BEFORE}", what)

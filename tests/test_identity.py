@@ -10,8 +10,17 @@ import torch
 
 from tests.support import ROOT, TINY, assert_refused, imported, run
 from utils.base import identity
-from utils.base.identity import CODE, NO_CODE, code_hash, difference, weights_hash
+from utils.base.identity import CODE, code_hash, difference, weights_hash
 
+NO_CODE = (  # what the files of `CODE` only record, check, show or write: settings, data and split are recorded as such
+    *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
+    *(f"utils/protocol/{name}.py" for name in ("audit", "splits")),
+    *(f"utils/finetuning/{name}.py" for name in ("first_encoders", "labels")),
+    *(
+        f"utils/pretraining/{name}.py"
+        for name in ("checkpoints", "moments", "recipes", "resolve", "together", "variants")
+    ),
+)
 TUNE = ("--label", "arousal", "--epochs", 1)
 
 

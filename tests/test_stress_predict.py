@@ -189,7 +189,7 @@ def test_other_folders(raw):
 def test_stages_that_are_too_short(raw):
     assert_refused(prepare(raw, "--seconds", 9), "S01", "hyperventilation lasts 9 s", "--seconds")
     assert_refused(prepare(raw, "--baseline-before", 5), "--baseline-before 5")
-    assert_refused(prepare(raw, "--seconds", 4), "--seconds 4")
+    assert_refused(prepare(raw, "--seconds", 4), "--seconds", "at least 5")
 
 
 def test_the_third_road(raw):

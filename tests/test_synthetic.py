@@ -72,7 +72,7 @@ def people():
 
     signals = np.empty((6, 16, 40, 30 * 128))
     for s in range(6):
-        person, rng = synthetic.make_person(0, s, deap.EEG_CHANNELS), np.random.default_rng([0, 3, s])
+        person, rng = synthetic.Person(0, s, deap.EEG_CHANNELS), np.random.default_rng([0, 3, s])
         for t, stimulus in enumerate(stimuli):
             signals[s, t] = deap_channels(synthetic.Trial(rng, person, stimulus, 3, 30))[:, 3 * 128 :]
     return signals, np.stack([stimulus.courses.mean(axis=1) for stimulus in stimuli])
@@ -115,7 +115,7 @@ def test_emotions_drive_the_body(people):
 
 def test_drift_of_skin_conductance():
     """It wanders by so much within a minute, around what it would have been."""
-    stimulus, person = synthetic.make_stimuli(0, 1, 60)[0], synthetic.make_person(0, 0, deap.EEG_CHANNELS)
+    stimulus, person = synthetic.make_stimuli(0, 1, 60)[0], synthetic.Person(0, 0, deap.EEG_CHANNELS)
 
     def conductance(number, drift):
         trial = synthetic.Trial(np.random.default_rng(number), person, stimulus, 0, 60, drift=drift)
@@ -134,7 +134,7 @@ def beats_per_minute(signal, rate):
 
 
 def test_ecg_beats_at_the_planted_rate():
-    stimulus, person = synthetic.make_stimuli(0, 1, 60)[0], synthetic.make_person(0, 0, dreamer.EEG_CHANNELS)
+    stimulus, person = synthetic.make_stimuli(0, 1, 60)[0], synthetic.Person(0, 0, dreamer.EEG_CHANNELS)
     trial = synthetic.Trial(np.random.default_rng(0), person, stimulus, 61, 60)
     lead = trial.ecg(256)[0]
     peaks, _ = scipy.signal.find_peaks(lead, height=0.6, distance=80)
@@ -145,7 +145,7 @@ def test_ecg_beats_at_the_planted_rate():
 def test_evoked_waveforms_are_shared():
     stimuli = synthetic.make_stimuli(0, 2, 30)
     trials = [
-        synthetic.Trial(np.random.default_rng(s), synthetic.make_person(0, s, deap.EEG_CHANNELS), stimuli[t], 3, 30)
+        synthetic.Trial(np.random.default_rng(s), synthetic.Person(0, s, deap.EEG_CHANNELS), stimuli[t], 3, 30)
         for s, t in ((0, 0), (1, 0), (1, 1))
     ]
     first, other_person, other_stimulus = (trial._evoked(128) for trial in trials)

@@ -8,7 +8,6 @@ import importlib.util
 import re
 import struct
 import warnings
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from data_prep.amplifiers.sidecars import (
 )
 from data_prep.amplifiers.trials_table import FORMATS, is_recording
 from data_prep.amplifiers.triggers import TRIGGER, find_markers
-from data_prep.formats.matlab_limits import OTHER_KIND, Budget, RefusedError, variables
+from data_prep.formats.matlab_limits import MAX_ITEMS, OTHER_KIND, Budget, RefusedError, variables
 from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, Channel, kind
 from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor, to_kept
 from utils.base.errors import InputError
@@ -265,12 +264,12 @@ def refuse_damaged(path):
         order = {b"IM": "<", b"MI": ">"}.get(head[126:])
         if order is None:  # not of MATLAB 5 to 7
             return
-        budget = Budget(path.stat().st_size * MOST_PACKED)
-        budget.n_items = max(budget.n_items, path.stat().st_size)  # a long recording has many events
+        size = path.stat().st_size
+        budget = Budget(size * MOST_PACKED, max(MAX_ITEMS, size))  # a long recording has many events
         try:
             for variable in variables(file, order):
                 variable.measure(budget)
-        except (RefusedError, struct.error, zlib.error) as error:
+        except RefusedError as error:
             if OTHER_KIND not in str(error):  # functions and objects among an EEGLAB file's notes do no harm
                 raise InputError(f"{path} is damaged or cut short; copy or export it again") from None
 

@@ -46,39 +46,37 @@ CARD = {
 }
 MAX_MATLAB_BYTES = 1 << 30  # unpacked; 10 times a DEAP file
 FOLDERS = ("data_preprocessed_python", "data_preprocessed_matlab")  # of the archive
+REMEDY = f"use the files of {' or '.join(FOLDERS)}"
 VARIABLES = ("data", "labels")
 OTHER_RATES = (100, 200, 250, 256, 500, 512, 1000, 1024)  # Hz, to which people resample
 
 
 def find_files(folder):
     """Files of all subjects by id (``"s01"``), in order; ``folder`` has them, or the archive's folder that has them."""
-    folder = Path(folder)
+    folder, where = Path(folder), f"--raw-dir {folder}"
     if not folder.is_dir():
-        remedy = (
-            "give the one that holds s01.dat, s02.dat, ...; without DEAP, data_prep/make_synthetic.py simulates some"
-        )
-        raise InputError(f"--raw-dir {folder}", "is not a folder", remedy)
+        simulate = "without DEAP, data_prep/make_synthetic.py simulates some"
+        raise InputError(where, "is not a folder", f"give the one that holds s01.dat, s02.dat, ...; {simulate}")
     parts = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     archives = [parts[name] for name in FOLDERS if name in parts]
     folder = archives[0] if archives else folder
     if len(archives) == 2:
         print(f"{folder} is used; {archives[1]} has the same recordings for MATLAB")
-    files = {}
-    for path in sorted(folder.iterdir()):
+    paths, files = sorted(folder.iterdir()), {}
+    for path in paths:
         if path.name.startswith(".") or path.suffix.lower() not in (".dat", ".mat"):
             continue
         match = re.fullmatch(r"s0*(\d+)\.(dat|mat)", path.name, re.IGNORECASE)
         if not match:
-            remedy = "rename it, or move it elsewhere"
-            raise InputError(path, "is not named like a subject of DEAP (s01.dat, s01.mat)", remedy)
-        same = files.setdefault(f"s{int(match[1]):02d}", path)
+            what = "is not named like a subject of DEAP (s01.dat, s01.mat)"
+            raise InputError(path, what, "rename it, or move it elsewhere")
+        same = files.setdefault(int(match[1]), path)
         if same != path:
             raise InputError(f"{same} and {path}", "are the same subject", "keep one of them")
     if len(files) < 2:
-        names = shorten(sorted(path.name for path in folder.iterdir())) or "nothing"
-        what = f"has {len(files)} files s01.dat or s01.mat, s02, ...; at least 2 are needed (it has {names})"
-        raise InputError(f"--raw-dir {folder}", what)
-    return dict(sorted(files.items(), key=lambda item: int(item[0][1:])))
+        what = f"has {len(files)} files s01.dat or s01.mat, s02, ...; at least 2 are needed"
+        raise InputError(where, f"{what} (it has {shorten([path.name for path in paths]) or 'nothing'})")
+    return {f"s{number:02d}": path for number, path in sorted(files.items())}
 
 
 def read_file(path):
@@ -91,10 +89,9 @@ def read_file(path):
     n_channels, least = len(EEG_CHANNELS) + len(PPS_CHANNELS), (BASELINE_SECONDS + MIN_SECONDS) * RATE
     if data.ndim != 3 or len(data) < 2 or data.shape[1] != n_channels or data.shape[2] < least:
         wanted = f"(at least 2 trials, {n_channels} channels, at least {least} samples)"
-        raise InputError(path, f"has data of shape {data.shape}, not {wanted}", f"use the files of {FOLDERS[0]}")
+        raise InputError(path, f"has data of shape {data.shape}, not {wanted}", REMEDY)
     if ratings.shape != (len(data), len(RATINGS)):
-        wanted = (len(data), len(RATINGS))
-        raise InputError(path, f"has labels of shape {ratings.shape}, not {wanted}", "use DEAP's own files")
+        raise InputError(path, f"has labels of shape {ratings.shape}, not {(len(data), len(RATINGS))}", REMEDY)
     for name, array in (("data", data), ("labels", ratings)):
         if not np.isfinite(array).all():
             raise InputError(path, f"has NaN or infinite values in {name}", "repair it or leave it out")
@@ -106,24 +103,20 @@ def read_file(path):
 
 def _arrays(path):
     """The file's data and labels."""
-    names = []  # of all variables, for the message
     if path.suffix.lower() == ".mat":
-        arrays = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
-        names = matlab.variable_names(path) if len(arrays) < 2 else []
+        arrays, names = matlab.load(path, VARIABLES, MAX_MATLAB_BYTES)
+    elif path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(path, "is larger than any DEAP file", REMEDY)
     else:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(path, "is larger than any DEAP file", f"use the files of {FOLDERS[0]}")
         try:
-            arrays = load_arrays(path.read_bytes())
+            names = arrays = load_arrays(path.read_bytes())
         except UnsafePickleError as error:
-            raise InputError(path, f"is not a DEAP file: {error}", "use DEAP's own files") from None
-    for name, array in arrays.items():
-        if not matlab.is_real(array):
-            what = f"is not a DEAP file: its {name} is not an array of real numbers"
-            raise InputError(path, what, f"use the files of {FOLDERS[1]}")
+            raise InputError(path, f"is not a DEAP file: {error}", REMEDY) from None
     if not set(VARIABLES) <= set(arrays):
-        what = f"is not a DEAP file: it has {shorten(sorted(names or arrays))}, not data and labels"
-        raise InputError(path, what, "use DEAP's preprocessed files")
+        raise InputError(path, f"is not a DEAP file: it has {shorten(sorted(names))}, not data and labels", REMEDY)
+    for name in VARIABLES:
+        if not matlab.is_real(arrays[name]):
+            raise InputError(path, f"is not a DEAP file: its {name} is not an array of real numbers", REMEDY)
     return [arrays[name] for name in VARIABLES]
 
 
@@ -135,28 +128,19 @@ def people(writer, files, asked):
         still = (data.max(axis=2) == data.min(axis=2)).any(axis=0)  # in at least one trial
         if constant := [name for name, is_still in zip(names, still, strict=True) if is_still]:
             warn(f"{path} has channels that do not change in some trials: {', '.join(constant)}")
-        rest = rest_seconds(path, data, asked)
+        rest = _rest_seconds(path, data, asked)
         yield Recorded(subject, path, signals(data, rest), ratings, [(names, RATE, data, False)])
     if asked is None and is_unusual(data) and "simulated" not in writer.info:
         what = f"trials of {data.shape[2] / RATE:g} s are not DEAP's of 63 s: their first {rest} s were taken for rest"
         warn(f"{what}; --rest-seconds says how much of it there is")
 
 
-def rest_seconds(path, data, asked=None):
-    """Seconds of rest that each trial of ``data`` (trials, 40, samples) begins with.
-
-    ``asked`` is what the user says; None: DEAP's 3 s, unless the trials are exactly as long as DEAP's without them.
-    """
-    length, rate = data.shape[2] / RATE, other_rate(data)
-    if asked is None and length == TRIAL_SECONDS:
-        what = f"has trials of {length:g} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before them"
-        remedy = f"use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
-        raise InputError(path, what, remedy)
-    if asked is None and rate:
-        what = f"has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz, not {RATE}"
-        remedy = f"resample them to {RATE} Hz, or give --rest-seconds if they are {length:g} s at {RATE} Hz"
-        raise InputError(path, what, remedy)
-    rest = BASELINE_SECONDS if asked is None else asked
+def _rest_seconds(path, data, asked):
+    """Seconds of rest that each trial of ``data`` begins with: as the user says (``asked``), else DEAP's 3 s."""
+    length, rest = data.shape[2] / RATE, BASELINE_SECONDS if asked is None else asked
+    if asked is None:
+        says_so = f"use --rest-seconds 0 if the rest was cut off, {BASELINE_SECONDS} if they begin with it"
+        refuse_other_length(path, data, says_so, "give --rest-seconds")
     if 0 < rest < 1:
         raise InputError(f"--rest-seconds {rest:g}: at least 1 s of rest is needed to subtract its mean second, or 0")
     if length - rest < MIN_SECONDS:
@@ -164,10 +148,17 @@ def rest_seconds(path, data, asked=None):
     return rest
 
 
-def other_rate(data):
-    """The rate at which trials (trials, 40, samples) are as long as DEAP's, with or without rest; None for 128 Hz."""
-    lengths = (BASELINE_SECONDS + TRIAL_SECONDS, TRIAL_SECONDS)
-    return next((rate for rate in OTHER_RATES if data.shape[2] in [rate * length for length in lengths]), None)
+def refuse_other_length(where, data, if_no_rest, if_other_rate):
+    """Refuse trials (trials, 40, samples) as long as DEAP's without their rest, or at another rate; with remedies."""
+    n_samples, length = data.shape[2], data.shape[2] / RATE
+    if length == TRIAL_SECONDS and if_no_rest:
+        what = f"has trials of {length:g} s, as DEAP's are without the {BASELINE_SECONDS} s of rest before them"
+        raise InputError(where, what, if_no_rest)
+    for rate in OTHER_RATES:
+        if n_samples in (rate * (BASELINE_SECONDS + TRIAL_SECONDS), rate * TRIAL_SECONDS):
+            what = f"has {n_samples} samples a trial: DEAP's trials at {rate} Hz, not {RATE}"
+            remedy = f"resample them to {RATE} Hz, or {if_other_rate} if they are {length:g} s at {RATE} Hz"
+            raise InputError(where, what, remedy)
 
 
 def is_unusual(data):

@@ -10,6 +10,7 @@ File      DREAMER.mat, one MATLAB structure: Data (1, 23) of Age, Gender, EEG, E
           (samples, channels)}, ScoreValence, ScoreArousal, ScoreDominance (18, 1); rates, electrodes, numbers
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +39,9 @@ CARD = {
     "rating_range": RATING_RANGE,
     "threshold": 3,
 }
-MIN_SECONDS = 5  # one 5 s window
 LONGER = 1.2  # times; EEG and ECG of a clip that differ more have not the rates that they should have
 SIGNALS = {"EEG": (EEG_RATE, len(EEG_CHANNELS)), "ECG": (ECG_RATE, len(PPS_CHANNELS))}
+KINDS = ("stimuli", "baseline")
 VARIABLE = "DREAMER"
 BEFORE = {"filters": None, "reference": "M1", "resampling": "ECG 256 to 128 Hz"}  # by the headset; by `signals`
 REMEDY = "use the file as it was published"
@@ -55,18 +56,15 @@ class Person:
 
 
 def read_file(path):
-    """The subjects of DREAMER.mat, checked: a list of `Person`, EEG in the order of `EEG_CHANNELS`.
-
-    MATLAB version 5 to 7, or 7.3 if h5py is installed. The whole file is in memory.
-    """
+    """The subjects of DREAMER.mat, checked: a list of `Person`, EEG in the order of `EEG_CHANNELS`."""
     path = Path(path)
     if not path.is_file():
         remedy = "give DREAMER.mat; data_prep/make_synthetic.py --format dreamer simulates one"
         raise InputError(f"--raw-file {path}", "is not a file", remedy)
-    fields = matlab.load(path, [VARIABLE]).get(VARIABLE)
-    if fields is None:
-        names = shorten(matlab.variable_names(path)) or "nothing"
-        raise InputError(path, f"has {names}, but no variable {VARIABLE}", REMEDY)
+    variables, names = matlab.load(path, [VARIABLE])
+    if VARIABLE not in variables:
+        raise InputError(path, f"has {shorten(names) or 'nothing'}, but no variable {VARIABLE}", REMEDY)
+    fields = variables[VARIABLE]
     if not isinstance(fields, dict):
         raise InputError(f"{path}:", f"its variable {VARIABLE} is not one structure", REMEDY)
     people = fields.get("Data")
@@ -81,12 +79,14 @@ def read_file(path):
     order = _electrode_order(path, fields.get("EEG_Electrodes"))
     for index, value in enumerate(people):
         people[index] = _person(f"{path}, subject {index + 1}", value, order)  # in place, to free what was read
-    n_clips = [len(person.clips) for person in people]
-    if other := [index for index, n in enumerate(n_clips) if n != n_clips[0]]:
-        where = f"{path}, subject {other[0] + 1}"
-        raise InputError(where, f"has {n_clips[other[0]]} clips, not {n_clips[0]} as the first", REMEDY)
-    rates = {"EEG_SamplingRate": EEG_RATE, "ECG_SamplingRate": ECG_RATE}
-    for name, number in (rates | {"noOfSubjects": len(people), "noOfVideoSequences": n_clips[0]}).items():
+    n_clips = len(people[0].clips)
+    for index, person in enumerate(people):
+        if len(person.clips) != n_clips:
+            what = f"has {len(person.clips)} clips, not {n_clips} as the first"
+            raise InputError(f"{path}, subject {index + 1}", what, REMEDY)
+    expected = {"EEG_SamplingRate": EEG_RATE, "ECG_SamplingRate": ECG_RATE}
+    expected |= {"noOfSubjects": len(people), "noOfVideoSequences": n_clips}
+    for name, number in expected.items():
         value = fields.get(name)
         if not matlab.is_real(value) or value.size != 1 or value.item() != number:
             raise InputError(path, f"has {name} = {_show(value)}, not {number}", REMEDY)
@@ -181,32 +181,29 @@ def _person(where, value, order):
     if not isinstance(value, dict):
         raise InputError(where, f"is {_show(value)}, not a structure", REMEDY)
     parts = {}
-    for name, (rate, channels) in SIGNALS.items():
+    for name, kind in itertools.product(SIGNALS, KINDS):
         part = value.get(name)
-        for kind in ("stimuli", "baseline"):
-            if not isinstance(part, dict) or kind not in part:
-                raise InputError(where, f"has no {name}.{kind}", REMEDY)
-            parts[name, kind] = _clips(f"{where}, {name}.{kind}", part[kind], rate, channels)
-            if name == "EEG" and order != sorted(order):
-                parts[name, kind] = [np.asfortranarray(array[:, order]) for array in parts[name, kind]]
+        if not isinstance(part, dict) or kind not in part:
+            raise InputError(where, f"has no {name}.{kind}", REMEDY)
+        parts[name, kind] = _clips(f"{where}, {name}.{kind}", part[kind], *SIGNALS[name])
     n_clips = len(parts["EEG", "stimuli"])
     if not n_clips or any(len(clips) != n_clips for clips in parts.values()):
         counts = ", ".join(f"{len(clips)} {name}.{kind}" for (name, kind), clips in parts.items())
         raise InputError(where, f"has different numbers of clips ({counts})", REMEDY)
-    for kind in ("stimuli", "baseline"):
-        for clip, arrays in enumerate(zip(parts["EEG", kind], parts["ECG", kind], strict=True), 1):
-            eeg, ecg = len(arrays[0]) / EEG_RATE, len(arrays[1]) / ECG_RATE
-            if max(eeg, ecg) > 1 + LONGER * min(eeg, ecg):
-                what = f"{kind} of clip {clip} lasts {eeg:.0f} s by the EEG and {ecg:.0f} s by the ECG"
-                raise InputError(f"{where}:", f"{what}: one has another rate than the file says", REMEDY)
-    ratings = []
-    for name in RATINGS:
-        scores = value.get(f"Score{name.capitalize()}")
+    for kind, clip in itertools.product(KINDS, range(n_clips)):
+        eeg, ecg = (len(parts[name, kind][clip]) / rate for name, (rate, _) in SIGNALS.items())
+        if max(eeg, ecg) > 1 + LONGER * min(eeg, ecg):
+            what = f"{kind} of clip {clip + 1} lasts {eeg:.0f} s by the EEG and {ecg:.0f} s by the ECG"
+            raise InputError(f"{where}:", f"{what}: one has another rate than the file says", REMEDY)
+        if order != sorted(order):
+            parts["EEG", kind][clip] = np.asfortranarray(parts["EEG", kind][clip][:, order])
+    ratings, (low, high) = [], RATING_RANGE
+    for name in (f"Score{name.capitalize()}" for name in RATINGS):
+        scores = value.get(name)
         if not matlab.is_real(scores) or scores.size != n_clips:
-            raise InputError(where, f"has no Score{name.capitalize()} for each of its {n_clips} clips", REMEDY)
-        if not ((scores >= RATING_RANGE[0]) & (scores <= RATING_RANGE[1])).all():
-            raise InputError(where, f"has scores outside {RATING_RANGE[0]} to {RATING_RANGE[1]}", REMEDY)
+            raise InputError(where, f"has no {name} for each of its {n_clips} clips", REMEDY)
+        if not ((scores >= low) & (scores <= high)).all():
+            raise InputError(where, f"has scores outside {low} to {high}", REMEDY)
         ratings.append(scores.ravel())
-    pairs = {name: zip(parts[name, "stimuli"], parts[name, "baseline"], strict=True) for name in SIGNALS}
-    clips = [dict(zip(pairs, clip, strict=True)) for clip in zip(*pairs.values(), strict=True)]
+    clips = [{name: tuple(parts[name, kind][clip] for kind in KINDS) for name in SIGNALS} for clip in range(n_clips)]
     return Person(clips, np.stack(ratings, axis=1))

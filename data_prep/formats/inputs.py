@@ -1,8 +1,6 @@
 """Recordings of any supported kind, prepared as the data of a model."""
 
-import math
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -24,12 +22,10 @@ NPZ = (*PERSON, "sampling_rate", "eeg_channels", "pps_channels", "baseline_secon
 
 
 def open_input(path, wanted):
-    """Recordings of any supported kind, one person after the other.
+    """Recordings of any supported kind; raw files are prepared as ``wanted``, the record of the model's data, says.
 
-    ``wanted`` is the record of the model's data (`preparation.of_model`); raw files are prepared as it says. Returns
-    their record (of a prepared folder also ``stimuli`` and ``seen``); an iterator of (name, trials), each trial a dict
-    by modality of blocks (seconds, channels, rate) for a prepared folder, else of (signal, rest); and for raw files a
-    function from a trial and the positions of the channels to blocks, else None.
+    Returns their record; an iterator of (name, trials), a trial being a dict by modality of blocks (seconds, channels,
+    rate) for a prepared folder, else of (signal, rest); for raw files a function of trial and channels to blocks.
     """
     where, readers = f"--input {path}", {".dat": _deap, ".mat": _matlab, ".npz": _npz}
     if path.is_dir():
@@ -43,21 +39,21 @@ def open_input(path, wanted):
         raise InputError(where, "is a recording", PREPARE_RECORDINGS)
     if path.suffix.lower() not in readers:
         raise InputError(where, "is none of: prepared folder, .dat, .mat, .npz")
-    made, people = readers[path.suffix.lower()](path, wanted["preparation"])
-    how = made["preparation"]
+    recorded, people = readers[path.suffix.lower()](path, wanted["preparation"])
+    how = recorded["preparation"]
 
     def prepare(trial, positions):
         picked = {}
         for name, places in positions.items():
             signal, rest = trial[name]
-            kept = None if rest is None or rest_by_modality(how, name) is None else rest[places]
-            picked[name] = signal[places], kept
+            is_kept = rest is not None and rest_by_modality(how, name) is not None
+            picked[name] = signal[places], rest[places] if is_kept else None
         try:
-            return prepare_trial(picked, made["sampling_rate"], how)
+            return prepare_trial(picked, recorded["sampling_rate"], how)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
 
-    return made, people, prepare
+    return recorded, people, prepare
 
 
 def refuse_raw_folder(path, extensions):
@@ -65,10 +61,9 @@ def refuse_raw_folder(path, extensions):
     if (path / "dataset.json").exists() or (path / "eeg.npy").exists():
         return
     files = sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
-    single = [file for file in files if file.suffix.lower() in extensions]
-    if single:
-        name, ending = single[0].relative_to(path), single[0].suffix
-        remedy = f"give one {ending} file, such as {name}, or prepare the folder (data_prep/README.md)"
+    if single := [file for file in files if file.suffix.lower() in extensions]:
+        example = f"give one {single[0].suffix} file, such as {single[0].relative_to(path)}"
+        remedy = f"{example}, or prepare the folder (data_prep/README.md)"
     elif any(map(is_recording, files)):
         remedy = PREPARE_RECORDINGS
     else:
@@ -82,13 +77,15 @@ def _folder(data):
         yield subject, ({name: np.asarray(getattr(data, name)[number, trial]) for name in SIGNALS} for trial in seen)
 
 
-def _raw_record(how, rate, channels, rest, before, seconds):
-    """Record of raw recordings once they are prepared as the model's data; ``rest``: seconds that there are."""
-    made = {key: how.get(key, default) for key, default in (("eeg", "channels"), ("pps", "trial"), ("segment", None))}
-    asked = {name: "baseline_seconds" not in how or rest_by_modality(how, name) is not None for name in SIGNALS}
-    made["baseline_seconds"] = {name: rest.get(name) if asked[name] else None for name in SIGNALS}
-    whole = {"sampling_rate": rate, "channels": channels, "preparation": made | before}
-    return whole if seconds is None else whole | {"seconds": min(seconds, _segment_seconds(how) or seconds)}
+def _raw_record(how, card, rest, before, seconds):
+    """Record of raw recordings (of a data set's card) once they are prepared; ``rest``: seconds by modality."""
+    same = {key: how.get(key, default) for key, default in (("eeg", "channels"), ("pps", "trial"), ("segment", None))}
+    is_removed = {name: "baseline_seconds" not in how or rest_by_modality(how, name) is not None for name in SIGNALS}
+    rest = {name: rest.get(name) if is_removed[name] else None for name in SIGNALS}
+    channels = {name: card[f"{name}_channels"] for name in SIGNALS}
+    made = {"sampling_rate": card["sampling_rate"], "channels": channels}
+    made["preparation"] = same | {"baseline_seconds": rest} | before
+    return made if seconds is None else made | {"seconds": min(seconds, _segment_seconds(how) or seconds)}
 
 
 def _segment_seconds(how):
@@ -98,7 +95,7 @@ def _segment_seconds(how):
 
 def _matlab(path, how):
     """A .mat file of DEAP or DREAMER, by its variables."""
-    names = matlab.variable_names(path)
+    _, names = matlab.load(path, ())
     if dreamer.VARIABLE in names:
         return _dreamer(path, how)
     if set(deap.VARIABLES) <= set(names):
@@ -110,30 +107,23 @@ def _matlab(path, how):
 def _deap(path, how):
     """DEAP's .dat or .mat. If no rest was subtracted from the model's data, it is cut off only."""
     data, *_ = deap.read_file(path)
+    where, rest, remarks = f"--input {path}", deap.BASELINE_SECONDS, []
     without = "baseline_seconds" in how and rest_by_modality(how, "eeg") is None
-    where, length, rest, remarks = f"--input {path}", data.shape[2] / deap.RATE, deap.BASELINE_SECONDS, []
-    if length == deap.TRIAL_SECONDS and not without:
-        what = f"has trials of {length:g} s, as DEAP's are without the rest before them, and the rest was removed from"
-        raise InputError(where, f"{what} the model's data", "give the files of 63 s")
-    if rate := deap.other_rate(data):
-        what = f"has {data.shape[2]} samples a trial: DEAP's trials at {rate} Hz"
-        remedy = f"resample them to {deap.RATE} Hz, or give them as .npz if they are {length:g} s at {deap.RATE} Hz"
-        raise InputError(where, what, remedy)
+    remedy = "" if without else "the rest was removed from the model's data: give the files of 63 s"
+    deap.refuse_other_length(where, data, remedy, "give them as .npz")
+    length = data.shape[2] / deap.RATE
     if deap.is_unusual(data):
         rest = 0 if without else rest
         if not path.with_name(MARK).exists():  # simulated trials have it, regardless of their length
             remarks = [f"{where} has trials of {length:g} s, not DEAP's 63 s: {rest} s were taken for the rest"]
-    channels = {"eeg": deap.EEG_CHANNELS, "pps": deap.PPS_CHANNELS}
-    rests = dict.fromkeys(channels, rest or None)
-    made = _raw_record(how, deap.RATE, channels, rests, deap.BEFORE, int(length - rest))
+    made = _raw_record(how, deap.CARD, dict.fromkeys(SIGNALS, rest or None), deap.BEFORE, int(length - rest))
     return made | {"remarks": remarks}, iter([(path.stem, deap.signals(data, rest))])
 
 
 def _dreamer(path, how):
     """DREAMER.mat, whose clips differ in length."""
     people, seconds = dreamer.read_file(path), _segment_seconds(how)
-    channels = {"eeg": dreamer.EEG_CHANNELS, "pps": dreamer.PPS_CHANNELS}
-    rests = dict.fromkeys(channels, dreamer.BASELINE_SECONDS)
+    rests = dict.fromkeys(SIGNALS, dreamer.BASELINE_SECONDS)
 
     def everybody():
         for number, person in enumerate(Progress(people, desc="predicting", unit="subject"), 1):
@@ -142,7 +132,7 @@ def _dreamer(path, how):
                 warn(f"--input {path}: a clip of {subject} lasts {shortest} s, those of the model's data {seconds} s")
             yield subject, map(dreamer.signals, person.clips)
 
-    return _raw_record(how, dreamer.EEG_RATE, channels, rests, dreamer.BEFORE, None), everybody()
+    return _raw_record(how, dreamer.CARD, rests, dreamer.BEFORE, None), everybody()
 
 
 def _npz(path, how):
@@ -161,43 +151,31 @@ def _npz(path, how):
         rests = dict.fromkeys(rests, check_number(arrays["baseline_seconds"], f"{where}: baseline_seconds") or None)
     before = {key: _text(arrays[key], f"{where}: {key}") for key in TEXTS if key in arrays}
     seconds = next(person[name].shape[2] for name in SIGNALS if name in person) // rate
-    return _raw_record(how, rate, channels, rests, before, seconds), iter([(subject, signals(person))])
+    card = {"sampling_rate": rate, "eeg_channels": channels["eeg"], "pps_channels": channels["pps"]}
+    return _raw_record(how, card, rests, before, seconds), iter([(subject, signals(person))])
 
 
 def read_npz(path, known):
-    """Arrays of an .npz file by name (one of ``known``); nothing is unpickled, and no more read than declared."""
-    where, arrays, size = f"--input {path}", {}, path.stat().st_size
+    """Arrays of an .npz file by name (one of ``known``), without pickles and sizes that no zip file can hold."""
+    where, remedy = f"--input {path}", f"save arrays with numpy.savez ({NEEDED})"
     try:
         with zipfile.ZipFile(path) as file:
-            members = {Path(member.filename).stem: member for member in file.infolist()}
-            check_keys(members, known, where)
-            for name, member in members.items():
-                if member.file_size > MOST_DEFLATED * (member.compress_size + 1) or member.compress_size > size:
-                    raise ValueError("a size that cannot be")
-                with file.open(member) as part:
-                    arrays[name] = _read_array(part, member.file_size)
-    except (InputError, MemoryError, PermissionError, IsADirectoryError):
+            if any(member.file_size > MOST_DEFLATED * (member.compress_size + 1) for member in file.infolist()):
+                raise ValueError("a size that cannot be")
+        with np.load(path, allow_pickle=False) as file:
+            check_keys(file.files, known, where)
+            arrays = dict(file)
+    except (InputError, PermissionError):
         raise
     except Exception as error:  # a damaged zip file raises nearly anything
         cause = "it holds Python objects, not numbers" if "Object arrays" in str(error) else "it is damaged or no .npz"
-        raise InputError(where, f"cannot be read: {cause}", f"save arrays with numpy.savez ({NEEDED})") from None
+        if isinstance(error, MemoryError):
+            cause = "it declares more than this machine's memory holds"
+        raise InputError(where, f"cannot be read: {cause}", remedy) from None
     lacking = "sampling_rate" if "sampling_rate" not in arrays else "eeg (or pps)"
     if "sampling_rate" not in arrays or not set(SIGNALS) & set(arrays):
         raise InputError(where, f"has no {lacking}", f"it needs the arrays {NEEDED}")
     return arrays
-
-
-def _read_array(file, size):
-    """One array of at most ``size`` bytes, header included."""
-    version = np.lib.format.read_magic(file)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
-    shape, _, dtype = read_header(file)
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded")
-    if math.prod(shape) * dtype.itemsize > size:
-        raise ValueError("an array is larger than its file")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _text(array, what):

@@ -1,42 +1,15 @@
 """Variables of a MATLAB file as plain values: SciPy reads versions 5 to 7, h5py version 7.3; `matlab_limits` first."""
 
 import math
-import struct
 import warnings
-import zlib
-from pathlib import Path
 
 import numpy as np
 import scipy.io
-from scipy.io.matlab import MatReadError, matfile_version
 
-from data_prep.formats.matlab_limits import (
-    DAMAGED,
-    MAX_BYTES,
-    MAX_DEPTH,
-    OTHER_KIND,
-    TEXT_BYTES,
-    Budget,
-    RefusedError,
-    variables,
-)
+from data_prep.formats import matlab_limits as limits
 from utils.base.errors import InputError
 
 HDF5_START = b"\x89HDF\r\n\x1a\n"
-
-
-def variable_names(path):
-    """Names of the variables of a MATLAB file, in order."""
-    return _read(path, (), 0)[1]
-
-
-def load(path, names, max_bytes=MAX_BYTES):
-    """Variables of a MATLAB file by name, as far as it has them; together at most ``max_bytes`` when unpacked.
-
-    A structure is a dict; cells, an array of structures and the rows of a matrix of characters are a list, in MATLAB's
-    order (first index fastest).
-    """
-    return _read(path, tuple(names), max_bytes)[0]
 
 
 def is_real(value):
@@ -44,58 +17,49 @@ def is_real(value):
     return isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
 
 
-def _read(path, names, max_bytes):
-    """(values by name, names of all variables)."""
-    path = Path(path)
-    budget = Budget(max_bytes)
-    try:
-        with open(path, "rb") as file:
-            return (_read_hdf5 if _is_hdf5(file) else _read_level_5)(file, names, budget)
-    except RefusedError as error:
-        raise InputError(f"{path} {error}") from None
+def load(path, names, max_bytes=limits.MAX_BYTES):
+    """Variables of a MATLAB file by name, as far as it has them, and the names of all that it has.
 
-
-def _is_hdf5(file):
-    start = file.read(520)
-    if start.startswith(b"MATLAB 7.3") or HDF5_START in (start[:8], start[512:]):
-        return True
-    try:
-        version = matfile_version(file)[0]
-    except (MatReadError, ValueError, IndexError):
-        raise RefusedError("is not a MATLAB file") from None
-    if version == 0:
-        other = "is not a MATLAB file, or one of version 4, which holds no recordings"
-        raise RefusedError(f"{other}; save it with MATLAB's -v7")
-    return version == 2
+    They unpack to ``max_bytes`` at most. A structure is a dict; cells, an array of structures and the rows of a matrix
+    of characters are a list, in MATLAB's order (first index fastest).
+    """
+    budget = limits.Budget(max_bytes)
+    with open(path, "rb") as file:
+        try:
+            start = file.read(520)
+            if start.startswith(b"MATLAB 7.3") or HDF5_START in (start[:8], start[512:]):
+                return _read_hdf5(path, names, budget)
+            order = {b"IM": "<", b"MI": ">"}.get(start[126:128])
+            if order is None:
+                what = "is not a MATLAB file, or one of version 4, which holds no recordings"
+                raise limits.RefusedError(f"{what}; save it with MATLAB's -v7")
+            return _read_level_5(file, order, names, budget)
+        except MemoryError:
+            raise
+        except limits.RefusedError as error:
+            reason = error
+        except Exception as error:  # SciPy and HDF5 raise nearly anything for a damaged file
+            reason = f"{limits.DAMAGED} ({type(error).__name__})"
+    raise InputError(f"{path} {reason}")
 
 
 # --- versions 5 to 7
 
 
-def _read_level_5(file, names, budget):
-    file.seek(126)
-    order = "<" if file.read(2) == b"IM" else ">"
-    found = []
-    try:
-        for variable in variables(file, order):
-            if variable.name in names and variable.name not in found:
-                variable.measure(budget)
-            found += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
-    except (struct.error, zlib.error):
-        raise RefusedError(DAMAGED) from None
-    wanted = [name for name in names if name in found]
+def _read_level_5(file, order, names, budget):
+    available = []
+    for variable in limits.variables(file, order):
+        if variable.name in names and variable.name not in available:
+            variable.measure(budget)
+        available += [variable.name] if variable.name else []  # MATLAB keeps what functions need under no name
+    wanted = [name for name in names if name in available]
     if not wanted:
-        return {}, found
+        return {}, available
     file.seek(0)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            codec = "utf-16-le" if order == "<" else "utf-16-be"
-            values = scipy.io.loadmat(file, variable_names=wanted, uint16_codec=codec)
-    except MemoryError:
-        raise
-    except Exception as error:  # SciPy raises nearly anything for a damaged file
-        raise RefusedError(f"{DAMAGED} ({type(error).__name__})") from None
-    return {name: _plain(values[name]) for name in wanted}, found
+    with warnings.catch_warnings(action="ignore"):
+        codec = "utf-16-le" if order == "<" else "utf-16-be"
+        values = scipy.io.loadmat(file, variable_names=wanted, uint16_codec=codec)
+    return {name: _plain(values[name]) for name in wanted}, available
 
 
 def _plain(value):
@@ -114,22 +78,22 @@ def _plain(value):
 # --- version 7.3
 
 
-def _read_hdf5(file, names, budget):
+def _read_hdf5(path, names, budget):
     """The same from a file of MATLAB 7.3, which is HDF5 with all axes reversed."""
     try:
         import h5py
     except ImportError:
         remedy = "install h5py (pip install h5py), or save it with MATLAB's save(..., '-v7')"
-        raise RefusedError(f"is a MATLAB 7.3 (HDF5) file; {remedy}") from None
+        raise limits.RefusedError(f"is a MATLAB 7.3 (HDF5) file; {remedy}") from None
 
     def member(group, name):
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise RefusedError(f"has a link to something else in place of {name}")
+            raise limits.RefusedError(f"has a link to something else in place of {name}")
         return group[name]
 
     def value(item, depth=1):
-        if depth > MAX_DEPTH:
-            raise RefusedError("is nested deeper than any recording")
+        if depth > limits.MAX_DEPTH:
+            raise limits.RefusedError("is nested deeper than any recording")
         if isinstance(item, h5py.Group):
             budget.spend(n_items=len(item))
             return {name: value(member(item, name), depth + 1) for name in item}
@@ -139,12 +103,10 @@ def _read_hdf5(file, names, budget):
         is_text = item.attrs.get("MATLAB_class") in (b"char", "char")
         is_plain = is_cell or item.dtype.kind in "iufbc" or item.dtype.names == ("real", "imag")
         if not is_plain or item.is_virtual or item.external or "MATLAB_object_decode" in item.attrs:
-            raise RefusedError(f"has objects or links in {item.name}, {OTHER_KIND}")
+            raise limits.RefusedError(f"has objects or links in {item.name}, {limits.OTHER_KIND}")
         chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize  # which may be larger than the data
-        budget.spend(max(item.nbytes, chunk) * (TEXT_BYTES if is_text else 1))
+        budget.spend(max(item.nbytes, chunk) * (limits.TEXT_BYTES if is_text else 1))
         array = item[()].T
-        if array.dtype.names:
-            array = array["real"] + 1j * array["imag"]
         if is_cell:
             budget.spend(n_items=array.size)
             return [value(file[reference], depth + 1) for reference in array.ravel(order="F")]
@@ -153,11 +115,6 @@ def _read_hdf5(file, names, budget):
             return rows if len(rows) > 1 else "".join(rows)
         return array
 
-    try:
-        with h5py.File(file.name, "r") as file:
-            found = [name for name in file if not name.startswith("#")]
-            return {name: value(member(file, name)) for name in names if name in found}, found
-    except (MemoryError, RefusedError):
-        raise
-    except Exception as error:  # HDF5 raises nearly anything for a damaged file
-        raise RefusedError(f"{DAMAGED} ({type(error).__name__})") from None
+    with h5py.File(path, "r") as file:
+        available = [name for name in file if not name.startswith("#")]
+        return {name: value(member(file, name)) for name in names if name in available}, available

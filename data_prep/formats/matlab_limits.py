@@ -1,8 +1,9 @@
 """Limits for MATLAB files: how much a variable unpacks to and how deep it nests, before its reader gets it.
 
-SciPy and HDF5 believe what a file declares. A few bytes can ask for more memory than there is, nest deeper than SciPy's
-compiled code can follow, or name types that it looks up beyond the end of a table. So every variable is gone through
-first, unpacked as a stream of which nothing is kept. Format: MathWorks, "MAT-File Format", level 5.
+SciPy and HDF5 trust what a file declares. A few bytes can ask for more memory than there is, nest deeper than SciPy's
+compiled code can follow, or name types that it looks up beyond the end of a table. So every variable is walked first,
+unpacked as a stream of which nothing is kept. SciPy in a process with limited memory would still look up those types,
+and neither Windows nor macOS limits a process so. Format: MathWorks, "MAT-File Format", level 5.
 """
 
 import io
@@ -15,7 +16,8 @@ MAX_ITEMS = 1_000_000  # arrays, cells and fields; DREAMER has 2,000
 MAX_DEPTH = 16  # cells in structures in cells; DREAMER has 6
 MAX_TEXT = 1 << 20  # characters of a text
 MAX_NAME = 4096  # bytes of a variable's name, fields of a structure
-CHUNK = 1 << 16
+CHUNK = 1 << 20
+MOST_DEFLATED = 1100  # times that zlib makes something smaller; in truth 1032
 MATRIX, COMPRESSED = 14, 15
 CELL, STRUCT, CHAR, SPARSE, OPAQUE = 1, 2, 4, 5, 17
 NUMERIC = range(6, 16)
@@ -35,8 +37,8 @@ class RefusedError(Exception):
 class Budget:
     """What may still be read of a file."""
 
-    def __init__(self, n_bytes):
-        self.n_bytes, self.n_items = n_bytes, MAX_ITEMS
+    def __init__(self, n_bytes, n_items=MAX_ITEMS):
+        self.n_bytes, self.n_items = n_bytes, n_items
 
     def spend(self, n_bytes=0, n_items=0):
         self.n_bytes -= n_bytes
@@ -50,101 +52,103 @@ class Budget:
 def variables(file, order):
     """Every `Variable` of a file of version 5 to 7 in turn; its bytes have the ``order`` ``"<"`` or ``">"``."""
     end = file.seek(0, io.SEEK_END)
-    place = file.seek(128)
-    while place < end:
-        kind, size = struct.unpack(order + "II", file.read(8))
-        if not size or place + 8 + size > end:
-            raise RefusedError(DAMAGED)
-        stream = io.BufferedReader(Unpacked(file, size, packed=kind == COMPRESSED), CHUNK)
-        if kind == COMPRESSED:
-            kind, _ = struct.unpack(order + "II", stream.read(8))
-        if kind != MATRIX:
-            raise RefusedError(DAMAGED)
-        yield Variable(stream, order)
-        place = file.seek(place + 8 + size)
+    start = file.seek(128)
+    while start < end:
+        tag = file.read(8)
+        _need(len(tag) == 8)
+        kind, size = struct.unpack(order + "II", tag)
+        _need(size and start + 8 + size <= end)
+        is_packed = kind == COMPRESSED
+        file.seek(start + 8 * is_packed)  # a compressed variable has its own tag inside
+        yield Variable(_parts(file, size + 8 * (not is_packed), is_packed), order)
+        start = file.seek(start + 8 + size)
 
 
-class Unpacked(io.RawIOBase):
-    """The bytes of one variable of a file, decompressed if need be."""
+def _need(valid):
+    if not valid:
+        raise RefusedError(DAMAGED)
 
-    def __init__(self, file, size, packed):
-        self.file, self.left = file, size
-        self.inflate = zlib.decompressobj() if packed else None
 
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        part, waiting = b"" if self.inflate else self._stored(len(buffer)), True
-        while self.inflate and waiting and not part and not self.inflate.eof:
-            waiting = self.inflate.unconsumed_tail or self._stored(CHUNK)
-            part = self.inflate.decompress(waiting, len(buffer))
-        buffer[: len(part)] = part
-        return len(part)
-
-    def _stored(self, n):
-        data = self.file.read(min(n, self.left))
-        self.left -= len(data)
-        return data
+def _parts(file, size, is_packed):
+    """The next ``size`` bytes of a file in parts of at most 1 MB, decompressed if need be."""
+    inflate = zlib.decompressobj()
+    step = CHUNK // MOST_DEFLATED if is_packed else CHUNK
+    while size and not inflate.eof:
+        part = file.read(min(step, size))
+        size -= len(part)
+        try:
+            part = inflate.decompress(part) if is_packed else part
+        except zlib.error:
+            raise RefusedError(DAMAGED) from None
+        yield part
 
 
 class Variable:
-    """Goes through a variable as SciPy's reader will, and keeps nothing."""
+    """Walks a variable as SciPy's reader will, and keeps nothing."""
 
-    def __init__(self, stream, order):
-        self.stream, self.order = stream, order
-        self.head = self._header()
-        self.name = self.head[-1]
+    def __init__(self, parts, order):
+        self.parts, self.part, self.order = parts, io.BytesIO(), order
+        _need(self._pair()[0] == MATRIX)
+        *self.header, self.name = self._header()
 
     def measure(self, budget):
         """Refuse what is larger or deeper than recordings, or of kinds that they do not have."""
         self.budget = budget
-        self._contents(*self.head[:-1], depth=1)
+        self._contents(*self.header, depth=1)
 
     def _bytes(self, n):
-        data = self.stream.read(n)
-        if len(data) < n:
-            raise RefusedError(DAMAGED)
+        data = self.part.read(n)
+        while len(data) < n:
+            part = next(self.parts, None)
+            _need(part is not None)
+            self.part = io.BytesIO(part)
+            data += self.part.read(n - len(data))
         return data
 
-    def _element(self, most=None):
-        """Type, size and bytes of a data element of at most ``most`` bytes; by default it is read and forgotten."""
+    def _pair(self):
+        return struct.unpack(self.order + "II", self._bytes(8))
+
+    def _tag(self):
+        """Type and size of a data element, and its data if they are in the tag itself."""
         raw = self._bytes(8)
         kind, size = struct.unpack(self.order + "II", raw)
-        in_tag = kind >> 16  # the size of an element that sits in its tag
-        kind, size = (kind & 0xFFFF, in_tag) if in_tag else (kind, size)
-        if (in_tag and size > 4) or (most is not None and size > most):
-            raise RefusedError(DAMAGED)
-        data, left = (raw[4 : 4 + size], 0) if in_tag else (b"", size + -size % 8)
-        if most is None:
-            self.budget.spend(size)
-        while left:
-            part = self._bytes(min(left, CHUNK))
-            left -= len(part)
-            data = part if most is None else data + part
-        return kind, size, data[:size]
+        in_tag = kind >> 16  # the size of such data
+        _need(in_tag <= 4)
+        return (kind & 0xFFFF, in_tag, raw[4 : 4 + in_tag]) if in_tag else (kind, size, None)
+
+    def _data(self, most):
+        """The data of an element of at most ``most`` bytes."""
+        _, size, data = self._tag()
+        _need(size <= most)
+        return self._bytes(size + -size % 8)[:size] if data is None else data
+
+    def _skip(self):
+        """Type and size of an element, whose data are skipped."""
+        kind, size, data = self._tag()
+        self.budget.spend(size)
+        left = size + -size % 8 if data is None else 0
+        while left:  # the rest of this part, or the first byte of the next one
+            left -= len(self.part.read(left) or self._bytes(1))
+        return kind, size
 
     def _header(self):
         """Class, whether complex, shape and name of a matrix, behind its tag."""
-        self._bytes(8)
-        (flags,) = struct.unpack(self.order + "I4x", self._bytes(8))
+        self._pair()
+        flags, _ = self._pair()
         shape = ()
         if flags & 0xFF != OPAQUE:
-            raw = self._element(128)[2]
+            raw = self._data(128)
             shape = struct.unpack(f"{self.order}{len(raw) // 4}i", raw[: len(raw) // 4 * 4])
-            if len(shape) < 2 or min(shape) < 0:
-                raise RefusedError(DAMAGED)
-        name = self._element(MAX_NAME)[2].decode("latin-1")
-        return flags & 0xFF, bool(flags & COMPLEX), shape, name
+            _need(len(shape) >= 2 and min(shape) >= 0)
+        return flags & 0xFF, bool(flags & COMPLEX), shape, self._data(MAX_NAME).decode("latin-1")
 
     def _matrix(self, depth):
-        kind, size = struct.unpack(self.order + "II", self._bytes(8))
-        if kind != MATRIX:
-            raise RefusedError(DAMAGED)
+        kind, size = self._pair()
+        _need(kind == MATRIX)
         self.budget.spend(n_items=1)
         if size:
-            *head, _ = self._header()
-            self._contents(*head, depth=depth)
+            *header, _ = self._header()
+            self._contents(*header, depth=depth)
 
     def _contents(self, kind, is_complex, shape, depth):
         if depth > MAX_DEPTH:
@@ -152,14 +156,12 @@ class Variable:
         count = math.prod(shape)
         if kind in NUMERIC:
             for _ in range(1 + is_complex):  # the real parts, and the imaginary ones
-                stored, size, _ = self._element()
-                if stored not in NUMBER_BYTES or size != count * NUMBER_BYTES[stored]:
-                    raise RefusedError(DAMAGED)
+                stored, size = self._skip()
+                _need(size == count * NUMBER_BYTES.get(stored, math.nan))
             self.budget.spend(COMPLEX_BYTES * count * is_complex)
         elif kind == CHAR:
-            stored, size, _ = self._element()
-            if size and stored not in TEXT_TYPES:
-                raise RefusedError(DAMAGED)
+            stored, size = self._skip()
+            _need(not size or stored in TEXT_TYPES)
             if max(size, count) > MAX_TEXT:
                 raise RefusedError("has a longer text than any recording")
             self.budget.spend(TEXT_BYTES * max(size, count))
@@ -174,12 +176,12 @@ class Variable:
 
     def _count_fields(self):
         """How many fields a structure has; their names must end within their places."""
-        raw = self._element(4)[2]
-        length = struct.unpack(self.order + "i", raw)[0] if len(raw) == 4 else 0
-        names = self._element(MAX_TEXT)[2]
+        length, names = self._data(4), self._data(MAX_TEXT)
         if not names:
             return 0
-        places = [names[i : i + length] for i in range(0, len(names) // max(1, length) * length, max(1, length))]
-        if length < 1 or len(places) > MAX_NAME or not all(b"\0" in place for place in places):
-            raise RefusedError(DAMAGED)
+        _need(len(length) == 4)
+        (length,) = struct.unpack(self.order + "i", length)
+        _need(length > 0)
+        places = [names[i : i + length] for i in range(0, len(names) // length * length, length)]
+        _need(len(places) <= MAX_NAME and all(b"\0" in place for place in places))
         return len(places)

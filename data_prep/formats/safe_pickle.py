@@ -1,9 +1,7 @@
-"""Reads DEAP's pickles without running them.
+"""Reads DEAP's pickles (of Python 2 or 3) without running them.
 
-A pickle is a program, and ``pickle.load`` lets it call any function. Here the standard library's unpickler in Python
-has only the opcodes that a dictionary of numeric arrays needs, and the names that it may ask for are stand-ins that
-keep sizes and bytes. NumPy sees a buffer only after its size has been checked. Streams of Python 2 (DEAP's own files)
-and of Python 3 are read alike.
+The standard library's unpickler in Python has only the opcodes that a dictionary of numeric arrays needs here, and
+names are stand-ins that keep sizes and bytes. NumPy sees a buffer only after its size has been checked.
 """
 
 import io
@@ -31,21 +29,19 @@ class UnsafePickleError(Exception):
 
 class _DType:
     def __init__(self, code, *_):
-        self.code, self.order = _text(code), "="
+        if _text(code).lstrip("<>=|") not in NUMERIC:
+            raise UnsafePickleError(f"it holds an array of type {_text(code)!r}, which is not numeric")
+        self.numpy = np.dtype(_text(code))
 
     def __setstate__(self, state):
-        self.order = {"<": "<", ">": ">", "=": "=", "|": "="}[_text(state[1])]
-
-    def numpy(self):
-        code = self.code.lstrip("<>=|")
-        if code not in NUMERIC:
-            raise UnsafePickleError(f"it holds an array of type {self.code!r}, which is not numeric")
-        return np.dtype(self.order + code)
+        if _text(state[1]) not in ("<", ">", "=", "|"):
+            raise UnsafePickleError("it holds an array of an unknown byte order")
+        self.numpy = self.numpy.newbyteorder(_text(state[1]))
 
 
 class _Array:
-    def __init__(self, shape=(), dtype=None, fortran=False, data=None):
-        self.parts = (shape, dtype, fortran, data)
+    def __init__(self, data=None, dtype=None, shape=(), order="C"):  # as of NumPy's _frombuffer
+        self.parts = (shape, dtype, order == "F", data)
 
     def __setstate__(self, state):
         self.parts = state[1:5]
@@ -54,14 +50,13 @@ class _Array:
         shape, dtype, fortran, data = self.parts
         if type(dtype) is not _DType or type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
             raise UnsafePickleError("it holds an array without a proper type or shape")
-        dtype = dtype.numpy()
         if isinstance(data, str):
             data = data.encode("latin-1")
         if not isinstance(data, bytes) or len(shape) > MAX_DIMENSIONS:
             raise UnsafePickleError("it holds an array that is not a plain buffer")
-        if math.prod(shape) * dtype.itemsize != len(data):
+        if math.prod(shape) * dtype.numpy.itemsize != len(data):
             raise UnsafePickleError(f"it declares an array of shape {shape}, but holds {len(data)} bytes for it")
-        return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        return np.frombuffer(data, dtype.numpy).reshape(shape, order="F" if fortran else "C")
 
 
 class _Texts(dict):
@@ -85,26 +80,20 @@ def _encode(text, code):
     return text.encode("latin-1")
 
 
-STAND_INS = {
-    "_reconstruct": lambda *_: _Array(),
-    "_frombuffer": lambda data, dtype, shape, order: _Array(shape, dtype, order == "F", data),
-    "dtype": _DType,
-    "ndarray": "ndarray",
-    "encode": _encode,
-}
-ALLOWED = {"numpy": ("ndarray", "dtype"), "_codecs": ("encode",)}  # what a stream may name, of NumPy 1 and 2
-ALLOWED |= {f"numpy.{core}.multiarray": ("_reconstruct",) for core in ("core", "_core")}
-ALLOWED |= {f"numpy.{core}.numeric": ("_frombuffer",) for core in ("core", "_core")}
+STAND_INS = {"numpy.ndarray": "ndarray", "numpy.dtype": _DType, "_codecs.encode": _encode}  # for what may be named
+for _core in ("numpy.core", "numpy._core"):  # of NumPy 1 and 2
+    STAND_INS[f"{_core}.multiarray._reconstruct"] = lambda *_: _Array()
+    STAND_INS[f"{_core}.numeric._frombuffer"] = _Array
 
 
 class _Unpickler(pickle._Unpickler):  # the one in C takes the memory that a stream declares, and has all opcodes
     dispatch: ClassVar = {code: pickle._Unpickler.dispatch[code] for name in OPCODES for code in getattr(pickle, name)}
 
     def find_class(self, module, name):
-        if name not in ALLOWED.get(module, ()):
-            asked = f"{module}.{name}"[:60]
-            raise UnsafePickleError(f"it asks for {asked!r}, which no dictionary of arrays needs")
-        return STAND_INS[name]
+        asked = f"{module}.{name}"
+        if asked not in STAND_INS:
+            raise UnsafePickleError(f"it asks for {asked[:60]!r}, which no dictionary of arrays needs")
+        return STAND_INS[asked]
 
     def load_frame(self):
         self.read(8)  # what is in the frame is read like what is not

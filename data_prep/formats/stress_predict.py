@@ -13,7 +13,6 @@ Quirks    Found in the files: S01's first mark comes after 79 s, with no baselin
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +23,6 @@ from utils.base.errors import InputError
 from utils.base.progress import Progress, warn
 
 RATE = 64  # Hz, of the fastest signal; all are brought to it
-MIN_SECONDS = 5  # one 5 s window
 SIGNALS = {  # of each file: its rate in Hz, and the names of its columns
     "BVP": (64, ["BVP"]),
     "EDA": (4, ["EDA"]),
@@ -66,7 +64,6 @@ class LeftOutError(Exception):
 class Recording:
     """One person's files."""
 
-    folder: Path
     signals: dict  # of each of `SIGNALS` the time of its first sample (s) and its samples (channels, n_samples)
     begin: float  # time (s) at which the last signal begins
     end: float  # time at which the first signal ends
@@ -76,7 +73,6 @@ class Recording:
 
 def find_people(folder):
     """Folders of all people in ``Raw_data`` by name, in the order of their numbers."""
-    folder = Path(folder)
     where = f"--raw-dir {folder}"
     if not folder.is_dir():
         what = "does not exist" if not folder.exists() else "is not a folder"
@@ -86,10 +82,7 @@ def find_people(folder):
     people = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
     if len(people) < 2:
         raise InputError(where, f"has {len(people)} folders of people (S01, S02, ...); at least 2 are needed")
-    people.sort(key=lambda path: natural(path.name))
-    for path in people:
-        files_of(path)
-    return {path.name: path for path in people}
+    return {path.name: path for path in sorted(people, key=lambda path: natural(path.name))}
 
 
 def files_of(folder):
@@ -106,42 +99,39 @@ def files_of(folder):
 
 def read_person(folder):
     """One person's files, checked: a `Recording`."""
-    files = files_of(Path(folder))
+    files = files_of(folder)
     signals = {name: _read_signal(files[name], rate, len(names)) for name, (rate, names) in SIGNALS.items()}
     starts = [start for start, _ in signals.values()]
     ends = [start + samples.shape[1] / SIGNALS[name][0] for name, (start, samples) in signals.items()]
-    recording, begin, end = Recording(Path(folder), signals, max(starts), min(ends), [], []), min(starts), max(ends)
-    if recording.end <= recording.begin:
+    if min(ends) <= max(starts):
         raise InputError(folder, "has signals that do not overlap in time", REMEDY)
-    marks, remedy = _numbers(files["tags"], _lines(files["tags"]), 1)[0], "repair it or remove the person's folder"
-    for number, mark in enumerate(marks.tolist(), start=1):
-        where = f"{files['tags']}, mark {number} ({mark:.0f})"
-        if not begin <= mark <= end:
-            shifted = [mark + shift for shift in (-HALF_DAY, HALF_DAY) if begin <= mark + shift <= end]
-            if not shifted:
-                what = f"is not in the recording ({begin:.0f} to {end:.0f}) or 12 hours off it"
-                raise InputError(where, what, remedy)
+    recording, begin, end = Recording(signals, max(starts), min(ends), [], []), min(starts), max(ends)
+    for number, mark in enumerate(_numbers(files["tags"], _lines(files["tags"]), 1)[0].tolist(), start=1):
+        where, remedy = f"{files['tags']}, mark {number} ({mark:.0f})", "repair it or remove the person's folder"
+        possible = [mark + shift for shift in (0, -HALF_DAY, HALF_DAY) if begin <= mark + shift <= end]
+        if not possible:
+            raise InputError(where, f"is not in the recording ({begin:.0f} to {end:.0f}) or 12 hours off it", remedy)
+        if possible[0] != mark:
             recording.mended.append(number)
-            mark = shifted[0]
-        if recording.marks and mark <= recording.marks[-1]:
+        if recording.marks and possible[0] <= recording.marks[-1]:
             raise InputError(where, f"is not later than the one before it ({recording.marks[-1]:.0f})", remedy)
-        recording.marks.append(mark)
+        recording.marks.append(possible[0])
     return recording
 
 
-def stage_starts(recording, seconds, delay, baseline_before):
+def stage_starts(recording, where, seconds, delay, baseline_before):
     """Time in s at which the kept part of each of `STAGES` begins.
 
     The part has ``seconds`` and begins ``delay`` s after the mark of its stage; the baseline's, ``baseline_before`` s
     before the first mark. Raises `LeftOutError` if the recording lacks the baseline, a mark or the end.
     """
-    marks, n_stages = recording.marks, len(STAGES)
+    marks, n_stages = recording.marks[: len(STAGES)], len(STAGES)
     if len(marks) < n_stages:
         raise LeftOutError(f"it has {len(marks)} marks of the {n_stages} that begin and end the stages")
     if marks[0] - baseline_before < recording.begin:
-        room = f"comes {marks[0] - recording.begin:.0f} s after the beginning"
-        raise LeftOutError(f"its first mark {room}, so there is no baseline of {baseline_before} s before it")
-    lengths = np.diff(marks[:n_stages])  # of all stages but the baseline
+        early = f"comes {marks[0] - recording.begin:.0f} s after the beginning"
+        raise LeftOutError(f"its first mark {early}, so there is no baseline of {baseline_before} s before it")
+    lengths = np.diff(marks)  # of all stages but the baseline
     if np.argmin(lengths) != SHORTEST - 1:
         shown = ", ".join(f"{length:.0f}" for length in lengths)
         what = f"but hyperventilation, number {SHORTEST}, is the shortest in all others"
@@ -149,11 +139,10 @@ def stage_starts(recording, seconds, delay, baseline_before):
     for name, length in zip(list(STAGES)[1:], lengths, strict=True):
         if length < delay + seconds:
             what = f"{name} lasts {length:.0f} s, less than --delay {delay} + --seconds {seconds}"
-            raise InputError(f"{recording.folder}:", what, "use a smaller --seconds")
-    starts = [marks[0] - baseline_before, *(mark + delay for mark in marks[: n_stages - 1])]
-    if starts[-1] + seconds > recording.end:
+            raise InputError(f"{where}:", what, "use a smaller --seconds")
+    if marks[-2] + delay + seconds > recording.end:
         raise LeftOutError("a signal ends before the last stage does")
-    return starts
+    return [marks[0] - baseline_before, *(mark + delay for mark in marks[:-1])]
 
 
 def people(writer, folders, seconds, delay, baseline_before):
@@ -170,7 +159,7 @@ def people(writer, folders, seconds, delay, baseline_before):
             numbers = ", ".join(map(str, recording.mended))
             note(f"{person}: marks that were 12 hours off are mended (number {numbers})")
         try:
-            starts = stage_starts(recording, seconds, delay, baseline_before)
+            starts = stage_starts(recording, folder, seconds, delay, baseline_before)
         except LeftOutError as reason:
             note(f"{person} is left out: {reason}")
             continue
@@ -228,7 +217,7 @@ def _read_signal(path, rate, n_columns):
     lines, header = _lines(path), []
     if len(lines) < 3:
         raise InputError(path, "has no samples below its two rows of start and rate", REMEDY)
-    for line, what in zip(lines[:2], ("start (s since 1970)", "rate (Hz)"), strict=True):
+    for line, what in zip(lines, ("start (s since 1970)", "rate (Hz)"), strict=False):
         try:
             (value,) = {float(value) for value in line.split(",")}
         except ValueError:  # not a number, or several
@@ -236,6 +225,7 @@ def _read_signal(path, rate, n_columns):
         if not np.isfinite(value):
             raise InputError(path, f"begins with {line[:40]!r} where its {what} should be", REMEDY)
         header.append(value)
-    if header[1] != rate:
-        raise InputError(path, f"has a rate of {header[1]:g} Hz, not {rate} as an E4's {path.stem}", REMEDY)
-    return header[0], _numbers(path, lines[2:], n_columns, row=3)
+    start, recorded_rate = header
+    if recorded_rate != rate:
+        raise InputError(path, f"has a rate of {recorded_rate:g} Hz, not {rate} as an E4's {path.stem}", REMEDY)
+    return start, _numbers(path, lines[2:], n_columns, row=3)

@@ -1,16 +1,14 @@
 """Simulated recordings with planted structure: what an emotion does to brain and body, as far as textbooks agree.
 
-Every stimulus has slow courses of arousal and valence that all subjects share. In each subject they drive
+All subjects share the slow courses of arousal and valence of each stimulus. In each subject they drive
 
 - EEG band envelopes (frontal theta up and posterior alpha down with arousal, beta and gamma up, frontal alpha to the
   right with valence), mixed over the scalp differently in each subject, over 1/f noise, blinks and line residue;
 - weak evoked activity locked to the stimulus, as films evoke it in every viewer alike;
-- with physiological delays: skin conductance (responses and level), heart rate, pulse, respiration, muscles, skin
-  temperature.
+- with physiological delays: skin conductance, heart rate, pulse, respiration, muscles, skin temperature.
 
-Two things make it as treacherous as real data: ratings are personal and noisy, and every single trial has a
-*fingerprint* (spectral tilt and channel gains) that has nothing to do with emotion, but by which windows of one trial
-recognise each other.
+As in real data, ratings are personal and noisy, and every trial has a *fingerprint* (spectral tilt and channel gains)
+that has nothing to do with emotion, but by which windows of one trial recognise each other.
 """
 
 import re
@@ -48,22 +46,6 @@ class Stimulus:
     seed: list  # of the evoked waveforms
 
 
-@dataclass
-class Person:
-    """What a subject brings along."""
-
-    gains: np.ndarray  # (2,) how strongly arousal and valence act
-    lag: float  # s, of the brain
-    channel_gains: np.ndarray  # (channels,)
-    mixing: dict  # by band: (2, channels) effect of the latents on the logarithm of the envelope
-    amplitude: dict  # by band: (channels,) uV at rest
-    evoked_maps: np.ndarray  # (N_EVOKED, channels)
-    smoothing: np.ndarray  # (channels, channels) spread of every source over the scalp
-    heart_rate: float  # beats per minute at rest
-    breath_rate: float  # Hz at rest
-    bias: np.ndarray  # (2,) of the ratings
-
-
 def make_stimuli(seed, n_trials, seconds):
     """Stimuli, a quarter of them in each quadrant of arousal and valence; ``seconds`` of the longest."""
     rng = np.random.default_rng([seed, 0])
@@ -79,45 +61,47 @@ def make_stimuli(seed, n_trials, seconds):
 
 
 def make_targets(rng, n_trials, balanced=True):
-    """Mean arousal and valence per trial (n_trials, 2), strength 0.5 to 1.
+    """Mean arousal and valence per trial (n_trials, 2), strength 0.5 to 1; quadrants ``balanced``, or by chance.
 
-    The quadrants come equally often, or with ``balanced=False`` as chance has it: where labels are noise, balance would
-    be a trace of the left-out trials in the others, and put a classifier below chance.
+    Balance would be a trace of the left-out trials in the others, where labels are noise: a score below chance.
     """
     quadrants = rng.permutation(np.arange(n_trials) % 4) if balanced else rng.integers(0, 4, n_trials)
     signs = np.stack([np.where(quadrants < 2, 1, -1), np.where(quadrants % 2 == 0, 1, -1)], axis=1)
     return signs * rng.uniform(0.5, 1.0, (n_trials, 2))
 
 
-def make_person(seed, index, channels):
+class Person:
     """Traits of subject ``index``; ``channels`` are the names of the EEG electrodes."""
-    rng = np.random.default_rng([seed, 2, index])
-    x, y = electrode_positions(channels).T
-    front, back = np.exp(-(((y - 0.7) / 0.4) ** 2)), np.exp(-(((y + 0.8) / 0.5) ** 2))
-    flat = np.ones_like(x)
-    effects = {  # on the logarithm of the envelope, per unit of (arousal, valence)
-        "theta": (0.5 * front, 0.1 * front),
-        "alpha": (-0.6 * back, 0.5 * front * np.sign(x)),
-        "beta": (0.4 * flat, 0.1 * front * np.sign(x)),
-        "gamma": (0.4 * np.abs(x), 0.3 * np.abs(x)),
-    }
-    personal = lambda values, spread: values * (1 + spread * rng.standard_normal(np.shape(values)))  # noqa: E731
-    rest = {"theta": 0.6 + 0.8 * front, "alpha": 0.4 + 1.2 * back, "beta": flat, "gamma": flat}
-    distance = np.hypot(x[:, None] - x, y[:, None] - y)
-    smoothing = np.exp(-((distance / 0.35) ** 2)) + 0.3 * np.eye(len(x))
-    maps = np.stack([back, front, np.cos(np.pi * x / 2) * np.cos(np.pi * y / 2)])
-    return Person(
-        gains=rng.uniform(0.7, 1.3, 2),
-        lag=rng.uniform(0.2, 0.6),
-        channel_gains=np.exp(0.1 * rng.standard_normal(len(x))),
-        mixing={band: personal(np.array(effect), 0.3) for band, effect in effects.items()},
-        amplitude={band: BAND_AMPLITUDE[band] * np.abs(personal(rest[band], 0.2)) for band in BANDS},
-        evoked_maps=personal(maps, 0.3),
-        smoothing=smoothing / np.linalg.norm(smoothing, axis=1, keepdims=True),
-        heart_rate=rng.uniform(60, 80),
-        breath_rate=rng.uniform(0.22, 0.3),
-        bias=0.3 * rng.standard_normal(2),
-    )
+
+    def __init__(self, seed, index, channels):
+        rng = np.random.default_rng([seed, 2, index])
+        x, y = electrode_positions(channels).T
+        front, back = np.exp(-(((y - 0.7) / 0.4) ** 2)), np.exp(-(((y + 0.8) / 0.5) ** 2))
+        flat = np.ones_like(x)
+        effects = {  # on the logarithm of the envelope, per unit of (arousal, valence)
+            "theta": (0.5 * front, 0.1 * front),
+            "alpha": (-0.6 * back, 0.5 * front * np.sign(x)),
+            "beta": (0.4 * flat, 0.1 * front * np.sign(x)),
+            "gamma": (0.4 * np.abs(x), 0.3 * np.abs(x)),
+        }
+        rest = {"theta": 0.6 + 0.8 * front, "alpha": 0.4 + 1.2 * back, "beta": flat, "gamma": flat}
+        distance = np.hypot(x[:, None] - x, y[:, None] - y)
+        smoothing = np.exp(-((distance / 0.35) ** 2)) + 0.3 * np.eye(len(x))
+        maps = np.stack([back, front, np.cos(np.pi * x / 2) * np.cos(np.pi * y / 2)])
+
+        def personal(values, spread):
+            return values * (1 + spread * rng.standard_normal(np.shape(values)))
+
+        self.gains = rng.uniform(0.7, 1.3, 2)  # how strongly arousal and valence act
+        self.lag = rng.uniform(0.2, 0.6)  # s, of the brain
+        self.channel_gains = np.exp(0.1 * rng.standard_normal(len(x)))
+        self.mixing = {band: personal(np.array(effect), 0.3) for band, effect in effects.items()}  # (2, channels) each
+        self.amplitude = {band: BAND_AMPLITUDE[band] * np.abs(personal(rest[band], 0.2)) for band in BANDS}  # uV
+        self.evoked_maps = personal(maps, 0.3)  # (N_EVOKED, channels)
+        self.smoothing = smoothing / np.linalg.norm(smoothing, axis=1, keepdims=True)  # spread over the scalp
+        self.heart_rate = rng.uniform(60, 80)  # beats per minute at rest
+        self.breath_rate = rng.uniform(0.22, 0.3)  # Hz at rest
+        self.bias = 0.3 * rng.standard_normal(2)  # of the ratings of arousal and valence
 
 
 def make_ratings(rng, person, targets):
@@ -133,9 +117,8 @@ class Trial:
     """One person before one stimulus: latents as they act in this body, and all signals made from them.
 
     ``rest_seconds`` of quiet come before ``seconds`` of the stimulus. ``effect``: strength of all traces of arousal and
-    valence; ``drift``: standard deviation in uS by which the level of skin conductance wanders within a minute,
-    regardless of emotion; ``trend``: skin conductance falls by so many uS in a minute, in all trials alike, and the
-    logarithm of alpha's amplitude grows by half as much.
+    valence; ``drift``: standard deviation of the level of skin conductance after a minute (uS), regardless of emotion;
+    ``trend``: fall of skin conductance in a minute (uS) in all trials alike, twice the growth of alpha's log amplitude.
     """
 
     def __init__(self, rng, person, stimulus, rest_seconds, seconds, effect=1.0, drift=0.0, trend=0.0):
@@ -152,28 +135,33 @@ class Trial:
         rate += rng.standard_normal(len(rate))
         self.heart_phase = 2 * np.pi * (rng.uniform() + np.cumsum(rate / 60) / LATENT_RATE)
 
+    def _times(self, rate):
+        """Seconds since the beginning of the rest at ``rate`` Hz."""
+        return np.arange(round(self.total * rate)) / rate
+
     def _course(self, which, rate, delay):
         """Arousal (0) or valence (1) at ``rate`` Hz, ``delay`` s late."""
-        times = np.arange(round(self.total * rate)) / rate - delay
-        return np.interp(times, np.arange(self.latents.shape[1]) / LATENT_RATE, self.latents[which], left=0)
+        values = self.latents[which]
+        return np.interp(self._times(rate) - delay, np.arange(len(values)) / LATENT_RATE, values, left=0)
+
+    def _phase(self, phase, rate):
+        return np.interp(self._times(rate), np.arange(len(phase)) / LATENT_RATE, phase)
 
     def _minutes(self, rate):
         """Minutes since the onset at ``rate`` Hz, 0 before it."""
-        return np.maximum(np.arange(round(self.total * rate)) / rate - self.rest_seconds, 0) / 60
+        return np.maximum(self._times(rate) - self.rest_seconds, 0) / 60
 
-    def _phase(self, phase, rate):
-        return np.interp(np.arange(round(self.total * rate)) / rate, np.arange(len(phase)) / LATENT_RATE, phase)
-
-    def _noise(self, shape, rate, low, high, exponent=0.0):
-        """Noise of unit variance between two frequencies, with a spectrum that falls as 1/f^exponent."""
-        n = fft.next_fast_len(shape[-1], real=True)
+    def _noise(self, n_channels, rate, low, high, exponent=0.0):
+        """Noise (n_channels, samples) of unit variance between two frequencies; its spectrum falls as 1/f^exponent."""
+        n_samples = round(self.total * rate)
+        n = fft.next_fast_len(n_samples, real=True)
         frequencies = fft.rfftfreq(n, 1 / rate)
         inside = (frequencies >= low) & (frequencies < high)
-        spectrum = np.zeros((*shape[:-1], len(frequencies)), complex)
+        spectrum = np.zeros((n_channels, len(frequencies)), complex)
         weights = frequencies[inside] ** (-exponent / 2)
-        parts = self.rng.standard_normal((2, *shape[:-1], inside.sum()))
-        spectrum[..., inside] = (parts[0] + 1j * parts[1]) * weights
-        return fft.irfft(spectrum, n)[..., : shape[-1]] * (n / 2 / np.sqrt(np.square(weights).sum()))
+        real, imaginary = self.rng.standard_normal((2, n_channels, inside.sum()))
+        spectrum[:, inside] = (real + 1j * imaginary) * weights
+        return fft.irfft(spectrum, n)[:, :n_samples] * (n / 2 / np.sqrt(np.square(weights).sum()))
 
     def blinks(self, rate):
         """Blinks as a waveform of unit height at ``rate`` Hz; the eyes' and the frontal channels share them."""
@@ -186,31 +174,29 @@ class Trial:
         """EEG in uV, (channels, samples) at ``rate`` Hz."""
         person, rng = self.person, self.rng
         x, y = electrode_positions(channels).T
-        shape = (len(channels), round(self.total * rate))
-        fingerprint = np.exp(TRIAL_GAIN * rng.standard_normal(shape[0]))[:, None]
+        fingerprint = np.exp(TRIAL_GAIN * rng.standard_normal(len(x)))[:, None]
         tilt = 1 + TRIAL_TILT * rng.standard_normal()
-        out = BACKGROUND * person.smoothing @ self._noise(shape, rate, 0.5, 0.45 * rate, tilt)
+        out = BACKGROUND * person.smoothing @ self._noise(len(x), rate, 0.5, 0.45 * rate, tilt)
         arousal, valence = (self._course(i, rate, person.lag) for i in (0, 1))
         for band, (low, high) in BANDS.items():
             envelope = np.exp(np.outer(person.mixing[band][0], arousal) + np.outer(person.mixing[band][1], valence))
             if band == "alpha":
                 envelope *= np.exp(0.5 * self.trend * self._minutes(rate))
-            source = person.smoothing @ self._noise(shape, rate, low, high)
+            source = person.smoothing @ self._noise(len(x), rate, low, high)
             out += person.amplitude[band][:, None] * envelope * source
         out += EVOKED * (1 + 0.5 * arousal) * (person.evoked_maps.T @ self._evoked(rate))
         out += 60 * np.outer(np.exp(-(((y - 1) / 0.25) ** 2)), blinks)
-        out += LINE_RESIDUE * np.sin(2 * np.pi * (50 * np.arange(shape[1]) / rate + rng.uniform()))
+        out += LINE_RESIDUE * np.sin(2 * np.pi * (50 * self._times(rate) + rng.uniform()))
         return out * fingerprint * person.channel_gains[:, None]
 
     def _evoked(self, rate):
         """Waveforms (N_EVOKED, samples) that the stimulus evokes in everybody, from its onset."""
         n_rest, n = round(self.rest_seconds * rate), round(self.total * rate)
-        out = np.zeros((N_EVOKED, n))
         n_waveform = round(len(self.stimulus.courses[0]) / LATENT_RATE * rate)
         white = np.random.default_rng(self.stimulus.seed).standard_normal((N_EVOKED, n_waveform))
         waveforms = signal.sosfilt(signal.butter(2, (1, 8), "bandpass", fs=rate, output="sos"), white, axis=1)
-        out[:, n_rest:] = (waveforms / waveforms.std(axis=1, keepdims=True))[:, : n - n_rest]
-        return out
+        waveforms /= waveforms.std(axis=1, keepdims=True)
+        return np.pad(waveforms[:, : n - n_rest], ((0, 0), (n_rest, 0)))
 
     def skin_conductance(self, rate):
         """GSR in uS: a level that integrates arousal and may drift, and responses that come more often with arousal."""
@@ -233,14 +219,14 @@ class Trial:
         wave = np.exp(2 * np.cos(phase)) + 0.5 * np.exp(2 * np.cos(phase - 2))
         return 100 * wave * np.exp(-0.2 * self._course(0, rate, 2.0)) + 3 * self.rng.standard_normal(len(phase))
 
-    def ecg(self, rate, n_leads=2):
-        """ECG in mV, (n_leads, samples): P, Q, R, S and T waves at the planted heart rate."""
+    def ecg(self, rate):
+        """ECG in mV, (2 leads, samples): P, Q, R, S and T waves at the planted heart rate."""
         phase = np.mod(self._phase(self.heart_phase, rate), 2 * np.pi) - np.pi
         waves = {-1.2: (0.12, 0.25), -0.2: (-0.12, 0.08), 0.0: (1.0, 0.09), 0.2: (-0.2, 0.08), 1.5: (0.3, 0.4)}
         beat = sum(height * np.exp(-(((phase - at) / width) ** 2)) for at, (height, width) in waves.items())
-        gains = np.linspace(1, 0.7, n_leads)[:, None]
+        gains = np.array([[1], [0.7]])  # of the leads
         wander = 0.1 * np.sin(self._phase(self.breath_phase, rate))
-        return gains * (beat + wander) + 0.02 * self.rng.standard_normal((n_leads, len(phase)))
+        return gains * (beat + wander) + 0.02 * self.rng.standard_normal((2, len(phase)))
 
     def respiration(self, rate):
         """Chest expansion, arbitrary units."""
@@ -251,11 +237,11 @@ class Trial:
     def muscle(self, rate, which):
         """EMG in uV: the zygomaticus smiles with valence (1), the trapezius tightens with arousal (0)."""
         course = self._course(which, rate, 0.5)
-        return 5 * np.exp(0.6 * course) * self._noise((len(course),), rate, 20, 0.45 * rate)
+        return 5 * np.exp(0.6 * course) * self._noise(1, rate, 20, 0.45 * rate)[0]
 
     def eye(self, rate):
         """Slow eye movements, uV."""
-        return 20 * self._noise((round(self.total * rate),), rate, 0.1, 3, 1.0)
+        return 20 * self._noise(1, rate, 0.1, 3, 1.0)[0]
 
     def temperature(self, rate):
         """Skin temperature in degrees: fingers cool with arousal."""

@@ -18,23 +18,20 @@ from utils.base.errors import InputError
 from utils.base.surroundings import at_end
 
 START_THREADS = torch.get_num_threads()  # of this process: the cores, or OMP_NUM_THREADS
-LARGE = 10_000_000  # parameters; smaller networks' threads wait for each other longer than they compute
+LARGE = 10_000_000  # parameters; threads of smaller networks wait longer than they compute (benchmarks/RESULTS.md)
 
 
 def choose_device(name):
-    """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU.
-
-    Of several processes on a machine, each takes the GPU of its number there; if they are more than GPUs, they share.
-    """
+    """Device by its constant: ``auto`` takes a GPU if there is one (CUDA, then Apple's MPS), else the CPU."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(device for device, there in available.items() if there)
+        name = next(device for device, is_available in available.items() if is_available)
     if not available[name]:
-        raise InputError(f"--device {name}: this PyTorch sees no such device; use --device cpu or auto")
+        raise InputError(f"--device {name}:", "this PyTorch sees no such device", "use --device cpu or auto")
     if name == "cpu":
         _keep_freed_memory()
     device = torch.device(name)
-    if name == "cuda" and ranks.size() > 1:
+    if name == "cuda" and ranks.size() > 1:  # processes take one GPU each, or share them if they are more
         device = torch.device("cuda", ranks.local_rank() % torch.cuda.device_count())
         torch.cuda.set_device(device)
     print(f"computing on {hardware(device)}")
@@ -47,28 +44,21 @@ def hardware(device):
 
 
 def _keep_freed_memory():
-    """Let glibc keep what is freed: else every step allocates its gradients again (benchmarks/RESULTS.md)."""
+    """Let glibc keep what is freed: else every step allocates its gradients again (benchmarks/RESULTS.md).
+
+    Its own settings return at the script's end, for a notebook that goes on, and what is free goes back to the system.
+    """
     if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(ctypes.c_int(-4), ctypes.c_int(0))  # M_MMAP_MAX: nothing outside the heap
-        libc.mallopt(ctypes.c_int(-1), ctypes.c_int(-1))  # M_TRIM_THRESHOLD: a heap that does not shrink
-        at_end(_give_memory_back, libc)
-
-
-def _give_memory_back(libc):
-    """The library's own settings, for a notebook that goes on; what is free goes back to the system."""
-    libc.mallopt(ctypes.c_int(-4), ctypes.c_int(65536))
-    libc.mallopt(ctypes.c_int(-1), ctypes.c_int(128 * 1024))
-    libc.malloc_trim(ctypes.c_size_t(0))
+        libc, number = ctypes.CDLL(None), ctypes.c_int
+        at_end(libc.malloc_trim, ctypes.c_size_t(0))  # last, as what is registered last is called first
+        for option, keep, default in ((-4, 0, 1 << 16), (-1, -1, 1 << 17)):  # M_MMAP_MAX, M_TRIM_THRESHOLD
+            libc.mallopt(number(option), number(keep))
+            at_end(libc.mallopt, number(option), number(default))
 
 
 def use_threads(asked, model):
-    """Set how many threads compute on a CPU: ``asked`` (the constant THREADS), or as many as pay for its size.
-
-    Small networks get one: more would wait for each other (benchmarks/RESULTS.md). Never more than OMP_NUM_THREADS,
-    this process's affinity and its control group allow.
-    """
-    allowed = max(1, min(START_THREADS, cpu_count()))
+    """Set how many threads compute on a CPU: ``asked`` (the constant THREADS), or as many as pay for its size."""
+    allowed = max(1, min(START_THREADS, cpu_count()))  # by OMP_NUM_THREADS, the affinity and the control group
     pay = allowed if sum(p.numel() for p in model.parameters()) >= LARGE else 1
     torch.set_num_threads(min(asked or pay, allowed))
 
@@ -76,7 +66,7 @@ def use_threads(asked, model):
 def set_precision(name, device):
     """Arithmetic of matrix products: ``fp32`` or ``tf32`` (CUDA); with ``bf16`` it is up to the models."""
     if name == "tf32" and device.type != "cuda":
-        raise InputError(f"--precision tf32 needs a CUDA device, and this is {device.type}; use fp32 or bf16")
+        raise InputError("--precision tf32", f"needs a CUDA device, and this is {device.type}", "use fp32 or bf16")
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
 

@@ -13,18 +13,14 @@ from pathlib import Path
 from utils.base.surroundings import ROOT, left_as_found
 
 NEEDED = ("torch", "numpy", "scipy", "sklearn", "tqdm", "matplotlib", "jinja2")  # of requirements.txt
-LONGEST = 290  # characters of a message
+LONGEST = 290  # characters of a message, whatever it quotes
 LONGEST_WORD = 120  # of a path or a value in it, where the message is too long
 SIGPIPE = 13  # its number where there is one; Windows has none
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class InputError(Exception):
-    """Something the user gave is wrong; the message names the file or flag, the cause and the remedy.
-
-    ``InputError(where, what, remedy)`` reads ``where what; remedy``; one argument is the whole message. It is one line
-    of at most ``LONGEST`` characters, regardless of what it quotes: it is shortened in the middle.
-    """
+    """Something the user gave is wrong; ``where what; remedy`` in one line: the file or flag, the cause, what to do."""
 
     def __init__(self, where, what="", remedy=""):
         self.where, self.what, self.remedy = (str(where), what, remedy) if what else ("", str(where), remedy)
@@ -49,38 +45,31 @@ def shorten(text, longest):
 
 
 def run(main):
-    """Call a script's ``main()``; on a user's error print one line and exit with status 2.
-
-    SIGTERM ends it like Ctrl-C, status 130. What it changed in the process is restored (`utils.base.surroundings`).
-    """
+    """Call a script's ``main()``; a user's error is one line and exit status 2, Ctrl-C and SIGTERM are status 130."""
     if signal.getsignal(signal.SIGINT) is _ended_early:
         signal.signal(signal.SIGINT, _handler_before or signal.default_int_handler)
     with left_as_found(main):
-        _run(main)
-
-
-def _run(main):
-    try:
-        main()
-        sys.stdout.flush()
-    except InputError as error:
-        _fail(error, 2)
-    except MemoryError:
-        _fail(_out_of_memory(main), 2)
-    except BrokenPipeError:  # who read the output has ended, as in: python ... | head -1
-        if sys.stdout is sys.__stdout__:  # let Python not try to write the rest of it at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + SIGPIPE)
-    except OSError as error:
-        _fail(_cannot(error, main), 2)
-    except KeyboardInterrupt:
-        launcher = "torchrun ..." if "TORCHELASTIC_RUN_ID" in os.environ else "python"
-        again = os.environ.get("PHYSIOSYNC_DEMO") or f"{launcher} {command(sys.argv)}"
-        _fail(f"interrupted; to go on from what is complete: {again}", 130)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        _fail(_out_of_memory(main), 2)
+        try:
+            main()
+            sys.stdout.flush()
+        except InputError as error:
+            _fail(error, 2)
+        except MemoryError:
+            _fail(_out_of_memory(main), 2)
+        except BrokenPipeError:  # who read the output has ended, as in: python ... | head -1
+            if sys.stdout is sys.__stdout__:  # let Python not try to write the rest of it at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + SIGPIPE)
+        except OSError as error:
+            _fail(_cannot(error, main), 2)
+        except KeyboardInterrupt:
+            launcher = "torchrun ..." if "TORCHELASTIC_RUN_ID" in os.environ else "python"
+            again = os.environ.get("PHYSIOSYNC_DEMO") or f"{launcher} {command(sys.argv)}"
+            _fail(f"interrupted; to go on from what is complete: {again}", 130)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            _fail(_out_of_memory(main), 2)
 
 
 def is_out_of_memory(error):
@@ -120,8 +109,9 @@ def command(words):
 
 
 def _quote_bytes(word):
-    letters = {byte: chr(byte) for byte in range(32, 127)} | {ord("'"): "\\'", ord("\\"): "\\\\"}
-    return "$'" + "".join(letters.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(word)) + "'"
+    is_shown = {byte: 32 <= byte < 127 and byte not in b"'\\" for byte in range(256)}
+    letters = (chr(byte) if is_shown[byte] else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{''.join(letters)}'"
 
 
 def _fail(message, status):

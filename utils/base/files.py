@@ -11,13 +11,12 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
-import threading
 import unicodedata
 from pathlib import Path
 
 from utils.base.errors import InputError
+from utils.base.surroundings import signals_call
 
 try:
     import fcntl
@@ -28,16 +27,9 @@ except ImportError:  # Windows: nothing keeps two processes apart there
 @contextlib.contextmanager
 def finish_first():
     """Ctrl-C and SIGTERM wait until the block ends, for what must be written whole or together."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     caught = []
-    before = {s: signal.signal(s, lambda *_: caught.append(True)) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals_call(lambda *_: caught.append(True)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if caught:
         raise KeyboardInterrupt
 
@@ -47,10 +39,11 @@ def atomic(path):
     """Open a temporary file for writing bytes; it takes the name ``path`` only if the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     with finish_first():
-        file, temporary = _open_temporary(path)
+        _remove_left_by_killed(path)
         try:
-            with file:
+            with _open_locked(temporary, "xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -59,35 +52,41 @@ def atomic(path):
             if fcntl is None:  # Windows does not rename an open file
                 os.replace(temporary, path)
         except BaseException as error:
-            temporary.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.filename is None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            if isinstance(error, OSError) and error.filename in (None, str(temporary)):
                 error.filename = str(path)
             raise
 
 
-def _open_temporary(path):
-    """A file beside ``path`` of a name that no other process has; those that killed processes left are removed."""
+def _remove_left_by_killed(path):
+    """Remove the temporary files of ``path`` that no process writes: those are locked, or open on Windows."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        with contextlib.suppress(OSError):  # locked, on Windows open: a process writes it
-            if fcntl is not None:
-                with open(left, "r+b") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    left.unlink()
-            else:
+        with contextlib.suppress(OSError):
+            if fcntl is None:
                 left.unlink()
+                continue
+            with open(left, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+
+
+def _open_locked(path, mode, wait=True):
+    """Open a file and lock it, where there are locks; BlockingIOError if another process holds it."""
     while True:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        file = open(path, mode)  # noqa: SIM115 (the caller closes it)
         try:
-            file = open(temporary, "xb")  # noqa: SIM115 (the caller closes it)
-        except OSError as error:
-            error.filename = str(path)
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            file.close()
             raise
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-        if _same_file(file, temporary):
-            return file, temporary
-        file.close()  # a process that looked before it was locked has removed it
+        except OSError:  # a file system without locks
+            pass
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        file.close()  # another process has removed it before it was locked
 
 
 @contextlib.contextmanager
@@ -99,24 +98,16 @@ def only_writer(path, wait=False):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
-    while True:
-        file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 (open as long as the lock is held)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            file.seek(0)
-            who = file.read().strip() or "another process"
-            file.close()
-            remedy = "wait for it to end, or choose another folder"
-            raise InputError(f"{path} is being written by {who}; {remedy}") from None
-        except OSError:  # a file system without locks
-            pass
-        if _same_file(file, lock):
-            break
-        file.close()  # its last holder has just removed it
+    try:
+        file = _open_locked(lock, "a+b", wait)
+    except BlockingIOError:
+        who = "another process"
+        with contextlib.suppress(FileNotFoundError):
+            who = lock.read_text(encoding="utf-8") or who
+        raise InputError(path, f"is being written by {who}", "wait for it to end, or choose another folder") from None
     try:
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         file.flush()
         yield
     finally:
@@ -124,19 +115,12 @@ def only_writer(path, wait=False):
         file.close()
 
 
-def _same_file(file, path):
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
 @contextlib.contextmanager
 def atomic_folder(folder, flag):
     """Yield a temporary folder that is renamed to ``folder``, new or empty, if the block ends well."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{flag} {folder} already exists; delete it or choose another folder")
+        raise InputError(f"{flag} {folder}", "already exists", "delete it or choose another folder")
     temporary = folder.with_name(f".{folder.name}.partial")
     new = [parent for parent in folder.parents if not parent.exists()]
     try:
@@ -161,30 +145,26 @@ def write_text(path, text):
         file.write(text.encode("utf-8", "backslashreplace"))
 
 
-def safe_name(text, taken=None):
-    """A file name from any text: letters, digits and ``_ + - .``, as long as file systems allow.
-
-    It is added to ``taken`` and differs from those there, also without regard to case and Unicode form.
-    """
+def safe_name(text, taken):
+    """A file name from any text, which differs from those ``taken`` regardless of case, and is added to them."""
     name = re.sub(r"[^\w+.-]+", "_", unicodedata.normalize("NFKC", text)).encode()[:150].decode(errors="ignore")
-    name = name.lstrip(".-") or "_"
-    numbers = (f"{name}-{number}" for number in itertools.count(2))
-    while taken is not None and name.casefold() in taken:
-        name = next(numbers)
-    if taken is not None:
-        taken.add(name.casefold())
+    stem = name = name.lstrip(".-") or "_"
+    numbers = itertools.count(2)
+    while name.casefold() in taken:
+        name = f"{stem}-{next(numbers)}"
+    taken.add(name.casefold())
     return name
 
 
 def check_new_file(path, flag):
     """Refuse an output file that exists or cannot be made, before any work; ``flag`` names it in the message."""
     if os.path.lexists(path):
-        raise InputError(f"{flag}: {path} already exists; delete it or choose another name")
-    folder = next((parent for parent in path.absolute().parents if os.path.lexists(parent)), None)
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"{flag} {path}: {folder} is a file, not a folder; choose another name")
-    if folder is not None and not os.access(folder, os.W_OK):
-        raise InputError(f"{flag} {path}: you may not write into {folder}; choose another folder")
+        raise InputError(f"{flag}: {path}", "already exists", "delete it or choose another name")
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise InputError(f"{flag} {path}:", f"{folder} is a file, not a folder", "choose another name")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{flag} {path}:", f"you may not write into {folder}", "choose another folder")
 
 
 def write_json(path, value):
@@ -203,11 +183,11 @@ def read_json(path, remedy):
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; {remedy}") from None
+        raise InputError(path, "does not exist", remedy) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a JSON file ({error}); {remedy}") from None
+        raise InputError(path, f"is not a JSON file ({error})", remedy) from None
     if not isinstance(value, dict):
-        raise InputError(f"{path} does not hold a JSON object; {remedy}")
+        raise InputError(path, "does not hold a JSON object", remedy)
     return value
 
 

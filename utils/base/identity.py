@@ -9,48 +9,27 @@ import torch
 
 from utils.base.surroundings import ROOT
 
+_STAGES = {  # by folder: files, and the initials of what their code decides the results of
+    "models": {"adapted encoder front_end": "epf", "contrastive losses": "p", "fusion": "f"},
+    "utils/base": {"devices": "pfn", "other_networks": "n"},
+    "utils/inputs": {"features front_end": "epf", "normalise recordings": "epfn", "streaming": "pf"},
+    "utils/protocol": {"windows": "epfn", "held_out": "pn", "permutation": "f"},
+    "utils/pretraining": {"batches": "pfn", "fold_pretraining networks pretraining schedule stacked": "p"},
+    "utils/finetuning": {
+        "cross_validation fitting": "fn",
+        "finetuning permutation_test": "f",
+        "foundation networks": "n",
+    },
+}  # tests/test_identity.py lists the files that these import besides, and why their code decides nothing
 
-def _of(folder, names):
-    return tuple(f"{folder}/{name}.py" for name in names.split())
+
+def _files(initial):
+    groups = [(folder, *group) for folder, in_folder in _STAGES.items() for group in in_folder.items()]
+    return [f"{folder}/{name}.py" for folder, names, of in groups if initial in of for name in names.split()]
 
 
-NETWORK = (  # what decides the features of a window, in every stage that has an encoder
-    *_of("models", "adapted encoder front_end"),
-    *_of("utils/inputs", "features front_end normalise recordings"),
-    *_of("utils/protocol", "windows"),
-)
-CODE = {  # by stage: the files whose code decides what it computes; what they import besides is in NO_CODE
-    "pretrain": (
-        *NETWORK,
-        *_of("models", "contrastive losses"),
-        *_of("utils/base", "devices"),
-        *_of("utils/inputs", "streaming"),
-        *_of("utils/pretraining", "batches fold_pretraining networks pretraining schedule stacked"),
-        *_of("utils/protocol", "held_out"),
-    ),
-    "finetune": (
-        *NETWORK,
-        *_of("models", "fusion"),
-        *_of("utils/base", "devices"),
-        *_of("utils/finetuning", "cross_validation finetuning fitting permutation_test"),
-        *_of("utils/inputs", "streaming"),
-        *_of("utils/pretraining", "batches"),
-        *_of("utils/protocol", "permutation"),
-    ),
-    "network": (  # of others, as a baseline
-        *_of("utils/base", "devices other_networks"),
-        *_of("utils/finetuning", "cross_validation fitting foundation networks"),
-        *_of("utils/inputs", "normalise recordings"),
-        *_of("utils/pretraining", "batches"),
-        *_of("utils/protocol", "held_out windows"),
-    ),
-}
-NO_CODE = (  # what they only record, check, show or write: settings, data and split are recorded as such
-    *("utils/base", "utils/results", "data_prep", "models/__init__.py", "models/authors.py"),
-    *_of("utils/protocol", "audit splits"),
-    *_of("utils/finetuning", "first_encoders labels"),
-    *_of("utils/pretraining", "checkpoints moments recipes resolve together variants"),
-)
+CODE = {stage: _files(stage[0]) for stage in ("pretrain", "finetune", "network")}  # files by stage
+NETWORK = _files("e")  # what decides an encoder's features of a window
 
 
 @functools.cache  # at the start of a process: what is edited later is not what runs
@@ -93,14 +72,10 @@ def weights_hash(encoders):
 
 
 def difference(before, now, names=None):
-    """The first entry in which two records (settings and others by name) differ, as words after "made with".
-
-    Empty if none does. ``names`` are those to compare, by default all. ``code`` is of `code`, ``weights ...`` of
-    `weights_hash`; a record from before these were kept agrees with all.
-    """
+    """The first of ``names`` (by default all) in which two records differ, in words after "made with"; or ``""``."""
     for name in names or dict.fromkeys([*now, *before]):
         a, b = before.get(name), now.get(name)
-        if a == b or (name not in before and (name == "code" or name.startswith("weights "))):
+        if a == b or (name not in before and name.startswith(("code", "weights "))):  # older records lack these
             continue
         if name == "code":
             return f"other code: {' and '.join(changed_code(a, b)[:3])} changed since"

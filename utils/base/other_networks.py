@@ -1,4 +1,4 @@
-"""Networks of others, from braindecode, and of the user's own: a class by its name, and a network by four arguments.
+"""Networks from braindecode and the user's own files: a class by its name, and a network by four arguments.
 
 A network takes ``n_chans``, ``n_times``, ``sfreq`` and ``n_outputs`` by keyword and maps windows (n, n_chans, n_times)
 to class scores (n, n_outputs). Names are those of braindecode's newest release; in earlier ones some are longer.
@@ -55,49 +55,63 @@ class OtherNetwork:
                     scores = network(x)
                 shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
                 if shape != (n, n_outputs):
-                    what = f"windows {tuple(x.shape)} to {shape}, not to class scores ({n}, {n_outputs})"
-                    raise InputError(f"{self.name} maps {what}")
+                    what = f"maps windows {tuple(x.shape)} to {shape}, not to class scores ({n}, {n_outputs})"
+                    raise InputError(self.name, what)
         return network.train()
 
 
 def find(asked, flag, version=None):
-    """The network of a name, such as ``EEGNet``, or of a file, such as ``my_net.py:Net``, and of no other ``version``.
-
-    ``flag`` is for messages. A file is run only after its version was compared.
-    """
+    """The network called ``EEGNet``, or ``my_net.py:Net`` for one in a file, refused if it has another ``version``."""
     path, is_file, name = asked.rpartition(":")
     if is_file:
         return _of_file(Path(path).absolute(), name, f"{flag} {asked}", version)
-    module = _braindecode(f"{flag} {asked}")
+    return _of_braindecode(name, f"{flag} {asked}", version)
+
+
+def _of_braindecode(name, where, version):
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            _import_torchaudio()
+            module = importlib.import_module("braindecode.models")
+        except (ImportError, OSError) as error:
+            raise InputError(f"{where}:", f"braindecode cannot be imported ({error})", REMEDY) from None
     package = f"braindecode {importlib.metadata.version('braindecode')}"
-    _refuse_other(package, version, f"{flag} {asked}")
-    make = getattr(module, asked, None) or getattr(module, FORMER.get(asked, asked), None)
-    if not _is_network(make):
-        names = [key for key, value in vars(module).items() if _is_network(value)]
-        near = " or ".join(difflib.get_close_matches(asked, names, n=2))
+    _refuse_other(package, version, where)
+    networks = {key: value for key, value in vars(module).items() if _is_network(value)}
+    make = networks.get(name) or networks.get(FORMER.get(name))
+    if make is None:
+        near = " or ".join(difflib.get_close_matches(name, networks, n=2))
         remedy = f"did you mean {near}?" if near else "give one of its models, or a class of your own as my_net.py:Net"
-        raise InputError(f"{flag} {asked}: there is none of this name in {package}; {remedy}")
+        raise InputError(f"{where}:", f"there is none of this name in {package}", remedy)
     lengths = {"final_conv_length", "final_fc_length"} & set(inspect.signature(make).parameters)
-    return OtherNetwork(asked, functools.partial(make, **dict.fromkeys(lengths, "auto")), package)  # as the windows are
+    return OtherNetwork(name, functools.partial(make, **dict.fromkeys(lengths, "auto")), package)  # as the windows are
+
+
+def _of_file(path, name, where, version):
+    if path.suffix != ".py" or not path.is_file():
+        remedy = "give the file and a class in it, my_net.py:Net"
+        raise InputError(f"{where}:", f"{path} is not a Python file", remedy)
+    source = path.read_bytes()
+    with in_one_line(path.name, path):
+        code = {path.name: code_hash(source.decode("utf-8"))}
+        _refuse_other(f"{path.name} {code[path.name]}", version, where)  # before the file is run
+        if version is not None:
+            say_once(f"running {path}, as {where} asks for the network in it")
+        module = _run_file(f"networks_of_{hashlib.sha256(source).hexdigest()}", path)  # once in a process
+    networks = {key: value for key, value in vars(module).items() if _is_network(value)}
+    if name not in networks:
+        what = f"{path.name} has no torch.nn.Module {name}; it has {', '.join(networks) or 'none'}"
+        raise InputError(f"{where}:", what)
+    return OtherNetwork(name, networks[name], f"{path.name} {code[path.name]}", path, code)
 
 
 def _refuse_other(version, wanted, where):
     if wanted not in (None, version):
-        raise InputError(f"{where} was {wanted} before, and is {version} now; put that back, or train again")
-
-
-def _braindecode(where):
-    """``braindecode.models``; beside a PyTorch for CPUs too, where the compiled part of torchaudio does not load."""
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            _import_torchaudio()
-            return importlib.import_module("braindecode.models")
-        except (ImportError, OSError) as error:
-            raise InputError(f"{where}: braindecode cannot be imported ({error}); {REMEDY}") from None
+        raise InputError(where, f"was {wanted} before, and is {version} now", "put that back, or train again")
 
 
 def _import_torchaudio():
-    """Import torchaudio, without its compiled part if that asks for CUDA: torchaudio's functions work without it."""
+    """Import torchaudio for braindecode, without its compiled part if that does not load, as where there is no CUDA."""
     if importlib.util.find_spec("torchaudio") is None:  # braindecode up to 0.8 needs none
         return
     try:
@@ -109,23 +123,6 @@ def _import_torchaudio():
         module = _run_file("torchaudio._extension.utils", path)
         module._load_lib = lambda name: False  # what it answers where the compiled part is not there
         importlib.import_module("torchaudio")
-
-
-def _of_file(path, name, where, version):
-    if path.suffix != ".py" or not path.is_file():
-        raise InputError(f"{where}: {path} is not a Python file; give the file and a class in it, my_net.py:Net")
-    source = path.read_bytes()
-    with in_one_line(path.name, path):
-        code = {path.name: code_hash(source.decode("utf-8"))}
-        _refuse_other(f"{path.name} {code[path.name]}", version, where)
-        if version is not None:
-            say_once(f"running {path}, as {where} asks for the network in it")
-        module = _run_file(f"networks_of_{hashlib.sha256(source).hexdigest()}", path)  # once in a process
-    make = getattr(module, name, None)
-    if not _is_network(make):
-        there = [key for key, value in vars(module).items() if _is_network(value)]
-        raise InputError(f"{where}: {path.name} has no torch.nn.Module {name}; it has {', '.join(there) or 'none'}")
-    return OtherNetwork(name, make, f"{path.name} {code[path.name]}", path, code)
 
 
 def _run_file(name, path):

@@ -26,7 +26,8 @@ class Progress(tqdm):
         """Show ``postfix`` (or ``line``) behind the bar; print ``line`` if standard output is not a terminal."""
         if not self.disable:
             self.set_postfix_str(postfix or line)
-        if self.disable or not is_terminal(sys.stdout):
+        is_terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()  # a notebook's may lack it
+        if self.disable or not is_terminal:
             print(line, flush=True)
 
 
@@ -39,11 +40,6 @@ def warn(text):
 def say_once(line):
     """Print a line, once in a process."""
     Progress.write(line)
-
-
-def is_terminal(stream):
-    """Whether a stream is a terminal; a notebook's may lack ``isatty``."""
-    return hasattr(stream, "isatty") and stream.isatty()
 
 
 def duration(seconds):
@@ -71,10 +67,8 @@ def next_command(script, *arguments):
     here = Path.cwd()
     words = [script if here == ROOT else str(ROOT / script)]
     for argument in arguments:
-        word = os.fspath(argument) if isinstance(argument, Path) else str(argument)
-        if isinstance(argument, Path) and argument.is_absolute() and argument.is_relative_to(here):
-            word = os.fspath(argument.relative_to(here))
-        if isinstance(argument, Path) and word.startswith("-"):
-            word = os.path.join(os.curdir, word)  # else it looks like a flag
-        words.append(word)
+        if isinstance(argument, Path):
+            path = argument.relative_to(here) if argument.is_absolute() and argument.is_relative_to(here) else argument
+            argument = f"{os.curdir}{os.sep}{path}" if str(path).startswith("-") else path  # else it looks like a flag
+        words.append(str(argument))
     return f"python {command(words)}"

@@ -1,15 +1,11 @@
-"""Several processes of one job: rank, number of processes, and this process's share of the folds.
-
-Folds are independent, so processes do not communicate. torchrun sets RANK and WORLD_SIZE; srun and mpirun use other
-names. Without them there is one process.
-"""
+"""Several processes of one job, which do not communicate: this process's rank, and its share of the folds."""
 
 import os
 
 from utils.base.errors import InputError
 
 NAMES = (  # in the environment: number of this process, of all processes, and its number on this machine
-    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),  # torchrun
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),  # mpirun
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),  # srun; without it SLURM_NTASKS is set as well
 )
@@ -40,7 +36,6 @@ def share(folds):
 
 
 def _place():
-    """Number of this process, number of processes, number on this machine."""
     for names in NAMES:
         if not all(name in os.environ for name in names[:2]):
             continue
@@ -50,9 +45,9 @@ def _place():
         except ValueError:
             number, n, local = -1, 0, 0
         if not (0 <= number < n and local >= 0):
-            said = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
-            raise InputError(f"{said} in the environment do not number this process, from 0, and all processes")
+            where = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
+            raise InputError(where, "in the environment do not number this process, from 0, and all processes")
         return number, n, local
     if "RANK" in os.environ or "WORLD_SIZE" in os.environ:
-        raise InputError("RANK and WORLD_SIZE in the environment go together: set both, or unset both for one process")
+        raise InputError("RANK and WORLD_SIZE", "go together", "set both, or unset both for one process")
     return 0, 1, 0

@@ -28,37 +28,6 @@ def _choice(*choices, optional=False):
     return Rule("text", choices, optional=optional)
 
 
-_OF_RULE = {  # the constants that a rule is of
-    Rule("path"): "DATA_DIR RUN_DIR RAW_DIR OUT_DIR RAW_FILE MODEL INPUT CHECKPOINT OUT_FILE",
-    Rule("path", optional=True): "BIDS_DIR",
-    Rule("text"): "LABEL ENCODER",
-    Rule("text", optional=True): "TASK FILES TRIAL UNTIL STIMULUS GROUP",
-    Rule("tag"): "PRETRAIN_VARIANT TAG",
-    Rule("bool"): "PERMUTE_LABELS FREEZE GATE GROUP_LOSS_EEG GROUP_LOSS_PPS CMCA AUGMENTATION RESUME CUDA_GRAPH "
-    "RATED NULL FEATURE_MAPS QUIET QUICK",
-    Rule("bool", optional=True): "COMPILE STREAM",
-    Rule("names"): "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS",
-    Rule("ints", least=0): "FOLDS SEEDS",
-    Rule("ints", least=1, length=3, optional=True): "PROJECTOR_DIMS",
-    Rule("numbers"): "RATING_MIN RATING_MAX",
-    Rule("numbers", optional=True): "THRESHOLD",
-    _count(): "SAMPLING_RATE BASELINE_BEFORE SUBJECTS TRIALS SECONDS CHANNELS ROUNDS",
-    _count(0): "PERMUTATIONS WARM_UP DELAY",
-    _count(5): "SEGMENT_SECONDS",
-    _count(0, optional=True): "EPOCHS",
-    _count(1, optional=True): "SUBJECTS_PER_GROUP SAVE_EVERY THREADS FOLDS_AT_ONCE",
-    _count(2, optional=True): "N_FOLDS BATCH_SIZE",
-    Rule("int", least=4, multiple=4, optional=True): "EMBED_DIM EMBED_DIM_1S EMBED_DIM_5S",
-    Rule("int", least=0, most=2**32 - 1): "SEED",
-    Rule("float", positive=True, most=1): "LABEL_FRACTION",
-    Rule("float", positive=True, most=0.5): "VALIDATION_FRACTION",
-    Rule("float", positive=True, optional=True): "TEMPERATURE LR LAST HIGH_PASS LOW_PASS NOTCH",
-    Rule("float", least=0, optional=True): "WEIGHT_DECAY",
-    Rule("float", least=0, most=3600, optional=True): "REST_SECONDS",
-    Rule("float", least=0, most=2): "EFFECT",
-    Rule("float", least=0, most=10): "TREND",
-    Rule("float", least=0, most=100): "GSR_DRIFT",
-}
 SPLITS = {  # by protocol, the default first: what is tested; `utils.protocol.held_out` has what each fold holds out
     "subject-dependent": {
         "trial": "new trials of known people",
@@ -68,7 +37,36 @@ SPLITS = {  # by protocol, the default first: what is tested; `utils.protocol.he
     "cross-subject": {"subject": "new people, known stimuli", "subject+trial": "new people and new stimuli"},
 }
 ALL_SPLITS = {split: tested for splits in SPLITS.values() for split, tested in splits.items()}
-RULES = {name: rule for rule, names in _OF_RULE.items() for name in names.split()} | {
+_RULES = {  # by the names of constants that have it
+    "DATA_DIR RUN_DIR RAW_DIR OUT_DIR RAW_FILE MODEL INPUT CHECKPOINT OUT_FILE": Rule("path"),
+    "BIDS_DIR": Rule("path", optional=True),
+    "LABEL ENCODER": Rule("text"),
+    "TASK FILES TRIAL UNTIL STIMULUS GROUP": Rule("text", optional=True),
+    "PRETRAIN_VARIANT TAG": Rule("tag"),
+    "PERMUTE_LABELS FREEZE GATE GROUP_LOSS_EEG GROUP_LOSS_PPS CMCA AUGMENTATION RESUME CUDA_GRAPH "
+    "RATED NULL FEATURE_MAPS QUIET QUICK ABLATIONS DRY_RUN": Rule("bool"),
+    "COMPILE STREAM": Rule("bool", optional=True),
+    "MODELS RUNS PPS_CHANNELS SESSIONS RATINGS EEG_CHANNELS LABELS ENCODERS": Rule("names"),
+    "FOLDS SEEDS": Rule("ints", least=0),
+    "PROJECTOR_DIMS": Rule("ints", least=1, length=3, optional=True),
+    "RATING_MIN RATING_MAX": Rule("numbers"),
+    "THRESHOLD": Rule("numbers", optional=True),
+    "SAMPLING_RATE BASELINE_BEFORE SUBJECTS TRIALS SECONDS CHANNELS ROUNDS": _count(),
+    "PERMUTATIONS WARM_UP DELAY": _count(0),
+    "SEGMENT_SECONDS": _count(5),
+    "EPOCHS": _count(0, optional=True),
+    "SUBJECTS_PER_GROUP SAVE_EVERY THREADS FOLDS_AT_ONCE": _count(1, optional=True),
+    "N_FOLDS BATCH_SIZE": _count(2, optional=True),
+    "EMBED_DIM EMBED_DIM_1S EMBED_DIM_5S": Rule("int", least=4, multiple=4, optional=True),
+    "SEED": Rule("int", least=0, most=2**32 - 1),
+    "LABEL_FRACTION": Rule("float", positive=True, most=1),
+    "VALIDATION_FRACTION": Rule("float", positive=True, most=0.5),
+    "TEMPERATURE LR LAST HIGH_PASS LOW_PASS NOTCH": Rule("float", positive=True, optional=True),
+    "WEIGHT_DECAY": Rule("float", least=0, optional=True),
+    "REST_SECONDS": Rule("float", least=0, most=3600, optional=True),
+    "EFFECT": Rule("float", least=0, most=2),
+    "TREND": Rule("float", least=0, most=10),
+    "GSR_DRIFT": Rule("float", least=0, most=100),
     "PROTOCOL": _choice(*SPLITS, optional=True),
     "SPLIT": _choice(*ALL_SPLITS, optional=True),
     "PERMUTATION_METHOD": _choice("auto", "finetune", "probe"),
@@ -96,18 +94,13 @@ RULES = {name: rule for rule, names in _OF_RULE.items() for name in names.split(
     "SHORT_TRIALS": _choice("error", "drop"),
     "FORMAT": _choice("deap", "dreamer"),
     "FORMATS": Rule("names", ("deap", "dreamer")),
-    **dict.fromkeys(("SPLITS", "NOISE_SPLITS"), Rule("names", tuple(ALL_SPLITS))),
+    "ONLY SPLITS NOISE_SPLITS": Rule("names", tuple(ALL_SPLITS)),
 }
+RULES = {name: rule for names, rule in _RULES.items() for name in names.split()}
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere
     "predict": {"STANDARDISE": _choice("person", "training")},
     "extract_features": {"STANDARDISE": _choice("person", "training")},
-    "reproduce": {
-        "ONLY": Rule("names", tuple(ALL_SPLITS)),
-        "LABELS": Rule("names"),
-        "ENCODERS": Rule("names"),
-        "ABLATIONS": Rule("bool"),
-        "DRY_RUN": Rule("bool"),
-    },
+    "prepare_stress_predict": {"SECONDS": _count(5)},
     "prepare_recordings": {
         "TRIALS": Rule("path", optional=True),
         "CHANNELS": Rule("path", optional=True),
@@ -137,25 +130,15 @@ class Role:
     before: object = None  # what files mean that do not say, from before there was one
 
 
-ROLES = {  # in the order of the parts of a folder's name
+_ROLES = {  # by the names of settings that have it, in the order of the parts of a folder's name
     # where
-    "DATA_DIR": Role("PFB", differs=True),
-    "RUN_DIR": Role("PFB", differs=True),
-    "RESUME": Role("PFB", differs=True),
-    "DEVICE": Role("PFB", differs=True),
-    "THREADS": Role("PFB", differs=True),
+    "DATA_DIR RUN_DIR RESUME DEVICE THREADS": Role("PFB", differs=True),
     "STREAM": Role("PF", differs=True),
-    "PARALLEL": Role("P"),
-    "CUDA_GRAPH": Role("P"),
+    "PARALLEL CUDA_GRAPH FOLDS_AT_ONCE SAVE_EVERY": Role("P"),
     "COMPILE": Role("PF", differs=True),
-    "FOLDS_AT_ONCE": Role("P"),
-    "SAVE_EVERY": Role("P"),
     "QUIET": Role("PFB"),
     # protocol: split.json has what came of it
-    "PROTOCOL": Role("PFB", differs=True),
-    "SPLIT": Role("PFB", differs=True),
-    "N_FOLDS": Role("PFB", differs=True),
-    "FOLDS": Role("PFB", differs=True),
+    "PROTOCOL SPLIT N_FOLDS FOLDS": Role("PFB", differs=True),
     # which networks
     "WINDOW": Role("P", "P"),
     "PRETRAIN_VARIANT": Role("F", name=("", "{}")),  # the encoders' own settings are part of the result's identity
@@ -164,8 +147,7 @@ ROLES = {  # in the order of the parts of a folder's name
     "FRONT_END": Role("PF", "PF"),
     "ENCODER": Role("P", "P", before="physiosync"),
     "EMBED_DIM": Role("P", "P", per_window=True),
-    "EMBED_DIM_1S": Role("F"),  # likewise
-    "EMBED_DIM_5S": Role("F"),
+    "EMBED_DIM_1S EMBED_DIM_5S": Role("F"),  # likewise
     "PROJECTOR_DIMS": Role("P", "P"),
     # losses
     "GROUP_LOSS_EEG": Role("P", "P", name=(True, "no-group-loss-eeg")),
@@ -177,30 +159,24 @@ ROLES = {  # in the order of the parts of a folder's name
     "RESOLUTIONS": Role("F", "F", name=("5s+1s", "{}")),
     "INIT": Role("F", "F", name=("pretrained", "{}")),
     "FREEZE": Role("FB", "FN", name=(False, "frozen")),
-    "LABEL": Role("FB", "FBN"),
-    "THRESHOLD": Role("FB", "FBN"),
+    "LABEL THRESHOLD": Role("FB", "FBN"),
     "STANDARDISE": Role("B", "BN", name=(None, "none", "standardised")),
     "LABEL_FRACTION": Role("FB", "FBN", name=(1.0, "labels-{:g}")),
     "GATE": Role("F", "F", name=(True, "no-gate")),
     "PERMUTE_LABELS": Role("FB", "FBN", name=(False, "permuted")),
-    "PERMUTATIONS": Role("F", differs=True),
-    "PERMUTATION_METHOD": Role("F", differs=True),
+    "PERMUTATIONS PERMUTATION_METHOD": Role("F", differs=True),
     "MODELS": Role("B", differs=True),
     "TAG": Role("PFB", name=("", "{}"), differs=True),
     # training
     "RECIPE": Role("PF"),  # its values are settings
     "SEED": Role("PFB", "PFN", differs=True),
     "EPOCHS": Role("PFB", "FN", per_window=True),  # pre-training goes on to more
-    "BATCH_SIZE": Role("PFB", "PFN"),
-    "SUBJECTS_PER_GROUP": Role("P", "P"),
-    "TEMPERATURE": Role("P", "P"),
-    "LR": Role("PFB", "PFN"),
+    "BATCH_SIZE LR WEIGHT_DECAY PRECISION": Role("PFB", "PFN"),
+    "SUBJECTS_PER_GROUP TEMPERATURE": Role("P", "P"),
     "WARM_UP": Role("P", "P", before=0),
-    "WEIGHT_DECAY": Role("PFB", "PFN"),
-    "KEEP": Role("PB", "PN"),
-    "VALIDATION_FRACTION": Role("PB", "PN"),
-    "PRECISION": Role("PFB", "PFN"),
+    "KEEP VALIDATION_FRACTION": Role("PB", "PN"),
 }
+ROLES = {name: role for names, role in _ROLES.items() for name in names.split()}
 BEFORE = {name: role.before for name, role in ROLES.items() if role.before is not None}
 
 

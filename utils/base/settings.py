@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from utils.base.errors import InputError
-from utils.base.rules import Rule, rules_of
+from utils.base.rules import rules_of
 from utils.base.surroundings import ROOT, Silence
 
 
@@ -53,8 +53,7 @@ class MissingConstantError(InputError, AttributeError):
 def read_settings(constants, argv=None, positional=None):
     """`Settings` of a script: its constants (``globals()``), overridden by flags (``argv``, by default the process's).
 
-    A relative path in a constant is relative to the repository, one in a flag to the working directory. ``positional``
-    is a list setting that may also be given without a flag. QUIET is obeyed here and left out: it changes no result.
+    ``positional`` is a list setting that may also be given without its flag.
     """
     rules = rules_of(constants["__file__"])
     _refuse_unknown(constants["__file__"], rules)
@@ -72,13 +71,14 @@ def read_settings(constants, argv=None, positional=None):
     given = vars(parser.parse_args(argv))
     if given.get("positional"):
         given[positional] = given["positional"]
+    # QUIET changes no result: it is obeyed here and is no setting
     if _check(rules["QUIET"], given.pop("QUIET", defaults.pop("QUIET", False)), "QUIET"):
         sys.stdout = Silence()
 
     settings = {}
     for name, value in defaults.items():
         settings[name] = _check(rules[name], given.get(name, value), _flag(name) if name in given else name)
-        if rules[name].kind == "path" and settings[name] is not None:
+        if rules[name].kind == "path" and settings[name] is not None:  # a constant is relative to the repository
             settings[name] = (Path() if name in given else ROOT) / _without_tilde(settings[name], _flag(name))
     _say_given(constants["__file__"], {name: settings[name] for name in settings if name in given})
     words = {name: _words(rules[name], name, value) for name, value in settings.items() if rules[name].kind != "path"}
@@ -89,7 +89,7 @@ def _without_tilde(path, flag):
     try:
         return path.expanduser()
     except RuntimeError:
-        raise InputError(f"{flag} {path}: there is no such user; begin with ./") from None
+        raise InputError(f"{flag} {path}:", "there is no such user", "begin with ./") from None
 
 
 def _assigned(file):
@@ -111,14 +111,11 @@ def _refuse_unknown(file, rules):
         if name not in rules and (name.isupper() or like):
             near = difflib.get_close_matches(name.upper(), known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "delete it, --help lists all that there are"
-            raise InputError(f"{Path(file).name} has a constant {name} that no script knows; {hint}")
+            raise InputError(Path(file).name, f"has a constant {name} that no script knows", hint)
 
 
 def other_flags(script, words):
-    """The flags for a script (its path in the repository) that its constants do not say anyway.
-
-    ``words``: `Settings.words` of a run that it goes on from, without what tells runs and stages apart.
-    """
+    """The flags (of `Settings.words`) with which a script continues a run, without those that its constants equal."""
     rules, constants, flags = rules_of(script), _assigned(ROOT / script), []
     for name in [name for name in words if name in constants and name not in ("DATA_DIR", "RUN_DIR", "WINDOW")]:
         with contextlib.suppress(ValueError, InputError):  # a constant that is no plain value, or a wrong one
@@ -174,78 +171,74 @@ def show(value):
 
 
 def _check(rule, value, where):
-    """The value in its type; ``where`` is how to call it in a message: the flag or the constant."""
+    """The value in its type; ``where`` is its flag or constant, for messages."""
     if value is None or (value == "none" and "none" not in rule.choices):
-        if rule.optional:
-            return None
-        raise InputError(f"{where} needs a value")
-    if rule.kind == "numbers":
-        return _check_numbers(value, where)
-    if rule.kind in ("ints", "names"):
-        items = value.split(",") if isinstance(value, str) else value
-        items = [value] if type(value) is int and rule.kind == "ints" else items
+        if not rule.optional:
+            raise InputError(where, "needs a value")
+        return None
+    try:
+        return _convert(rule, rule.kind, value)
+    except ValueError as error:
+        raise InputError(where, f"must be {error}, not {value!r}") from None
+
+
+def _convert(rule, kind, value):
+    """The value in the type of its ``kind``; the text of a ValueError says what it must be."""
+    if kind in ("ints", "names"):
+        items = value.split(",") if isinstance(value, str) else [value] if type(value) is int else value
         if not isinstance(items, list | tuple):
-            raise InputError(f"{where} must be a list, not {value!r}")
+            raise ValueError("a list")
         items = [item.strip() if isinstance(item, str) else item for item in items]
-        items = [item for item in items if item != ""]
-        single = Rule("int" if rule.kind == "ints" else "text", rule.choices, rule.least, rule.most)
-        items = [_check_one(single, item, where) for item in items]
-        if len(set(items)) < len(items) and rule.length is None:
-            raise InputError(f"{where} names something twice: {show(items)}")
+        items = [_convert(rule, "int" if kind == "ints" else "text", item) for item in items if item != ""]
         if rule.length not in (None, len(items)):
-            raise InputError(f"{where} needs {rule.length} values, not {len(items)}")
+            raise ValueError(f"a list of {rule.length} values")
+        if len(set(items)) < len(items) and rule.length is None:
+            raise ValueError("a list that names nothing twice")
         return items
-    return _check_one(rule, value, where)
-
-
-def _check_numbers(value, where):
-    """A number, or numbers by name: 5, ``arousal=5,stress=.5`` or a dictionary."""
-    if isinstance(value, str) and "=" in value:
-        pairs = [item.rpartition("=") for item in value.split(",") if item.strip()]
-        names = [name.strip() for name, _, _ in pairs]
-        if "" in names or len(set(names)) < len(names):
-            raise InputError(f"{where} must be a number, or one by name such as arousal=5,stress=.5; not {value!r}")
-        value = {name: number.strip() for name, (_, _, number) in zip(names, pairs, strict=True)}
-    if isinstance(value, dict):
-        return {name: _check_one(Rule("float"), number, f"{where}, {name},") for name, number in value.items()}
-    return _check_one(Rule("float"), value, where)
-
-
-def _check_one(rule, value, where):
-    if rule.kind in ("int", "float"):
-        convert = int if rule.kind == "int" else float
-        try:
-            if isinstance(value, bool) or (rule.kind == "int" and isinstance(value, float)):
-                raise ValueError
-            value = convert(value)
-        except (TypeError, ValueError):
-            kind = "a whole number" if rule.kind == "int" else "a number"
-            raise InputError(f"{where} must be {kind}, not {value!r}") from None
-        if isinstance(value, int) and abs(value) >= 2**63:
-            raise InputError(f"{where} must be a smaller number")
-        for wrong, bound in (
-            (not math.isfinite(value), "finite"),
-            (rule.positive and value <= 0, "greater than 0"),
-            (value < rule.least, f"at least {rule.least}"),
-            (value > rule.most, f"at most {rule.most}"),
-            (rule.kind == "int" and value % rule.multiple, f"a multiple of {rule.multiple}"),
-        ):
-            if wrong:
-                raise InputError(f"{where} must be {bound}, not {value}")
-        return value
-    if rule.kind == "bool":
+    if kind == "numbers":
+        if isinstance(value, str) and "=" in value:
+            pairs = [item.rpartition("=") for item in value.split(",") if item.strip()]
+            value = {name.strip(): number.strip() for name, _, number in pairs}
+            if "" in value or len(value) < len(pairs):
+                raise ValueError("a number, or one for each name such as arousal=5,stress=.5")
+        if isinstance(value, dict):
+            return {name: _convert(rule, "float", number) for name, number in value.items()}
+        return _convert(rule, "float", value)
+    if kind in ("int", "float"):
+        return _number(rule, int if kind == "int" else float, value)
+    if kind == "bool":
         if not isinstance(value, bool):
-            raise InputError(f"{where} must be True or False, not {value!r}")
+            raise ValueError("True or False")
         return value
-    if rule.kind == "tag":
-        if not isinstance(value, str) or not re.fullmatch(r"[\w+.-]{0,100}", value):
-            raise InputError(f"{where} may have letters, digits, '_', '+', '-' and '.' only, not {value!r}")
-        return value
-    if not isinstance(value, str | Path) or not str(value):
-        raise InputError(f"{where} must be a text, not {value!r}")
+    if not isinstance(value, str | Path) or (not str(value) and kind != "tag"):
+        raise ValueError("a text")
+    if kind == "tag" and not re.fullmatch(r"[\w+.-]{0,100}", str(value)):
+        raise ValueError("of letters, digits, '_', '+', '-' and '.'")
     if rule.choices and value not in rule.choices:
-        raise InputError(f"{where} must be one of {', '.join(rule.choices)}; not {value!r}")
-    return Path(value) if rule.kind == "path" else str(value)
+        raise ValueError(f"one of {', '.join(rule.choices)}")
+    return Path(value) if kind == "path" else str(value)
+
+
+def _number(rule, convert, value):
+    """An int or a float within the bounds of its rule."""
+    try:
+        if isinstance(value, bool) or (convert is int and isinstance(value, float)):
+            raise ValueError
+        number = convert(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("a whole number" if convert is int else "a number") from None
+    if convert is int and abs(number) >= 2**63:
+        raise ValueError("a smaller number")
+    for valid, bound in (
+        (math.isfinite(number), "finite"),
+        (number > 0 or not rule.positive, "greater than 0"),
+        (number >= rule.least, f"at least {rule.least}"),
+        (number <= rule.most, f"at most {rule.most}"),
+        (convert is float or number % rule.multiple == 0, f"a multiple of {rule.multiple}"),
+    ):
+        if not valid:
+            raise ValueError(bound)
+    return number
 
 
 def _comments(file):

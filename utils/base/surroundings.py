@@ -31,10 +31,11 @@ def left_as_found(main):
         stack.callback(_running.remove, stack)
         if main.__globals__.get("__spec__") is None:  # of a script that runs, not of a module that was imported
             stack.callback(_forget_path, main.__globals__.get("__file__"))
-        stack.callback(_restore_environment, dict(os.environ))
+        stack.callback(os.environ.update, dict(os.environ))
+        stack.callback(os.environ.clear)  # first, as the last callback is called first
         stack.enter_context(warnings.catch_warnings())
-        stack.enter_context(_streams())
-        stack.enter_context(_interruptible())
+        _use_streams(stack)
+        stack.enter_context(signals_call(signal.default_int_handler))  # a shell starts background jobs without them
         if "torch" in sys.modules:
             _keep_torch(stack, sys.modules["torch"])
         yield
@@ -52,44 +53,35 @@ def _forget_path(script):
         sys.path.remove(str(ROOT))
 
 
-def _restore_environment(before):
-    for name in set(os.environ) - set(before):
-        del os.environ[name]
-    os.environ.update(before)
-
-
-@contextlib.contextmanager
-def _streams():
+def _use_streams(stack):
     """Standard output and error that take every character, and are there (Windows' pythonw has none)."""
-    before = sys.stdout, sys.stderr
-    strict = [(stream, stream.errors) for stream in before if hasattr(stream, "reconfigure")]
-    for stream, _ in strict:
-        stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks, such as the sign of ±
-    sys.stdout, sys.stderr = (stream or Silence() for stream in before)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
-        for stream, errors in strict:
-            with contextlib.suppress(OSError, ValueError):  # closed
-                stream.reconfigure(errors=errors)
+    for stream, redirect in ((sys.stdout, contextlib.redirect_stdout), (sys.stderr, contextlib.redirect_stderr)):
+        stack.enter_context(redirect(stream or Silence()))
+        if hasattr(stream, "reconfigure"):
+            stack.callback(_set_errors, stream, stream.errors)
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks, such as the sign of ±
+
+
+def _set_errors(stream, errors):
+    with contextlib.suppress(OSError, ValueError):  # closed
+        stream.reconfigure(errors=errors)
 
 
 @contextlib.contextmanager
-def _interruptible():
-    """Ctrl-C and SIGTERM end a script; a shell starts what runs in the background without them."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+def signals_call(handler):
+    """Ctrl-C and SIGTERM call ``handler`` within the block; only the main thread may set this, and does."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number in before:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, handler)
         yield
     finally:
-        for number, handler in before.items():
-            if handler is not None:  # None: set by something else than Python, and out of reach
-                signal.signal(number, handler)
+        for number, previous in before.items():
+            if previous is not None:  # None: set by something else than Python, and out of reach
+                signal.signal(number, previous)
 
 
 def _keep_torch(stack, torch):
