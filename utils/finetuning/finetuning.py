@@ -21,6 +21,7 @@ from utils.inputs.features import VERSION, version_of
 from utils.inputs.normalise import population
 from utils.pretraining import recipes, resolve
 from utils.pretraining.checkpoints import save_tensors
+from utils.pretraining.networks import PHYSIOSYNC
 from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
 from utils.results import model_card
@@ -56,7 +57,11 @@ class FineTuning(CrossValidation):
         self.settings, self.first = settings, FirstEncoders(settings, data, manifest)
         folder = result_folder(settings, data, "finetune")
         self.open(manifest, folds, folder, settings.FRONT_END, settings.STREAM)
-        use_threads(settings.THREADS, self.build(folds[0]))
+        model = self.build(folds[0])
+        use_threads(settings.THREADS, model)
+        for kind in {encoder.kind for some in model.encoders.values() for encoder in some.values()} - {PHYSIOSYNC}:
+            file, _, name = kind.rpartition(":")
+            self.name, self.other = f"encoder {name}, ", (f"encoder {name}", file)
         self.permutations = PermutationTest(self)
 
     def identity(self, fold):
@@ -105,7 +110,7 @@ class FineTuning(CrossValidation):
         """A model trained on windows with these labels (subjects, trials), and one entry of the log per epoch."""
         torch.manual_seed(self.seed(fold))
         model, truth = self.build(fold), self.truth(windows, labels).to(self.device)
-        inputs, where = self.inputs(fold, windows), f"fold {fold.index}"
+        inputs, where = self.inputs(fold, windows), f"{self.name}fold {fold.index}"
         compiled = self.settings.COMPILE
         return model, fitting.fit(model, inputs, truth, self.settings, where, progress, compiled=compiled)
 

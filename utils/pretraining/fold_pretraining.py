@@ -177,9 +177,11 @@ class FoldPretraining:
         broken = ~np.isfinite(values).all(axis=1)
         if broken.any():
             kept = f"the checkpoint of epoch {self.history[-1]['epoch']}" if self.path.exists() else "no checkpoint yet"
+            encoder = f"encoder {self.settings.ENCODER}, " if self.settings.network else ""
             raise InputError(
-                f"fold {self.fold.index}: the loss is not finite at epoch {self.epoch + 1}, step {broken.argmax() + 1} "
-                f"({kept} in {self.path.parent}); lower --lr or look for strange values in the recordings"
+                f"{encoder}fold {self.fold.index}: the loss is not finite at epoch {self.epoch + 1}, "
+                f"step {broken.argmax() + 1} ({kept} in {self.path.parent}); "
+                "lower --lr or look for strange values in the recordings"
             )
         return dict(zip(self.model.metric_names, values.mean(axis=0).tolist(), strict=True))
 
