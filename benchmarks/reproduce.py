@@ -250,7 +250,7 @@ def settings_of(path, *flags):
 
 
 def of_network(settings, data, name, made, folder):
-    """Time that a window takes in all epochs of a baseline that is trained, after building it, measured in two steps."""
+    """Time that a window takes in all epochs of a baseline that is trained, measured in two steps."""
     where = ["--data-dir", data.folder, "--run-dir", folder, "--device", settings.DEVICE, "--label", settings.LABELS[0]]
     _, (network,), *_ = networks_of(settings_of(baseline, *where, "--models", name), data)
     return made and network.settings.EPOCHS * network.seconds_per_window(made, folder / "step")

@@ -140,9 +140,8 @@ def _run_with_imports(path, files, checksum):
     try:
         for name, file in files.items():
             if "." not in name and name != "__main__" and importlib.util.find_spec(name).origin != str(file):
-                raise InputError(
-                    path, f"imports {name}, which is {file.name} and another module too", "rename that file"
-                )
+                what = f"imports {name}, which is {file.name} and another module too"
+                raise InputError(path, what, "rename that file")
         return _run_file(f"network_{checksum}", path)
     finally:
         sys.path.remove(str(path.parent))
@@ -153,7 +152,10 @@ def _run_with_imports(path, files, checksum):
 
 def _refuse_other(version, wanted, where):
     if wanted not in (None, version):
-        raise InputError(where, f"was {wanted} before, and is {version} now", "put that back, or train again")
+        before, now = wanted.split(", "), version.split(", ")
+        before, now = (", ".join(part for part in a if part not in b) for a, b in ((before, now), (now, before)))
+        what = f"was {before or 'not this'} before, and is {now or 'without that'} now"
+        raise InputError(where, what, "put that back, or train again")
 
 
 def _import_torchaudio():
@@ -200,4 +202,5 @@ def in_one_line(what, file=None, remedy=""):
             raise
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         where = f" (line {lines[-1]} of {Path(file).name})" if lines else ""
+        remedy = "" if isinstance(error, TypeError) else remedy  # called with what it does not take
         raise InputError(f"{what}:", f"{type(error).__name__}{where}: {error}", remedy) from error
