@@ -37,6 +37,19 @@ class Fixed(Net):
 class Wrong(Net):
     def forward(self, x):
         return x.mean(-1)
+
+class Softmax(Net):
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+class LogSoftmax(Net):
+    def forward(self, x):
+        return super().forward(x).log_softmax(1)
+
+class Late(Net):
+    def forward(self, x):
+        assert not self.training, "only in training"
+        return super().forward(x)
 """
 
 
@@ -161,8 +174,12 @@ def test_a_network_learns_and_the_best_epoch_is_of_training_trials(flags, tmp_pa
 BAD = {
     "no such name": (["--models", "EEGNett"], ["--models EEGNett", "braindecode", "EEGNet"]),
     "no such file": (["--models", "nowhere.py:Net"], ["nowhere.py", "my_net.py:Net"]),
-    "no such class": (["--models", "{own}:Other"], ["my_net.py has no torch.nn.Module Other", "Net, Fixed, Wrong"]),
+    "no such class": (
+        ["--models", "{own}:Other"],
+        ["my_net.py has no torch.nn.Module Other", "Net, Fixed, Wrong"],
+    ),
     "no class scores": (["--models", "{own}:Wrong"], ["Wrong maps windows (2, 33, 640) to (2, 33)", "(2, 2)"]),
+    "softmax": (["--models", "{own}:Softmax"], ["Softmax", "without softmax"]),
     "too short": (["--models", "{own}:Net", "--epochs", 0], ["--epochs", "not 0"]),
     "freeze": (["--models", "EEGNet", "--freeze"], ["--freeze", "foundation"]),
     "twice": (["--models", "{own}:Net,{own.parent}/../{own.parent.name}/my_net.py:Net"], ["two of one name"]),
@@ -188,7 +205,17 @@ def test_an_error_in_the_users_file_is_one_line(flags, own):
         call(BASELINE, *flags, "--models", f"{own}:Net"), "AttributeError", f"line {line} of my_net.py", "lost"
     )
     own.write_text(NET + "\nx = (")
-    assert_refused(call(BASELINE, *flags, "--models", f"{own}:Net"), "my_net.py", "SyntaxError")
+    assert_refused(call(BASELINE, *flags, "--models", f"{own}:Net"), "SyntaxError", "(my_net.py, line")
+    own.write_text(NET)
+    assert_refused(call(BASELINE, *flags, "--models", f"{own}:Late", "--epochs", 1), "Late", "only in training")
+
+
+def test_log_softmax_changes_nothing_in_a_baseline(flags, tmp_path, own):
+    """Cross-entropy takes the logarithm of a softmax, which is what these scores are already."""
+    done(BASELINE, *flags, "--models", f"{own}:Net,{own}:LogSoftmax", "--epochs", 1)
+    assert result(tmp_path / "run", "LogSoftmax")["model"] == "LogSoftmax"
+    out = done("Fine_tuning/report.py", "--run-dir", tmp_path / "run")
+    assert f"main_pretrain_1s.py --data-dir {flags[1]} " in out  # the folder of this run
 
 
 def test_without_braindecode(flags, tmp_path, own):
