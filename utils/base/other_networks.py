@@ -4,6 +4,7 @@ A network takes ``n_chans``, ``n_times``, ``sfreq`` and ``n_outputs`` by keyword
 to class scores (n, n_outputs). Names are those of braindecode's newest release; in earlier ones some are longer.
 """
 
+import ast
 import contextlib
 import difflib
 import functools
@@ -11,7 +12,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
-import modulefinder
 import sys
 import traceback
 import warnings
@@ -127,10 +127,31 @@ def _of_file(path, name, where, version):
 
 def _files(path):
     """A file, and what it imports from its own folder, directly or through each other, by module; runs none of it."""
-    finder = modulefinder.ModuleFinder([str(path.parent)], excludes=PROJECT if path.parent == ROOT else [])
-    finder.run_script(str(path))  # looks for imports in what it compiles
-    files = {name: Path(module.__file__) for name, module in finder.modules.items() if module.__file__}
-    return {name: file for name, file in files.items() if file.suffix == ".py"}
+    files, waiting = {}, {"": path}
+    while waiting:
+        module, file = waiting.popitem()
+        files[module] = file
+        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+        for node in ast.walk(ast.parse(file.read_bytes(), file.name)):
+            for name in _imported(node, package):
+                if name in files or (path.parent == ROOT and name.split(".")[0] in PROJECT):
+                    continue
+                place = path.parent / name.replace(".", "/")
+                for file in (place / "__init__.py", Path(f"{place}.py")):
+                    if file.is_file():
+                        waiting.setdefault(name, file)
+    return files
+
+
+def _imported(node, package):
+    """Full names of the modules that a statement may import, and of the packages that they are in."""
+    names = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        start = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+        names = [f"{start}.{alias.name}" for alias in node.names]
+    return [".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)]
 
 
 def _run_with_imports(path, files, checksum):
@@ -139,7 +160,7 @@ def _run_with_imports(path, files, checksum):
     sys.path.append(str(path.parent))
     try:
         for name, file in files.items():
-            if "." not in name and name != "__main__" and importlib.util.find_spec(name).origin != str(file):
+            if name and "." not in name and importlib.util.find_spec(name).origin != str(file):
                 what = f"imports {name}, which is {file.name} and another module too"
                 raise InputError(path, what, "rename that file")
         return _run_file(f"network_{checksum}", path)
