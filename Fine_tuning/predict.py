@@ -105,16 +105,13 @@ def main():
         numbers = np.flatnonzero(record["seen"][subject]) if "seen" in record else np.arange(len(trials))
         n_windows = [len(next(iter(blocks.values()))) // N_SECONDS for blocks in trials]
         if 0 in n_windows:
-            what = f"has a trial {numbers[n_windows.index(0)]} of {subject} that is shorter than {N_SECONDS} s"
-            raise InputError(where, what)
+            number = numbers[n_windows.index(0)]
+            raise InputError(f"{where}, trial {number} of {subject}", f"is shorter than {N_SECONDS} s")
         recordings = one_person(trials, stored, device)
         if standardiser:
             recordings = standardiser.standardised(recordings, subject)
-        per_trial = recordings.trial_seconds // N_SECONDS
-        windows = [(0, trial, trial * per_trial + row) for trial, n in enumerate(n_windows) for row in range(n)]
-        windows = FusionWindows(recordings, np.array(windows), recordings.trial_seconds)
-        probability = predict(model, windows, settings.BATCH_SIZE).numpy()
-        for number, curve in zip(numbers, np.split(probability, np.cumsum(n_windows)[:-1]), strict=True):
+        probabilities = predict_trials(model, recordings, n_windows, settings.BATCH_SIZE)
+        for number, curve in zip(numbers, probabilities, strict=True):
             if not np.isfinite(curve).all():
                 what = f"answers with NaN to trial {number} of {subject}"
                 raise InputError(f"--model {settings.MODEL}", what, "train it again")
@@ -154,6 +151,14 @@ def one_person(trials, stored, device):
     info |= {f"{name}_channels": channels[name] for name in channels}
     data = SimpleNamespace(**samples, info=info, rate=rate, seen=np.ones((1, len(trials)), bool))
     return Recordings(data, list(trials[0]), channels["pps"], device, stored["settings"]["FRONT_END"], stream=False)
+
+
+def predict_trials(model, recordings, n_windows, batch_size):
+    """Class probabilities (windows, n_classes) of each trial of a person; ``n_windows``: 5 s windows of each."""
+    per_trial = recordings.trial_seconds // N_SECONDS
+    windows = [(0, trial, trial * per_trial + row) for trial, n in enumerate(n_windows) for row in range(n)]
+    inputs = FusionWindows(recordings, np.array(windows), recordings.trial_seconds)
+    return np.split(predict(model, inputs, batch_size).numpy(), np.cumsum(n_windows)[:-1])
 
 
 def knows(stored, path, record):

@@ -10,6 +10,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
+from tests.messages import kinds_of, patterns
+from utils.base.errors import InputError
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--embed-dim", "8", "--projector-dims", "8,8,8"]
 
@@ -50,14 +55,34 @@ def done(script, *flags):
     return outcome.out
 
 
-def assert_refused(outcome, *parts):
-    """Exit status 2, one line on standard error that has all parts, no traceback."""
+def assert_refused(outcome, kind, *where):
+    """Exit status 2 and one line on standard error, of this kind (`says`); no traceback."""
     lines = [line for line in outcome.err.splitlines() if line.strip()]
     assert outcome.status == 2, outcome
     assert len(lines) == 1, outcome.err
     assert lines[0].startswith("error: "), outcome.err
-    for part in parts:
-        assert str(part) in lines[0], f"{part!r} is not in {lines[0]!r}"
+    says(lines[0], kind, *where)
+
+
+@contextlib.contextmanager
+def refused(kind, *where, error=InputError):
+    """An exception of this kind (`says`), in place of ``pytest.raises``."""
+    with pytest.raises(error) as caught:
+        yield caught
+    says(str(caught.value), kind, *where)
+
+
+def says(text, kind, *where):
+    """A message of a kind of `tests/messages.txt`, or of any if None, that names the files, flags and values."""
+    assert kind is None or kind in kinds_of(text), f"not {kind}, but {kinds_of(text)}: {text}"
+    for part in where:
+        assert str(part) in text, f"{part!r} is not in {text!r}"
+
+
+def lines_of(text, kind):
+    """The lines on standard error that are a message of this kind."""
+    assert kind in patterns(), f"tests/messages.txt has no {kind}"
+    return [line for line in text.splitlines() if kind in kinds_of(line)]
 
 
 def imported(path):

@@ -6,6 +6,7 @@ import pytest
 from data_prep import open_prepared, write_prepared
 from data_prep.folder.arrays import check_numbers
 from data_prep.folder.values import check_keys, check_names, check_rate, check_text
+from tests.support import refused
 from utils.base.errors import InputError
 
 RATE, SECONDS, TRIALS = 16, 6, 3
@@ -90,7 +91,7 @@ def test_what_is_no_text(text):
 
 
 def test_unknown_keys_are_named_with_what_may_be_meant():
-    with pytest.raises(InputError, match="'baseline_eeg', which is not known; did you mean 'eeg_baseline'"):
+    with refused("which-not-known-has", "baseline_eeg", "eeg_baseline"):
         check_keys(["eeg", "baseline_eeg"], ("eeg", "eeg_baseline"), "subject a")
 
 
@@ -134,39 +135,41 @@ def test_half_precision_gives_nearly_the_same(tmp_path):
 
 LONG = RATE * SECONDS
 BAD_PEOPLE = {  # what is wrong with the third person -> part of the message
-    "NaN in the rest": (dict(eeg_baseline=np.full((TRIALS, 3, RATE), np.nan)), "eeg_baseline"),
-    "rest without signal": (dict(pps=None, pps_baseline=np.ones((TRIALS, 1, RATE))), "no pps"),
-    "short rest": (dict(eeg_baseline=np.ones((TRIALS, 3, RATE - 1))), "at least 1 s"),
-    "rest of other trials": (dict(eeg_baseline=np.ones((TRIALS - 1, 3, RATE))), "eeg_baseline has shape"),
-    "trials": (dict(pps=np.ones((TRIALS + 1, 1, LONG))), "another number of trials"),
-    "lengths": (dict(pps=np.ones((TRIALS, 1, LONG - 1))), "95"),
-    "lengths of all": (dict(eeg=np.ones((TRIALS, 3, LONG - RATE)), pps=np.ones((TRIALS, 1, LONG - RATE))), "(3, 5, 3"),
-    "too short": (dict(eeg=np.ones((TRIALS, 3, 9)), pps=np.ones((TRIALS, 1, 9))), "less than 1 s"),
-    "channels": (dict(eeg=np.ones((TRIALS, 2, LONG))), "not (trials, 3, samples)"),
-    "transposed": (dict(eeg=np.ones((TRIALS, LONG, 3))), "not (trials, 3, samples)"),
-    "one trial": (dict(eeg=np.ones((3, LONG))), "not (trials, channels, samples)"),
-    "no eeg": (dict(eeg=None), "has no eeg"),
-    "rest in microvolts": (dict(eeg_baseline=np.full((TRIALS, 3, RATE), 1e6)), "give both in one unit"),
-    "rest in volts": (dict(eeg_baseline=np.full((TRIALS, 3, RATE), 1e-6)), "give both in one unit"),
-    "huge": (dict(pps=np.full((TRIALS, 1, LONG), 1e300)), "look at its unit"),
-    "ratings": (dict(ratings=np.ones((2, TRIALS))), "one row per trial"),
-    "ratings off the scale": (dict(ratings=np.full((TRIALS, 2), 10)), "outside 1 to 9"),
-    "no ratings": (dict(ratings=None), "no 'ratings'"),
-    "key": (dict(EEG_baseline=1), "'EEG_baseline', which is not known"),
-    "id twice": (dict(id="p0"), "p0 comes twice"),
-    "id empty": (dict(id=" "), "is empty"),
-    "id of no text": (dict(id=1.5), "must be a text"),
-    "no id": (dict(id=None), "no 'id'"),
-    "stimuli of one": (dict(stimuli=["a", "b", "c"]), "p2 has stimuli"),
+    "NaN in the rest": (dict(eeg_baseline=np.full((TRIALS, 3, RATE), np.nan)), ["has-nan-or-infinite", "eeg_baseline"]),
+    "rest without signal": (dict(pps=None, pps_baseline=np.ones((TRIALS, 1, RATE))), ["has-no-but-channels", "pps"]),
+    "short rest": (dict(eeg_baseline=np.ones((TRIALS, 3, RATE - 1))), ["baseline-has-shape-not", "at least 1 s"]),
+    "rest of other trials": (dict(eeg_baseline=np.ones((TRIALS - 1, 3, RATE))), ["baseline-has-shape-not", "eeg"]),
+    "trials": (dict(pps=np.ones((TRIALS + 1, 1, LONG))), ["pps-has-another-number"]),
+    "lengths": (dict(pps=np.ones((TRIALS, 1, LONG - 1))), ["eeg-has-samples-trial", "95"]),
+    "lengths of all": (
+        dict(eeg=np.ones((TRIALS, 3, LONG - RATE)), pps=np.ones((TRIALS, 1, LONG - RATE))),
+        ["shape-trials-first-but", "(3, 5, 3"],
+    ),
+    "too short": (dict(eeg=np.ones((TRIALS, 3, 9)), pps=np.ones((TRIALS, 1, 9))), ["has-trials-samples-which"]),
+    "channels": (dict(eeg=np.ones((TRIALS, 2, LONG))), ["has-shape-not", "(trials, 3, samples)"]),
+    "transposed": (dict(eeg=np.ones((TRIALS, LONG, 3))), ["has-shape-not", "(trials, 3, samples)"]),
+    "one trial": (dict(eeg=np.ones((3, LONG))), ["has-shape-not", "(trials, channels, samples)"]),
+    "no eeg": (dict(eeg=None), ["has-no-but-channels", "eeg"]),
+    "rest in microvolts": (dict(eeg_baseline=np.full((TRIALS, 3, RATE), 1e6)), ["eeg-baseline-times-large"]),
+    "rest in volts": (dict(eeg_baseline=np.full((TRIALS, 3, RATE), 1e-6)), ["eeg-baseline-times-large"]),
+    "huge": (dict(pps=np.full((TRIALS, 1, LONG), 1e300)), ["values-up-to-which"]),
+    "ratings": (dict(ratings=np.ones((2, TRIALS))), ["has-ratings-shape-not"]),
+    "ratings off the scale": (dict(ratings=np.full((TRIALS, 2), 10)), ["ratings-outside-to-subject", "1 to 9"]),
+    "no ratings": (dict(ratings=None), ["person-number-has-no", "ratings"]),
+    "key": (dict(EEG_baseline=1), ["which-not-known-has", "EEG_baseline"]),
+    "id twice": (dict(id="p0"), ["comes-twice-subject", "p0"]),
+    "id empty": (dict(id=" "), ["is-empty"]),
+    "id of no text": (dict(id=1.5), ["must-be-text-not"]),
+    "no id": (dict(id=None), ["person-number-has-no", "id"]),
+    "stimuli of one": (dict(stimuli=["a", "b", "c"]), ["has-stimuli-subject-has", "p2"]),
 }
 
 
 @pytest.mark.parametrize("name", BAD_PEOPLE)
 def test_people_that_do_not_fit_leave_nothing(tmp_path, name):
     change, part = BAD_PEOPLE[name]
-    with pytest.raises(InputError) as error:
+    with refused(*part) as error:
         write(tmp_path / "a" / "data", {}, change)
-    assert part in str(error.value)
     assert len(str(error.value)) < 300
     assert list(tmp_path.iterdir()) == []
 
@@ -244,7 +247,7 @@ def test_trials_come_into_one_order(tmp_path, missing, stimuli):
 def test_stimuli_that_not_all_have_seen(tmp_path, capsys):
     orders = [*ORDERS[:2], ["f2", "f7", "f1"]]
     for wanted in (None, ["f1", "f2", "f10"]):
-        with pytest.raises(InputError, match=r"p2 has not seen f10.*missing=.drop"):
+        with refused("has-not-seen-which", "p2", "f10", 'missing="drop"'):
             write_prepared(tmp_path / "data", watchers(orders), **DESCRIPTION, stimuli=wanted)
     write_prepared(tmp_path / "data", watchers(orders), **DESCRIPTION, missing="drop")
     said = capsys.readouterr().out
@@ -254,7 +257,7 @@ def test_stimuli_that_not_all_have_seen(tmp_path, capsys):
     assert data.info["stimuli"] == ["f1", "f2"]
     np.testing.assert_allclose(data.eeg, np.broadcast_to(data.eeg[:1], data.eeg.shape), atol=1e-3)
     assert data.ratings[0, :, 0].tolist() == [2, 3]
-    with pytest.raises(InputError, match="0 stimuli were seen by all"):
+    with refused("stimuli-were-seen-all", "0 stimuli"):
         write_prepared(tmp_path / "no", watchers([["f1", "f2"], ["f3", "f4"]]), **DESCRIPTION, missing="drop")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -272,41 +275,40 @@ def test_wrong_stimuli_of_a_person(tmp_path, stimuli):
 
 
 BAD_DESCRIPTIONS = {
-    "option": (dict(pps_normalize="trial"), "did you mean 'pps_normalise'"),
-    "choice": (dict(pps_normalise="subjcet"), "subjcet"),
-    "missing": (dict(missing="dorp"), "missing must be"),
-    "no name": (dict(name=None), "needs name"),
-    "name": (dict(name="a\nb"), "name"),
-    "rate": (dict(sampling_rate=16.5), "sampling_rate"),
-    "channels": (dict(eeg_channels="Fp1"), "eeg_channels"),
-    "channel twice": (dict(eeg_channels=["Cz", "CZ ", "Pz"]), "the same"),
-    "no channels": (dict(eeg_channels=[], pps_channels=[]), "are empty"),
-    "no ratings": (dict(ratings=[]), "ratings is empty"),
-    "four": (dict(ratings=["arousal", "four"]), "quadrants"),
-    "same but for case": (dict(ratings=["Arousal", "arousal"]), "the same but for case"),
-    "range": (dict(rating_range=(9, 1)), "rating_range"),
-    "range of one": (dict(rating_range=(9,)), "rating_range"),
-    "range of text": (dict(rating_range="19"), "rating_range"),
-    "no range": (dict(rating_range=None), "rating_range"),
-    "threshold": (dict(threshold=10), "outside rating_range"),
-    "threshold NaN": (dict(threshold=np.nan), "threshold"),
-    "stimuli": (dict(stimuli=["a", "b"]), "2 names for 3 trials"),
-    "classes of nothing": (dict(classes={"stress": ["a", "b"]}), "not one of the ratings"),
-    "one class": (dict(classes={"arousal": ["a"]}), "classes of 'arousal'"),
-    "class twice": (dict(classes={"arousal": ["a", "a"]}), "twice"),
-    "classes as a list": (dict(classes=["a", "b"]), "classes must be"),
-    "rates": (dict(sampling_rates={"ECG": 256}), "ECG"),
-    "rates of text": (dict(sampling_rates={"eeg": "fast"}), "sampling_rates"),
-    "sampling_rates": (dict(sampling_rates=[128, 4]), "sampling_rates"),
+    "option": (dict(pps_normalize="trial"), ["which-not-known-has", "pps_normalise"]),
+    "choice": (dict(pps_normalise="subjcet"), ["must-be-not", "subjcet"]),
+    "missing": (dict(missing="dorp"), ["missing-must-be-error"]),
+    "no name": (dict(name=None), ["needs", "name"]),
+    "name": (dict(name="a\nb"), ["which-not-line-text"]),
+    "rate": (dict(sampling_rate=16.5), ["must-be-whole-not"]),
+    "channels": (dict(eeg_channels="Fp1"), ["must-be-list-names", "eeg_channels"]),
+    "channel twice": (dict(eeg_channels=["Cz", "CZ ", "Pz"]), ["has-channels-which-same"]),
+    "no channels": (dict(eeg_channels=[], pps_channels=[]), ["eeg-channels-pps-channels"]),
+    "no ratings": (dict(ratings=[]), ["ratings-empty"]),
+    "four": (dict(ratings=["arousal", "four"]), ["ratings-has-which-means"]),
+    "same but for case": (dict(ratings=["Arousal", "arousal"]), ["ratings-has-same-but"]),
+    "range": (dict(rating_range=(9, 1)), ["rating-range-must-begin"]),
+    "range of one": (dict(rating_range=(9,)), ["rating-range-must-be"]),
+    "range of text": (dict(rating_range="19"), ["rating-range-must-be"]),
+    "no range": (dict(rating_range=None), ["rating-needs-or-classes", "rating_range"]),
+    "threshold": (dict(threshold=10), ["lies-outside-rating-range"]),
+    "threshold NaN": (dict(threshold=np.nan), ["must-be-finite-number", "threshold"]),
+    "stimuli": (dict(stimuli=["a", "b"]), ["names-for-trials-has", "2 names", "3 trials"]),
+    "classes of nothing": (dict(classes={"stress": ["a", "b"]}), ["classes-has-which-not"]),
+    "one class": (dict(classes={"arousal": ["a"]}), ["classes-of-are", "arousal"]),
+    "class twice": (dict(classes={"arousal": ["a", "a"]}), ["names-twice"]),
+    "classes as a list": (dict(classes=["a", "b"]), ["classes-must-be-dictionary"]),
+    "rates": (dict(sampling_rates={"ECG": 256}), ["sampling-rates-has-which", "ECG"]),
+    "rates of text": (dict(sampling_rates={"eeg": "fast"}), ["must-be-number-not", "sampling_rates"]),
+    "sampling_rates": (dict(sampling_rates=[128, 4]), ["sampling-rates-must-be"]),
 }
 
 
 @pytest.mark.parametrize("name", BAD_DESCRIPTIONS)
 def test_descriptions_that_cannot_be(tmp_path, name):
     change, part = BAD_DESCRIPTIONS[name]
-    with pytest.raises(InputError) as error:
+    with refused(*part) as error:
         write(tmp_path / "data", **change)
-    assert part in str(error.value)
     assert len(str(error.value)) < 300
     assert list(tmp_path.iterdir()) == []
 

@@ -99,14 +99,14 @@ def test_what_cannot_be_compared(compared, tmp_path, prepared):
         "some",
     )
     for folder, part in (
-        (tmp_path / "other" / "baseline_arousal_lda", "differ in their split"),
-        (compared / "baseline_valence_lda", "differ in their label"),
-        (compared / "baseline_arousal_nearest_some", "differ in their folds"),
-        (compared / "nothing", "does not exist"),
-        (compared, "does not exist"),
+        (tmp_path / "other" / "baseline_arousal_lda", ["differ-their", "split"]),
+        (compared / "baseline_valence_lda", ["differ-their-2", "label"]),
+        (compared / "baseline_arousal_nearest_some", ["differ-their-2", "folds"]),
+        (compared / "nothing", ["does-not-exist"]),
+        (compared, ["does-not-exist"]),
     ):
-        assert_refused(call(COMPARE, base, folder, "--out-dir", tmp_path / "out"), folder, part)
-    assert_refused(call(COMPARE, base), "at least two")
+        assert_refused(call(COMPARE, base, folder, "--out-dir", tmp_path / "out"), *part, folder)
+    assert_refused(call(COMPARE, base), "needs-least-two-folders")
     assert not (tmp_path / "out").exists()
 
 
@@ -247,18 +247,18 @@ def test_what_are_no_seeds_of_a_result(seeds, tmp_path, prepared):
     other = [seeds / f"other_{seed}" / "baseline_arousal_lda" for seed in (1, 2)]
     good = f"{a},{b}"
     for first, second, part in (
-        (good, a, "comes with 1 seeds"),
-        (good, f"{b},{a}", "differ in their split"),  # the same seeds in another order
-        (f"{a},{nearest}", good, "model = nearest, not lda"),
-        (f"{a},{copy / 'baseline_arousal_lda'}", good, "one seed"),
-        (f"{copy / 'baseline_arousal_lda'},{copy / 'baseline_arousal_lda_again'}", good, "run directory of its own"),
-        (f"{a},{tmp_path / 'some' / 'baseline_arousal_lda'}", good, "test other people"),
-        (f"{a},{b},{other[0]}", good, "all be of one data set, or each of its own"),
-        (f"{a},{tmp_path / 'again' / 'baseline_arousal_lda'}", good, "prepared otherwise"),
+        (good, a, ["comes-with-seeds-with", "1 seeds"]),
+        (good, f"{b},{a}", ["differ-their", "split"]),  # the same seeds in another order
+        (f"{a},{nearest}", good, ["no-other-seed-for", "model", "nearest", "lda"]),
+        (f"{a},{copy / 'baseline_arousal_lda'}", good, ["one-seed-same-data"]),
+        (f"{copy / 'baseline_arousal_lda'},{copy / 'baseline_arousal_lda_again'}", good, ["every-seed-needs-run"]),
+        (f"{a},{tmp_path / 'some' / 'baseline_arousal_lda'}", good, ["test-other-people-run"]),
+        (f"{a},{b},{other[0]}", good, ["seeds-must-all-be"]),
+        (f"{a},{tmp_path / 'again' / 'baseline_arousal_lda'}", good, ["same-people-prepared-otherwise"]),
     ):
-        assert_refused(call(COMPARE, first, second, "--out-dir", tmp_path / "out"), part)
+        assert_refused(call(COMPARE, first, second, "--out-dir", tmp_path / "out"), *part)
     folds = call(COMPARE, good, good.replace("lda", "nearest"), "--pairs", "folds", "--out-dir", tmp_path / "out")
-    assert_refused(folds, "results of one seed")
+    assert_refused(folds, "folds-compares-results-one")
     assert not (tmp_path / "out").exists()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_prep import open_prepared, write_prepared
 from tests.builders.deap import recording, write
-from tests.support import call, done
+from tests.support import call, done, lines_of, says
 
 PREPARE = "data_prep/prepare_deap.py"
 NAMES = dict(name="mine", sampling_rate=32, eeg_channels=["a", "b", "c"], pps_channels=["HR"], ratings=["arousal"])
@@ -18,12 +18,12 @@ def test_a_file_under_two_names_is_told(tmp_path):
     labels = np.where(np.arange(4)[:, None] < 2, 8, 2) * np.ones((4, 4))
     files = dict(s01=(data, labels), s02=recording(1, trials=4), s03=(data.astype("f4").astype("f8"), labels))
     folder, flags = write(tmp_path / "raw", **files), ["--raw-dir", tmp_path / "raw", "--out-dir"]
-    said = "trials with the signals of another one, to the last digit: s03 trial 1 is s01 trial 1, s03 trial 2 is"
-    assert said not in call(PREPARE, *flags, tmp_path / "rounded").err  # another recording
+    other = call(PREPARE, *flags, tmp_path / "rounded")  # another recording
+    assert not lines_of(other.err, "trials-with-signals-another")
     write(folder, s03=(data, labels[::-1]))  # with other ratings it is the same one
     outcome = call(PREPARE, *flags, tmp_path / "out")
     assert outcome.status == 0
-    assert said in outcome.err
+    says(outcome.err, "trials-with-signals-another", "s03 trial 1 is s01 trial 1, s03 trial 2 is")
     run = ["--run-dir", tmp_path / "run", "--models", "lda", "--split", "subject"]
     out = done("Fine_tuning/baseline.py", "--data-dir", tmp_path / "out", *run)
     words = "trials are there twice, so that test data may be training data: s03 trial 1 is s01 trial 1"
@@ -47,7 +47,7 @@ def test_a_trial_that_is_there_twice_is_told(tmp_path, capsys):
 
     settings = NAMES | dict(rating_range=(1, 9), threshold=5)
     write_prepared(tmp_path / "data", people(repeat), **settings)
-    assert "to the last digit: p1 trial 3 is p1 trial 1;" in capsys.readouterr().err
+    says(capsys.readouterr().err, "trials-with-signals-another", "p1 trial 3 is p1 trial 1;")
     assert open_prepared(tmp_path / "data").info["copies"] == ["p1 trial 3 is p1 trial 1"]
 
 

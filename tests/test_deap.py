@@ -15,7 +15,7 @@ from data_prep.formats import deap
 from tests.builders.deap import GOOD, recording, write
 from tests.builders.matlab import mat, matrix
 from tests.golden.weights import raw_deap
-from tests.support import assert_refused, call, done
+from tests.support import assert_refused, call, done, says
 
 SCRIPT = "data_prep/prepare_deap.py"
 GOLDEN = np.load(Path(__file__).parent / "golden" / "prep_deap.npz", allow_pickle=False)
@@ -111,20 +111,23 @@ def test_files_for_matlab_give_the_same(tmp_path, version):
     assert f"{tmp_path / 'Data_Preprocessed_Python'} is used" in out
     assert open_prepared(tmp_path / "c").info["sources"].keys() == {"s01.dat", "s02.dat", "s10.dat"}
     (folder / "S2.MAT").write_bytes((tmp_path / "Data_Preprocessed_Python" / "s02.dat").read_bytes())
-    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "d"), "S2.MAT", "not a MATLAB file")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "d"), "not-matlab-file", "S2.MAT")
 
 
 BAD_MATLAB = {
-    "other variables": (dict(eeg=np.eye(3), label=1.0), "has eeg, label, not data and labels"),
-    "no labels": (dict(data=recording()[0], x=1.0), "has data, x, not data and labels"),
-    "of another shape": (dict(data=np.ones((2, 32, 1024)), labels=np.ones((2, 4))), "40 channels"),
-    "cells": (dict(data=np.array([[1, "a"]], object), labels=np.ones((2, 4))), "its data is not an array"),
-    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), "its data is not an array of real numbers"),
-    "NaN": (dict(data=NAN, labels=np.ones((2, 4))), "NaN or infinite"),
-    "DREAMER": (dict(DREAMER={"Data": 1.0}), "has DREAMER, not data and labels"),
+    "other variables": (dict(eeg=np.eye(3), label=1.0), ["not-deap-file-has", "eeg, label"]),
+    "no labels": (dict(data=recording()[0], x=1.0), ["not-deap-file-has", "data, x"]),
+    "of another shape": (
+        dict(data=np.ones((2, 32, 1024)), labels=np.ones((2, 4))),
+        ["has-data-shape-not", "40 channels"],
+    ),
+    "cells": (dict(data=np.array([[1, "a"]], object), labels=np.ones((2, 4))), ["not-deap-file-not", "data"]),
+    "complex": (dict(data=recording()[0] * 1j, labels=np.ones((2, 4))), ["not-deap-file-not", "data"]),
+    "NaN": (dict(data=NAN, labels=np.ones((2, 4))), ["has-nan-or-infinite-values"]),
+    "DREAMER": (dict(DREAMER={"Data": 1.0}), ["not-deap-file-has", "DREAMER"]),
     "too large": (
         mat(matrix(6, (1 << 28, 1), struct.pack("<II", 9, 1 << 31), b"data")),
-        "more data than any recording",
+        ["declares-more-data-than"],
     ),
 }
 
@@ -137,7 +140,7 @@ def test_bad_file_for_matlab(tmp_path, name):
         (folder / "s02.mat").write_bytes(variables)
     else:
         scipy.io.savemat(folder / "s02.mat", variables, do_compression=True)
-    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out"), folder / "s02.mat", part)
+    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out"), *part, folder / "s02.mat")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
@@ -170,7 +173,9 @@ def test_files_without_their_rest(tmp_path):
     """Trials of 60 s have lost DEAP's 3 s of rest: never are 3 s of the film taken for it without a word."""
     folder = write(tmp_path / "raw", s01=recording(0, seconds=60), s02=recording(1, seconds=60))
     flags = ["--raw-dir", folder, "--out-dir"]
-    assert_refused(call(SCRIPT, *flags, tmp_path / "out"), "s01.dat", "60 s", "--rest-seconds 0")
+    assert_refused(
+        call(SCRIPT, *flags, tmp_path / "out"), "has-trials-deap-without", "s01.dat", "60 s", "--rest-seconds 0"
+    )
     assert not (tmp_path / "out").exists()
     done(SCRIPT, *flags, tmp_path / "out", "--rest-seconds", 0, "--pps-normalise", "none")
     made = open_prepared(tmp_path / "out")
@@ -184,12 +189,11 @@ def test_files_without_their_rest(tmp_path):
 def test_rest_of_another_length_is_said_or_given(tmp_path):
     folder = write(tmp_path / "raw", s01=recording(0, seconds=13), s02=recording(1, seconds=13))
     flags = ["--raw-dir", folder, "--out-dir"]
-    assert "warning" in (said := call(SCRIPT, *flags, tmp_path / "a")).err
-    assert "first 3 s were taken for rest" in said.err
+    says(call(SCRIPT, *flags, tmp_path / "a").err, "trials-not-deap-63", "warning", "first 3 s")
     assert call(SCRIPT, *flags, tmp_path / "b", "--rest-seconds", 2).err == ""
     assert open_prepared(tmp_path / "b").eeg.shape[2] == 11
-    assert_refused(call(SCRIPT, *flags, tmp_path / "c", "--rest-seconds", 0.5), "at least 1 s of rest")
-    assert_refused(call(SCRIPT, *flags, tmp_path / "c", "--rest-seconds", 9), "9 s of rest and 5 s are needed")
+    assert_refused(call(SCRIPT, *flags, tmp_path / "c", "--rest-seconds", 0.5), "least-rest-needed-to")
+    assert_refused(call(SCRIPT, *flags, tmp_path / "c", "--rest-seconds", 9), "has-trials", "9 s", "5 s")
 
 
 @pytest.mark.parametrize("seconds", [126, 120])
@@ -199,7 +203,7 @@ def test_deap_at_another_rate_is_refused(tmp_path, seconds):
     data = np.tile(data, (1, 1, 126))[:, :, : round(seconds * 128)]
     folder = write(tmp_path / "raw", s01=(data, labels), s02=(data[:, :, ::-1], labels))
     flags = ["--raw-dir", folder, "--out-dir", tmp_path / "out"]
-    assert_refused(call(SCRIPT, *flags), "s01.dat", "DEAP's trials at 256 Hz, not 128", "--rest-seconds")
+    assert_refused(call(SCRIPT, *flags), "samples-trial-deap-trials", "s01.dat", "256 Hz", "--rest-seconds")
     assert not (tmp_path / "out").exists()
     done(SCRIPT, *flags, "--rest-seconds", 3)
 
@@ -214,21 +218,21 @@ def test_eeg_over_each_trial(tmp_path):
 
 
 BAD_FILES = {
-    "empty": (b"", "cut short"),
-    "truncated": (GOOD[: len(GOOD) // 2], "cut short"),
-    "foreign": (b"PK\x03\x04 not a pickle at all", "not a DEAP file"),
-    "evil": (b"cposix\nsystem\n(S'echo ran'\ntR.", "posix.system"),
-    "wrong keys": (pickle.dumps({"eeg": np.zeros(3)}, 2), "data and labels"),
-    "wrong shape": (recording(channels=32), "40 channels"),
-    "one trial": (recording(trials=1), "at least 2 trials"),
-    "too short": (recording(seconds=7), "at least 1024 samples"),
-    "labels of another shape": ((recording()[0], recording()[1][:, :3]), "labels of shape"),
-    "NaN": ((NAN, recording()[1]), "NaN or infinite values in data"),
-    "infinite": ((INF, recording()[1]), "NaN or infinite values in data"),
-    "off the scale": ((recording()[0], OFF), "outside 1 to 9"),
-    "other number of trials": (recording(trials=3), "all subjects need the same"),
-    "other length": (recording(seconds=9), "all subjects need the same"),
-    "objects": (pickle.dumps({"data": np.array([None]), "labels": np.zeros(2)}, 2), "no dictionary of numeric arrays"),
+    "empty": (b"", ["damaged-cut-short-or"]),
+    "truncated": (GOOD[: len(GOOD) // 2], ["damaged-cut-short-or"]),
+    "foreign": (b"PK\x03\x04 not a pickle at all", ["damaged-cut-short-or"]),
+    "evil": (b"cposix\nsystem\n(S'echo ran'\ntR.", ["asks-for-which-no", "posix.system"]),
+    "wrong keys": (pickle.dumps({"eeg": np.zeros(3)}, 2), ["not-deap-file-has"]),
+    "wrong shape": (recording(channels=32), ["has-data-shape-not", "40 channels"]),
+    "one trial": (recording(trials=1), ["has-data-shape-not", "at least 2 trials"]),
+    "too short": (recording(seconds=7), ["has-data-shape-not", "at least 1024 samples"]),
+    "labels of another shape": ((recording()[0], recording()[1][:, :3]), ["has-labels-shape-not"]),
+    "NaN": ((NAN, recording()[1]), ["has-nan-or-infinite-values", "data"]),
+    "infinite": ((INF, recording()[1]), ["has-nan-or-infinite-values", "data"]),
+    "off the scale": ((recording()[0], OFF), ["has-ratings-outside-to", "1 to 9"]),
+    "other number of trials": (recording(trials=3), ["shape-trials-first-but"]),
+    "other length": (recording(seconds=9), ["shape-trials-first-but"]),
+    "objects": (pickle.dumps({"data": np.array([None]), "labels": np.zeros(2)}, 2), ["damaged-cut-short-or"]),
 }
 
 
@@ -237,26 +241,28 @@ def test_bad_file(tmp_path, name):
     content, part = BAD_FILES[name]
     folder = write(tmp_path / "raw", s01=recording(), s02=content)
     outcome = call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out")
-    assert_refused(outcome, folder / "s02.dat", part)
+    assert_refused(outcome, *part, folder / "s02.dat")
     assert "ran" not in outcome.out
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
 def test_bad_folders(tmp_path):
     out = ["--out-dir", tmp_path / "out"]
-    assert_refused(call(SCRIPT, "--raw-dir", tmp_path / "nowhere", *out), "--raw-dir", tmp_path / "nowhere")
+    assert_refused(
+        call(SCRIPT, "--raw-dir", tmp_path / "nowhere", *out), "not-folder-3", "--raw-dir", tmp_path / "nowhere"
+    )
     folder = write(tmp_path / "raw", s01=recording())
-    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "at least 2")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "files-s01-dat-or")
     write(folder, s2=recording(), s02=recording())
-    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "s02.dat", "s2.dat", "same subject")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "same-subject", "s02.dat", "s2.dat")
     (folder / "s2.dat").rename(folder / "notes.dat")
-    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "notes.dat")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "not-named-like-subject", "notes.dat")
     (folder / "notes.dat").unlink()
     write_matlab(folder, s2=recording())
-    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "s02.dat", "s2.mat", "same subject")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, *out), "same-subject", "s02.dat", "s2.mat")
     (tmp_path / "original").mkdir()
     (tmp_path / "original" / "s01.bdf").write_bytes(b"")
-    assert_refused(call(SCRIPT, "--raw-dir", tmp_path / "original", *out), "s01.mat", "it has s01.bdf")
+    assert_refused(call(SCRIPT, "--raw-dir", tmp_path / "original", *out), "files-s01-dat-or", "s01.mat", "s01.bdf")
     assert not (tmp_path / "out").exists()
 
 
@@ -264,7 +270,7 @@ def test_nothing_is_overwritten(tmp_path):
     folder = write(tmp_path / "raw", s01=recording(), s02=recording(1))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
-    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out"), "already exists")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "out"), "already-exists")
     assert (tmp_path / "out" / "thesis.tex").read_text() == "precious"
 
 

@@ -128,6 +128,8 @@ def test_a_run_of_before_is_computed_as_it_was(folder, tmp_path):
     )
     assert abs(old - new).max() > 1e-4
     again = call("main_pretrain_5s.py", *pretrain[:-6], "--epochs", 1, *TINY)
-    assert_refused(again, "FRONT_END = bandpower-v1, not bandpower")
+    assert_refused(again, "made-with-not", "FRONT_END", "bandpower-v1", "bandpower")
     assert "complete" in done("main_pretrain_5s.py", *pretrain, "--front-end", "bandpower-v1")
-    assert_refused(call("Fine_tuning/baseline.py", *where, "--models", "lda", "--standardise", "none"), "features")
+    assert_refused(
+        call("Fine_tuning/baseline.py", *where, "--models", "lda", "--standardise", "none"), "made-with-not", "features"
+    )

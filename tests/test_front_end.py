@@ -165,7 +165,12 @@ def test_the_road_of_the_robust_recipe(robust, prepared, tmp_path):
     with np.load(features) as file:
         assert file["features"].shape == (4 * 4 * 12, 4 * 32)
     done("Fine_tuning/report.py", "--run-dir", robust)
-    assert_refused(call("Fine_tuning/fine_tuning.py", *where, "--front-end", "raw"), "--front-end bandpower, not raw")
+    assert_refused(
+        call("Fine_tuning/fine_tuning.py", *where, "--front-end", "raw"),
+        "trained-with-not-leave",
+        "--front-end bandpower",
+        "raw",
+    )
 
 
 def test_prediction_is_that_of_the_test(robust, prepared, tmp_path):

@@ -99,29 +99,38 @@ def test_difference_of_records_in_words():
     assert difference({"LR": 1}, before | {"LR": 1}, ["LR", "weights 5s", "code"]) == ""  # not recorded
 
 
-@pytest.mark.parametrize("file", ["models/fusion.py", "utils/inputs/front_end.py", "utils/finetuning/fitting.py"])
-def test_a_result_of_other_code_is_not_taken_for_this_one(prepared, run_dir, other_code, file):
+def test_a_result_of_other_code_is_not_taken_for_this_one(prepared, run_dir, other_code):
     assert tune(ROOT, prepared, run_dir).status == 0
-    path = other_code / file
-    path.write_text(path.read_text() + "\n# a comment\n")
+    files = [
+        other_code / name for name in ("models/fusion.py", "utils/inputs/front_end.py", "utils/finetuning/fitting.py")
+    ]
+    for path in files:
+        path.write_text(path.read_text() + "\n# a comment\n")
     assert "fold 0: complete" in tune(other_code, prepared, run_dir).out
-    path.write_text(path.read_text() + "\nCHANGED = True\n")
-    assert_refused(tune(other_code, prepared, run_dir), "fold_00/result.pt", f"{file} changed", "--tag", "--no-resume")
-    outcome = tune(other_code, prepared, run_dir, "--tag", "new")
-    assert outcome.status == 0
+    for path in files:
+        before, name = path.read_text(), path.relative_to(other_code)
+        path.write_text(before + "\nCHANGED = True\n")
+        outcome = tune(other_code, prepared, run_dir)
+        assert_refused(outcome, "made-with", "fold_00/result.pt", f"{name} changed", "--tag", "--no-resume")
+        path.write_text(before)
+    path.write_text(before + "\nCHANGED = True\n")
+    assert tune(other_code, prepared, run_dir, "--tag", "new").status == 0
     assert (run_dir / "finetune_arousal_new" / "metrics.json").exists()
     outcome = tune(other_code, prepared, run_dir, "--no-resume")
     assert outcome.status == 0
     assert "fold 0: complete" not in outcome.out
 
 
-@pytest.mark.parametrize("file", ["models/losses.py", "utils/pretraining/batches.py"])
-def test_pretraining_of_other_code_is_not_gone_on_with(prepared, run_dir, other_code, file):
-    path = other_code / file
-    path.write_text(path.read_text() + "\nCHANGED = True\n")
+def test_pretraining_of_other_code_is_not_gone_on_with(prepared, run_dir, other_code):
     flags = ["--data-dir", prepared, "--run-dir", run_dir, "--folds", 0, "--epochs", 2, *TINY]
     script = other_code / "main_pretrain_5s.py"
-    assert_refused(run(script, *flags), "checkpoint.pt", f"{file} changed", "--tag", "--no-resume")
+    for name in ("models/losses.py", "utils/pretraining/batches.py"):
+        path = other_code / name
+        before = path.read_text()
+        path.write_text(before + "\nCHANGED = True\n")
+        assert_refused(run(script, *flags), "made-with", "checkpoint.pt", f"{name} changed", "--tag", "--no-resume")
+        path.write_text(before)
+    path.write_text(before + "\nCHANGED = True\n")
     assert run(script, *flags, "--tag", "new").status == 0
     assert (run_dir / "pretrain_5s_new" / "fold_00" / "checkpoint.pt").exists()
 
@@ -132,7 +141,7 @@ def test_encoders_trained_again_make_another_result(prepared, run_dir):
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["encoders"]["eeg"]["weights"]["norm.bias"] += 1e-6
     torch.save(checkpoint, path)
-    assert_refused(tune(ROOT, prepared, run_dir), "result.pt", "1s encoders", "--tag", "--no-resume")
+    assert_refused(tune(ROOT, prepared, run_dir), "made-with", "result.pt", "1s encoders", "--tag", "--no-resume")
     assert tune(ROOT, prepared, run_dir, "--no-resume").status == 0
 
 

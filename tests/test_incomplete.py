@@ -12,7 +12,7 @@ from data_prep import PreparedWriter, open_prepared, write_prepared
 from data_prep.folder import preparation
 from data_prep.folder.prepared import checksum_of
 from data_prep.formats.inputs import open_input
-from tests.support import TINY, assert_refused, call, done
+from tests.support import TINY, assert_refused, call, done, refused
 from utils.base.errors import InputError
 from utils.base.files import sha256
 from utils.inputs.front_end import shared_filters
@@ -57,8 +57,8 @@ def with_nan(someone, seen, nothing=0.0):
     return {"id": someone["id"], **cut}
 
 
-def refuse(folder, people, part, **more):
-    with pytest.raises(InputError, match=part) as error:
+def refuse(folder, people, *message, **more):
+    with refused(*message) as error:
         write_prepared(folder, people, **DESCRIPTION | {"missing": "keep"} | more)
     assert "\n" not in str(error.value)
     assert not folder.exists()
@@ -125,20 +125,20 @@ def test_groups_stay_with_their_stimuli(tmp_path, named):
 def test_what_is_not_clear_is_refused(tmp_path):
     people = [with_nan(person(n), seen) for n, seen in enumerate(SEEN)]
     people[1]["ratings"][2, 0] = np.nan
-    refuse(tmp_path / "set", people, "p1, trial 3 lacks some of its ratings")
+    refuse(tmp_path / "set", people, "lacks-some-ratings-trial", "p1, trial 3")
     people = [with_nan(person(n), seen) for n, seen in enumerate(SEEN)]
     people[1]["eeg"][0] = 1
-    refuse(tmp_path / "set", people, "p1 has signals in a trial without ratings")
+    refuse(tmp_path / "set", people, "has-signals-trial-without", "p1")
     people = [with_nan(person(n), seen & [True, True, False]) for n, seen in enumerate(SEEN)]
-    refuse(tmp_path / "set", people, "film10 was seen by nobody", stimuli=FILMS)
+    refuse(tmp_path / "set", people, "seen-nobody", "film10", stimuli=FILMS)
     people = [with_nan(person(n), seen & (n != 2)) for n, seen in enumerate(SEEN)]
-    refuse(tmp_path / "set", people, "p2")
+    refuse(tmp_path / "set", people, "empty-shape", "p2")
     people = [only(person(n), seen) for n, seen in enumerate(SEEN)]
-    refuse(tmp_path / "set", people, "film10 was seen and is not among", stimuli=FILMS[:2])
-    refuse(tmp_path / "set", people, "keep", missing="error")
+    refuse(tmp_path / "set", people, "seen-not-among-data", "film10", stimuli=FILMS[:2])
+    refuse(tmp_path / "set", people, "has-not-seen-which", "keep", missing="error")
     people_with_nan = [with_nan(person(n), seen) for n, seen in enumerate(SEEN)]
-    refuse(tmp_path / "set", people_with_nan, 'NaN .* missing="keep" takes', missing="error")
-    refuse(tmp_path / "set", people, "error, drop or keep", missing="leave")
+    refuse(tmp_path / "set", people_with_nan, "has-nan-or-infinite", 'missing="keep"', missing="error")
+    refuse(tmp_path / "set", people, "missing-must-be-error", "leave", missing="leave")
 
 
 def test_recordings_without_ratings_may_be_incomplete_too(tmp_path):
@@ -419,8 +419,7 @@ def test_what_leaves_nothing_to_contrast_is_refused(sparse, tmp_path):
     fold = next(fold.index for fold in manifest.folds if 8 in fold.test.rows["5s"])  # which tests film 5
     where = ["--data-dir", sparse, "--run-dir", tmp_path / "run", "--folds", fold, *TINY]
     outcome = call("main_pretrain_1s.py", *where)
-    words = f"fold {fold} has 0 windows that two groups of 1 people saw; use --positives"
-    assert_refused(outcome, words)
+    assert_refused(outcome, "windows-two-groups-people", f"fold {fold}", "0 windows", "1 people", "--positives")
     done("main_pretrain_1s.py", *where, "--positives", "augmentation", "--epochs", 1, "--batch-size", 64)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.builders.checkpoints import weights
-from tests.support import ROOT, TINY, assert_refused, call, done, run
+from tests.support import ROOT, TINY, assert_refused, call, done, run, says
 
 KILLS = int(os.environ.get("KILLS", 21))  # over the three stages
 EPOCHS = 3
@@ -114,7 +114,7 @@ def test_interrupted_run_says_how_to_go_on(tmp_path, prepared, number):
     # a second process keeps its hands off
     second = run("main_pretrain_1s.py", *flags)
     assert second.status == 2
-    assert f"is being written by process {process.pid}" in second.err
+    says(second.err, "being-written", f"process {process.pid}")
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -186,4 +186,4 @@ def test_complete_preparation_says_so_and_clears_up(tmp_path, raw, prepared):
     assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
     outcome = call("data_prep/prepare_deap.py", "--raw-dir", raw, "--out-dir", out, "--pps-normalise", "none")
-    assert_refused(outcome, "already exists")
+    assert_refused(outcome, "already-exists")

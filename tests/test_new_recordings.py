@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared
-from tests import recorded
-from tests.support import TINY, assert_refused, call, done
-from utils.base.errors import InputError
+from tests.builders import recorded
+from tests.support import TINY, assert_refused, call, done, lines_of, refused
 
 SCRIPT, PREDICT, FEATURES = (
     "data_prep/prepare_recordings.py",
@@ -71,7 +70,7 @@ def test_a_person_prepared_alone_is_the_same_as_among_others(study, tmp_path):
     assert (alone.ratings.shape, alone.info["ratings"], alone.label_names) == ((1, 1, 0), [], [])
     outcome = call(PREDICT, "--model", model(study), "--input", tmp_path / "out", "--out-file", tmp_path / "x.csv")
     assert outcome.status == 0
-    assert "is among the recordings that the model was made with" in outcome.err
+    assert lines_of(outcome.err, "among-recordings-model-made")
     assert "people it knows" not in outcome.err
 
 
@@ -87,7 +86,7 @@ def test_features_of_what_nobody_rated(study, tmp_path):
 @pytest.mark.parametrize("script", ["main_pretrain_1s.py", "Fine_tuning/fine_tuning.py", "Fine_tuning/baseline.py"])
 def test_nothing_is_trained_on_it(study, tmp_path, script):
     flags = ["--data-dir", study / "NEW", "--run-dir", tmp_path / "run"]
-    assert_refused(call(script, *flags), f"{study / 'NEW'} has no ratings: it is for predict.py")
+    assert_refused(call(script, *flags), "has-no-ratings-for", study / "NEW", "predict.py")
     assert not (tmp_path / "run").exists()
 
 
@@ -115,28 +114,30 @@ def test_bids_without_ratings_takes_what_lasts(tmp_path):
     lines = [line.split("\t")[:3] for line in events.read_text().splitlines()]
     events.write_text("\n".join("\t".join(line) for line in lines) + "\n")
     flags = ["--bids-dir", tmp_path / "bids", "--task", "film"]
-    assert_refused(call(SCRIPT, *flags, "--out-dir", tmp_path / "no"), "has no rating", "--no-rated")
+    assert_refused(call(SCRIPT, *flags, "--out-dir", tmp_path / "no"), "has-no-rating-2", "--no-rated")
     done(SCRIPT, *flags, "--out-dir", tmp_path / "out", "--no-rated")
     assert open_prepared(tmp_path / "out", rated=False).info["stimuli"] == recorded.FILMS
-    with pytest.raises(InputError, match="has no ratings"):
+    with refused("has-no-ratings-for"):
         open_prepared(tmp_path / "out")
 
 
 def test_rated_recordings_still_need_two_people_and_two_films(study):
     flags = ["--trials", study / "new.csv", "--out-dir", study / "no"]
-    assert_refused(call(SCRIPT, *flags), "new.csv has no rating", "--no-rated")
-    assert_refused(call(SCRIPT, *flags, "--no-rated", "--ratings", "arousal"), "--ratings and --no-rated")
+    assert_refused(call(SCRIPT, *flags), "has-no-rating-2", "new.csv", "--no-rated")
+    assert_refused(
+        call(SCRIPT, *flags, "--no-rated", "--ratings", "arousal"), "give-one-them", "--ratings", "--no-rated"
+    )
     (study / "one.csv").write_text(f"{HEADER},arousal\np4,p4.edf,film_a,3,6,3\np4,p4.edf,film_b,13,6,7\n")
-    assert_refused(call(SCRIPT, "--trials", study / "one.csv", "--out-dir", study / "no"), "2 people", "--no-rated")
+    assert_refused(call(SCRIPT, "--trials", study / "one.csv", "--out-dir", study / "no"), "all-trials", "--no-rated")
 
 
 @pytest.mark.parametrize(
     ("names", "part"),
     [
-        (["s01.dat", "s02.dat"], "give one .dat file, such as s01.dat, or prepare the folder"),
-        (["sub/p1.npz"], "give one .npz file, such as sub/p1.npz, or prepare"),
-        (["p1.edf", "notes.txt"], "prepare_recordings.py --no-rated"),
-        ([], "is not a prepared folder; give one"),
+        (["s01.dat", "s02.dat"], ["not-prepared-folder", "s01.dat"]),
+        (["sub/p1.npz"], ["not-prepared-folder", "sub/p1.npz"]),
+        (["p1.edf", "notes.txt"], ["not-prepared-folder", "prepare_recordings.py", "--no-rated"]),
+        ([], ["not-prepared-folder"]),
     ],
 )
 def test_folders_of_raw_files_are_no_input(study, tmp_path, names, part):
@@ -146,9 +147,9 @@ def test_folders_of_raw_files_are_no_input(study, tmp_path, names, part):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("x")
     flags = ["--model", model(study), "--out-file", tmp_path / "x.csv"]
-    assert_refused(call(PREDICT, *flags, "--input", folder), f"--input {folder} is not a prepared folder", part)
+    assert_refused(call(PREDICT, *flags, "--input", folder), *part, f"--input {folder}")
 
 
 def test_a_recording_is_no_input_either(study, tmp_path):
     flags = ["--model", model(study), "--out-file", tmp_path / "x.csv"]
-    assert_refused(call(PREDICT, *flags, "--input", study / "p4.edf"), "p4.edf is a recording", "--no-rated")
+    assert_refused(call(PREDICT, *flags, "--input", study / "p4.edf"), "is-recording-2", "p4.edf", "--no-rated")

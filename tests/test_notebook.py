@@ -121,7 +121,7 @@ def test_every_script_leaves_the_notebook_as_it_was(notebook, tmp_path):
         outcome = notebook(script, *flags, "--quiet")
         assert outcome.out == "", script
         if outcome.status:
-            assert_refused(outcome, "exist")
+            assert_refused(outcome, "already-exists")
 
 
 def test_every_script_is_on_the_road(tmp_path):
@@ -157,7 +157,7 @@ def test_without_standard_streams(tmp_path, missing):
     outcome = run("data_prep/make_synthetic.py", "--subjects", "many", env={"PYTHONPATH": str(tmp_path)})
     assert outcome.status == 2
     if missing == "stdout":
-        assert_refused(outcome, "--subjects")
+        assert_refused(outcome, "must-be-whole-number", "--subjects")
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "TkAgg"])

@@ -94,7 +94,7 @@ def test_features_and_predictions(trained, prepared, tmp_path):
     assert np.allclose(features[0], wanted[0].numpy(), atol=1e-4)
     model = run / "finetune_arousal/fold_00/model.pt"
     out = done(PREDICT, "--model", model, "--input", prepared, "--out-file", tmp_path / "p.csv")
-    assert f"running {trained / 'net.py'}" in out or "wrote" in out
+    assert "wrote" in out
     rows = (tmp_path / "p.csv").read_text().splitlines()
     assert len(rows) == 1 + 4 * 4 * 2
     tested = {
@@ -134,22 +134,28 @@ def test_a_changed_file_is_not_run(trained, prepared, tmp_path):
                 tmp_path / "f.npz",
             ),
         ):
-            assert_refused(call(*command), "net.py", "before", "put that back")
+            assert_refused(call(*command), "before-now", "net.py")
         assert not (tmp_path / "ran").exists()
         flags = [*flags[:4], *SMALL]
-        assert_refused(call("main_pretrain_1s.py", *flags, "--encoder", f"{path}:Net"), "net.py")
+        assert_refused(call("main_pretrain_1s.py", *flags, "--encoder", f"{path}:Net"), None, "net.py")
         path.unlink()
-        assert_refused(call(TUNE, *flags[:4], "--folds", 0, "--tag", "x"), "net.py", "not a Python file")
+        assert_refused(call(TUNE, *flags[:4], "--folds", 0, "--tag", "x"), "not-python-file", "net.py")
     finally:
         path.write_text(before)
 
 
 BAD = {
-    "bands": (["--encoder", "EEGNet", "--front-end", "bandpower"], ["--encoder EEGNet", "--front-end"]),
-    "no EEG": (["--encoder", "EEGNet", "--modalities", "pps"], ["--encoder EEGNet", "--modalities"]),
-    "no name": (["--encoder", "EEGNett"], ["--encoder EEGNett", "did you mean EEGNet"]),
-    "no file": (["--encoder", "nowhere.py:Net"], ["nowhere.py"]),
-    "too short": (["--encoder", "CBraMod"], ["CBraMod"]),
+    "bands": (
+        ["--encoder", "EEGNet", "--front-end", "bandpower"],
+        ["takes-samples", "--encoder EEGNet", "--front-end"],
+    ),
+    "no EEG": (
+        ["--encoder", "EEGNet", "--modalities", "pps"],
+        ["for-eeg-which-leaves", "--encoder EEGNet", "--modalities"],
+    ),
+    "no name": (["--encoder", "EEGNett"], ["there-none-this-name", "--encoder EEGNett", "did you mean EEGNet"]),
+    "no file": (["--encoder", "nowhere.py:Net"], ["not-python-file", "nowhere.py"]),
+    "too short": (["--encoder", "CBraMod"], [None, "CBraMod"]),
 }
 
 
@@ -241,7 +247,7 @@ def test_a_network_that_cannot_be_an_encoder_is_told_in_one_line(prepared, tmp_p
     (tmp_path / "nets.py").write_text(NETS)
     where = ["--data-dir", prepared, "--run-dir", tmp_path / "run"]
     outcome = call("main_pretrain_1s.py", *where, *SMALL, "--encoder", f"{tmp_path / 'nets.py'}:{name}")
-    assert_refused(outcome, *REFUSED[name])
+    assert_refused(outcome, None, *REFUSED[name])
     assert (tmp_path / "run").exists() == (name in ("Late", "NotFinite"))
 
 
@@ -283,9 +289,9 @@ def test_imported_files_are_part_of_the_network(prepared, tmp_path):
     gain.write_text("gain = 1.0  # a comment changes nothing\n")
     done(*tune)
     gain.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ngain = 2.0\n")
-    assert_refused(call(*tune, "--tag", "x"), "parts/gain.py", "before", "put that back")
+    assert_refused(call(*tune, "--tag", "x"), None, "parts/gain.py", "before", "put that back")
     assert not (tmp_path / "ran").exists()
-    assert_refused(call("main_pretrain_5s.py", *where, *SMALL, *encoder, "--epochs", 2), "parts/gain.py")
+    assert_refused(call("main_pretrain_5s.py", *where, *SMALL, *encoder, "--epochs", 2), None, "parts/gain.py")
     # a checkpoint from before these files were recorded has the version of one file
     arguments = checkpoint["encoders"]["eeg"]["arguments"]
     arguments["origin"] = arguments["origin"].partition(",")[0]
@@ -298,7 +304,7 @@ def test_an_imported_file_that_another_module_hides(prepared, tmp_path):
     (tmp_path / "utils.py").write_text("")
     where = ["--data-dir", prepared, "--run-dir", tmp_path / "run"]
     outcome = call("main_pretrain_1s.py", *where, *SMALL, "--encoder", f"{tmp_path / 'nets.py'}:Net")
-    assert_refused(outcome, "utils.py", "rename")
+    assert_refused(outcome, None, "utils.py", "rename")
 
 
 def test_another_encoder_in_the_same_folder_is_refused(pretrained, prepared, tmp_path):
@@ -316,7 +322,7 @@ def test_another_encoder_in_the_same_folder_is_refused(pretrained, prepared, tmp
         "8,8,8",
     ]
     outcome = call("main_pretrain_1s.py", *flags, "--encoder", "EEGNet")
-    assert_refused(outcome, "ENCODER = physiosync, not EEGNet", "--tag")
+    assert_refused(outcome, "made-with-not", "ENCODER", "physiosync", "EEGNet", "--tag")
 
 
 @pytest.mark.parametrize("name", ["EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet"])

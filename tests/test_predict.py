@@ -9,7 +9,7 @@ import torch
 
 from data_prep.formats import deap
 from tests.builders.predictions import read, recording, table
-from tests.support import assert_refused, call, done
+from tests.support import assert_refused, call, done, says
 
 PREDICT = "Fine_tuning/predict.py"
 FINETUNE = "Fine_tuning/fine_tuning.py"
@@ -26,7 +26,7 @@ def test_all_inputs_agree_with_fine_tuning(run_dir, prepared, raw, tmp_path, var
         assert everything[key] == pytest.approx(values, abs=1e-5)
     outcome = call(PREDICT, *flags, "--input", raw / "s01.dat", "--out-file", tmp_path / "one.csv")
     assert outcome.status == 0
-    assert "s01.dat is among the recordings that the model was made with" in outcome.err
+    says(outcome.err, "among-recordings-model-made", "s01.dat")
     one = table(tmp_path / "one.csv")
     for key, values in one.items():
         assert everything[key] == pytest.approx(values, abs=1e-5)
@@ -52,24 +52,27 @@ def test_all_inputs_agree_with_fine_tuning(run_dir, prepared, raw, tmp_path, var
 
 
 CHANGES = {
-    "other rate": (dict(sampling_rate=256), "256 Hz"),
-    "a channel less": (dict(eeg_channels=[*deap.EEG_CHANNELS[:-1], "X1"]), "lacks the eeg channels O2"),
-    "names of other number": (dict(eeg_channels=deap.EEG_CHANNELS[:-1]), "not (trials, 31"),
-    "no GSR": (dict(pps_channels=["ECG"]), "lacks the pps channels GSR"),
-    "no rate": (dict(sampling_rate=None), "it needs the arrays"),
-    "objects": (dict(eeg=np.array([None])), "cannot be read"),
+    "other rate": (dict(sampling_rate=256), ["hz-model-has", "256 Hz"]),
+    "a channel less": (dict(eeg_channels=[*deap.EEG_CHANNELS[:-1], "X1"]), ["lacks-channels-which-model", "eeg", "O2"]),
+    "names of other number": (dict(eeg_channels=deap.EEG_CHANNELS[:-1]), ["has-shape-not", "(trials, 31"]),
+    "no GSR": (dict(pps_channels=["ECG"]), ["lacks-channels-which-model", "pps", "GSR"]),
+    "no rate": (dict(sampling_rate=None), ["has-no"]),
+    "objects": (dict(eeg=np.array([None])), ["cannot-be-read-holds"]),
     "short": (
         {
             name: np.ones((2, 1 if "pps" in name else 32, 512))
             for name in ("eeg", "pps", "eeg_baseline", "pps_baseline")
         },
-        "5 s",
+        ["shorter-than-trial"],
     ),
-    "no rest": (dict(eeg_baseline=None, pps_baseline=None), "not removed from the EEG"),
-    "rest of the EEG only": (dict(pps_baseline=None), "not removed from the PPS"),
-    "a channel twice": (dict(eeg_channels=["Fp1", *deap.EEG_CHANNELS[:-1]]), "names 'Fp1' twice"),
-    "an electrode by both names": (dict(eeg_channels=["T3", *deap.EEG_CHANNELS[:-1]]), "'T3' and 'T7'"),
-    "NaN": (dict(eeg=np.full((2, 32, 1280), np.nan)), "NaN"),
+    "no rest": (dict(eeg_baseline=None, pps_baseline=None), ["rest-before-each-trial", "not removed", "EEG"]),
+    "rest of the EEG only": (dict(pps_baseline=None), ["rest-before-each-trial", "not removed", "PPS"]),
+    "a channel twice": (dict(eeg_channels=["Fp1", *deap.EEG_CHANNELS[:-1]]), ["names-twice", "Fp1"]),
+    "an electrode by both names": (
+        dict(eeg_channels=["T3", *deap.EEG_CHANNELS[:-1]]),
+        ["has-channels-which-same", "T3", "T7"],
+    ),
+    "NaN": (dict(eeg=np.full((2, 32, 1280), np.nan)), ["has-nan-or-infinite"]),
 }
 
 
@@ -79,7 +82,7 @@ def test_what_does_not_fit_is_refused(run_dir, raw, tmp_path, name):
     arrays = {key: value for key, value in (recording(raw) | changes).items() if value is not None}
     np.savez(tmp_path / "s01.npz", **arrays)
     flags = ["--model", run_dir / "finetune_arousal" / "fold_00" / "model.pt", "--input", tmp_path / "s01.npz"]
-    assert_refused(call(PREDICT, *flags, "--out-file", tmp_path / "out.csv"), "s01.npz", part)
+    assert_refused(call(PREDICT, *flags, "--out-file", tmp_path / "out.csv"), *part, "s01.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["s01.npz"]
 
 
@@ -88,22 +91,27 @@ def test_files_that_are_none_are_refused(run_dir, raw, tmp_path):
     out = ["--out-file", tmp_path / "out.csv"]
     (tmp_path / "a.npz").write_text("text")
     (tmp_path / "a.txt").write_text("text")
-    for path, part in ((tmp_path / "a.npz", "cannot be read"), (tmp_path / "a.txt", "none of")):
-        assert_refused(call(PREDICT, "--model", model, "--input", path, *out), path, part)
-    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "no.dat", *out), "does not exist")
+    for path, part in (
+        (tmp_path / "a.npz", "cannot-be-read-damaged"),
+        (tmp_path / "a.txt", "none-prepared-folder-dat"),
+    ):
+        assert_refused(call(PREDICT, "--model", model, "--input", path, *out), part, path)
+    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "no.dat", *out), "does-not-exist")
     scipy.io.savemat(tmp_path / "s01.mat", {"DREAMER": {"Data": 1.0}})  # named like DEAP's
-    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "s01.mat", *out), "DREAMER.Data is 1.0")
+    assert_refused(
+        call(PREDICT, "--model", model, "--input", tmp_path / "s01.mat", *out), "data-not-cells-one", "is 1.0"
+    )
     scipy.io.savemat(tmp_path / "s01.mat", {"eeg": 1.0, "note": "mine"})
-    found = ("--input", "s01.mat has the variables eeg, note", "neither DREAMER")
+    found = ["has-variables-neither-dreamer", "--input", "s01.mat", "eeg, note"]
     assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "s01.mat", *out), *found)
     (tmp_path / "s01.mat").write_text("text")
-    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "s01.mat", *out), "not a MATLAB file")
+    assert_refused(call(PREDICT, "--model", model, "--input", tmp_path / "s01.mat", *out), "not-matlab-file")
     wrong = model.with_name("result.pt")
-    assert_refused(call(PREDICT, "--model", wrong, "--input", raw / "s01.dat", *out), wrong)
+    assert_refused(call(PREDICT, "--model", wrong, "--input", raw / "s01.dat", *out), "lacks-parts-model", wrong)
     wrong = run_dir / "pretrain_1s" / "fold_00" / "checkpoint.pt"
-    assert_refused(call(PREDICT, "--model", wrong, "--input", raw / "s01.dat", *out), "not a fine-tuned model")
+    assert_refused(call(PREDICT, "--model", wrong, "--input", raw / "s01.dat", *out), "not-fine-tuned-model")
     (tmp_path / "out.csv").write_text("precious")
-    assert_refused(call(PREDICT, "--model", model, "--input", raw / "s01.dat", *out), "already exists")
+    assert_refused(call(PREDICT, "--model", model, "--input", raw / "s01.dat", *out), "already-exists")
 
 
 @pytest.mark.parametrize(
@@ -121,10 +129,15 @@ def test_out_file_is_checked_before_the_work(run_dir, raw, tmp_path):
     flags = ["--model", run_dir / "finetune_arousal" / "fold_00" / "model.pt", "--input", raw / "s01.dat"]
     (tmp_path / "file").write_text("precious")
     (tmp_path / "y.png").write_text("precious")
-    for name, part in (("file/x.csv", "is a file"), ("y.csv", "figure"), ("file", "already exists"), (".", "exists")):
-        assert_refused(call(PREDICT, *flags, "--out-file", tmp_path / name), "--out-file", part)
-    assert_refused(call(PREDICT, *flags, "--out-file", raw / "s01.dat"), "already exists")
-    assert_refused(call(PREDICT, *flags, "--out-file", flags[1]), "already exists")
+    for name, part in (
+        ("file/x.csv", ["file-not-folder"]),
+        ("y.csv", ["already-exists", "figure"]),
+        ("file", ["already-exists"]),
+        (".", ["already-exists"]),
+    ):
+        assert_refused(call(PREDICT, *flags, "--out-file", tmp_path / name), *part, "--out-file")
+    assert_refused(call(PREDICT, *flags, "--out-file", raw / "s01.dat"), "already-exists")
+    assert_refused(call(PREDICT, *flags, "--out-file", flags[1]), "already-exists")
     assert {path.read_text() for path in tmp_path.iterdir()} == {"precious"}
     done(PREDICT, *flags, "--out-file", tmp_path / "new" / "folder" / "x.csv")
 
@@ -138,17 +151,17 @@ def test_memory_that_is_short_is_not_a_damaged_file(run_dir, raw, tmp_path, monk
 
     monkeypatch.setattr("torch.load", full)
     outcome = call(PREDICT, "--model", model, "--input", raw / "s01.dat", "--out-file", tmp_path / "x.csv")
-    assert_refused(outcome, "out of memory", "--batch-size")
+    assert_refused(outcome, "out-memory", "--batch-size")
 
 
 MODELS = {
     "weights that are no numbers": (
         lambda made: next(iter(made["weights"].values())).fill_(np.nan),
-        "answers with NaN",
+        ["answers-with-nan-to"],
     ),
-    "a channel less": (lambda made: made["channels"]["eeg"].pop(), "channels do not go with its encoders"),
-    "another rate": (lambda made: made.update(sampling_rate=256), "channels do not go with its encoders"),
-    "a later version": (lambda made: made.update(format_version=2), "whole, but of format 2"),
+    "a channel less": (lambda made: made["channels"]["eeg"].pop(), ["lacks-parts-model", "its encoders"]),
+    "another rate": (lambda made: made.update(sampling_rate=256), ["lacks-parts-model", "its encoders"]),
+    "a later version": (lambda made: made.update(format_version=2), ["whole-but-format-later", "format 2"]),
 }
 
 
@@ -161,7 +174,7 @@ def test_models_that_cannot_answer_are_refused(run_dir, raw, tmp_path, name):
     flags = ["--model", tmp_path / "model.pt", "--input", raw / "s02.dat", "--out-file", tmp_path / "out.csv"]
     outcome = call(PREDICT, *flags)
     assert outcome.status == 2
-    assert part in outcome.err.splitlines()[-1]
+    says(outcome.err.splitlines()[-1], *part)
     assert "Traceback" not in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
@@ -172,4 +185,4 @@ def test_deap_at_another_rate_is_refused(run_dir, raw, tmp_path):
     (tmp_path / "s09.dat").write_bytes(pickle.dumps(person | {"data": np.tile(person["data"], (1, 1, 9))[..., :16128]}))
     model = run_dir / "finetune_arousal" / "fold_00" / "model.pt"
     flags = ["--model", model, "--input", tmp_path / "s09.dat", "--out-file", tmp_path / "out.csv"]
-    assert_refused(call(PREDICT, *flags), "s09.dat", "DEAP's trials at 256 Hz")
+    assert_refused(call(PREDICT, *flags), "samples-trial-deap-trials-has", "s09.dat", "256 Hz")

@@ -97,9 +97,13 @@ def test_quiet_scripts_still_warn_and_refuse(tmp_path, raw, prepared):
     assert "GSR" in outcome.err
     assert len(outcome.err.splitlines()) == 1
     flags = ["--data-dir", prepared, "--run-dir", tmp_path / "run", "--quiet"]
-    for wrong in (["--lr", "fast"], ["--split", "subject", "--protocol", "subject-dependent"]):
-        outcome = call("main_pretrain_1s.py", *flags, *wrong)
-        assert_refused(outcome, wrong[0])
+    wrong = {
+        "must-be-number-not": ["--lr", "fast"],
+        "does-not-go-with": ["--split", "subject", "--protocol", "subject-dependent"],
+    }
+    for kind, words in wrong.items():
+        outcome = call("main_pretrain_1s.py", *flags, *words)
+        assert_refused(outcome, kind, words[0])
         assert outcome.out == ""
 
 

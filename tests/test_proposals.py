@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared
-from tests import recorded
+from tests.builders import recorded
 from tests.support import ROOT, assert_refused, call, done
 
 PROPOSE, PREPARE = "data_prep/propose_trials.py", "data_prep/prepare_recordings.py"
@@ -298,15 +298,17 @@ def test_a_folder_of_files_and_no_table(tmp_path):
     folder_of_files(tmp_path / "eeg")
     table = tmp_path / "p/trials.csv"
     flags = ["--files", f"{tmp_path}/eeg/*.edf", "--out-file", table]
-    assert_refused(call(PROPOSE, *flags), "it has trial_type: trigger 2 (4), trigger 4 (4)", "--trial COLUMN=VALUE")
+    assert_refused(
+        call(PROPOSE, *flags), "has-no-rating-2", "trial_type: trigger 2 (4), trigger 4 (4)", "--trial COLUMN=VALUE"
+    )
     flags += ["--trial", "marker=2", "--until", "value=4", "--ratings", "arousal,valence"]
     out = done(PROPOSE, *flags)
     assert "fill in the column stimulus" in out
     tables = ["--trials", table, "--channels", table.with_name("channels.csv"), "--out-dir", tmp_path / "out", *PLAIN]
-    assert_refused(call(PREPARE, *tables), "row 2: stimulus is empty")
+    assert_refused(call(PREPARE, *tables), "row-is", "row 2: stimulus is empty;")
     fill(table)
     before = table.read_bytes()
-    assert_refused(call(PROPOSE, *flags), "is there with other rows, yours perhaps")
+    assert_refused(call(PROPOSE, *flags), "there-with-other-rows")
     assert table.read_bytes() == before
     done(PREPARE, *tables)
     made = open_prepared(tmp_path / "out")
@@ -318,19 +320,19 @@ def test_a_folder_of_files_and_no_table(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        (["--stimulus", "film"], ["--stimulus film: no such column in", "video_index"]),
-        (["--ratings", "joy"], ["--ratings joy: no such column in"]),
-        (["--group", "x"], ["--group x: no such column in"]),
-        (["--trial", "code=3"], ["--trial code: no such column in", "trial_type"]),
+        (["--stimulus", "film"], ["no-such-column", "--stimulus film", "video_index"]),
+        (["--ratings", "joy"], ["no-such-column-2", "--ratings joy"]),
+        (["--group", "x"], ["no-such-column", "--group x"]),
+        (["--trial", "code=3"], ["no-such-column", "--trial code", "trial_type"]),
         (
             ["--trial", "value=77"],
-            ["--trial value=77: no row of any recording", "trial_type: The Shining (2), start (1)"],
+            ["no-row-any-recording", "--trial value=77", "trial_type: The Shining (2), start (1)"],
         ),
-        (["--trial", "value"], ["--trial value: write COLUMN=VALUE"]),
-        (["--until", "value2=3"], ["--until value2: no such column in"]),
-        (["--until", "valence"], ["the trial ends before it begins: valence"]),
-        (["--task", "music"], ["has no EEG of --task music; its tasks are clips"]),
-        (["--files", "x/*.edf"], ["--bids-dir with --task, or --files", "give one of them"]),
+        (["--trial", "value"], ["write-column-value-or", "--trial value"]),
+        (["--until", "value2=3"], ["no-such-column", "--until value2"]),
+        (["--until", "valence"], ["trial-ends-before-begins-onset", "valence"]),
+        (["--task", "music"], ["has-no-eeg", "--task music", "clips"]),
+        (["--files", "x/*.edf"], ["with-or-dir-bdf", "--bids-dir", "--task", "--files"]),
     ],
 )
 def test_what_is_wrong_is_one_line(faced, tmp_path, flags, parts):
@@ -362,7 +364,7 @@ def test_channels_csv_decides(faced, tmp_path):
     done(PREPARE, *flags, "--out-dir", tmp_path / "out")
     info = open_prepared(tmp_path / "out").info
     assert (info["eeg_channels"], info["pps_channels"]) == (NAMES[:-2], ["O1"])
-    assert_refused(call(PREPARE, *flags, "--eeg-channels", "Fp1"), "--channels says which channels are taken")
+    assert_refused(call(PREPARE, *flags, "--eeg-channels", "Fp1"), "says-which-channels-taken", "--channels")
 
 
 def test_every_example_of_the_page_runs_as_it_stands(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from torch import distributed
 
 from models import ContrastiveModel, Encoder
 from tests.builders.checkpoints import weights
-from tests.support import ROOT, TINY, assert_refused, call, done
+from tests.support import ROOT, TINY, assert_refused, call, done, lines_of, refused
 from utils.base import ranks
 from utils.base.devices import adam
 from utils.base.errors import InputError
@@ -131,7 +131,9 @@ def test_no_fold_is_left_out_or_run_twice(monkeypatch):
 def test_a_wrong_environment_is_refused(tmp_path, prepared, monkeypatch):
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert_refused(call(*pretraining(prepared, tmp_path, "--epochs", 1)), "RANK=2, WORLD_SIZE=2")
+    assert_refused(
+        call(*pretraining(prepared, tmp_path, "--epochs", 1)), "environment-do-not-number", "RANK=2, WORLD_SIZE=2"
+    )
     assert not list(tmp_path.rglob("*.pt"))
 
 
@@ -241,7 +243,7 @@ def test_results_made_otherwise_are_not_mixed_in(run_dir, prepared, turn, monkey
     assert [fold["fold"] for fold in metrics["folds"]] == [0, 1]
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert_refused(call(FINETUNE, *flags, 3), "was made with EPOCHS = 2, not 3")
+    assert_refused(call(FINETUNE, *flags, 3), "made-with-not", "EPOCHS", "2", "3")
 
 
 def test_baselines_are_rank_0s(run_dir, prepared, turn):
@@ -261,7 +263,7 @@ def test_a_refusal_ends_all(tmp_path, prepared):
     assert refused.status != 0
     assert time.monotonic() - began < 60  # who waited for the other one would be killed after 30 s more
     errors = [line for line in refused.err.splitlines() if line.startswith("error: ")]
-    assert "error: --folds 9: the folds are 0 to 3" in errors
+    assert "--folds 9" in lines_of("\n".join(errors), "folds-to")[0]
     assert "exitcode  : 2" in refused.err
     assert 'Traceback (most recent call last):\n  File "' + str(ROOT) not in refused.err
 
@@ -348,10 +350,12 @@ def test_batches_that_cannot_be_computed_together(tmp_path, prepared, monkeypatc
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert [own_part(8), own_part(2)] == [slice(4, 8), slice(1, 2)]
-    with pytest.raises(InputError, match="--parallel batch: 2 processes cannot share batches of 3; see --batch-size"):
+    with refused("processes-cannot-share-batches", "--parallel batch", "2 processes", "3", "--batch-size"):
         own_part(3)
     command = pretraining(prepared, tmp_path, "--epochs", 1, "--parallel", "batch")
-    assert_refused(call(*command), "--parallel batch", "MASTER_ADDR")  # by hand, and not told where to meet
+    assert_refused(
+        call(*command), "processes-meet-master-addr", "--parallel batch"
+    )  # by hand, and not told where to meet
 
 
 def contrastive(group_losses=("eeg", "pps")):

@@ -15,7 +15,7 @@ import torch
 
 from data_prep import open_prepared
 from models import Encoder
-from tests.support import assert_refused, call, done
+from tests.support import assert_refused, call, done, lines_of
 
 REPORT = "Fine_tuning/report.py"
 EXTRACT = "Fine_tuning/extract_features.py"
@@ -204,11 +204,11 @@ def test_in_a_browser_nothing_is_too_wide_or_broken(reported, tmp_path):
 
 
 def test_report_refuses(tmp_path):
-    assert_refused(call(REPORT, "--run-dir", tmp_path), "nothing was begun", "main_pretrain_1s.py")
-    assert_refused(call(REPORT, "--run-dir", tmp_path / "no"), "does not exist", "main_pretrain_1s.py")
+    assert_refused(call(REPORT, "--run-dir", tmp_path), "has-no-split-json", "main_pretrain_1s.py")
+    assert_refused(call(REPORT, "--run-dir", tmp_path / "no"), "does-not-exist-nothing", "main_pretrain_1s.py")
     (tmp_path / "finetune_arousal").mkdir()
     (tmp_path / "finetune_arousal" / "metrics.json").write_text('{"label": 3}')
-    assert_refused(call(REPORT, "--run-dir", tmp_path), "damaged")
+    assert_refused(call(REPORT, "--run-dir", tmp_path), "is-damaged")
 
 
 @pytest.mark.parametrize(("window", "modality", "n_seconds"), [("1s", "eeg", 1), ("5s", "pps", 5)])
@@ -230,14 +230,18 @@ def test_features_are_the_encoders(prepared, pretrained, tmp_path, window, modal
     np.testing.assert_allclose(made["features"][n], expected, atol=1e-5)
     np.testing.assert_array_equal(made["ratings"][n], data.ratings[subject, trial])
     assert len(made["features"]) == data.eeg.shape[0] * data.eeg.shape[1] * (data.eeg.shape[2] // n_seconds)
-    assert_refused(call(EXTRACT, *flags, "--out-file", tmp_path / "f.npz"), "--out-file", "already exists")
+    assert_refused(call(EXTRACT, *flags, "--out-file", tmp_path / "f.npz"), "already-exists", "--out-file")
 
 
 def test_extraction_refuses(prepared, pretrained, tmp_path):
     out = ["--out-file", tmp_path / "f.npz"]
-    assert_refused(call(EXTRACT, "--data-dir", prepared, "--checkpoint", tmp_path / "no.pt", *out), "no.pt")
+    assert_refused(
+        call(EXTRACT, "--data-dir", prepared, "--checkpoint", tmp_path / "no.pt", *out), "does-not-exist", "no.pt"
+    )
     (tmp_path / "text.pt").write_text("text")
-    assert_refused(call(EXTRACT, "--data-dir", prepared, "--checkpoint", tmp_path / "text.pt", *out), "damaged")
+    assert_refused(
+        call(EXTRACT, "--data-dir", prepared, "--checkpoint", tmp_path / "text.pt", *out), "damaged-or-not-checkpoint"
+    )
     assert not (tmp_path / "f.npz").exists()
 
 
@@ -260,7 +264,7 @@ def test_damaged_result_is_told_from_a_bug(reported, tmp_path, monkeypatch):
         change(result)
         path.write_text(json.dumps(result), encoding="utf-8")
         outcome = call(REPORT, "--run-dir", run_dir)
-        assert_refused(outcome, path, "damaged", part.split(": no")[0], "keeps the folds that are complete")
+        assert_refused(outcome, "is-damaged", path, part.split(": no")[0], "keeps the folds")
         assert len(outcome.err) < 300
     path.write_text(json.dumps(whole), encoding="utf-8")
     monkeypatch.setattr("utils.results.figures.subjects", lambda result: result["no such thing"])
@@ -274,7 +278,7 @@ def test_damaged_log_costs_its_curve_only(reported, tmp_path):
     outcome = call(REPORT, "--run-dir", run_dir, "--no-feature-maps")
     assert outcome.status == 0
     assert outcome.err.count("warning: ") == len(outcome.err.splitlines())
-    assert "fold_00/log.jsonl is damaged" in outcome.err
+    assert "fold_00/log.jsonl" in lines_of(outcome.err, "is-damaged")[0]
 
 
 def test_figures_have_names_of_their_own(reported, tmp_path):
@@ -293,6 +297,10 @@ def test_baseline_does_not_replace_another(reported, prepared):
     flags = ["--data-dir", prepared, "--run-dir", reported[0], "--models", "lda"]
     path = reported[0] / "baseline_arousal_lda" / "metrics.json"
     before = path.read_bytes()
-    assert_refused(call("Fine_tuning/baseline.py", *flags, "--threshold", 4), path, "THRESHOLD", "--tag")
-    assert_refused(call("Fine_tuning/baseline.py", *flags, "--folds", 0), path, "--folds", "--tag")
+    assert_refused(
+        call("Fine_tuning/baseline.py", *flags, "--threshold", 4), "made-with-not", path, "THRESHOLD", "--tag"
+    )
+    assert_refused(
+        call("Fine_tuning/baseline.py", *flags, "--folds", 0), "has-folds-too-which", path, "--folds", "--tag"
+    )
     assert path.read_bytes() == before

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, refused
 from utils.base.errors import InputError
 from utils.base.rules import rules_of
 from utils.base.settings import _comments, other_flags, read_settings
@@ -156,29 +156,27 @@ def test_help_has_the_comments(constants, capsys):
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        ("--unknown 3", ["--unknown", "--help lists the 10 flags"]),
-        ("--epoch 3", ["--epoch", "--epochs"]),
-        ("--epochs", ["--epochs"]),
-        ("--epochs three", ["--epochs", "whole number", "three"]),
-        ("--epochs 1.5", ["--epochs", "whole number"]),
-        ("--epochs -1", ["--epochs", "at least 0"]),
-        ("--lr 0", ["--lr", "greater than 0"]),
-        ("--lr nan", ["--lr", "finite"]),
-        ("--data-dir none", ["--data-dir needs"]),
-        ("--folds 1,x", ["--folds", "whole number"]),
-        ("--folds 1,1", ["--folds", "twice"]),
-        ("--folds -1", ["--folds", "at least 0"]),
-        ("--split odd", ["--split", "trial, window"]),
-        ("--pps-normalise all", ["--pps-normalise", "trial, none"]),
-        ("--data-dir ", ["--data-dir"]),
-        ("--permute-labels yes", ["yes"]),
+        ("--unknown 3", [None, "--unknown", "--help", "10 flags"]),
+        ("--epoch 3", [None, "--epoch", "--epochs?"]),
+        ("--epochs", [None, "--epochs"]),
+        ("--epochs three", ["must-be-whole-number", "--epochs", "three"]),
+        ("--epochs 1.5", ["must-be-whole-number", "--epochs"]),
+        ("--epochs -1", ["must-be-not", "--epochs", "at least 0"]),
+        ("--lr 0", ["must-be-not", "--lr", "greater than 0"]),
+        ("--lr nan", ["must-be-not", "--lr", "finite"]),
+        ("--data-dir none", ["needs-value", "--data-dir"]),
+        ("--folds 1,x", ["must-be-whole-number", "--folds"]),
+        ("--folds 1,1", ["names-something-twice", "--folds"]),
+        ("--folds -1", ["must-be-not", "--folds", "at least 0"]),
+        ("--split odd", ["must-be-one", "--split", "trial, window"]),
+        ("--pps-normalise all", ["must-be-one", "--pps-normalise", "trial, none"]),
+        ("--data-dir ", ["must-be-text-not", "--data-dir"]),
+        ("--permute-labels yes", ["several-values-one-flag", "yes"]),
     ],
 )
 def test_bad_flags(constants, flags, parts):
-    with pytest.raises(InputError) as error:
+    with refused(*parts):
         read_settings(constants, flags.split(" "))
-    for part in parts:
-        assert part in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -192,16 +190,15 @@ def test_bad_constants(constants, name, value):
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "kind", "words"),
     [
-        ("--epoch 3", "did you mean --epochs?"),
-        ("--folds 0 1", "'1'? several values of one flag need commas"),
+        ("--epoch 3", None, "--epochs?"),
+        ("--folds 0 1", "several-values-one-flag", "'1'?"),
     ],
 )
-def test_a_slip_is_understood(constants, flags, words):
-    with pytest.raises(InputError) as error:
+def test_a_slip_is_understood(constants, flags, kind, words):
+    with refused(kind, words):
         read_settings(constants, flags.split(" "))
-    assert words in str(error.value)
 
 
 def test_settings_are_frozen_and_know_what_was_given(constants):
@@ -240,17 +237,15 @@ def edited(tmp_path):
 )
 def test_a_constant_that_no_script_knows_is_refused(edited, wrong, meant):
     constants = edited('LABEL = "arousal"', f'{wrong}\nLABEL = "arousal"')
-    with pytest.raises(
-        InputError,
-        match=rf"fine_tuning\.py has a constant {wrong.split()[0 if ',' not in wrong else 1].strip(':')} .*{meant}",
-    ):
+    name = wrong.split()[0 if "," not in wrong else 1].strip(":")
+    with refused("has-constant-no-script", "fine_tuning.py", f" {name} ", meant):
         read_settings(constants, [])
 
 
 def test_a_constant_that_was_deleted_is_named(edited):
     constants = edited("LR = None", "# LR = None")
     settings = read_settings(constants, [])
-    with pytest.raises(InputError, match="no constant LR"):
+    with refused("script-has-no-constant", "LR"):
         settings.LR  # noqa: B018
     assert getattr(settings, "LR", "none") == "none"
 

@@ -23,7 +23,9 @@ def test_folds_at_once(prepared, pretrained, tmp_path):
     assert abs(paths[0].stat().st_size - size) < 0.02 * size  # nothing of the other folds is stored with it
     losses = [json.loads((f / "fold_00" / "log.jsonl").read_text())["loss"] for f in (folder, alone)]
     assert abs(losses[0] - losses[1]) < 0.1 * losses[1]  # other noise and dropout, the same batches
-    assert_refused(call(*command, "--epochs", 2, "--folds-at-once", 1), "FOLDS_AT_ONCE = 3, not 1", paths[0])
+    assert_refused(
+        call(*command, "--epochs", 2, "--folds-at-once", 1), "trained-with-folds-once", "3", "not 1", paths[0]
+    )
     shutil.copytree(paths[1].parent, tmp_path / "before")
     done(*command, "--epochs", 2)
     shutil.rmtree(paths[1].parent)

@@ -79,10 +79,18 @@ def test_a_split_alone(pretrained, tmp_path):
     assert follow(out)[0].endswith("main_pretrain_1s.py")
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"folds": 3}', "no"])
-def test_damaged(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("{}", "does-not-describe-folds"),
+        ("[]", "does-not-hold-json"),
+        ('{"folds": 3}', "does-not-describe-folds"),
+        ("no", "not-json-file"),
+    ],
+)
+def test_damaged(tmp_path, text, kind):
     (tmp_path / "split.json").write_text(text)
-    assert_refused(call(REPORT, "--run-dir", tmp_path), "split.json")
+    assert_refused(call(REPORT, "--run-dir", tmp_path), kind, "split.json")
 
 
 def test_damaged_checkpoint(pretrained, tmp_path):
@@ -90,6 +98,6 @@ def test_damaged_checkpoint(pretrained, tmp_path):
     folder = tmp_path / "pretrain_1s" / "fold_00"
     folder.mkdir(parents=True)
     (folder / "checkpoint.pt").write_text("text")
-    assert_refused(call(REPORT, "--run-dir", tmp_path), "checkpoint.pt", "damaged")
+    assert_refused(call(REPORT, "--run-dir", tmp_path), "damaged-or-not-checkpoint", "checkpoint.pt")
     save_tensors(folder / "checkpoint.pt", {"fold": 0})
-    assert_refused(call(REPORT, "--run-dir", tmp_path), "checkpoint.pt", "lacks parts")
+    assert_refused(call(REPORT, "--run-dir", tmp_path), "lacks-parts-checkpoint", "checkpoint.pt")

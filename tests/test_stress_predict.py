@@ -10,7 +10,7 @@ import pytest
 from data_prep import open_prepared
 from data_prep.formats import stress_predict
 from tests.builders.stress import FILES, LENGTH, MARKS, SIZES, START, write_person
-from tests.support import ROOT, TINY, assert_refused, call, done
+from tests.support import ROOT, TINY, assert_refused, call, done, lines_of, says
 
 SCRIPT = "data_prep/prepare_stress_predict.py"
 REAL = ROOT.parent / "shared" / "real" / "Stress-Predict-Dataset.zip"
@@ -62,10 +62,10 @@ def test_again_and_with_other_settings(raw):
     """Complete is complete; another part of the stages, or another file, is another folder."""
     assert prepare(raw).status == 0
     assert "complete, from these files" in prepare(raw).out
-    assert_refused(prepare(raw, "--delay", 2), "already exists")
+    assert_refused(prepare(raw, "--delay", 2), "already-exists")
     with open(raw / "S02" / "HR.csv", "a", encoding="utf-8") as file:
         file.write("70\n")
-    assert_refused(prepare(raw), "already exists")
+    assert_refused(prepare(raw), "already-exists")
 
 
 def test_quality_is_of_the_signals_as_recorded(raw):
@@ -89,11 +89,10 @@ def test_who_is_left_out_and_why(raw):
     assert outcome.status == 0
     assert people_of(raw) == ["S01", "S02", "S07", "S10"]
     lines = outcome.err.splitlines()
-    assert "S03 is left out: its first mark comes 0 s after the beginning" in lines[0]
-    assert "S04 is left out" in lines[1]
-    assert "a mark is missing" in lines[1]
-    assert "S05 is left out: it has 5 marks of the 7" in lines[2]
-    assert "S06 is left out: a signal ends before the last stage does" in lines[3]
+    says(lines[0], "first-mark-comes-after", "S03", "0 s")
+    says(lines[1], "stages-last-but-hyperventilation", "S04")
+    says(lines[2], "has-marks-begin-end", "S05", "5 marks of the 7")
+    says(lines[3], "signal-ends-before-last", "S06")
     assert len(lines) == 4
     page = (raw.parent / "out" / "quality.html").read_text(encoding="utf-8")
     assert page.count("is left out") == 4
@@ -105,8 +104,8 @@ def test_marks_of_the_other_half_of_the_day(raw):
     write_person(raw / "S03", marks, seed=1)
     outcome = prepare(raw, "--pps-normalise", "none")
     mended, copies = outcome.err.splitlines()
-    assert mended == "warning: S03: marks that were 12 hours off are mended (number 1, 4)"
-    assert "S03 trial 1 is S01 trial 1" in copies  # which they are in this test
+    says(mended, "marks-were-12-hours", "warning: S03", "1, 4")
+    says(copies, "trials-with-signals-another", "S03 trial 1 is S01 trial 1")  # which they are in this test
     data = open_prepared(raw.parent / "out")
     np.testing.assert_array_equal(data.pps[2], data.pps[0])
 
@@ -126,25 +125,29 @@ def lines(name, **changed):
 
 
 BAD_FILES = {
-    "empty": ("EDA", "", "is empty"),
-    "blank": ("EDA", "\n \n\n", "is empty"),
-    "header alone": ("BVP", "\n".join(good("BVP")[:2]), "no samples"),
-    "start is no number": ("BVP", lines("BVP", _0="start"), "where its start"),
-    "rate is no number": ("HR", lines("HR", _1="one"), "where its rate"),
-    "infinite start": ("HR", lines("HR", _0="inf"), "where its start"),
-    "starts that differ": ("ACC", lines("ACC", _0="1,2,3"), "where its start"),
-    "another rate": ("EDA", lines("EDA", _1="8.000000"), "rate of 8 Hz, not 4"),
-    "NaN": ("TEMP", lines("TEMP", _9="nan"), "first in row 10"),
-    "infinite": ("ACC", lines("ACC", _5="1,inf,3"), "first in row 6"),
-    "a word": ("BVP", lines("BVP", _50="oops"), "is not a table of numbers"),
-    "a gap": ("ACC", lines("ACC", _50="1,,2"), "is not a table of numbers"),
-    "a column too few": ("ACC", "\n".join(["1,1", "32,32", "1,2"]), "2 columns, not 3"),
-    "rows that differ": ("ACC", lines("ACC", _50="1,2"), "is not a table of numbers"),
-    "no mark": ("tags", "", "is empty"),
-    "a mark that is no time": ("tags", "12:30\n", "is not a table of numbers"),
-    "out of order": ("tags", "".join(f"{START + m}\n" for m in (30, 42, 40, 66, 77, 86, 97)), "mark 3"),
-    "of another day": ("tags", f"{START + 86400}\n", "mark 1"),
-    "signals apart": ("HR", lines("HR", _0=str(START + 9999)), "do not overlap"),
+    "empty": ("EDA", "", ["is-empty"]),
+    "blank": ("EDA", "\n \n\n", ["is-empty"]),
+    "header alone": ("BVP", "\n".join(good("BVP")[:2]), ["has-no-samples-below"]),
+    "start is no number": ("BVP", lines("BVP", _0="start"), ["begins-with-where-should", "start"]),
+    "rate is no number": ("HR", lines("HR", _1="one"), ["begins-with-where-should", "rate"]),
+    "infinite start": ("HR", lines("HR", _0="inf"), ["begins-with-where-should", "start"]),
+    "starts that differ": ("ACC", lines("ACC", _0="1,2,3"), ["begins-with-where-should", "start"]),
+    "another rate": ("EDA", lines("EDA", _1="8.000000"), ["has-rate-hz-not", "8 Hz", "not 4"]),
+    "NaN": ("TEMP", lines("TEMP", _9="nan"), ["has-nan-or-infinite-values-first", "row 10"]),
+    "infinite": ("ACC", lines("ACC", _5="1,inf,3"), ["has-nan-or-infinite-values-first", "row 6"]),
+    "a word": ("BVP", lines("BVP", _50="oops"), ["not-table-numbers"]),
+    "a gap": ("ACC", lines("ACC", _50="1,,2"), ["not-table-numbers"]),
+    "a column too few": ("ACC", "\n".join(["1,1", "32,32", "1,2"]), ["columns-not-has", "2 columns", "not 3"]),
+    "rows that differ": ("ACC", lines("ACC", _50="1,2"), ["not-table-numbers"]),
+    "no mark": ("tags", "", ["is-empty"]),
+    "a mark that is no time": ("tags", "12:30\n", ["not-table-numbers"]),
+    "out of order": (
+        "tags",
+        "".join(f"{START + m}\n" for m in (30, 42, 40, 66, 77, 86, 97)),
+        ["not-later-than-one", "mark 3"],
+    ),
+    "of another day": ("tags", f"{START + 86400}\n", ["not-recording-to-or", "mark 1"]),
+    "signals apart": ("HR", lines("HR", _0=str(START + 9999)), ["has-signals-do-not"]),
 }
 
 
@@ -153,7 +156,7 @@ def test_bad_file(raw, name):
     file, content, part = BAD_FILES[name]
     write_person(raw / "S03", **{file: content})
     outcome = prepare(raw)
-    assert_refused(outcome, raw / "S03", part)
+    assert_refused(outcome, *part, raw / "S03")
     assert len(outcome.err) < 300
     assert not (raw.parent / "out").exists()
 
@@ -161,7 +164,7 @@ def test_bad_file(raw, name):
 @pytest.mark.parametrize("missing", [*FILES, "tags_S02"])
 def test_missing_file(raw, missing):
     (raw / "S02" / f"{missing}.csv").unlink()
-    assert_refused(prepare(raw), raw / "S02", f"{missing}.csv")
+    assert_refused(prepare(raw), "has-no-file", raw / "S02", f"{missing}.csv")
 
 
 def test_tags_as_the_wristband_calls_them(raw):
@@ -171,25 +174,25 @@ def test_tags_as_the_wristband_calls_them(raw):
 
 def test_binary_file(raw):
     (raw / "S02" / "EDA.csv").write_bytes(b"\x89PNG\xff\x00")
-    assert_refused(prepare(raw), raw / "S02" / "EDA.csv", "not a text file")
+    assert_refused(prepare(raw), "not-text-file", raw / "S02" / "EDA.csv")
 
 
 def test_other_folders(raw):
     """The folder above, the zip, a single person, nothing, and one of other names."""
     parent = raw.parent
-    assert_refused(prepare(parent), "--raw-dir", f"give {raw}")
+    assert_refused(prepare(parent), "has-recordings-one-folder", "--raw-dir", raw)
     (parent / "set.zip").write_bytes(b"PK")
-    assert_refused(prepare(parent / "set.zip"), "not a folder", "Raw_data")
-    assert_refused(prepare(parent / "nowhere"), "does not exist")
-    assert_refused(prepare(raw / "S01"), "--raw-dir", "0 folders")
+    assert_refused(prepare(parent / "set.zip"), "not-folder-3")
+    assert_refused(prepare(parent / "nowhere"), "does-not-exist")
+    assert_refused(prepare(raw / "S01"), "folders-people-s01-s02", "--raw-dir", "0 folders")
     (raw / "Processed_data").mkdir()
-    assert_refused(prepare(raw), "Processed_data", "BVP.csv", "Raw_data")
+    assert_refused(prepare(raw), "has-no-file", "Processed_data", "BVP.csv")
 
 
 def test_stages_that_are_too_short(raw):
-    assert_refused(prepare(raw, "--seconds", 9), "S01", "hyperventilation lasts 9 s", "--seconds")
-    assert_refused(prepare(raw, "--baseline-before", 5), "--baseline-before 5")
-    assert_refused(prepare(raw, "--seconds", 4), "--seconds", "at least 5")
+    assert_refused(prepare(raw, "--seconds", 9), "less-than-lasts", "S01", "hyperventilation", "9 s", "--seconds")
+    assert_refused(prepare(raw, "--baseline-before", 5), "less-than-baseline-would", "--baseline-before 5")
+    assert_refused(prepare(raw, "--seconds", 4), "must-be-not", "--seconds", "at least 5")
 
 
 def test_the_third_road(raw):
@@ -202,14 +205,16 @@ def test_the_third_road(raw):
     for script in ("main_pretrain_1s.py", "Fine_tuning/baseline.py"):
         flags = ["--label", "stress"] if "baseline" in script else []
         flags += ["--modalities", "eeg+pps"]
-        assert_refused(call(script, *common[:4], *flags), "no EEG channels; use --modalities pps")
+        assert_refused(call(script, *common[:4], *flags), "has-no-channels", "EEG", "--modalities pps")
     run_dir = raw.parent / "run 2"
     common[3] = run_dir
     for window in ("1s", "5s"):
         recipe = ["--recipe", "robust", "--protocol", "cross-subject", "--n-folds", 2, "--epochs", 1, *TINY]
         done(f"main_pretrain_{window}.py", *common, *recipe)
     tuning = [*common, "--recipe", "robust", "--label", "stress", "--epochs", 1]
-    assert_refused(call("Fine_tuning/fine_tuning.py", *tuning), "--pretrain-variant pps", "--init random")
+    assert_refused(
+        call("Fine_tuning/fine_tuning.py", *tuning), "does-not-exist", "--pretrain-variant pps", "--init random"
+    )
     done("Fine_tuning/fine_tuning.py", *tuning, "--pretrain-variant", "pps")
     done("Fine_tuning/fine_tuning.py", *tuning, "--init", "random")
     done("Fine_tuning/baseline.py", *common, "--label", "stress", "--models", "lda")
@@ -230,8 +235,9 @@ def test_real_files(tmp_path):
     raw = next(tmp_path.glob("**/Raw_data"))
     outcome = call(SCRIPT, "--raw-dir", raw, "--out-dir", tmp_path / "out", "--pps-normalise", "none")
     assert outcome.status == 0, outcome.err
-    assert "S06 is left out: its stages last 533, 407, 293, 157, 285, 596 s" in outcome.err
-    assert "S17: marks that were 12 hours off are mended (number 4, 7)" in outcome.err
+    assert "S06" in lines_of(outcome.err, "stages-last-but-hyperventilation")[0]
+    assert "533, 407, 293, 157, 285, 596 s" in outcome.err
+    says(lines_of(outcome.err, "marks-were-12-hours")[0], None, "S17", "4, 7")
     data = open_prepared(tmp_path / "out")
     assert data.subjects == ["S17", "S25"]
     assert data.pps.shape == (2, 7, 85, 7, 64)

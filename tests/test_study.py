@@ -57,7 +57,7 @@ def test_what_is_complete_is_not_run_again(simulated):
 
 def test_recordings_of_another_size_are_refused(simulated):
     _, flags, _ = simulated
-    assert_refused(call("benchmarks/study.py", *flags, "--trials", 6), "--out-dir", "has recordings of TRIALS 4, not 6")
+    assert_refused(call("benchmarks/study.py", *flags, "--trials", 6), "has-recordings", "--out-dir", "TRIALS 4, not 6")
 
 
 def test_seeds_are_what_is_independent(tmp_path):

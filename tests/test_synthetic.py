@@ -60,7 +60,7 @@ def test_dreamer_has_the_structure_of_the_real_file(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "s01.dat").write_bytes(b"precious")
-    assert_refused(call(SCRIPT, "--out-dir", tmp_path, *SMALL), "--out-dir", "already exists")
+    assert_refused(call(SCRIPT, "--out-dir", tmp_path, *SMALL), "already-exists", "--out-dir")
     assert (tmp_path / "s01.dat").read_bytes() == b"precious"
 
 

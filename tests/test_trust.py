@@ -223,7 +223,7 @@ def test_baselines_with_both_kinds_of_features(tmp_path, prepared):
         kinds = {name: metrics(tmp_path / run_dir, name)["settings"]["STANDARDISE"] for name in folders}
         assert kinds == names | more  # where the stimuli are new, nobody can have rated them
     outcome = call(BASELINE, *flags[:2], "--models", "stimulus", "--run-dir", tmp_path / "new")
-    assert_refused(outcome, "--models stimulus", "no test stimulus is in training")
+    assert_refused(outcome, "split-no-test-stimulus", "--models stimulus")
 
 
 def test_folds_of_one_class_are_named():

@@ -21,6 +21,7 @@ _MOVED = {  # package of before, and of today: its modules
 }
 FORMER = {f"{old}.{name}": f"{new}.{name}" for (old, new), names in _MOVED.items() for name in names.split()}
 FORMER["utils.training"] = "utils.pretraining"
+FORMER["utils.results.drawing"] = "utils.results.figures"
 for _name in ("utils.training.subject_scales", "utils.inputs.subject_scales", "utils.inputs.population"):
     FORMER[_name] = "utils.inputs.normalise"
 

@@ -125,7 +125,7 @@ def _clock(logs):
             share, clock, chance = (np.mean([look[key] for look in looks]) for key in (name, f"{name}_clock", "chance"))
             parts.append(
                 f"in the {name.upper()} {share:.3f} (chance {chance:.3f}), but {clock:.3f} already by the clock alone, "
-                f"so {share - clock:+.3f} is due to the stimulus itself"
+                f"so the stimulus itself adds {share - clock:+.3f}"
             )
     return f"of the moments of new stimuli, these shares are recognised: {'; '.join(parts)}." if parts else None
 

@@ -97,8 +97,9 @@ def in_words(experiments):
         accuracies[one.split] = one.ours["accuracy"]["mean"]
         low, high = one.ours["accuracy"]["ci95"] or (0, 1)
         beats = "above" if low > one.majority else "below" if high < one.majority else "not shown to differ from"
-        line = f"{one.label.capitalize()}, {one.split} split ({ALL_SPLITS[one.split]}): {accuracies[one.split]:.1%} of "
-        line += f"the windows are classified correctly, which is {beats} the majority class ({one.majority:.1%})."
+        line = f"{one.label.capitalize()}, {one.split} split ({ALL_SPLITS[one.split]}): PhysioSync classifies "
+        line += f"{accuracies[one.split]:.1%} of the windows correctly, which is {beats} the majority class "
+        line += f"({one.majority:.1%})."
         for run, test in one.tests:
             if run is one.random or run is one.best:
                 name = "random weights" if run is one.random else f"the best baseline ({run['model']})"
@@ -106,14 +107,16 @@ def in_words(experiments):
         yield line
     for split in LEAKS:
         if {split, "trial"} <= accuracies.keys():
-            added = accuracies[split] - accuracies["trial"]
-            leak = ": what its leak adds, which does not measure emotion." if added > 0 else "."
-            line = f"{experiments[0].label.capitalize()}: with the {split} split PhysioSync's accuracy is {added:+.1%}"
-            yield f"{line} against new trials of the same people{leak}"
+            added = 100 * (accuracies[split] - accuracies["trial"])
+            leak = ": its leak adds them, and they do not measure emotion." if added > 0 else "."
+            more = f"{abs(added):.1f} points {'higher' if added > 0 else 'lower'}"
+            line = f"{experiments[0].label.capitalize()}: with the {split} split PhysioSync's accuracy is {more}"
+            yield f"{line} than for new trials of the same people{leak}"
 
 
 def _difference(test, name):
+    p = f"p = {test['p_holm']:.3f}" if test["p_holm"] >= 0.001 else "p < 0.001"
     if test["p_holm"] >= ALPHA:
-        return f"A difference from {name} is not shown ({test['difference']:+.1%}, p = {test['p_holm']:.2f})."
+        return f"A difference from {name} is not shown ({100 * test['difference']:+.1f} points, {p})."
     better = "better" if test["difference"] > 0 else "worse"
-    return f"It is {better} than {name} ({test['difference']:+.1%}, p = {test['p_holm']:.3f})."
+    return f"It is {better} than {name} ({100 * test['difference']:+.1f} points, {p})."
