@@ -179,7 +179,7 @@ BAD = {
         ["--models", "{own}:Wrong"],
         ["maps-windows-to-not", "Wrong", "(2, 33, 640)", "(2, 33)", "(2, 2)"],
     ),
-    "softmax": (["--models", "{own}:Softmax"], [None, "Softmax", "without softmax"]),
+    "softmax": (["--models", "{own}:Softmax"], ["ends-softmax", "Softmax"]),
     "too short": (["--models", "{own}:Net", "--epochs", 0], ["must-be-least-for", "--epochs"]),
     "freeze": (["--models", "EEGNet", "--freeze"], ["for-foundation-model-with", "--freeze"]),
     "twice": (["--models", "{own}:Net,{own.parent}/../{own.parent.name}/my_net.py:Net"], ["has-two-one-name"]),
