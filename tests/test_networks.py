@@ -141,9 +141,9 @@ def test_same_command_goes_on_and_another_seed_differs(flags, tmp_path, own):
     assert [row["truth"] for row in permuted] != [row["truth"] for row in first]
     moved.write_text(NET.replace("square()", "abs()"))
     outcome = call(BASELINE, *flags, "--models", f"{moved}:Net", "--epochs", 2)
-    assert_refused(outcome, "other code: my_net.py changed", "--tag", "baseline_arousal_Net")
+    assert_refused(outcome, "made-with", "other code: my_net.py changed", "--tag", "baseline_arousal_Net")
     outcome = call(BASELINE, *flags, "--models", f"{moved}:Net", "--epochs", 3, "--tag", "seed1", "--seed", 1)
-    assert_refused(outcome, "EPOCHS = 2, not 3")
+    assert_refused(outcome, "made-with", "EPOCHS = 2, not 3")
 
 
 def test_a_network_learns_and_the_best_epoch_is_of_training_trials(flags, tmp_path, prepared, own):
