@@ -267,7 +267,8 @@ def of_encoder(settings, data, encoder, window, run_dir):
     for number in range(min(6, len(first))):
         networks.batches.ready(number)
         start = time.perf_counter()
-        step(first[number], variants[number]).cpu()
+        with training.guard():
+            step(first[number], variants[number]).cpu()
         times.append(time.perf_counter() - start)
     per_window = statistics.median(times) / first[0].numel()
     of_row = training.batches.n_steps * first[0].numel() / len(training.rows)  # windows of an epoch, of a training row

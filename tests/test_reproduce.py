@@ -141,7 +141,9 @@ def test_the_plan_builds_every_network_and_times_its_own_step(prepared, tmp_path
     flags = ["--data-dir", prepared, "--out-dir", tmp_path / "out", *FLAGS[:-2], "--only", "trial", "--dry-run"]
     flags += ["--labels", "arousal", "--no-ablations"]
     assert_refused(call(REPRODUCE, *flags, "--models", f"lda,{pair}"), "maps-windows-to-not", "Pair", "tuple")
-    assert_refused(call(REPRODUCE, *flags, "--models", "lda", "--encoders", pair), "maps-windows-to-not", "Pair", "tuple")
+    assert_refused(
+        call(REPRODUCE, *flags, "--models", "lda", "--encoders", pair), "maps-windows-to-not", "Pair", "tuple"
+    )
     out = done(REPRODUCE, *flags, "--models", f"{net},{slow}", "--encoders", slow)
     lines = out.splitlines()
     what = {line.split("  ")[-1]: number for number, line in enumerate(lines) if line.startswith("    ")}

@@ -41,7 +41,7 @@ class CrossValidation:
     """
 
     stage, name, remedy = "", "", ""  # in files; in front of a fold's number; where a result was made otherwise
-    other = None  # name and file of another network, whose errors are told in one line
+    other = None  # name and file of another network, whose errors become one line
 
     def open(self, manifest, folds, folder, front_end="raw", stream=None, per_person=False):
         """Choose the device and put the recordings there."""

@@ -1,5 +1,6 @@
 """A fold of pre-training: its batches and networks, what it logs, its checkpoint."""
 
+import contextlib
 import json
 import time
 
@@ -11,6 +12,7 @@ from utils.base import ranks
 from utils.base.devices import adam, derive_seed, load_optimizer, provenance, use_threads
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
+from utils.base.other_networks import in_one_line
 from utils.base.progress import duration
 from utils.base.structure import find_wrong
 from utils.inputs.features import VERSION
@@ -95,6 +97,11 @@ class FoldPretraining:
     def objective(self, gather=None):
         """The model with the loss as a step computes it."""
         return Objective(self.model, self.settings.PRECISION == "bf16", gather)
+
+    def guard(self):
+        """A context in which an error of another network as the encoder becomes one line."""
+        network = self.settings.network
+        return in_one_line(f"encoder {network.name}", network.file) if network else contextlib.nullcontext()
 
     def begin(self):
         """Take up the checkpoint, if there is one; whether epochs are left."""

@@ -8,7 +8,6 @@ import torch
 from utils.base import ranks
 from utils.base.devices import Captured, set_rate
 from utils.base.files import only_writer
-from utils.base.other_networks import in_one_line
 from utils.base.progress import Progress, say_next
 from utils.base.settings import other_flags
 from utils.pretraining.checkpoints import pretrain_folder
@@ -55,8 +54,7 @@ def begin_and_train(folds, folder):
         stages = {}
         for fold in [fold for fold in folds if fold.begin()]:
             stages.setdefault((fold.at_once, fold.epoch), []).append(fold)
-        if network := folds[0].settings.network:
-            locks.enter_context(in_one_line(f"encoder {network.name}", network.file))
+        locks.enter_context(folds[0].guard())
         for (at_once, _), alike in stages.items():
             for start in range(0, len(alike), at_once):
                 train(alike[start : start + at_once])
