@@ -159,16 +159,16 @@ def _run_with_imports(path, files, checksum):
     before = set(sys.modules)
     sys.path.append(str(path.parent))
     try:
-        for name, file in files.items():
-            if name and "." not in name and importlib.util.find_spec(name).origin != str(file):
-                what = f"imports {name}, which is {file.name} and another module too"
-                raise InputError(path, what, "rename that file")
+        for name in {name.split(".")[0] for name in files if name}:
+            spec, place = importlib.util.find_spec(name), path.parent.resolve() / name
+            origin = Path(spec.origin or next(iter(spec.submodule_search_locations)))  # the folder, without __init__.py
+            if origin.resolve() not in (place, place / "__init__.py", Path(f"{place}.py")):
+                raise InputError(path, f"imports {name} from its folder, which {origin} hides", "rename it")
         return _run_file(f"network_{checksum}", path)
     finally:
         sys.path.remove(str(path.parent))
-        for name in sys.modules.keys() - before:
-            if getattr(sys.modules[name], "__file__", None) in map(str, files.values()) and name in files:
-                del sys.modules[name]
+        for name in (sys.modules.keys() - before) & files.keys():
+            del sys.modules[name]
 
 
 def _refuse_other(version, wanted, where):

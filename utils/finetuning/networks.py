@@ -41,16 +41,12 @@ class Model(nn.Module):
         return [self.body(self.resample(self.gain * x))]
 
 
-class Last(nn.Module):
-    """The last layer, of a list of one."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
+class Last(nn.Sequential):
+    """The last layer, which takes a list of one."""
 
     def forward(self, features):
         """Class scores."""
-        return self.layer(features[0])
+        return super().forward(features[0])
 
 
 class Networks(CrossValidation):
