@@ -47,7 +47,7 @@ GROUP_LOSS_PPS = True  # LS-TCL inside the peripheral signals
 CMCA = True  # alignment between EEG and peripheral signals
 POSITIVES = "stimulus"  # what must look alike: stimulus: two groups of people | augmentation: two views of one window
 AUGMENTATION = True  # False: all six passes of an epoch show the windows as they are
-TAG = ""  # added to the folder's name, to keep apart what the name does not tell, such as other channels
+TAG = ""  # added to the folder's name, to keep apart what the name does not show, such as other channels
 
 # Training; None: the recipe's value
 RECIPE = "paper"  # hyper-parameters of utils/pretraining/recipes.py: paper | robust

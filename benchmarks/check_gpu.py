@@ -4,7 +4,7 @@
     python benchmarks/check_gpu.py --device cpu --quick   # what a CPU can do of it, tiny
 
 Every part prints as it goes; one that fails does not stop the others, and one for which too little time is left is
-skipped, and said to be (--seconds 600 has time for all). Ends with a verdict and a block of Markdown for
+skipped and listed (--seconds 600 has time for all). Ends with a verdict and a block of Markdown for
 benchmarks/RESULTS.md, also when it is interrupted. Exit status 1 if a part failed.
 """
 

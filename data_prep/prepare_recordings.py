@@ -10,6 +10,7 @@ docs/recordings.md says more.
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,14 +24,13 @@ import utils.base.errors  # before all packages, to say in one line which are no
 
 import numpy as np
 
-from data_prep.amplifiers import channels_table, proposal_page, recordings, trial_plan, trials_table
-from data_prep.amplifiers.parts import Parts
+from data_prep.amplifiers import proposal_page, recordings, trial_plan, trials_table
+from data_prep.amplifiers.channels_table import choose_channels
 from data_prep.amplifiers.proposal import propose
-from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, read_trials
+from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, kept, prepare
 from data_prep.folder import preparation, ratings
-from data_prep.folder import stimuli as stimulus_names
-from data_prep.folder.from_arrays import prepare_person
-from data_prep.folder.quality import Quality, Row, kind_of
+from data_prep.folder.quality import Row, kind_of
+from data_prep.folder.stimuli import adjoining
 from data_prep.folder.writer import PreparedWriter, is_prepared
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -74,57 +74,62 @@ def main():
     settings = read_settings(globals())
     recordings.need_mne()
     check_settings(settings)
-    trials, files = read_trials_of(settings)
+    trials, opened = read_trials_of(settings)
     names, classes, values = ratings.parse_ratings(trials)
     ratings.check_scale(settings, trials, names, classes, values)
     rated = {id(trial): row for trial, row in zip(trials, values, strict=True)}
-    least = 2 if settings.RATED else 1
-    people = trial_plan.by_person(trials, least)
-    stimuli = trial_plan.find_stimuli(people, settings.MISSING, least)
-    groups = trial_plan.find_groups(people, stimuli)
-    files = {path: files.get(path) for path in dict.fromkeys(trial.file for trial in trials)}
+    least, rest = 2 if settings.RATED else 1, int(settings.REST_SECONDS or 0)
+    everything = trial_plan.by_person(trials, least)
+    stimuli = trial_plan.find_stimuli(everything, settings.MISSING, least)
+    groups = trial_plan.find_groups(everything, stimuli)
+    people = {who: [own[name] for name in stimuli if name in own] for who, own in everything.items()}
+    used = [trial for own in people.values() for trial in own]
+    seconds = trial_plan.find_seconds(used, settings.SECONDS)
+    files = {path: opened.get(path) for path in dict.fromkeys(trial.file for trial in trials)}
     for path in Progress([path for path in files if files[path] is None], desc="opening", unit="file"):
         files[path] = recordings.open_recording(path)
     recordings.say_notes(files.values())
-    rest = int(settings.REST_SECONDS or 0)
-    plan = trial_plan.make_plan(people, stimuli, files, settings.SECONDS, rest)
-    for trial, flaw in trial_plan.flaws_in(plan, files, rest):
-        warn(f"{trial.where}: {flaw} within {trial.stimulus!r} or its rest")
-    eeg, pps = channels_table.choose_channels(settings, {str(path): file.channels for path, file in files.items()})
+    for trial in trials:
+        trial.onset = trial_plan.onset_of(trial, files[trial.file])
+    trial_plan.check(everything, stimuli, files, seconds, rest)
+    for trial in used:
+        for flaw in trial_plan.flaws_in(trial, files[trial.file], seconds, rest):
+            warn(f"{trial.where}: {flaw} within {trial.stimulus!r} or its rest")
+    eeg, pps = choose_channels(settings, {str(path): file.channels for path, file in files.items()})
     if settings.REFERENCE == "average" and len(eeg) == 1:
         raise InputError("the average reference of one EEG channel is the channel itself; --reference file")
     done = ("HIGH_PASS", "LOW_PASS", "NOTCH", "REFERENCE", "BAD_CHANNELS", "SAMPLING_RATE")  # in the order of `Steps`
-    steps = Steps(*(getattr(settings, name) for name in done), plan.seconds, rest)
-    made = describe(settings, plan, rest, bool(eeg))
+    steps = Steps(*(getattr(settings, name) for name in done), seconds, rest)
+    is_cut = any(trial.duration is None or int(trial.duration) > seconds for trial in used)
+    made = describe(settings, f"first {seconds} s" if is_cut else None, bool(eeg))
     sources = name_sources(settings, files.values())
     description = {"name": settings.OUT_DIR.name, "sampling_rate": settings.SAMPLING_RATE, "eeg_channels": eeg}
     description |= {"pps_channels": pps, "ratings": names, "classes": classes, "stimuli": stimuli}
     description |= ({"groups": groups} if groups else {}) | ratings.scales_of(settings, names, classes)
-    if is_prepared(settings.OUT_DIR, made, sources, seconds=plan.seconds, **description):
+    if is_prepared(settings.OUT_DIR, made, sources, seconds=seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_what_follows(settings)
         return
     keep = {"missing": "keep"} if settings.MISSING == "keep" else {}
     writer = PreparedWriter(settings.OUT_DIR, preparation=made, rated=settings.RATED, **keep, **description)
     writer.quality.notes.append(AS_RECORDED)
-    writer.adjoining = adjoining(plan)
+    spans = [(t.stimulus, t.file, t.onset, t.onset + t.duration) for t in used if t.duration is not None]
+    writer.adjoining = adjoining(spans)
+    waiting = settings.OUT_DIR.with_name(f".{settings.OUT_DIR.name}.parts.partial")
     with writer:
-        parts = Parts(settings.OUT_DIR, [made, description, asdict(steps)])
         checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
         refuse_copies(files.values(), checksums)
-        for subject, own in Progress(plan.people.items(), desc="preparing", unit="person"):
-            used = {trial.file: files[trial.file] for trial, _ in own}
-            key = [subject, [(trial.stimulus, onset) for trial, onset in own]]
-            key += [checksums[path] for recording in used.values() for path in recording.files]
-            arrays = parts.get(key, lambda: prepare(subject, own, used, eeg, pps, steps, made))  # noqa: B023
-            of_person = np.array([rated[id(trial)] for trial, _ in own], float)  # (trials, ratings)
+        for subject, own in Progress(people.items(), desc="preparing", unit="person"):
+            read = [checksums[path] for trial in own for path in files[trial.file].files]
+            key = [made, description, asdict(steps), subject, [(trial.stimulus, trial.onset) for trial in own], read]
+            arrays = kept(waiting, key, prepare, subject, own, files, eeg, pps, steps, made)
+            of_person = np.array([rated[id(trial)] for trial in own], float)  # (trials, ratings)
+            seen = {"seen": np.isin(stimuli, [trial.stimulus for trial in own])} if keep else {}
             shown = {name: checksums[path] for name, path in sources.items()}
-            saw = [trial.stimulus for trial, _ in own]
-            seen = {"seen": np.isin(stimuli, saw)} if keep else {}
             writer.add(subject, arrays["eeg"], arrays["pps"], of_person, sources=shown, **seen)
             rows = json.loads(str(arrays["quality"]))
             writer.quality.people[subject] = [Row(**row, kind=kind_of(row["name"])) for row in rows]
-    parts.remove()
+    shutil.rmtree(waiting, ignore_errors=True)
     writer.report()
     print(f"EEG: {shorten(eeg, 400) or 'none'}\nPPS: {shorten(pps, 400) or 'none'}")
     say_what_follows(settings)
@@ -132,29 +137,29 @@ def main():
 
 def check_settings(settings):
     """Refuse settings that contradict each other, before anything is read."""
-    if settings.BIDS_DIR is not None and "TRIALS" in settings.given:
+    given, high, low = set(settings.given), settings.HIGH_PASS, settings.LOW_PASS
+    if settings.BIDS_DIR is not None and "TRIALS" in given:
         raise InputError("--trials and --bids-dir: give one of them")
-    if settings.CHANNELS and {"EEG_CHANNELS", "PPS_CHANNELS"} & set(settings.given):
+    if settings.CHANNELS and {"EEG_CHANNELS", "PPS_CHANNELS"} & given:
         raise InputError("--channels says which channels are taken: without --eeg-channels and --pps-channels")
-    if ("RATING_MIN" in settings.given) != ("RATING_MAX" in settings.given):
-        one, other = ("min", "max") if "RATING_MIN" in settings.given else ("max", "min")
+    if settings.RATINGS and not settings.RATED:
+        raise InputError("--ratings and --no-rated: give one of them")
+    if len(given & {"RATING_MIN", "RATING_MAX"}) == 1:
+        one, other = ("min", "max") if "RATING_MIN" in given else ("max", "min")
         raise InputError(f"--rating-{one} without --rating-{other}: say both ends of the scale of the ratings")
-    if settings.HIGH_PASS and settings.LOW_PASS and settings.HIGH_PASS >= settings.LOW_PASS:
-        raise InputError(f"--high-pass {settings.HIGH_PASS:g} must be less than --low-pass {settings.LOW_PASS:g}")
+    if high and low and high >= low:
+        raise InputError(f"--high-pass {high:g} must be less than --low-pass {low:g}")
     if (settings.REST_SECONDS or 0) % 1:
         raise InputError(f"--rest-seconds must be whole seconds, not {settings.REST_SECONDS}")
     if not any(isinstance(value, dict) for value in (settings.RATING_MIN, settings.RATING_MAX, settings.THRESHOLD)):
         ratings.scale_of(settings, "all")
-    if settings.RATINGS and not settings.RATED:
-        raise InputError("--ratings and --no-rated: give one of them")
 
 
 def read_trials_of(settings):
     """Trials, and the recordings that were opened to find them: of a table, or of a data set that leaves no doubt."""
     if settings.BIDS_DIR is None:
         return trials_table.read_table(settings.TRIALS, settings.RATINGS, settings.RATED), {}
-    of_proposals = dict.fromkeys(("FILES", "TRIAL", "UNTIL", "GROUP", "LAST"))  # which propose_trials.py has
-    proposal = propose(settings.replace(**of_proposals))
+    proposal = propose(settings)
     for text in proposal.warnings:
         warn(text)
     if not proposal.doubts:
@@ -169,13 +174,6 @@ def read_trials_of(settings):
     raise InputError(f"{what}: look at {page}, {remedy}")
 
 
-def adjoining(plan):
-    """Stimuli that begin where another one ends, for the first person; they may be parts of one film."""
-    first = next(iter(plan.people.values()))
-    spans = [(t.stimulus, t.file, onset, onset + t.duration) for t, onset in first if t.duration is not None]
-    return stimulus_names.adjoining(spans)
-
-
 def say_what_follows(settings):
     """The next command: what is rated is trained on, the rest is predicted."""
     if settings.RATED:
@@ -186,20 +184,18 @@ def say_what_follows(settings):
     say_next("Fine_tuning/predict.py", "--model", model, "--input", settings.OUT_DIR, "--out-file", out)
 
 
-def describe(settings, plan, rest, has_eeg):
+def describe(settings, segment, has_eeg):
     """The preparation as it is recorded."""
     high, low, notch = settings.HIGH_PASS, settings.LOW_PASS, settings.NOTCH
-    band = f"{high or 0:g}-{low:g} Hz" if low else f"from {high:g} Hz" if high else None
-    filters = ", ".join(text for text in (band, f"notch {notch:g} Hz" if notch else None) if text)
+    filters = [f"{high or 0:g}-{low:g} Hz"] if low else [f"from {high:g} Hz"] if high else []
+    filters += [f"notch {notch:g} Hz"] if notch else []
     reference = "average" if settings.REFERENCE == "average" else "as recorded"
-    lengths = [trial.duration for own in plan.people.values() for trial, _ in own]
-    cut = any(length is None or int(length) > plan.seconds for length in lengths)
     return preparation.make(
         settings.EEG_NORMALISE,
         settings.PPS_NORMALISE,
-        baseline_seconds=rest or None,
-        segment=f"first {plan.seconds} s" if cut else None,
-        filters=(filters or None) if has_eeg else None,
+        baseline_seconds=int(settings.REST_SECONDS or 0) or None,
+        segment=segment,
+        filters=(", ".join(filters) or None) if has_eeg else None,
         reference=reference if has_eeg else None,
         resampling=f"to {settings.SAMPLING_RATE} Hz",
         bad_channels=settings.BAD_CHANNELS,
@@ -209,47 +205,25 @@ def describe(settings, plan, rest, has_eeg):
 def name_sources(settings, opened):
     """Every file that was read, by its name relative to the table or the data set."""
     base = (settings.BIDS_DIR or settings.TRIALS.parent).resolve()
-    paths = [] if settings.BIDS_DIR is not None else [settings.TRIALS]
-    paths += [settings.CHANNELS] if settings.CHANNELS is not None else []
-    paths += [path for recording in opened for path in recording.files]
+    tables = [settings.TRIALS if settings.BIDS_DIR is None else None, settings.CHANNELS]
+    paths = [*filter(None, tables), *(path for recording in opened for path in recording.files)]
     return {Path(os.path.relpath(Path(path).resolve(), base)).as_posix(): path for path in paths}
 
 
 def refuse_copies(opened, checksums):
     """Refuse one recording under two names: copied by mistake, it would be tested on what it was trained with."""
-    seen = {}
+    seen, owners = {}, {}
     for recording in opened:
-        twin = seen.setdefault(checksums[recording.signals], recording.path)
-        if twin != recording.path:
-            raise InputError(f"{recording.path} holds the same signals as {twin}; leave one of them out of the table")
-        part = next((other for other in opened if other is not recording and other.path in recording.files), None)
-        if part:
-            raise InputError(f"{part.path} is a part of {recording.path}, and read with it; leave it out of the table")
-        for file in (file for file in recording.files if file.suffix.lower() == ".vmrk"):
-            other = seen.setdefault(file.resolve(), recording.path)
-            if other != recording.path:
-                what = f"{recording.path} names the markers of {other} as its own ({file.name})"
-                raise InputError(f"{what}; write its own .vmrk into the line MarkerFile=")
-
-
-def prepare(subject, own, files, eeg, pps, steps, made):
-    """Arrays of one person, in the order of the stimuli, and how the signals looked."""
-    found, looked, quality = {}, {}, Quality()
-    for path, recording in files.items():
-        onsets = {index: onset for index, (trial, onset) in enumerate(own) if trial.file == path}
-        arrays, looks = read_trials(recording, list(onsets.values()), eeg, pps, steps)
-        for look in looks:
-            looked.setdefault((tuple(look.channels), look.rate, look.unit), []).append(look)
-        for name, trials in arrays.items():
-            found.setdefault(name, {}).update(zip(onsets, trials, strict=True))
-    for (names, rate, unit), of_all in looked.items():
-        loud = {name: times for look in of_all for name, times in (look.loud or {}).items()}
-        quality.look(subject, names, rate, [trial for look in of_all for trial in look.trials], unit=unit, louder=loud)
-    person = {name: np.stack([trials[index] for index in range(len(own))]) for name, trials in found.items()}
-    blocks = prepare_person({"id": subject, **person}, steps.sampling_rate, made)
-    rows = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in quality.people[subject]]
-    quality = np.array(json.dumps(rows))
-    return {"eeg": blocks[0].astype(np.float32), "pps": blocks[1].astype(np.float32), "quality": quality}
+        path, remedy = recording.path, "leave one of them out of the table"
+        twin = seen.setdefault(checksums[recording.signals], path)
+        if twin != path:
+            raise InputError(f"{path} holds the same signals as {twin}", remedy=remedy)
+        for file in recording.files:
+            is_markers, is_signals = file.suffix.lower() == ".vmrk", trials_table.is_recording(file)
+            other = owners.setdefault(file.resolve(), path) if is_markers or is_signals else path
+            if other != path:
+                what = f"{path} names the {'markers' if is_markers else 'signals'} of {other} as its own ({file.name})"
+                raise InputError(what, remedy="write its own .vmrk into the line MarkerFile=" if is_markers else remedy)
 
 
 if __name__ == "__main__":

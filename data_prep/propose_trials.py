@@ -30,7 +30,7 @@ TRIAL = None  # what begins one: COLUMN=VALUE|VALUE, or a table subject,value (N
 UNTIL = None  # what ends one: COLUMN=VALUE, or COLUMN (None: its duration)
 LAST = None  # s that are taken from its end (None: all)
 STIMULUS = None  # column of its name (None: stim_file, or else trial_type)
-RATINGS = []  # columns that are ratings (empty: all that have no other meaning)
+RATINGS = []  # columns that are ratings (empty: all of events.tsv that have no other meaning)
 RATED = True  # False: nobody rated them; one person will do
 GROUP = None  # column that says which stimuli belong together (None: none)
 OUT_FILE = "proposal/trials.csv"  # table to write

@@ -43,17 +43,9 @@ class ContrastiveModel(nn.Module):
         return ["loss", *group, *(["loss_cmca"] if self.alignment is not None else [])]
 
     def forward(self, windows):
-        """Losses of a batch.
+        """Losses of a batch of windows (2, B, N, C, L) by modality: two groups x B stimulus windows x N people.
 
-        Parameters
-        ----------
-        windows : dict of str to torch.Tensor, shape (2, B, N, C, L)
-            For each modality: two groups x B stimulus windows x N people, windows of C channels and L samples.
-
-        Returns
-        -------
-        dict of str to torch.Tensor, scalars
-            ``loss``, its terms (``loss_eeg``, ``loss_pps``, ``loss_cmca``), and the contrastive accuracies.
+        Scalars by name: ``loss``, its terms ``loss_eeg``, ``loss_pps``, ``loss_cmca``, and the contrastive accuracies.
         """
         return self.losses(*self.encode(windows))
 

@@ -213,17 +213,9 @@ class Encoder(nn.Module):
         self.register_load_state_dict_pre_hook(former_names)
 
     def forward(self, x):
-        """Encode windows.
+        """Features (B, 4 * embed_dim) of windows (B, n_channels, n_samples), which may have further axes of length 1.
 
-        Parameters
-        ----------
-        x : torch.Tensor, shape (B, n_channels, n_samples)
-            Windows as the prepared data set holds them (any further axes of length 1 are ignored).
-
-        Returns
-        -------
-        torch.Tensor, shape (B, 4 * embed_dim)
-            Features: the class token and the three views after the last block.
+        They are the class token and the three views after the last block.
         """
         n_channels, n_samples = self.arguments["n_channels"], self.arguments["n_samples"]
         if x[0].numel() != n_channels * n_samples:

@@ -43,22 +43,9 @@ class FusionClassifier(nn.Module):
         )
 
     def forward(self, *features):
-        """Class scores of a batch.
+        """Class scores (B, n_classes) of features, or of one list of them; ValueError if there are more or fewer.
 
-        Parameters
-        ----------
-        *features : torch.Tensor
-            By default twelve: EEG 5 s (B, feature_dim_5s), EEG 1 s five times (B, feature_dim_1s), then PPS likewise.
-            One list of them will do.
-
-        Returns
-        -------
-        torch.Tensor, shape (B, n_classes)
-
-        Raises
-        ------
-        ValueError
-            If their number is not the one that the options ask for.
+        By default twelve: EEG 5 s (B, feature_dim_5s), EEG 1 s five times (B, feature_dim_1s), then PPS likewise.
         """
         if len(features) == 1 and isinstance(features[0], list | tuple):
             features = features[0]
@@ -100,16 +87,9 @@ class FusionModel(nn.Module):
         return self.head(self.features(blocks))
 
     def features(self, blocks):
-        """Features of all encoders, in the order of the classifier.
+        """Features (B, 4 * embed_dim) of all encoders, in the order of the classifier.
 
-        Parameters
-        ----------
-        blocks : dict of str to torch.Tensor, shape (B, 5, n_channels, rate)
-            By modality, the 1 s blocks of 5 s windows; of one of them alone, its features.
-
-        Returns
-        -------
-        list of torch.Tensor, shape (B, 4 * embed_dim)
+        ``blocks`` are the 1 s blocks (B, 5, n_channels, rate) of 5 s windows, by modality; of one alone, its features.
         """
         features = []
         for name in [name for name in self.encoders if name in blocks]:

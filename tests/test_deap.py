@@ -111,7 +111,7 @@ def test_files_for_matlab_give_the_same(tmp_path, version):
     assert f"{tmp_path / 'Data_Preprocessed_Python'} is used" in out
     assert open_prepared(tmp_path / "c").info["sources"].keys() == {"s01.dat", "s02.dat", "s10.dat"}
     (folder / "S2.MAT").write_bytes((tmp_path / "Data_Preprocessed_Python" / "s02.dat").read_bytes())
-    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "d"), "not-matlab-file", "S2.MAT")
+    assert_refused(call(SCRIPT, "--raw-dir", folder, "--out-dir", tmp_path / "d"), "not-matlab-file-or", "S2.MAT")
 
 
 BAD_MATLAB = {
@@ -232,7 +232,7 @@ BAD_FILES = {
     "off the scale": ((recording()[0], OFF), ["has-ratings-outside-to", "1 to 9"]),
     "other number of trials": (recording(trials=3), ["shape-trials-first-but"]),
     "other length": (recording(seconds=9), ["shape-trials-first-but"]),
-    "objects": (pickle.dumps({"data": np.array([None]), "labels": np.zeros(2)}, 2), ["damaged-cut-short-or"]),
+    "objects": (pickle.dumps({"data": np.array([None]), "labels": np.zeros(2)}, 2), ["holds-array-type-which"]),
 }
 
 

@@ -64,6 +64,20 @@ def test_trigger_channels_by_their_names(tmp_path, name, unit):
     assert open_recording(tmp_path / "p.edf").markers == [("trigger 2", 2.0), ("trigger 6", 5.0)]
 
 
+@pytest.mark.parametrize("rate", [16, 64])
+def test_a_trigger_channel_is_read_at_its_own_rate(tmp_path, rate):
+    import edfio
+
+    values = np.zeros(20 * rate)
+    values[2 * rate :][:8], values[5 * rate :][:8] = 2, 67
+    made = [
+        edfio.EdfSignal(np.random.default_rng(0).normal(0, 9, 20 * RATE), RATE, label="Fz", physical_dimension="uV")
+    ]
+    made.append(edfio.EdfSignal(values, rate, label="TRIG", physical_range=(0, 255)))
+    edfio.Edf(made).write(tmp_path / "p.edf")
+    assert open_recording(tmp_path / "p.edf").markers == [("trigger 2", 2.0), ("trigger 67", 5.0)]
+
+
 def test_counters_are_no_triggers(tmp_path):
     write(tmp_path / "p.edf", [("MARKER_HARDWARE", np.arange(20 * RATE) % 128)])
     assert open_recording(tmp_path / "p.edf").markers == []
@@ -89,6 +103,9 @@ def test_a_number_that_is_also_a_marker_is_no_onset(tmp_path, mark):
     recording = open_recording(tmp_path / "p.edf")
     trial = Trial("row 2", "p", tmp_path / "p.edf", "film", 67.0, 6, onset_text="67")
     with refused("may-be-seconds-or", "row 2", "67.000"):
+        trial_plan.onset_of(trial, recording)
+    trial.onset_text = "67.0"  # as programs write a whole number among others
+    with refused("may-be-seconds-or", "row 2", "onset 67.0"):
         trial_plan.onset_of(trial, recording)
     trial.onset_text = "67.000"
     assert trial_plan.onset_of(trial, recording) == 67
@@ -162,6 +179,23 @@ def test_tables_of_spreadsheets_are_read(tmp_path, content):
     assert [(t.stimulus, t.onset, t.ratings["arousal"]) for t in trials] == [("caf\xe9", 1, "5"), ("b", 10, "4")]
 
 
+@pytest.mark.parametrize("name", ["nan", "N/A", "NULL"])
+def test_a_stimulus_that_is_missing_has_no_name(tmp_path, name):
+    (tmp_path / "p.edf").touch()
+    (tmp_path / "t.csv").write_text(TABLE.replace("caf\xe9", name), encoding="utf-8")
+    with refused(None, f"row 2: stimulus is {name}; fill it in"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_numbers_that_may_be_thousands_are_refused(tmp_path):
+    lines = ["onset;duration", "950;60", "1,100;60", "12,500;60"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    with refused(None, "row 3: onset is 1,100, and row 2 has no comma"):
+        read_rows(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("\n".join([*lines, "14,5;60"]))  # a comma that is none of thousands
+    assert [row["onset"] for _, row in read_rows(tmp_path / "t.csv")[1]] == ["950", "1.100", "12.500", "14.5"]
+
+
 def test_cells_that_a_row_lacks_at_its_end_are_empty(tmp_path):
     (tmp_path / "t.tsv").write_text('name\ttype\tunits\nFz\tEEG\nCz\tEEG\tuV "raw\n')
     assert [row for _, row in read_rows(tmp_path / "t.tsv")[1]] == [
@@ -224,14 +258,57 @@ def test_a_channels_tsv_of_other_channels_is_refused(tmp_path):
     assert_refused(bids(tmp_path, change), "channels-tsv-names-file", "channels.tsv", "E7", "C3")
 
 
-def test_an_eeg_json_of_another_rate_is_said(tmp_path):
+def test_a_json_in_latin_1_is_read(tmp_path):
+    recorded.write_bids(tmp_path, (1,), physio_rate=16)
+    for file in [*tmp_path.rglob("*_eeg.json"), *tmp_path.rglob("*_physio.json")]:
+        file.write_text(
+            file.read_text().replace('"uS"', '"\u00b5S"').replace("{", '{"Note": "m\u00fcde",', 1), "latin-1"
+        )
+    (path,) = tmp_path.rglob("*_eeg.vhdr")
+    recording = open_recording(path)
+    assert [channel.name for channel in recording.channels if channel.physio == 0] == ["GSR", "trigger"]
+    assert recording.notes == []
+
+
+@pytest.mark.parametrize("rate", [250, 500])
+def test_an_eeg_json_of_another_rate_is_said(tmp_path, rate):
     def change(root):
         for file in root.rglob("*_eeg.json"):
-            file.write_text(file.read_text().replace(f'"SamplingFrequency": {RATE}', '"SamplingFrequency": 500'))
+            file.write_text(file.read_text().replace(f'"SamplingFrequency": {RATE}', f'"SamplingFrequency": {rate}'))
 
     outcome = bids(tmp_path, change)
     assert outcome.status == 0, outcome.err
-    assert "its eeg.json says SamplingFrequency 500, the file 256" in outcome.err
+    assert f"its eeg.json says SamplingFrequency {rate}, the file 256" in outcome.err
+
+
+def test_a_channels_tsv_that_spells_channels_otherwise_is_heard(tmp_path):
+    recorded.write_bids(tmp_path, (1,), bad=["O1"])
+    (path,) = tmp_path.rglob("*_channels.tsv")
+    header, *lines = path.read_text().splitlines()
+    lines = [line.upper().replace("\tEEG\t", "\tEOG\t") if line.startswith("Fp1\t") else line.upper() for line in lines]
+    path.write_text("\n".join([header.lower(), *lines]) + "\n")
+    (path,) = tmp_path.rglob("*_eeg.vhdr")
+    recording = open_recording(path)
+    kinds = {channel.name: channel.kind for channel in recording.channels}
+    assert (kinds["Fp1"], kinds["Fp2"], kinds["GSR"], recording.bads) == ("eog", "eeg", "gsr", ["O1"])
+
+
+def test_a_channel_that_channels_tsv_calls_a_trigger_is_read_whatever_its_name(tmp_path):
+    path = tmp_path / "sub-01_task-film_eeg.edf"
+    write(path, [("X1", pulse((2, 20, 2), (5, 20, 6)))])
+    rows = "name\ttype\nFz\tEEG\nCz\tEEG\nX1\t"
+    for kind, n in (("MISC", 0), ("TRIG", 2)):
+        (tmp_path / "sub-01_task-film_channels.tsv").write_text(f"{rows}{kind}\n")
+        assert len(open_recording(path).markers) == n
+
+
+def test_two_tables_of_events_for_one_run_are_refused(tmp_path):
+    def change(root):
+        (file,) = root.glob("sub-02/**/*_events.tsv")
+        file.with_name(file.name.replace("task-film", "task-Film")).write_bytes(file.read_bytes())
+
+    outcome = bids(tmp_path, change)
+    assert_refused(outcome, "may-both-belong-to", "task-Film_run-1_events.tsv", "sub-02_task-film_run-1_eeg.vhdr")
 
 
 def test_a_task_in_other_capitals_is_the_same_task(tmp_path):

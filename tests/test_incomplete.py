@@ -481,9 +481,9 @@ def test_filters_are_fitted_to_those_who_saw():
     windows[..., 2] += 2 * rng.standard_normal(60)
     there = rng.random((8, 60)) < 0.7
     complete = shared_filters(windows, 2)
-    np.testing.assert_array_equal(shared_filters(windows, 2, there=np.ones((8, 60), bool)), complete)
+    np.testing.assert_array_equal(shared_filters(windows, 2, seen=np.ones((8, 60), bool)), complete)
     windows[~there] = np.nan
-    some = shared_filters(windows, 2, there=there)
+    some = shared_filters(windows, 2, seen=there)
     for filters in (complete, some):
         power = np.square(filters).sum(axis=1)  # of each feature in what is kept
         assert power[2] > 10 * np.delete(power, 2).max()

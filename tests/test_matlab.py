@@ -100,8 +100,8 @@ def nested(depth):
 CELL_HEADER = element(6, struct.pack("<II", 1, 0)) + element(5, struct.pack("<ii", 1, 1)) + element(1, b"")
 BIG = 2**31 - 1
 BAD_BYTES = {
-    "empty": (b"", ["not-matlab-file"]),
-    "text": (b"Lorem ipsum " * 50, ["not-matlab-file"]),
+    "empty": (b"", ["not-matlab-file-or"]),
+    "text": (b"Lorem ipsum " * 50, ["not-matlab-file-or"]),
     "truncated": (good_bytes()[:-100_000], ["damaged-or-cut-short"]),
     "truncated, compressed": (good_bytes(do_compression=True)[:-10_000], ["damaged-or-cut-short"]),
     "header only": (good_bytes()[:128], ["but-no-variable-has", "nothing"]),

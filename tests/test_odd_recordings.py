@@ -145,14 +145,14 @@ def test_a_unit_that_cannot_be_converted_is_said_once(tmp_path, capsys):
         opened.append(open_recording(path))
         assert [channel.factor for channel in opened[-1].channels] == [1e6, 1]
     say_notes(opened)
-    said = "p1.bdf and 1 more: GSR (gsr) is in 'kOhm', not in siemens; its numbers are kept"
+    said = "p1.bdf, p2.bdf: GSR (gsr) is in 'kOhm', not in siemens; its numbers are kept"
     assert capsys.readouterr().err.count(said) == 1
 
 
 @pytest.mark.parametrize("unit", ["V", "uV", "microV", None])
 def test_eeglab_in_bids_is_in_microvolts_though_mne_bids_writes_volts(tmp_path, unit):
     path = recorded.write(tmp_path, "set", 1)
-    sidecar = Sidecar(units=dict.fromkeys((*ELECTRODES, "ECG"), unit) if unit else {})
+    sidecar = Sidecar({name: {"units": unit or ""} for name in (*ELECTRODES, "ECG")})
     found = read(path, ["Fp1"], ["ECG", "GSR"], sidecar=sidecar)
     eeg, (ecg, gsr) = recorded.signals(1)
     for name, signal in (("Fp1", eeg[0]), ("ECG", ecg), ("GSR", gsr)):

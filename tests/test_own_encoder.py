@@ -304,7 +304,7 @@ def test_an_imported_file_that_another_module_hides(prepared, tmp_path):
     (tmp_path / "utils.py").write_text("")
     where = ["--data-dir", prepared, "--run-dir", tmp_path / "run"]
     outcome = call("main_pretrain_1s.py", *where, *SMALL, "--encoder", f"{tmp_path / 'nets.py'}:Net")
-    assert_refused(outcome, "which-another-module-too", "imports utils")
+    assert_refused(outcome, "from-folder-which-hides", "imports utils")
 
 
 def test_another_encoder_in_the_same_folder_is_refused(pretrained, prepared, tmp_path):

@@ -255,7 +255,7 @@ def test_files_without_their_rest_are_refused(run_dir, tmp_path):
     (tmp_path / "s01.dat").write_bytes(pickle.dumps(content))
     assert_refused(
         call(PREDICT, *flags(run_dir, tmp_path / "s01.dat", tmp_path / "x.csv")),
-        "has-trials-deap-without-rest",
+        "has-trials-deap-without",
         "s01.dat",
         "60 s",
     )

@@ -452,6 +452,23 @@ def test_files_of_one_name_are_of_the_people_of_their_folders(tmp_path):
     assert "8 trials of 2 people, 4 to 4 each" in done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
 
 
+def test_files_in_other_capitals_are_no_files_less(tmp_path):
+    for name in ("p1.edf", "P2.EDF"):
+        marks = [(5 + place * EVERY, "2") for place in range(FILMS)]
+        write(tmp_path / name, signals(1, 256), 256, marks=marks)
+    flags = ["--files", f"{tmp_path}/*.edf", "--no-rated", "--trial", "marker=2"]
+    assert "8 trials of 2 people" in done(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv")
+
+
+def test_a_person_without_a_value_is_named(tmp_path):
+    marks = [(5 + place * EVERY, "2") for place in range(FILMS)]
+    for person in (1, 2):
+        write(tmp_path / f"p{person}.edf", signals(person, 256), 256, marks=marks)
+    (tmp_path / "begin.csv").write_text("subject,value\np1,2\np2,\n")
+    flags = ["--files", f"{tmp_path}/*.edf", "--no-rated", "--trial", tmp_path / "begin.csv"]
+    assert_refused(call(PROPOSE, *flags, "--out-file", tmp_path / "p/trials.csv"), "has-no-row-for", "begin.csv", "p2")
+
+
 def test_channels_that_not_all_have_are_said(tmp_path):
     for person in (1, 2):
         marks = [(5 + place * EVERY, "2") for place in range(FILMS)]

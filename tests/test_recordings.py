@@ -169,7 +169,7 @@ def test_bids_says_the_unit_that_the_file_does_not(tmp_path):
     from data_prep.amplifiers.sidecars import Sidecar
 
     recorded.write_edf(tmp_path / "p1.edf", 1, unit="")
-    recording = open_recording(tmp_path / "p1.edf", Sidecar(units={"Fp1": "V"}))
+    recording = open_recording(tmp_path / "p1.edf", Sidecar({"Fp1": {"units": "V"}}))
     said = {channel.name: channel.factor for channel in recording.channels}
     assert (said["Fp1"], said["Fp2"]) == (1e6, 1)
     assert "the file does not say the unit of its EEG; taken as microvolts" in recording.notes

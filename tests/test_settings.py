@@ -6,10 +6,13 @@ import shlex
 
 import pytest
 
+from data_prep import open_prepared
 from tests.support import ROOT, refused
 from utils.base.errors import InputError
 from utils.base.rules import rules_of
 from utils.base.settings import _comments, other_flags, read_settings
+from utils.pretraining import resolve
+from utils.protocol import splits
 
 SOURCE = '''"""A script."""
 DATA_DIR = "data/here"  # the data
@@ -211,6 +214,20 @@ def test_settings_are_frozen_and_know_what_was_given(constants):
     assert resolved.as_dict() == settings.as_dict() | {"EPOCHS": 3}
     with pytest.raises(AttributeError, match="frozen"):
         resolved.EPOCHS = 4
+
+
+def test_settings_of_a_pretraining_are_resolved_in_one_place(prepared, tmp_path):
+    script = runpy.run_path(str(ROOT / "main_pretrain_1s.py"), run_name="script")
+    flags = ["--data-dir", prepared, "--run-dir", tmp_path / "run", "--recipe", "robust", "--epochs", 7]
+    settings = read_settings(script, list(map(str, flags)))
+    before = settings.as_dict()
+    resolved, manifest = resolve.pretraining(settings, open_prepared(prepared))
+    assert settings.as_dict() == before
+    assert (resolved.MODALITIES, resolved.PPS_CHANNELS, resolved.EPOCHS) == ("eeg+pps", ["GSR"], 7)
+    assert resolved.FRONT_END == "bandpower"
+    assert resolved.SUBJECTS_PER_GROUP == 2  # half of four people
+    assert resolved.given_values["SUBJECTS_PER_GROUP"] is resolved.given_values["MODALITIES"] is None
+    assert manifest.hash == splits.load(tmp_path / "run", open_prepared(prepared)).hash
 
 
 def test_one_fold_needs_no_list(constants):

@@ -7,8 +7,10 @@ import pytest
 
 from data_prep import open_prepared
 from tests.support import refused
+from utils.base.rules import ALL_SPLITS, RULES
 from utils.base.settings import Settings
 from utils.protocol import audit, splits
+from utils.protocol.held_out import FOLDS
 
 
 def settings(run_dir, **changes):
@@ -71,6 +73,10 @@ def test_other_settings_than_the_run_directory_has(tmp_path, data, changes, part
     else:
         with refused(*part):
             splits.load_or_create(settings(tmp_path, **changes), data)
+
+
+def test_every_split_that_may_be_asked_for_has_a_function():
+    assert set(FOLDS) == set(ALL_SPLITS) == set(RULES["SPLIT"].choices)
 
 
 def test_too_many_folds(tmp_path, data):

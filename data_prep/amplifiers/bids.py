@@ -2,6 +2,7 @@
 
 import glob
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -14,39 +15,38 @@ from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
 
 
-def find_files(settings):
-    """The recordings that settings name."""
-    if (settings.BIDS_DIR is None) == (settings.FILES is None):
+def find_files(settings, pattern):
+    """The recordings that settings name, or a pattern of names."""
+    if (settings.BIDS_DIR is None) == (pattern is None):
         raise InputError('--bids-dir with --task, or --files "DIR/*.bdf": give one of them')
-    if settings.FILES is not None:
-        paths = [Path(name) for name in sorted(glob.glob(settings.FILES), key=natural) if is_recording(name)]
-        if not paths:
-            raise InputError(f"--files {settings.FILES}: no such recording; write the pattern in quotes")
-        return paths
-    if not settings.TASK:
-        raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
-    return find_runs(settings.BIDS_DIR, settings.TASK, settings.SESSIONS)
+    if pattern is None:
+        if not settings.TASK:
+            raise InputError("--bids-dir needs --task, the name of the task whose runs to read")
+        return find_runs(settings.BIDS_DIR, settings.TASK, settings.SESSIONS)
+    folders, name = glob.glob(str(Path(pattern).parent)), Path(pattern).name.casefold()
+    files = [file for folder in folders for file in Path(folder).glob("[!.]*") if is_recording(file)]
+    paths = [file for file in files if fnmatch(file.name.casefold(), name)]  # p1.edf and P2.EDF
+    if not paths:
+        raise InputError(f"--files {pattern}: no such recording; write the pattern in quotes")
+    return sorted(paths, key=lambda file: natural(str(file)))
 
 
 def find_runs(root, task, sessions=()):
     """Recordings of a task, whatever its capitals, in the order of their names; copies in ``derivatives`` are none."""
     if not root.is_dir():
         raise InputError(f"--bids-dir {root} is not a folder")
-    files = sorted(
-        (file for folder in people_of(root) for file in folder.rglob("*")), key=lambda file: natural(str(file))
-    )  # run-2 before run-10
-    everything = [file for file in files if is_recording(file) and entities(file)[1] == "eeg"]
-    of = {file: entities(file)[0] for file in everything}
-    paths = [file for file in everything if of[file].get("task") == str(task).casefold()]
+    files = [file for folder in people_of(root) for file in folder.rglob("*") if is_recording(file)]
+    files = sorted(files, key=lambda file: natural(str(file)))  # run-2 before run-10
+    of = {file: named for file in files for named, suffix in [entities(file)] if suffix == "eeg"}
+    paths = [file for file in of if of[file].get("task") == str(task).casefold()]
     if not paths:
-        tasks = sorted({file.name.split("_task-")[1].split("_")[0] for file in everything if "_task-" in file.name})
+        tasks = sorted({file.name.split("_task-")[1].split("_")[0] for file in of if "_task-" in file.name})
         raise InputError(f"{root} has no EEG of --task {task}; its tasks are {shorten(tasks) or 'none'}")
     if sessions:
-        there = sorted({own.get("ses", "None") for own in of.values()})
-        unknown = [name for name in sessions if name.casefold() not in there]
-        if unknown:
-            raise InputError(f"--sessions {shorten(unknown)}: {root} has {shorten(there)}")
-        paths = [file for file in paths if of[file].get("ses") in {name.casefold() for name in sessions}]
+        wanted, there = {name.casefold() for name in sessions}, {named.get("ses", "None") for named in of.values()}
+        if wanted - there:
+            raise InputError(f"--sessions {shorten(sorted(wanted - there))}: {root} has {shorten(sorted(there))}")
+        paths = [file for file in paths if of[file].get("ses") in wanted]
     runs = {}
     for path in paths:
         other = runs.setdefault(str(path.with_suffix("")).casefold(), path)
@@ -60,47 +60,41 @@ def people_of(root):
     return [folder for folder in sorted(root.iterdir()) if folder.name.casefold().startswith("sub-")]
 
 
-def subject_of(path):
-    """Whose a recording is, in its own capitals: as BIDS names it, or the whole name."""
+def subject_of(path, paths):
+    """Whose a recording is, in its own capitals: as BIDS names it, or its name, or its folder's if others have it."""
+    if [other.name for other in paths].count(path.name) > 1:  # p1/eeg.bdf and p2/eeg.bdf
+        return path.parent.name
     return path.stem.split("_")[0][len("sub-") :] if path.name.casefold().startswith("sub-") else path.stem
 
 
-def find_absent(root, task, subjects):
-    """What is to be said of people of the data set without a trial: they may have been forgotten."""
-    notes = []
+def find_left_out(root, task, subjects, paths, read):
+    """Notes on people of a data set without a trial, and on physiology of the task that belongs to no run."""
+    notes, table = [], root / "participants.tsv"
     absent = [folder.name for folder in people_of(root) if folder.name[len("sub-") :] not in subjects]
     if absent:
         notes.append(f"{shorten(absent)} has no recording of task {task} with a trial ({' '.join(FORMATS)} are read)")
-    path = root / "participants.tsv"
-    if not path.exists():
-        return notes
-    header, rows = read_rows(path)
+    header, rows = read_rows(table) if table.exists() else (["participant_id"], [])
     if "participant_id" not in header:
-        raise InputError(f"{path} has no column participant_id")
+        raise InputError(f"{table} has no column participant_id")
     named = [row["participant_id"] for _, row in rows]
-    absent = [name for name in named if name.removeprefix("sub-") not in subjects and name not in absent]
-    if absent:
-        notes.append(f"{path.name} names {shorten(absent)}, who have no trial of task {task}; the others are prepared")
-    return notes
-
-
-def find_left_physio(task, paths, read):
-    """What is to be said of physiological recordings of the task beside its runs that belong to none of them."""
+    named = [name for name in named if name.removeprefix("sub-") not in subjects and name not in absent]
+    if named:
+        notes.append(f"{table.name} names {shorten(named)}, who have no trial of task {task}; the others are prepared")
     read = {file.name.removesuffix(".gz") for file in read}
-    folders = dict.fromkeys(folder for path in paths for folder in (path.parent, path.parent.with_name("beh")))
-    found = [file for folder in folders if folder.is_dir() for file in sorted(folder.glob("*physio.tsv*"))]
-    found = [file for file in found if entities(file)[0].get("task") == str(task).casefold()]
-    left = [file.name for file in found if file.name.removesuffix(".gz") not in read]
-    text = f"not read, as no run of EEG has the same name: {shorten(left, 120)}; BIDS wants all but the end alike"
-    return [text] if left else []
+    folders = dict.fromkeys(folder for path in paths for folder in (path.parent, path.parent.parent / "beh"))
+    physio = [file for folder in folders for file in sorted(folder.glob("*physio.tsv*"))]
+    physio = [file.name for file in physio if entities(file)[0].get("task") == str(task).casefold()]
+    if left := [name for name in physio if name.removesuffix(".gz") not in read]:
+        why = "BIDS wants all but the end alike"
+        notes.append(f"not read, as no run of EEG has the same name: {shorten(left, 120)}; {why}")
+    return notes
 
 
 def join_behaviour(runs, wanted, doubts):
     """Give trials the cells of beh.tsv, row by row; where counts do not agree, leave the trials out."""
     wanted = {name.lower() for name in wanted if name}
     for beh in dict.fromkeys(run.beh for run in runs if run.beh):
-        header, rows = read_rows(beh)
-        of = [run for run in runs if run.beh == beh]
+        (header, rows), of = read_rows(beh), [run for run in runs if run.beh == beh]
         if not any(name in header and name not in run.header for run in of for name in wanted):
             continue
         trials = [(run, row) for run in of for row in run.trials]
@@ -116,28 +110,19 @@ def join_behaviour(runs, wanted, doubts):
 
 
 def in_order_of_trials(run, trials, rows, doubts):
-    """Rows of beh.tsv in the order of the trials: by a name that both have, else as they stand.
-
-    Doubt them where names agree in most of the rows, or are the same in another order but numbers.
-    """
+    """Rows of beh.tsv in the order of the trials: by a name that both have, else as they stand."""
     for column in [name for name in run.header if name not in ("onset", "duration", "sample")]:
         cells = [row[column].casefold() for _, row in trials]
         for name in rows[0] if rows else ():
             names = [re.sub(r"\.\w{2,4}$", "", row[name]).casefold() for row in rows]
             if len(set(names)) < 2 or (column != name and any(read_number(n) is not None for n in names)):
                 continue
-            says = [
-                [bool(n) and bool(re.search(rf"(?<![a-z0-9]){re.escape(n)}(?![a-z0-9])", c)) for n in names]
-                for c in cells
-            ]
+            words = [rf"(?<![a-z0-9]){re.escape(n)}(?![a-z0-9])" if n else "(?!)" for n in names]
+            says = np.array([[bool(re.search(word, cell)) for word in words] for cell in cells])  # (trials, rows)
             share = np.mean(np.diagonal(says))
             if 0.5 < share < 1:
                 doubts.add(f"{column} and {name} of beh.tsv disagree in some rows: another order?", run.subject)
-            elif (
-                share < 1
-                and all(sum(row) == 1 for row in says)
-                and all(sum(column) == 1 for column in zip(*says, strict=True))
-            ):
+            elif share < 1 and (says.sum(axis=0) == 1).all() and (says.sum(axis=1) == 1).all():
                 doubts.add(f"beh.tsv is in another order than the trials: joined by {column} and {name}", run.subject)
-                return [rows[row.index(True)] for row in says]
+                return [rows[place] for place in says.argmax(axis=1)]
     return rows

@@ -1,88 +1,54 @@
-"""What the header of an EDF or BDF file says of its channels, which MNE gives at one rate, and of its pauses.
+"""What MNE does not say of an EDF or BDF file: units as they are spelled, each channel's own rate, and pauses.
 
-Kemp and Olivan, "European data format 'plus' (EDF+), an EDF alike standard format for the exchange of physiological
-data", Clinical Neurophysiology 114(9), 2003.
+Kemp and Olivan, "European data format 'plus' (EDF+)", Clinical Neurophysiology 114(9), 2003.
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from utils.base.errors import InputError
 
-SAMPLE_BYTES = {".edf": 2, ".bdf": 3}
-FIELDS = (("label", 16), (None, 80), ("unit", 8), (None, 8 * 4 + 80), ("n_samples", 8), (None, 32))  # of every channel
-ANNOTATIONS = ("EDF Annotations", "BDF Annotations")  # labels of what is no channel
+SUFFIXES = (".edf", ".bdf")
 TIME_OF_RECORD = re.compile(rb"^([+-]\d+(?:\.\d*)?)\x14")  # what an EDF+ record begins with: its start in s
 TIME_BYTES = 24  # at most
 JITTER = 0.05  # s between records whose times are no whole seconds
 ROUNDED = 1.05  # s; amplifiers that write EDF+C may round the times of records to whole seconds
 
 
-@dataclass
-class EdfChannel:
-    """A channel as the header has it."""
-
-    label: str
-    unit: str
-    rate: float  # Hz
-
-
 def is_edf(path):
     """Whether a file is called like one of EDF or BDF."""
-    return Path(path).suffix.lower() in SAMPLE_BYTES
+    return Path(path).suffix.lower() in SUFFIXES
 
 
-def read_header(path):
-    """Channels of an EDF or BDF file, in their order, without annotations; empty where there is no such header.
+def read_header(path, raw):
+    """(unit, rate in Hz) of the channels of an EDF or BDF file, as MNE's object has them; none of other files.
 
-    A recording that was paused is refused, where only the times of its records say so: MNE joins the parts, and all
-    times after the pause would be wrong.
+    A recording that was paused is refused: MNE joins the parts, and all times after the pause would be wrong.
     """
     if not is_edf(path):
         return []
-    try:
-        header, fields, start = _fields(path)
-        seconds = float(header[244:252].replace(b",", b".")) or 1.0  # of a record; 0 in a file of annotations alone
-        n_samples = [int(text) for text in fields["n_samples"]]
-        labels, units = ([text.decode("latin-1") for text in fields[name]] for name in ("label", "unit"))
-        made = [EdfChannel(*of, n / seconds) for *of, n in zip(labels, units, n_samples, strict=True)]
-    except (ValueError, IndexError):
-        return []
-    annotations = [channel.label in ANNOTATIONS for channel in made]
-    if any(annotations) and min(n_samples) > 0:
-        before = sum(n_samples[: annotations.index(True)])
-        times = times_of_records(path, start, sum(n_samples), before)
-        refuse_pauses(path, times, seconds, header[192:197] in (b"EDF+D", b"BDF+D"))
-    return [channel for channel, other in zip(made, annotations, strict=True) if not other]
-
-
-def _fields(path):
-    """The header's first 256 bytes, the fields of all channels as lists of bytes, and where the records begin."""
+    header = raw._raw_extras[0]
+    n_samples, seconds = header["n_samps"], float(header["record_length"][0])  # of a record, by channel
     with open(path, "rb") as file:
-        header = file.read(256)
-        n_channels, fields = int(header[252:256]), {}
-        for name, width in FIELDS:
-            cells = file.read(n_channels * width)
-            if name is not None:
-                fields[name] = [cells[i * width : (i + 1) * width].strip(b" \x00") for i in range(n_channels)]
-    return header, fields, int(header[184:192])
+        continuity = file.read(256)[192:197]
+        file.seek(256 + len(n_samples) * (16 + 80))
+        units = [file.read(8).strip(b" \x00").decode("latin-1") for _ in n_samples]
+    if len(header["tal_idx"]) and n_samples.min() > 0:
+        times = times_of_records(path, header)
+        refuse_pauses(path, times, seconds, continuity in (b"EDF+D", b"BDF+D"))
+    return [(units[place], n_samples[place] / seconds) for place in header["sel"]]
 
 
-def times_of_records(path, start, n_samples, before):
-    """When each record (``n_samples``, from byte ``start`` on; ``before`` of them precede its annotations) begins, or
-    None where one does not say it.
-    """
-    width = SAMPLE_BYTES[Path(path).suffix.lower()]
-    if Path(path).stat().st_size - start < n_samples * width:
-        return np.zeros(0)
-    data = np.memmap(path, np.uint8, "r", offset=start)
-    n_records = len(data) // (n_samples * width)
-    records = data[: n_records * n_samples * width].reshape(n_records, n_samples * width)
-    found = [TIME_OF_RECORD.match(row.tobytes()) for row in records[:, before * width : before * width + TIME_BYTES]]
-    return np.array([float(match[1]) for match in found]) if all(found) else None
+def times_of_records(path, header):
+    """When each record begins, as its annotations say; None where one does not."""
+    n_samples, width = header["n_samps"], header["dtype_byte"]
+    size, before = int(n_samples.sum()) * width, int(n_samples[: header["tal_idx"][0]].sum()) * width
+    data = np.memmap(path, np.uint8, "r", offset=header["data_offset"])
+    records = data[: len(data) // size * size].reshape(-1, size)
+    times = [TIME_OF_RECORD.match(record.tobytes()) for record in records[:, before : before + TIME_BYTES]]
+    return np.array([float(match[1]) for match in times]) if all(times) else None
 
 
 def refuse_pauses(path, times, seconds, discontinuous):
@@ -98,4 +64,4 @@ def refuse_pauses(path, times, seconds, discontinuous):
         first = np.flatnonzero(np.abs(pauses) >= min(allowed, np.abs(pauses).max() / 2))[0]
         at = times[first] - times[0] + seconds
         what = f"is discontinuous (EDF+D): at {at:.6g} s {pauses[first]:.4g} s are missing, so later times are wrong"
-        raise InputError(f"{path} {what}; export every part as a file of its own (EDF+C)")
+        raise InputError(path, what, "export every part as a file of its own (EDF+C)")

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.amplifiers.recordings import BREAKS
-from data_prep.amplifiers.sidecars import beside
+from data_prep.amplifiers.sidecars import only_beside
 from data_prep.amplifiers.trial_plan import MIN_SECONDS, TOLERANCE, plain_id
-from data_prep.amplifiers.trials_table import MISSING, read_rows
-from data_prep.amplifiers.triggers import number_of, plain
+from data_prep.amplifiers.trials_table import is_missing, read_rows
+from data_prep.amplifiers.triggers import is_break, number_of, plain
 from data_prep.folder.ratings import read_number
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -20,7 +19,7 @@ ANNOTATION_WORDS = ("marker", "annotation", "description", "trigger")
 AGREE = 0.9  # of the onsets that lie at a marker of the file, so that they are meant in this unit
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """A recording and the rows of its events."""
 
@@ -35,37 +34,18 @@ class Run:
     factor: float = 1.0  # from the unit of onsets to seconds
 
 
-class Sayings:
-    """What is said of recordings, once for all of which it is true."""
-
-    def __init__(self):
-        self.by_text = {}
-
-    def add(self, text, who):
-        """Note it of somebody."""
-        self.by_text.setdefault(text, []).append(who)
-
-    def lines(self):
-        """Of everybody."""
-        return [f"{shorten(list(dict.fromkeys(who)), 50)}: {text}" for text, who in self.by_text.items()]
-
-
 def read_run(path, subject, recording, doubts):
     """A recording with the rows of its events.tsv, or else with its own annotations and triggers."""
-    events, beh = beside(path, "events", ".tsv"), beside(path, "beh", ".tsv")
+    events, beh = (only_beside(path, suffix, ".tsv") for suffix in ("events", "beh"))
+    recording.files += filter(None, (events, beh))
     if events:
-        header, numbered = read_rows(events[0])
+        header, numbered = read_rows(events)
         if "onset" not in header:
-            raise InputError(f"{events[0]} has no column onset; it has {shorten(header)}")
-        rows = [{**row, "row": f"{events[0].name}, row {number}"} for number, row in numbered]
-        recording.files.append(events[0])
+            raise InputError(events, "has no column onset", f"it has {shorten(header)}")
+        rows = [{**row, "row": f"{events.name}, row {number}"} for number, row in numbered]
     else:
-        header = ["onset", "duration", ANNOTATION, "value"]
-        rows = list(marker_rows(recording))
-    where = str(events[0]) if events else f"{path.name} (its annotations)"
-    run = Run(subject, recording, where, header, rows, not events, beh[0] if beh else None)
-    if beh:
-        recording.files.append(beh[0])
+        header, rows = ["onset", "duration", ANNOTATION, "value"], list(marker_rows(recording))
+    run = Run(subject, recording, str(events or f"{path.name} (its annotations)"), header, rows, not events, beh)
     run.factor = find_unit(run, doubts) if events else 1.0
     for row in rows:
         onset = read_number(row["onset"])
@@ -76,10 +56,10 @@ def read_run(path, subject, recording, doubts):
 
 def marker_rows(recording):
     """Rows of a file's own markers, but for triggers that an annotation of the same number repeats."""
-    said = {(number_of(name), at) for name, at in recording.durations if number_of(name) is not None}
+    annotated = {(number_of(name), at) for name, at in recording.durations if number_of(name) is not None}
     for name, at in recording.markers:
         number, length = number_of(name), recording.durations.get((name, at), "")
-        if length != "" or (number, at) not in said:
+        if length != "" or (number, at) not in annotated:
             where = f"{recording.path.name}, marker {name!r} at {at:.4g} s"
             value = "" if number is None else str(number)
             yield {"onset": str(at), "duration": str(length), ANNOTATION: name, "value": value, "row": where}
@@ -90,22 +70,20 @@ def find_unit(run, doubts):
     recording = run.recording
     rate = max((channel.rate for channel in recording.channels if channel.physio is None), default=1.0)
     onsets = np.array([at for at in (read_number(row["onset"]) for row in run.rows) if at is not None])
-    times = np.array([at for name, at in recording.markers if not name.lower().startswith(BREAKS)])
+    times = np.array([at for name, at in recording.markers if not is_break(name)])
     units = {"seconds": 1.0, f"samples at {rate:g} Hz": 1 / rate, "milliseconds": 1e-3}
     if not len(onsets):
         return 1.0
-
-    def agreement(factor):
-        near = np.abs(times[:, None] - onsets * factor).min(axis=0) if len(times) else np.full(len(onsets), np.inf)
-        return float((near <= max(2 / rate, 0.01)).mean())
-
-    fits = {unit: onsets.max() * factor <= recording.seconds + 1 for unit, factor in units.items()}
-    agrees = {unit: agreement(factor) for unit, factor in units.items()}
-    best = max(units, key=lambda unit: (agrees[unit] if fits[unit] else -1, unit == "seconds"))
-    if not fits[best]:
+    agrees = {}  # share of the onsets at a marker; -1 where the recording is too short for them
+    for unit, factor in units.items():
+        apart = np.abs(times[:, None] - onsets * factor).min(axis=0, initial=np.inf)
+        fits = onsets.max() * factor <= recording.seconds + 1
+        agrees[unit] = float((apart <= max(2 / rate, 0.01)).mean()) if fits else -1.0
+    best = max(units, key=lambda unit: (agrees[unit], unit == "seconds"))
+    if agrees[best] < 0:
         doubts.add(f"onsets go to {onsets.max():.6g}, the recording ends at {recording.seconds:.6g} s", run.subject)
         return 1.0
-    if not fits["seconds"] or (agrees["seconds"] < agrees[best] and agrees[best] >= AGREE):
+    if agrees["seconds"] < 0 or agrees["seconds"] < agrees[best] >= AGREE:
         share = "all" if agrees[best] == 1 else f"over {agrees[best] // 0.1 * 10:.0f} %"
         shown = f"{share} agree with the markers in the file" if len(times) else "no marker to compare with"
         doubts.add(f"onsets are no seconds: taken as {best} ({shown})", run.subject)
@@ -119,91 +97,74 @@ def find_unit(run, doubts):
     return 1.0
 
 
-def read_values(text, runs, flag):
-    """What a flag says of each person: {subject: (column, values)}, from COLUMN=VALUE|VALUE or a table subject,value.
-
-    Without values, COLUMN alone: (column, []).
-    """
+def read_values(text, runs, flag, doubts):
+    """What a flag says of each run, (column, values): from COLUMN=VALUE|VALUE, COLUMN, or a table subject,value."""
     if text is None:
         return {}
-    if not Path(text).is_file():
-        column, _, values = text.partition("=")
-        if flag == "--trial" and not values:
+    if Path(text).is_file():
+        header, rows = read_rows(text)
+        if not {"subject", "value"} <= set(header):
+            raise InputError(f"{flag} {text}", "has no column subject, or no value (and column, if not annotations)")
+        ids = [(plain_id(row["subject"].removeprefix("sub-")), row) for _, row in rows if not is_missing(row["value"])]
+        own = {run: [row for name, row in ids if name == plain_id(run.subject)] for run in runs}
+        if lacking := dict.fromkeys(run.subject for run in runs if not own[run]):
+            raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
+        values = {run: [value for row in own[run] for value in row["value"].split("|")] for run in runs}
+        columns = {run: own[run][0].get("column") for run in runs}
+    else:
+        column, _, value = text.partition("=")
+        if flag == "--trial" and not value:
             raise InputError(f"--trial {text}: write COLUMN=VALUE, or a table with the columns subject, value")
-        return {run.subject: (find_column(column, run, flag), values.split("|") if values else []) for run in runs}
-    header, rows = read_rows(text)
-    if "subject" not in header or "value" not in header:
-        raise InputError(f"{flag} {text} has no column subject, or no value (and column, where it is no annotation's)")
-    found = {}
-    for _, row in rows:
-        column, values = found.setdefault(plain_id(row["subject"].removeprefix("sub-")), (row.get("column"), []))
-        values += row["value"].split("|")
-    lacking = dict.fromkeys(run.subject for run in runs if plain_id(run.subject) not in found)
-    if lacking:
-        raise InputError(f"{flag} {text} has no row for {shorten(list(lacking))}")
-    values = {}
+        values, columns = dict.fromkeys(runs, value.split("|") if value else []), dict.fromkeys(runs, column)
     for run in runs:
-        column, of = found[plain_id(run.subject)]
-        column = column or (ANNOTATION if None in map(read_number, of) else "value")
-        values[run.subject] = find_column(column, run, flag), of
-    return values
-
-
-def find_column(name, run, flag):
-    """A column of a run's events by its name, whatever its capitals."""
-    name = name.strip().lower()
-    if run.from_file and name in ANNOTATION_WORDS:
-        return ANNOTATION
-    if name not in run.header:
-        raise InputError(f"{flag} {name}: no such column in {run.where}; there are {shorten(run.header, 90)}")
-    return name
+        values[run] = [value for value in values[run] if not is_missing(value.strip())]
+        default = ANNOTATION if None in map(read_number, values[run]) else "value"
+        column = (columns[run] or default).strip().lower()
+        column = columns[run] = ANNOTATION if run.from_file and column in ANNOTATION_WORDS else column
+        if column not in run.header:
+            raise InputError(f"{flag} {column}: no such column in {run.where}; there are {shorten(run.header, 90)}")
+        for value in values[run]:
+            names = {plain(row[column]): row[column] for row in run.rows if alike(row[column], value)}
+            if len(names) > 1:  # such as a stimulus 2 and a response 2
+                shown = shorten(map(repr, names.values()))
+                doubts.add(f"{flag} {value} means {shown}: write the whole name", run.subject)
+    return {run: (columns[run], values[run]) for run in runs}
 
 
 def alike(cell, wanted):
     """Whether a cell holds this value: the same text, number, or a marker of this number."""
+    number, other = read_number(cell.strip()), read_number(wanted.strip())
     if plain(cell) == plain(wanted):
         return True
-    one, other = read_number(cell.strip()), read_number(wanted.strip())
-    return other is not None and (one == other or (one is None and number_of(cell) == other))
+    return other is not None and (number_of(cell) if number is None else number) == other
 
 
-def doubt_names(runs, flag, values, doubts):
-    """Doubt a number that means markers of several names: a stimulus 2 and a response 2."""
-    for run in runs:
-        column, wanted = values.get(run.subject, (None, []))
-        for value in wanted:
-            names = {plain(row[column]): row[column] for row in run.rows if alike(row[column], value)}
-            if len(names) > 1:
-                shown = shorten(map(repr, names.values()))
-                doubts.add(f"{flag} {value} means {shown}: write the whole name", run.subject)
-
-
-def find_ends(runs, asked, doubts):
-    """Give every trial its ``length`` in seconds, or None."""
+def find_ends(runs, ends, doubts):
+    """Give every trial its ``length`` in seconds, or None; ``ends``: what ends one, by run."""
     every = Counter(row.get("duration", "") for run in runs for row in run.rows if not run.from_file)
     most, n = every.most_common(1)[0] if every else ("", 0)
     own = [row.get("duration", "") for run in runs for row in run.trials]
     kinds = {row.get(ANNOTATION, "") for run in runs for row in run.rows}
     same = set(own) == {most} and n > max(0.9 * every.total(), len(own)) and len(kinds) > 2  # others have it, too
-    same &= (read_number(most) or 0) > 0
-    ends = read_values(asked.until, runs, "--until")
-    doubt_names(runs, "--until", ends, doubts)
+    same = same and (read_number(most) or 0) > 0
     for run in runs:
         following = [*(row["at"] for row in run.trials[1:]), run.recording.seconds][: len(run.trials)]
-        pairs = list(zip(run.trials, following, strict=True))
         lengths = [read_length(row, run) for row in run.trials]
-        overlap = any(n and row["at"] + n > end + TOLERANCE for (row, end), n in zip(pairs[:-1], lengths, strict=False))
+        pairs = zip(run.trials[:-1], lengths, following, strict=False)
+        overlap = any(length and row["at"] + length > end + TOLERANCE for row, length, end in pairs)
         untrue = f"duration {most} in every row" if same else "durations reach into the next trial" if overlap else None
         if ends:
-            lengths = [until(row, end, run, *ends[run.subject]) for row, end in pairs]
+            lengths = [until(row, end, run, *ends[run]) for row, end in zip(run.trials, following, strict=True)]
             if n := lengths.count(None):
                 doubts.add(f"{n} of {len(lengths)} trials have no --until before the next", run.subject)
         elif untrue or None in lengths:
             value, guessed = guess_ends(run, following)
-            how = f"taken from each trial's beginning to {value!r} (--until says another)" if guessed else "left empty"
+            if guessed:
+                how = f"taken from each trial's beginning to {value!r} (--until says another)"
+            else:
+                how = "left empty; give --until, or --seconds to prepare_recordings.py"
             if guessed or untrue:
-                more = "" if guessed else "; give --until, or --seconds to prepare_recordings.py"
-                doubts.add(f"{untrue or 'no durations'}: {how}{more}", run.subject)
+                doubts.add(f"{untrue or 'no durations'}: {how}", run.subject)
             lengths = guessed or ([None] * len(lengths) if untrue else lengths)
         for row, length in zip(run.trials, lengths, strict=True):
             row["length"] = length
@@ -227,24 +188,23 @@ def until(row, following, run, column, values):
     for other in run.rows:
         if other["at"] is None or not row["at"] < other["at"] <= following + TOLERANCE:
             continue
-        if any(alike(other[column], value) for value in values) if values else other[column] not in MISSING:
+        if any(alike(other[column], value) for value in values) if values else not is_missing(other[column]):
             return other["at"] - row["at"]
     return None
 
 
 def guess_ends(run, following):
     """What comes after the beginning of every trial and before the next, soonest: its name, and seconds to it."""
-    column = ANNOTATION if ANNOTATION in run.header else "value" if "value" in run.header else None
+    column = next((name for name in (ANNOTATION, "value") if name in run.header), None)
     if column is None or len(run.trials) < 2:
         return None, None
     after = []  # for every trial: value -> seconds to it
     for row, end in zip(run.trials, following, strict=True):
-        own = {}
+        after.append({})
         for other in run.rows:
             if other["at"] is not None and row["at"] + MIN_SECONDS <= other["at"] < end:
-                own.setdefault(other[column], other["at"] - row["at"])
-        after.append(own)
-    shared = [value for value in after[0] if value not in MISSING and all(value in own for own in after)]
+                after[-1].setdefault(other[column], other["at"] - row["at"])
+    shared = [value for value in after[0] if not is_missing(value) and all(value in own for own in after)]
     if not shared:
         return None, None
     value = min(shared, key=lambda value: np.median([own[value] for own in after]))

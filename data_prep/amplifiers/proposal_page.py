@@ -7,13 +7,16 @@ import os
 
 import numpy as np
 
-from data_prep.amplifiers.channels_table import COLUMNS, propose_channels
-from data_prep.amplifiers.recordings import BREAKS, read_raw, through_mne
+from data_prep.amplifiers.channels_table import NO, propose_channels
+from data_prep.amplifiers.recordings import read_raw, through_mne
+from data_prep.amplifiers.trials_table import COLUMNS, GROUP
+from data_prep.amplifiers.triggers import is_break
+from data_prep.folder.quality import picture
 from utils.base.errors import InputError
 from utils.base.files import write_text
 
 LOOKED_AT = 4  # s of every channel
-WIDTH, POINTS = 900, 80  # of a line in time in pixels, and of a channel's picture in points
+WIDTH = 900  # of a line in time, in pixels
 MOST_MARKERS = 400  # that are drawn of a recording
 LEGEND = (
     "Each line is a recording from its start to its end. Green: trials. Grey ticks: markers and triggers. Red: pauses. "
@@ -25,51 +28,49 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem; }
 svg.line { width: 100%; height: 4rem; background: #f6f6f6; }
 .c { display: inline-block; width: 14rem; font-size: .8rem; }
-.c svg { width: 13rem; height: 2rem; display: block; } .c path { fill: none; stroke: #0072b2; stroke-width: .7; }
-.no { color: #888; } .no path { stroke: #aaa; } .d { background: #fff3e8; border-left: .4rem solid #d55e00;
+.c svg { width: 13rem; height: 2rem; display: block; }
+path { fill: #0072b2; stroke: #0072b2; vector-effect: non-scaling-stroke; }
+.no { color: #888; } .no path { fill: #aaa; stroke: #aaa; } .d { background: #fff3e8; border-left: .4rem solid #d55e00;
 padding: .1rem .8rem; } rect.t { fill: #009e73; fill-opacity: .55; stroke: #fff; } rect.b { fill: #d55e00; }
-line { stroke: #555; } line.p { stroke: #d00; stroke-width: 2; } text { font-size: 10px; }
+rect.m { fill: #555; } rect.p { fill: #d00; } text { font-size: 10px; }
 """
 
 
 def write(proposal, table):
     """Write trials.csv under this name and the others beside it; the paths of the three."""
-    pictures, constants, changed = {}, set(), set()
+    pictures, changing = {}, set()
     for path, recording in proposal.recordings.items():
-        onsets = [trial.onset for trial in proposal.trials if trial.file == path] or [0.0]
-        windows = [peek(recording, at) for at in (onsets[0], recording.seconds / 2, recording.seconds)]
+        first = next((trial.onset for trial in proposal.trials if trial.file == path), 0.0)
+        windows = [peek(recording, at) for at in (first, recording.seconds / 2, recording.seconds)]
         pictures[path] = windows[0]
-        constant = {name for name in windows[0] if all(np.ptp(window[name]) == 0 for window in windows)}
-        changed |= windows[0].keys() - constant
-        constants |= constant
+        changing |= {name for window in windows for name, values in window.items() if np.ptp(values) > 0}
+    still = {name for window in pictures.values() for name in window} - changing
     used = [proposal.recordings[file] for file in dict.fromkeys(trial.file for trial in proposal.trials)]
-    rows, doubts = propose_channels(used, constants - changed)
+    rows, doubts = propose_channels(used, still)
     proposal.doubts += doubts
     channels, page = table.with_name("channels.csv"), table.with_name("trials.html")
-    tables = {table: rows_of_trials(table, proposal.trials), channels: [COLUMNS, *(row.values() for row in rows)]}
     texts = {}
-    for path, lines in tables.items():
-        csv.writer(text := io.StringIO(), lineterminator="\n").writerows(lines)
+    for path, lines in ((table, list(rows_of_trials(table, proposal.trials))), (channels, rows)):
+        writer = csv.DictWriter(text := io.StringIO(), lines[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
         texts[path] = text.getvalue()
         if path.exists() and path.read_text(encoding="utf-8-sig") != texts[path]:
             raise InputError(f"{path} is there with other rows, yours perhaps: give another folder, or remove it")
+    texts[page] = html_of(proposal, pictures, {row["name"]: row["kind"] for row in rows})
     for path, text in texts.items():
         write_text(path, text)
-    write_page(page, proposal, pictures, {row["name"]: row["kind"] for row in rows})
     return table, channels, page
 
 
-def rows_of_trials(path, trials):
+def rows_of_trials(table, trials):
     """The table of trials; files relative to it, onsets with a decimal point, as they are no markers."""
-    names = list(trials[0].ratings)
-    header = ["subject", "file", "stimulus", "onset", "duration", *(["group"] if any(t.group for t in trials) else [])]
-    rows = []
+    folder, has_groups = table.resolve().parent, any(trial.group for trial in trials)
     for trial in trials:
-        file = os.path.relpath(trial.file.resolve(), path.resolve().parent).replace(os.sep, "/")
+        file = os.path.relpath(trial.file.resolve(), folder).replace(os.sep, "/")
         length = "" if trial.duration is None else f"{trial.duration:.6f}"
-        row = [trial.subject, file, trial.stimulus, f"{trial.onset:.6f}", length]
-        rows.append([*row, *([trial.group] if "group" in header else []), *(trial.ratings[name] for name in names)])
-    return [[*header, *names], *rows]
+        cells = (trial.subject, file, trial.stimulus, f"{trial.onset:.6f}", length)
+        yield dict(zip(COLUMNS, cells, strict=True)) | ({GROUP: trial.group} if has_groups else {}) | trial.ratings
 
 
 def peek(recording, at):
@@ -83,8 +84,8 @@ def peek(recording, at):
     return {name: row * factors[name] for name, row in zip(raw.ch_names, values, strict=True)}
 
 
-def write_page(path, proposal, pictures, kinds):
-    """Write the page; ``pictures``: by the recordings' paths, values by channel; ``kinds``: what each is taken as."""
+def html_of(proposal, pictures, kinds):
+    """The page; ``pictures``: by the recordings' paths, values by channel; ``kinds``: what each is taken as."""
     parts = ["<h1>Proposed trials</h1>", *(f"<p>{html.escape(text)}</p>" for text in proposal.found)]
     parts += [f'<p class="d">{html.escape(text)}</p>' for text in proposal.doubts]
     parts.append(f"<p>{LEGEND}</p>")
@@ -93,41 +94,33 @@ def write_page(path, proposal, pictures, kinds):
         who = f"{trials[0].subject}, " if trials else ""
         words = f"{who}{file.name}: {len(trials)} trials, {recording.seconds:.6g} s"
         parts.append(f"<h2>{html.escape(words)}</h2>{line(recording, trials)}<details><summary>channels</summary>")
-        parts += [trace(name, values, kinds.get(name, "no")) for name, values in pictures[file].items()]
+        parts += [trace(name, values, kinds.get(name, NO)) for name, values in pictures[file].items()]
         parts.append("</details>")
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Proposed trials</title><style>{STYLE}</style>'
-    write_text(path, head + "<body>\n" + "\n".join(parts) + "\n</body></html>\n")
+    return head + "<body>\n" + "\n".join(parts) + "\n</body></html>\n"
 
 
 def line(recording, trials):
-    """A recording in time."""
+    """A recording in time: what is marked as bad, markers and pauses, and the trials."""
     scale = WIDTH / max(recording.seconds, 1e-6)
-    parts = [
-        f'<rect class="b" x="{first * scale:.1f}" y="52" width="{max(1, (last - first) * scale):.1f}" height="8">'
-        f"<title>{html.escape(name)}</title></rect>"
-        for name, first, last in recording.spoiled
-    ]
+
+    def box(css, title, first, seconds, y, height, least):
+        size = f'x="{first * scale:.1f}" y="{y}" width="{max(least, seconds * scale):.1f}" height="{height}"'
+        return f'<rect class="{css}" {size}><title>{html.escape(title)}</title></rect>'
+
+    parts = [box("b", name, first, last - first, 52, 8, 1) for name, first, last in recording.spoiled]
     for name, at in recording.markers[:: 1 + len(recording.markers) // MOST_MARKERS]:
-        css, top = ("p", 0) if name.lower().startswith(BREAKS) else ("m", 44)
-        x = f"{at * scale:.1f}"
-        title = html.escape(f"{name}, {at:.5g} s")
-        parts.append(f'<line class="{css}" x1="{x}" x2="{x}" y1="{top}" y2="52"><title>{title}</title></line>')
+        css, y, height = ("p", 0, 52) if is_break(name) else ("m", 44, 8)
+        parts.append(box(css, f"{name}, {at:.5g} s", at, 0, y, height, 1))
     for trial in trials:
-        x, width = trial.onset * scale, max(2.0, (trial.duration or 0) * scale)
-        title = html.escape(f"{trial.stimulus}, {trial.onset:.5g} s, {trial.duration or 0:.4g} s")
-        parts.append(f'<rect class="t" x="{x:.1f}" y="6" width="{width:.1f}" height="36"><title>{title}</title></rect>')
-        parts.append(f'<text x="{x + 2:.1f}" y="20">{html.escape(trial.stimulus[:12])}</text>')
+        title = f"{trial.stimulus}, {trial.onset:.5g} s, {trial.duration or 0:.4g} s"
+        parts.append(box("t", title, trial.onset, trial.duration or 0, 6, 36, 2))
+        parts.append(f'<text x="{trial.onset * scale + 2:.1f}" y="20">{html.escape(trial.stimulus[:12])}</text>')
     return f'<svg class="line" viewBox="0 0 {WIDTH} 62" preserveAspectRatio="none">{"".join(parts)}</svg>'
 
 
 def trace(name, values, kind):
     """A few seconds of a channel."""
-    values = np.nan_to_num(values[: len(values) // POINTS * POINTS] if len(values) > POINTS else values)
-    parts = values.reshape(POINTS, -1) if len(values) > POINTS else values[:, None]
-    low, high = float(values.min()), float(values.max())
-    scaled = [(30 - 28 * (edge - low) / (high - low or 1)).round(1) for edge in (parts.min(axis=1), parts.max(axis=1))]
-    points = " ".join(f"{x},{a:g} {x},{b:g}" for x, (a, b) in enumerate(zip(*scaled, strict=True)))
-    css = ' class="c no"' if kind == "no" else ' class="c"'
-    words = f"{html.escape(name)} ({kind}): {low:.3g} to {high:.3g}"
-    box = f'viewBox="0 0 {len(parts)} 32" preserveAspectRatio="none"'
-    return f'<span{css}>{words}<svg {box}><path d="M{points}"/></svg></span>'
+    values = np.nan_to_num(values)
+    words = f"{html.escape(name)} ({kind}): {values.min():.3g} to {values.max():.3g}"
+    return f'<span class="c{" no" * (kind == NO)}">{words}{picture(values, values)}</span>'

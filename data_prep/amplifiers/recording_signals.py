@@ -1,17 +1,24 @@
 """The trials of a recording: chosen channels, filtered and repaired as a whole, then cut and brought to one rate."""
 
-from dataclasses import dataclass
+import contextlib
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.amplifiers.recordings import BREAKS, CUTS, mne, read_raw, through_mne
+from data_prep.amplifiers.recordings import mne, read_channels, through_mne
 from data_prep.amplifiers.sidecars import read_physio
-from data_prep.folder.quality import LOUD
+from data_prep.amplifiers.triggers import CUTS, annotations, is_break
+from data_prep.folder.from_arrays import prepare_person
+from data_prep.folder.quality import LOUD, Quality
 from data_prep.signals.channel_kinds import clean, key, pick
 from data_prep.signals.channels import shorten
 from data_prep.signals.resampling import resample
 from utils.base.errors import InputError
+from utils.base.files import atomic
 from utils.base.progress import warn
 
 USUAL_EEG = (0.05, 5000)  # uV; between them lies the standard deviation of anybody's EEG
@@ -19,7 +26,6 @@ MOST_BAD = 0.25  # of the electrodes; more cannot be told from the others
 ENOUGH = 50_000  # samples that tell an electrode's amplitude
 IN_MICROVOLTS = ("eeg", "eog", "ecg", "emg")
 AS_RECORDED = "Values are those of the files, before filters, reference and resampling"  # of `Look`, in quality.html
-PARTS = ("onset", "duration", "description")  # of MNE's annotations
 MONTAGE = "colin27_1005"  # MNE's places of 343 electrodes (before MNE 1.13: standard_1005)
 
 
@@ -54,84 +60,81 @@ def read_trials(recording, onsets, eeg, pps, steps):
     """
     groups = [read_eeg(recording, eeg, steps, onsets)] if eeg else []
     groups += read_pps(recording, pps, steps, onsets)
-    looks, parts = [look for look, _ in groups], [signal for _, signal in groups]
-    rests = [("", 0, steps.seconds), ("_baseline", steps.rest_seconds, steps.rest_seconds)]
+    parts = {"": (0, steps.seconds)}  # suffix of the array: seconds before the onset, and how many are taken
+    parts |= {"_baseline": (steps.rest_seconds, steps.rest_seconds)} if steps.rest_seconds else {}
     arrays = {}
-    for suffix, before, seconds in rests if steps.rest_seconds else rests[:1]:
-        found = []
-        for (names, *_), (signal, rate, first) in zip(looks, parts, strict=True):
+    for suffix, (before, seconds) in parts.items():
+        blocks = [np.zeros((len(onsets), 0, seconds * steps.sampling_rate))]  # where there is no EEG, or no PPS
+        for look, (signal, rate, start) in groups:
             try:
-                trials = [resample(signal, rate, steps.sampling_rate, seconds, t - before - first) for t in onsets]
+                starts = [onset - before - start for onset in onsets]
+                blocks.append(np.stack([resample(signal, rate, steps.sampling_rate, seconds, at) for at in starts]))
             except InputError as error:
-                what = "EEG" if names is eeg else names[0]
+                what = "EEG" if look.channels is eeg else look.channels[0]
                 raise InputError(f"{recording.path.name}, {what}: {error}") from None
-            found.append(np.stack(trials))
-        empty = np.zeros((len(onsets), 0, seconds * steps.sampling_rate))
-        arrays["eeg" + suffix] = found[0] if eeg else empty
-        arrays["pps" + suffix] = np.concatenate(found[bool(eeg) :], axis=1) if pps else empty
-    return arrays, looks
+        n_eeg = 1 + bool(eeg)
+        arrays["eeg" + suffix] = blocks[n_eeg - 1]
+        arrays["pps" + suffix] = np.concatenate([blocks[0], *blocks[n_eeg:]], axis=1)
+    return arrays, [look for look, _ in groups]
 
 
 def read_eeg(recording, names, steps, onsets):
     """The look at the EEG as it was recorded, and (signal, rate, 0) after all steps."""
+    where = recording.path.name
     chosen = [pick(recording.channels, name, recording.path) for name in names]
-    rates = sorted({channel.rate for channel in chosen})
-    if len(rates) > 1:
-        what = f"its EEG has rates of {rates[0]:g} and {rates[-1]:g} Hz"
-        raise InputError(f"{recording.path}: {what}; choose with --eeg-channels")
-    check_filters(recording, steps, rates[0])
+    rate, *others = sorted({channel.rate for channel in chosen})
+    if others:
+        what = f"{recording.path}: its EEG has rates of {rate:g} and {others[-1]:g} Hz"
+        raise InputError(what, remedy="choose with --eeg-channels")
+    for flag, edge in (("--low-pass", steps.low_pass or 0), ("--notch", steps.notch or 0)):
+        if edge >= rate / 2:
+            raise InputError(f"{where} was recorded at {rate:g} Hz: {flag} must be less than {rate / 2:g}, or none")
     with through_mne(recording.path, recording.notes):
-        raw = read_channels(recording, chosen)
+        raw = read_channels(recording.path, recording.channels, chosen)
         signal = raw.get_data()
         signal *= np.array([[channel.factor] for channel in chosen])
         refuse_gaps(recording, names, signal)
-        if steps.reference == "average":
-            warn_of_constant(recording, names, signal)
-        windows = _windows(signal, rates[0], 0, steps, onsets)
-        info = mne.create_info([clean(channel.name) for channel in chosen], rates[0], "eeg")
+        still = [name for name, row in zip(names, signal, strict=True) if row.min() == row.max()]
+        if still and steps.reference == "average":
+            what = "is constant, and the average reference turns it into minus the mean of the others"
+            remedy = "unless it was the reference, leave it out (--eeg-channels), or this file"
+            warn(f"{where}: {shorten(still)} {what}; {remedy}")
+        windows = _windows(signal, rate, 0, steps, onsets)
+        info = mne.create_info([clean(channel.name) for channel in chosen], rate, "eeg")
         signal *= 1e-6  # MNE's unit
         improved = mne.io.RawArray(signal, info, copy=None)
-        improved.set_annotations(edges(recording, raw))
+        improved.set_annotations(edges(raw))
         if steps.high_pass or steps.low_pass:
             improved.filter(steps.high_pass, steps.low_pass, picks="all")
         if steps.notch:
-            lines = np.arange(steps.notch, min(rates[0] / 2, (steps.low_pass or rates[0]) + steps.notch), steps.notch)
+            lines = np.arange(steps.notch, min(rate / 2, (steps.low_pass or rate) + steps.notch), steps.notch)
             improved.notch_filter(lines, picks="all")
-        repair(recording, improved, chosen, steps)
+        repair(recording, improved, steps)
         signal = improved.get_data()
     signal *= 1e6
     loud = find_loud(names, signal)
     part = " and enters the average reference" if steps.reference == "average" else ""
     for name, times in loud.items():
-        what = f"{recording.path.name}: {name} has {times:.0f} times the amplitude of the other EEG channels{part}"
+        what = f"{where}: {name} has {times:.0f} times the amplitude of the other EEG channels{part}"
         warn(f"{what}; look at it in quality.html; if it is broken, leave it out (--eeg-channels), or this file")
     if steps.reference == "average":
         signal -= signal.mean(axis=0)
     deviation = float(np.median(signal.std(axis=1)))
     if not USUAL_EEG[0] <= deviation <= USUAL_EEG[1]:
-        warn(
-            f"{recording.path.name}: EEG of {deviation:.2g} uV; is its unit right? standardised, it makes no difference"
-        )
-    return Look(names, rates[0], windows, "uV", loud), (signal, rates[0], 0.0)
+        warn(f"{where}: EEG of {deviation:.2g} uV; is its unit right? standardised, it makes no difference")
+    return Look(names, rate, windows, "uV", loud), (signal, rate, 0.0)
 
 
-def edges(recording, raw):
+def edges(raw):
     """Annotations at which MNE's filters are restarted, from the first sample on: a jump must not ring there."""
-    cuts = {seconds for name, seconds in recording.markers if name.lower().startswith(CUTS) and seconds > 0}
-    made = mne.Annotations(sorted(cuts), 0, "edge")
-    for onset, length, name in zip(*(getattr(raw.annotations, what) for what in PARTS), strict=True):
-        if name.lower().startswith(BREAKS) and not name.lower().startswith(CUTS):
-            made.append(onset - raw.first_time, length, name)
-    return made
-
-
-def warn_of_constant(recording, names, signal):
-    """Warn of electrodes that record nothing: by the average reference they become minus the mean of the others."""
-    still = [name for name, row in zip(names, signal, strict=True) if row.min() == row.max()]
-    if still:
-        what = "is constant, and the average reference turns it into minus the mean of the others"
-        remedy = "unless it was the reference, leave it out (--eeg-channels), or this file"
-        warn(f"{recording.path.name}: {shorten(still)} {what}; {remedy}")
+    breaks = [marker for marker in annotations(raw) if is_break(marker[0])]
+    restarts = mne.Annotations([], [], [])
+    for name, at, length in breaks:
+        if not name.lower().startswith(CUTS):
+            restarts.append(at, length, name)
+        elif at > 0:
+            restarts.append(at, 0, "edge")
+    return restarts
 
 
 def find_loud(names, signal):
@@ -142,41 +145,31 @@ def find_loud(names, signal):
     return {name: float(own / usual) for name, own in zip(names, level, strict=True) if own > LOUD * usual > 0}
 
 
-def read_channels(recording, chosen):
-    """MNE's raw object with these channels, in this order; of an EDF file at their own rate."""
-    names = [channel.name for channel in chosen]
-    rates = {channel.rate for channel in recording.channels if channel.physio is None}
-    at_own_rate = {"include": names, "exclude_after_unique": True} if len(rates) > 1 else {}
-    raw = read_raw(recording.path, **at_own_rate)
-    return raw.pick([raw.ch_names.index(name) for name in names])  # also orders them; a name may be that of a type
-
-
 def read_pps(recording, names, steps, onsets):
     """Of every peripheral channel the look at it, and (signal, rate, start): each has a rate and a start of its own."""
     chosen = [pick(recording.channels, name, recording.path) for name in names]
     bad = [channel.name for channel in chosen if key(channel.name) in map(key, recording.bads)]
     if bad and steps.bad_channels != "keep":
-        what = f"{shorten(bad)} is marked bad and cannot be interpolated"
-        raise InputError(f"{recording.path}: {what}; choose other --pps-channels, or --bad-channels keep")
-    read = {}
-    for physio, rate in dict.fromkeys((channel.physio, channel.rate) for channel in chosen):  # every file once
-        together = [channel for channel in chosen if (channel.physio, channel.rate) == (physio, rate)]
+        what = f"{recording.path}: {shorten(bad)} is marked bad and cannot be interpolated"
+        raise InputError(what, remedy="choose other --pps-channels, or --bad-channels keep")
+    together, groups = {}, []
+    for channel in chosen:
+        together.setdefault((channel.physio, channel.rate), []).append(channel)
+    for (physio, rate), channels in together.items():  # every file once
         if physio is None:
             with through_mne(recording.path, recording.notes):
-                read |= zip(together, read_channels(recording, together).get_data(), strict=True)
+                start, signals = 0.0, read_channels(recording.path, recording.channels, channels).get_data()
         else:
-            table = read_physio(recording.physio[physio], [channel.name for channel in together])
-            read |= zip(together, table, strict=True)
-    found = []
-    for channel in chosen:
-        signal = read[channel][None] * channel.factor
-        start = 0.0 if channel.physio is None else recording.physio[channel.physio].start
-        windows = _windows(signal, channel.rate, start, steps, onsets)
-        for window in windows:
-            refuse_gaps(recording, [channel.name], window)
-        look = Look([channel.name], channel.rate, windows, "uV" if channel.kind in IN_MICROVOLTS else "")
-        found.append((look, (bridge(signal), channel.rate, start)))
-    return found
+            file = recording.physio[physio]
+            start, signals = file.start, read_physio(file, [channel.name for channel in channels])
+        for channel, signal in zip(channels, signals[:, None], strict=True):
+            signal = signal * channel.factor
+            windows = _windows(signal, rate, start, steps, onsets)
+            for window in windows:
+                refuse_gaps(recording, [channel.name], window)
+            look = Look([channel.name], rate, windows, "uV" if channel.kind in IN_MICROVOLTS else "")
+            groups.append((look, (bridge(signal), rate, start)))
+    return sorted(groups, key=lambda group: [channel.name for channel in chosen].index(group[0].channels[0]))
 
 
 def bridge(signal):
@@ -187,14 +180,6 @@ def bridge(signal):
     return np.interp(np.arange(signal.shape[1]), np.flatnonzero(there), signal[0, there])[None]
 
 
-def check_filters(recording, steps, rate):
-    """Refuse what a filter cannot do at this rate."""
-    for flag, edge in (("--low-pass", steps.low_pass or 0), ("--notch", steps.notch or 0)):
-        if edge >= rate / 2:
-            what = f"was recorded at {rate:g} Hz: {flag} must be less than {rate / 2:g}, or none"
-            raise InputError(f"{recording.path.name} {what}")
-
-
 def refuse_gaps(recording, names, signal):
     """Refuse what is not a number; a filter would spread it."""
     gaps = [name for name, row in zip(names, signal, strict=True) if not np.isfinite(row).all()]
@@ -202,25 +187,27 @@ def refuse_gaps(recording, names, signal):
         raise InputError(f"{recording.path.name} has gaps (NaN) in {shorten(gaps)}; repair it or leave it out")
 
 
-def repair(recording, raw, chosen, steps):
+def repair(recording, raw, steps):
     """Interpolate the bad channels of an MNE object in place, or refuse them."""
     bads = {key(name) for name in recording.bads}
-    bad = [clean(channel.name) for channel in chosen if key(channel.name) in bads]
+    bad = [name for name in raw.ch_names if key(name) in bads]
     if not bad or steps.bad_channels == "keep":
         return
+    montage = mne.channels.make_standard_montage(MONTAGE)
+    places = {key(name): place for name, place in montage.get_positions()["ch_pos"].items()}
+    unknown = [name for name in raw.ch_names if key(name) not in places]
     where, remedy = (
         f"{recording.path}: {shorten(bad, 60)} is marked bad",
         "--bad-channels keep, or other --eeg-channels",
     )
     if steps.bad_channels == "refuse":
-        raise InputError(f"{where}; --bad-channels interpolate, or --eeg-channels without it")
-    if len(bad) > MOST_BAD * len(chosen):
-        raise InputError(f"{where}: {len(bad)} of {len(chosen)} EEG channels are too many to interpolate; {remedy}")
-    montage = mne.channels.make_standard_montage(MONTAGE)
-    places = {key(name): place for name, place in montage.get_positions()["ch_pos"].items()}
-    if unknown := [name for name in raw.ch_names if key(name) not in places]:
-        what = f"cannot be interpolated: {shorten(unknown)} has no place in the 10-5 system"
-        raise InputError(f"{where} and {what}; {remedy}")
+        raise InputError(where, remedy="--bad-channels interpolate, or --eeg-channels without it")
+    if len(bad) > MOST_BAD * len(raw.ch_names):
+        what = f"{where}: {len(bad)} of {len(raw.ch_names)} EEG channels are too many to interpolate"
+        raise InputError(what, remedy=remedy)
+    if unknown:
+        what = f"{where} and cannot be interpolated: {shorten(unknown)} has no place in the 10-5 system"
+        raise InputError(what, remedy=remedy)
     positions = {name: places[key(name)] for name in raw.ch_names}
     raw.set_montage(mne.channels.make_dig_montage(positions, coord_frame="head"))
     raw.info["bads"] = bad
@@ -232,3 +219,35 @@ def _windows(signal, rate, start, steps, onsets):
     """What the trials take of a signal (channels, samples), rest and all, at its own rate."""
     ranges = [(t - steps.rest_seconds - start, t + steps.seconds - start) for t in onsets]
     return [signal[:, max(0, round(first * rate)) : round(last * rate)].astype(np.float32) for first, last in ranges]
+
+
+def prepare(subject, trials, recordings, eeg, pps, steps, preparation):
+    """Arrays of a person's trials by modality, and rows of quality.html as JSON."""
+    person, looks, quality = {"id": subject}, {}, Quality()
+    for path in dict.fromkeys(trial.file for trial in trials):
+        places = [place for place, trial in enumerate(trials) if trial.file == path]
+        onsets = [trials[place].onset for place in places]
+        arrays, looks_of_file = read_trials(recordings[path], onsets, eeg, pps, steps)
+        for name, array in arrays.items():
+            person.setdefault(name, np.zeros((len(trials), *array.shape[1:])))[places] = array
+        for look in looks_of_file:
+            looks.setdefault((tuple(look.channels), look.rate, look.unit), []).append(look)
+    for (names, rate, unit), of_all in looks.items():
+        loud = {name: times for look in of_all for name, times in (look.loud or {}).items()}
+        quality.look(subject, names, rate, [trial for look in of_all for trial in look.trials], unit=unit, louder=loud)
+    blocks = prepare_person(person, steps.sampling_rate, preparation)
+    rows = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in quality.people[subject]]
+    return {"eeg": blocks[0], "pps": blocks[1], "quality": np.array(json.dumps(rows))}
+
+
+def kept(folder, key, make, *arguments):
+    """Arrays by name that a folder keeps under this key (for JSON), or those that are made, then kept."""
+    text = json.dumps(key, sort_keys=True)
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
+    damage = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile)  # or no such file
+    with contextlib.suppress(*damage), np.load(path, allow_pickle=False) as file:
+        return dict(file)
+    arrays = make(*arguments)
+    with atomic(path) as file:
+        np.savez(file, **arrays)
+    return arrays

@@ -1,34 +1,26 @@
-"""What a recording holds, through MNE-Python: channels with kinds, rates and units, markers, breaks.
-
-MNE-Python: Gramfort et al., "MEG and EEG data analysis with MNE-Python", Frontiers in Neuroscience 7, 2013.
-"""
+"""What a recording holds, through MNE-Python (Gramfort et al., Frontiers in Neuroscience 7, 2013)."""
 
 import contextlib
 import importlib.util
 import re
 import struct
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.amplifiers.edf_header import is_edf, read_header
-from data_prep.amplifiers.sidecars import (
-    compare_header,
-    is_clock,
-    place,
-    read_lines,
-    read_sidecar,
-    refuse_absent,
-    refuse_other_names,
-)
-from data_prep.amplifiers.trials_table import FORMATS, is_recording
-from data_prep.amplifiers.triggers import TRIGGER, find_markers
+from data_prep.amplifiers.sidecars import add_physio, compare_header, match_names, read_sidecar, refuse_absent
+from data_prep.amplifiers.trials_table import FORMATS, is_missing, is_recording
+from data_prep.amplifiers.triggers import TRIGGER, annotations, find_markers, is_break
 from data_prep.formats.matlab_limits import MAX_ITEMS, OTHER_KIND, Budget, RefusedError, variables
-from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, Channel, kind
-from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor, to_kept
+from data_prep.signals.channel_kinds import UNKNOWN, Channel
+from data_prep.signals.channel_kinds import kind as kind_of
+from data_prep.signals.channels import shorten
+from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor
 from utils.base.errors import InputError
+from utils.base.errors import shorten as shorten_text
 from utils.base.progress import warn
 from utils.base.surroundings import at_end
 
@@ -37,9 +29,9 @@ try:
 except ImportError:  # said by need_mne()
     mne = None
 
-CUTS = ("boundary", "new segment")  # annotations of EEGLAB and BrainVision where a recording was paused or cut
-BREAKS = ("edge", "bad_acq_skip", *CUTS)  # and MNE's, at which its filters are restarted
 BAD = "bad"  # what an annotation of a part that somebody found bad begins with
+TYPES = {"heog": "eog", "veog": "eog", "temp": "temperature", "trig": "stim", "ref": "ground"}  # BIDS's words to MNE's
+TYPES |= {"audio": "misc", "hr": "misc"}
 HARMLESS = (  # warnings of MNE without a remedy
     "annotation(s) that were",
     "'boundary' events",
@@ -64,13 +56,12 @@ class Recording:
     channels: list  # of `Channel`
     seconds: float
     markers: list  # of (name, seconds from the first sample)
-    breaks: list  # seconds at which the recording was paused
-    spoiled: list  # (name, first, last second) of parts that are marked as bad
-    bads: list
-    physio: list
-    notes: list = field(default_factory=list)  # what is to be said of it, without its name
-    doubtful: dict = field(default_factory=dict)  # markers whose number is in doubt, and why
-    durations: dict = field(default_factory=dict)  # of markers, in s
+    notes: list  # what there is to say of it, without its name
+    doubtful: dict  # markers whose number is in doubt, and why
+    durations: dict  # of markers, in s
+    spoiled: list = field(default_factory=list)  # (name, first, last second) of parts that are marked as bad
+    bads: list = field(default_factory=list)  # names of channels
+    physio: list = field(default_factory=list)  # of `Physio`
 
 
 def need_mne():
@@ -108,97 +99,110 @@ def through_mne(path, notes):
 
 
 def _words(error):
-    words = " ".join(f"{error}".split()) or type(error).__name__
-    return words if len(words) <= MESSAGE_CHARACTERS else words[: MESSAGE_CHARACTERS - 3] + "..."
+    return shorten_text(" ".join(f"{error}".split()) or type(error).__name__, MESSAGE_CHARACTERS)
+
+
+class Sayings(dict):
+    """What there is to say, and of which files or people it is true: everything is said once."""
+
+    def add(self, text, who):
+        """Note it of one of them."""
+        self.setdefault(text, []).append(who)
+
+    def lines(self):
+        """Of all."""
+        return [f"{shorten(list(dict.fromkeys(who)), 80)}: {text}" for text, who in self.items()]
 
 
 def say_notes(recordings):
-    """Warn of what was noted of recordings, once for all of which it is true."""
-    said = {}
+    """Warn of what was noted of recordings."""
+    sayings = Sayings()
     for recording in recordings:
         for note in recording.notes:
-            said.setdefault(note, []).append(recording.path.name)
-    for note, names in said.items():
-        warn(f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {note}")
+            sayings.add(note, recording.path.name)
+    for line in sayings.lines():
+        warn(line)
 
 
 def open_recording(path, sidecar=None):
     """The `Recording` of a file and of what stands beside it, or of a `Sidecar` that is given; or an `InputError`."""
     path = Path(path)
     if not is_recording(path):
-        raise InputError(f"{path} is none of {' '.join(FORMATS)}; export the recording as one of these")
-    for file in (path, *(file for file in path.parent.glob("*") if file.stem == path.stem)):
-        refuse_absent(file)
-    check = {".fif": refuse_loops, ".set": refuse_damaged, ".vhdr": refuse_renamed}.get(path.suffix.lower())
-    if check:
+        raise InputError(path, f"is none of {' '.join(FORMATS)}", "export the recording as one of these")
+    for file in path.parent.glob("*"):
+        if file.stem == path.stem:
+            refuse_absent(file)
+    named = named_by(path)
+    refuse_other_files(path, named)
+    if check := {".fif": refuse_loops, ".set": refuse_damaged}.get(path.suffix.lower()):
         check(path)
-    sidecar, notes, channels, placed = sidecar or read_sidecar(path), [], [], []
+    sidecar, notes = sidecar or read_sidecar(path), []
     with through_mne(path, notes):
-        in_header = read_header(path)
         raw = read_raw(path)
         seconds = raw.n_times / raw.info["sfreq"]
         notes += compare_header(path, raw.info["sfreq"], seconds)
-        notes += refuse_other_names(path, sidecar, raw.ch_names) if sidecar.types else []
-        units = {n: c.unit for n, c in zip(raw.ch_names, in_header, strict=False)} or raw._orig_units
-        rates = {n: c.rate for n, c in zip(raw.ch_names, in_header, strict=False)}
-        declared = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
-        suffix, stim = path.suffix.lower(), {}
-        scales, other = SCALES.get(suffix, {}), EEGLAB_SCALE if suffix == ".set" else 1.0
-        for name, info in zip(raw.ch_names, raw.info["chs"], strict=True):
-            unit, of = units.get(name), declared[name]
-            found = kind(name, sidecar.types.get(name, of), raw.ch_names)
-            in_volts, kept = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V, "eeg" if found == UNKNOWN else found
-            scale, said = factor(suffix, kept, in_volts, unit, sidecar.units.get(name))
-            notes += [f"{name} {said}"] if said not in (None, NO_UNIT) and found != UNKNOWN else []
-            channels.append(Channel(name, found, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
-            if found == "stim" and (of == "stim" or TRIGGER.fullmatch("".join(name.split()))):
-                stim[name] = 1.0 if of == "stim" else scales.get(unit, other)
-        markers, durations, doubtful, said = find_markers(raw, stim)
-        channels = find_units(raw, channels, notes)
+        channels, factors = find_channels(path, raw, sidecar, notes)
+        triggers = {}
+        for channel in [channel for channel in channels if channel.name in factors]:
+            source = raw if channel.rate == raw.info["sfreq"] else read_channels(path, channels, [channel])
+            values = source.get_data(picks=[source.ch_names.index(channel.name)])[0]
+            triggers[channel.name] = values / factors[channel.name], channel.rate
+        markers, durations, doubtful, said = find_markers(raw, triggers)
     notes += said
-    began = raw.info["meas_date"].timestamp() if raw.info["meas_date"] else None
-    for physio in sidecar.physio:
-        start, said = place(physio, len(read_lines(physio)), seconds, began)
-        notes += said
-        if start is None:
-            continue
-        physio.start = start
-        placed.append(physio)
-        for name in physio.columns:
-            found = kind(name, "misc")
-            found = "clock" if found in PERIPHERAL and is_clock(physio, name) else found
-            scale, said = to_kept(found, physio.units.get(name))
-            notes += [f"{name} of {physio.path.name} {said}"] if said not in (None, NO_UNIT) else []
-            channels.append(Channel(name, found, physio.rate, scale, len(placed) - 1))
-    bads = [*raw.info["bads"], *(name for name in sidecar.bads if name not in raw.info["bads"])]
-    by_mne = [Path(file) for file in raw.filenames if file]  # absolute: the same file must not have two names
-    parts = [path if file.resolve() == path.resolve() else file for file in by_mne]
-    named = [file for file in named_by(path).values() if file.is_file()]
-    files, signals = {}, parts[0] if parts else path
-    for file in (path, *parts, *named, *sidecar.files):
+    files, by_mne = {}, [Path(file) for file in raw.filenames if file]
+    for file in (path, *by_mne, *filter(Path.is_file, named), *sidecar.files):
         files.setdefault(file.resolve(), file)
-    refuse_taken(path, signals)
+    signals = files[by_mne[0].resolve()] if by_mne else path
+    refuse_other_files(path, [signals])
     twin = signals.with_suffix(path.suffix)
     if signals.stem != path.stem and twin.is_file():
-        notes.append(
-            f"its signals are in {signals.name}, which is {twin.name}'s by its name: is it renamed, or a copy?"
-        )
-    starts = [at for name, at in markers if name.lower().startswith(BREAKS)]
-    of_markers = {"notes": notes, "doubtful": doubtful, "durations": durations}
-    files, parts = list(files.values()), find_spoiled(raw)
-    return Recording(path, files, signals, channels, seconds, markers, starts, parts, bads, placed, **of_markers)
+        note = f"its signals are in {signals.name}, which is {twin.name}'s by its name: is it renamed, or a copy?"
+        notes.append(note)
+    recording = Recording(path, list(files.values()), signals, channels, seconds, markers, notes, doubtful, durations)
+    recording.spoiled = find_spoiled(raw)
+    bads = [name for name, row in sidecar.channels.items() if row.get("status", "").lower() == "bad"]
+    recording.bads = list(dict.fromkeys([*raw.info["bads"], *bads]))
+    began = raw.info["meas_date"].timestamp() if raw.info["meas_date"] else None
+    for physio in sidecar.physio:
+        add_physio(recording, physio, began)
+    return recording
 
 
-def find_units(raw, channels, notes):
-    """The channels, where the file says no unit of its EEG: microvolts, or volts where no EEG is so small."""
+def find_channels(path, raw, sidecar, notes):
+    """Channels of MNE's object; and by name of its trigger channels, what MNE multiplied their numbers by."""
+    suffix, header = path.suffix.lower(), read_header(path, raw)
+    units = dict(zip(raw.ch_names, [unit for unit, _ in header], strict=False)) or raw._orig_units
+    rates = dict(zip(raw.ch_names, [rate for _, rate in header], strict=False))
+    rows, said = match_names(path, sidecar.channels, raw.ch_names)
+    notes += said
+    channels, factors = [], {}
+    for name, declared, info in zip(raw.ch_names, raw.get_channel_types(), raw.info["chs"], strict=True):
+        cells = [rows.get(name, {}).get(column, "") for column in ("type", "units")]
+        by_table, unit = (None if is_missing(cell) else cell for cell in cells)
+        by_table = TYPES.get((by_table or declared).lower(), (by_table or declared).lower())
+        kind = kind_of(name, by_table, raw.ch_names)
+        in_volts, kept = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V, "eeg" if kind == UNKNOWN else kind
+        scale, said = factor(suffix, kept, in_volts, units.get(name), unit)
+        notes += [f"{name} {said}"] if said not in (None, NO_UNIT) and kind != UNKNOWN else []
+        channels.append(Channel(name, kind, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
+        if kind == "stim" and ("stim" in (declared, by_table) or TRIGGER.fullmatch("".join(name.split()))):
+            scale = SCALES.get(suffix, {}).get(units.get(name), EEGLAB_SCALE if suffix == ".set" else 1.0)
+            factors[name] = 1.0 if declared == "stim" else scale
     unitless = [place for place, channel in enumerate(channels) if channel.unitless and channel.kind == "eeg"]
-    if not unitless:
-        return channels
-    stop = min(raw.n_times, round(LOOKED_AT * raw.info["sfreq"]))
-    level = np.median(raw.get_data(unitless, 0, stop).std(axis=1))
-    volts = 0 < level < IN_VOLTS
-    notes.append(f"the file does not say the unit of its EEG; taken as {'volts' if volts else 'microvolts'}")
-    return [Channel(c.name, c.kind, c.rate, 1e6) if volts and c.unitless else c for c in channels]
+    if unitless:  # volts, where no EEG is so small
+        some = raw.get_data(unitless, 0, min(raw.n_times, round(LOOKED_AT * raw.info["sfreq"])))
+        volts = 0 < np.median(some.std(axis=1)) < IN_VOLTS
+        notes.append(f"the file does not say the unit of its EEG; taken as {'volts' if volts else 'microvolts'}")
+        channels = [replace(each, factor=1e6) if volts and each.unitless else each for each in channels]
+    return channels, factors
+
+
+def read_channels(path, channels, chosen):
+    """MNE's object with chosen ones of the file's channels, in this order; of an EDF file at their own rate."""
+    names = [channel.name for channel in chosen]
+    several = len({channel.rate for channel in channels if channel.physio is None}) > 1
+    raw = read_raw(path, **({"include": names, "exclude_after_unique": True} if several else {}))
+    return raw.pick([raw.ch_names.index(name) for name in names])  # also orders them; a name may be that of a type
 
 
 def read_raw(path, **options):
@@ -212,29 +216,27 @@ def read_raw(path, **options):
 
 
 def named_by(path):
-    """The files that a BrainVision header names, by suffix; none of other formats."""
+    """The files that a BrainVision header names; none of other formats."""
     if path.suffix.lower() != ".vhdr":
-        return {}
-    named = re.findall(rb"(?mi)^(?:data|marker)file\s*=\s*(.+?)\s*$", path.read_bytes())
-    files = [path.parent / name.decode("utf-8", "replace").replace("$b", path.stem) for name in named]
-    return {file.suffix.lower(): file for file in files}
+        return []
+    names = re.findall(rb"(?mi)^(?:data|marker)file\s*=\s*(.+?)\s*$", path.read_bytes())
+    return [path.parent / name.decode("utf-8", "replace").replace("$b", path.stem) for name in names]
 
 
-def refuse_renamed(path):
-    """Refuse a BrainVision header that was renamed and still names the files of before."""
-    for suffix, file in named_by(path).items():
-        if not file.is_file() and path.with_suffix(suffix).is_file():
-            what = f"{path} names {file.name}, which is not there, and {path.stem}{suffix} is beside it"
-            raise InputError(f"{what}; write that name into its lines DataFile= and MarkerFile=")
-        refuse_taken(path, file)
+def refuse_other_files(path, files):
+    """Refuse a header that names other files than those which are called like it: whose signals are meant?"""
+    for file in files:
+        alike = path.with_suffix(file.suffix)
+        if file.stem != path.stem and alike.is_file() and not (file.is_file() and alike.samefile(file)):
+            named = f"names {file.name}" + (" as its own" if file.is_file() else ", which is not there")
+            remedy = "write the right name into it (was it renamed?), or remove the one that is not meant"
+            raise InputError(path, f"{named}, and {alike.name} is beside it", remedy)
 
 
-def refuse_taken(path, file):
-    """Refuse a header that names another file than the one which is called like it: whose signals are meant?"""
-    own = path.with_suffix(file.suffix)
-    if file.stem != path.stem and file.is_file() and own.is_file() and not own.samefile(file):
-        what = f"{path} names {file.name} as its own, and {own.name} is beside it"
-        raise InputError(f"{what}; write the right name into it (was it renamed?), or remove the one that is not meant")
+def find_spoiled(raw):
+    """(name, first, last second) of annotations that say a part is bad, as MNE has it: ``BAD_movement``."""
+    marked = [marker for marker in annotations(raw) if marker[0].lower().startswith(BAD) and not is_break(marker[0])]
+    return [(name, onset, onset + length) for name, onset, length in marked]
 
 
 def refuse_loops(path):
@@ -272,15 +274,3 @@ def refuse_damaged(path):
         except RefusedError as error:
             if OTHER_KIND not in str(error):  # functions and objects among an EEGLAB file's notes do no harm
                 raise InputError(f"{path} is damaged or cut short; copy or export it again") from None
-
-
-def find_spoiled(raw):
-    """(name, first, last second) of annotations that say a part is bad, as MNE has it: ``BAD_movement``."""
-    parts = zip(
-        raw.annotations.description, raw.annotations.onset - raw.first_time, raw.annotations.duration, strict=True
-    )
-    return [
-        (name, float(onset), float(onset + length))
-        for name, onset, length in parts
-        if name.lower().startswith(BAD) and not name.lower().startswith(BREAKS)
-    ]

@@ -1,8 +1,4 @@
-"""What stands beside a recording, as BIDS has it: events, channels, behaviour and physiology, whatever their capitals.
-
-BIDS: Pernet et al., "EEG-BIDS, an extension to the brain imaging data structure for electroencephalography",
-Scientific Data 6, 2019.
-"""
+"""What stands beside a recording, as BIDS has it (Pernet et al., "EEG-BIDS", Scientific Data 6, 2019)."""
 
 import gzip
 import json
@@ -12,23 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.amplifiers.trials_table import MISSING, read_rows
-from data_prep.signals.channel_kinds import key
+from data_prep.amplifiers.trials_table import decode, read_rows
+from data_prep.signals.channel_kinds import PERIPHERAL, Channel, key
+from data_prep.signals.channel_kinds import kind as kind_of
 from data_prep.signals.channels import shorten
+from data_prep.signals.units import NO_UNIT, to_kept
 from utils.base.errors import InputError
 
-TYPES = {  # BIDS's words for channels to MNE's
-    "heog": "eog",
-    "veog": "eog",
-    "temp": "temperature",
-    "trig": "stim",
-    "ref": "ground",
-    "audio": "misc",
-    "hr": "misc",
-}
 LEVELS = 4  # folders from a recording up to its data set
 UNIX = 1e8  # s; a start beyond it (1973) is a date
-ZONES = (3600, 900)  # s that clocks of two places differ by, or multiples of it
+ZONES = [
+    [0],
+    *(range(-14 * 3600, 14 * 3600 + 1, step) for step in (3600, 900)),
+]  # s between clocks of two places
 
 
 @dataclass
@@ -40,132 +32,133 @@ class Physio:
     rate: float
     start: float
     units: dict = field(default_factory=dict)
-    header: Path | None = None  # the JSON that all this is from
+    header: Path | None = None  # the JSON that this is from
 
 
 @dataclass
 class Sidecar:
     """What stands beside a recording in a BIDS data set."""
 
-    types: dict = field(default_factory=dict)  # channel name -> MNE's type
-    units: dict = field(default_factory=dict)  # channel name -> unit of the file's numbers
-    bads: list = field(default_factory=list)
+    channels: dict = field(default_factory=dict)  # name -> row of channels.tsv
     physio: list = field(default_factory=list)  # of `Physio`
     files: list = field(default_factory=list)  # that all this was read from
 
 
 def refuse_absent(path):
     """Refuse a file of a data set whose content was not downloaded: a link to nothing, or a text that stands for it."""
-    path = Path(path)
     absent = path.is_symlink() and not path.exists()
     if path.is_file() and path.stat().st_size < 1000:
         head = path.read_bytes()
         absent = b"/annex/objects/" in head or head.startswith(b"version https://git-lfs")
     if absent:
-        raise InputError(f"{path} stands for a file whose content is not here; download it (datalad get, git lfs pull)")
+        what = "stands for a file whose content is not here"
+        raise InputError(path, what, "download it (datalad get, git lfs pull)")
 
 
 def entities(path):
     """BIDS entities of a file's name, in lower case, and its suffix: ``{"sub": "01", "task": "film"}``, ``eeg``."""
     *pairs, suffix = Path(path).name.split(".")[0].casefold().split("_")
-    found = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
-    return found | {k: found[k].lstrip("0") for k in ("run",) if k in found}, suffix
+    named = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
+    return named | {k: named[k].lstrip("0") for k in ("run",) if k in named}, suffix
 
 
 def beside(path, suffix, *extensions):
     """Files with this suffix that are a recording's: no entity of theirs differs; those of the nearest folder."""
     own, of = entities(path)
-    if of != "eeg":
-        return []
-    for folder in (path.parent, path.parent.with_name("beh"), *list(path.parents)[1:LEVELS]):
-        found = {}  # file -> how many entities it names
-        for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for folder in (path.parent, path.parent.parent / "beh", *list(path.parents)[1:LEVELS]):
+        n_entities = {}  # by file
+        for file in sorted(folder.glob("*_*")) if of in ("eeg", "physio") else ():
             its, kind = entities(file)
-            its.pop("recording", None)
-            if (
-                kind == suffix
-                and file.name.lower().endswith(extensions)
-                and "_" in file.name
-                and its.items() <= own.items()
-            ):
+            if of == "eeg":  # physiology may have several files
+                its.pop("recording", None)
+            if kind == suffix and file.name.lower().endswith(extensions) and its.items() <= own.items():
                 refuse_absent(file)
-                found[file] = len(its)
-        if found:
-            return [file for file in found if found[file] == max(found.values())]
+                n_entities[file] = len(its)
+        if n_entities:
+            return [file for file, n in n_entities.items() if n == max(n_entities.values())]
         if (folder / "dataset_description.json").exists():
             break
     return []
 
 
+def only_beside(path, suffix, extension):
+    """The one file with this suffix that is a recording's, or None; several are refused."""
+    files = beside(path, suffix, extension)
+    if len(files) > 1:
+        raise InputError(f"{files[0]} and {files[1].name}", f"may both belong to {path.name}", "keep one of them")
+    return files[0] if files else None
+
+
 def read_sidecar(path):
-    """What channels.tsv and the physiological recordings of a run say."""
-    path = Path(path)
+    """The `Sidecar` of a recording: what channels.tsv and the headers of physiological recordings say."""
     physio = beside(path, "physio", ".tsv.gz", ".tsv")
     physio = [file for file in physio if file.with_name(file.name + ".gz") not in physio]
     sidecar = Sidecar(physio=[read_physio_header(file) for file in physio])
     sidecar.files += [file for physio in sidecar.physio for file in (physio.path, physio.header)]
-    for channels in beside(path, "channels", ".tsv")[:1]:
-        sidecar.files.append(channels)
-        header, rows = read_rows(channels)
-        if "name" not in header or "type" not in header:
-            raise InputError(f"{channels} has no column name, or no type")
-        for _, row in rows:
-            declared = row["type"].lower()
-            sidecar.types[row["name"]] = TYPES.get(declared, declared)
-            if row.get("units", "") not in MISSING:
-                sidecar.units[row["name"]] = row["units"]
-            if row.get("status", "").lower() == "bad":
-                sidecar.bads.append(row["name"])
+    if table := only_beside(path, "channels", ".tsv"):
+        header, rows = read_rows(table)
+        if not {"name", "type"} <= set(header):
+            raise InputError(f"{table} has no column name, or no type")
+        sidecar.files.append(table)
+        sidecar.channels = {row["name"]: row for _, row in rows}
     return sidecar
 
 
-def refuse_other_names(path, sidecar, names):
-    """Refuse a channels.tsv that speaks of other channels than the file has: what it says would be dropped."""
-    its = {key(re.sub(r"-\d+$", "", name)) for name in names} | set(map(key, names))
-    strange = [name for name in sidecar.types if key(name) not in its]
-    said = set(map(key, sidecar.types))
-    unsaid = [name for name in names if not {key(name), key(re.sub(r"-\d+$", "", name))} & said]
-    if strange and unsaid:
-        names = f"its channels.tsv names {shorten(strange, 40)}, the file has {shorten(unsaid, 40)}"
-        raise InputError(f"{path}: {names}; write the same names in both")
-    return [f"channels.tsv names {shorten(strange, 40)}, which the file has not"] if strange else []
+def match_names(path, table, names):
+    """The row of channels.tsv of each channel, however it is spelled, and notes; a table of other names is refused."""
+    by_key, in_table = {key(name): name for name in table}, {}
+    for name in names:
+        for spelling in (name, re.sub(r"-\d+$", "", name)):  # MNE numbers channels of one name: GSR-0
+            if key(spelling) in by_key:
+                in_table.setdefault(name, by_key[key(spelling)])
+    strange = [name for name in table if name not in in_table.values()]
+    missing = [name for name in names if name not in in_table]
+    said = f"channels.tsv names {shorten(strange, 40)}, "
+    if strange and missing:
+        what = f"its {said}the file has {shorten(missing, 40)}"
+        raise InputError(f"{path}:", what, "write the same names in both")
+    rows = {name: table[other] for name, other in in_table.items()}
+    return rows, [f"{said}which the file has not"] if strange else []
+
+
+def read_json(path):
+    """The dictionary in a JSON file."""
+    try:
+        return dict(json.loads(decode(path)))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is no JSON of a recording ({error})") from None
 
 
 def compare_header(path, rate, seconds):
-    """What is to be said where the eeg.json beside a recording speaks of another rate (Hz) or length (s)."""
-    for file in beside(path, "eeg", ".json")[:1]:
-        try:
-            header = json.loads(file.read_text(encoding="utf-8-sig"))
-            said = {"SamplingFrequency": rate, "RecordingDuration": seconds}
-            found = {name: float(header[name]) for name in said if isinstance(header.get(name), int | float)}
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"{file} is no JSON of a recording ({error})"[:290]) from None
-        wrong = [name for name in found if abs(found[name] - said[name]) > 0.02 * said[name] + 1]
-        return [
-            f"its eeg.json says {name} {found[name]:g}, the file {said[name]:g}; the file is right" for name in wrong
-        ]
-    return []
+    """Notes where the eeg.json beside a recording has another rate (Hz) or length (s)."""
+    file, notes = only_beside(path, "eeg", ".json"), []
+    header = read_json(file) if file else {}
+    allowed = ("SamplingFrequency", rate, 0.005 * rate), ("RecordingDuration", seconds, 0.02 * seconds + 1)
+    for name, value, tolerance in allowed:
+        said = header.get(name)
+        if isinstance(said, int | float) and abs(said - value) > tolerance:
+            notes.append(f"its eeg.json says {name} {said:g}, the file {value:g}; the file is right")
+    return notes
 
 
 def read_physio_header(file):
-    """Columns, rate and start of a physiological recording, from its JSON: beside it, or further up for many."""
-    stem, own = file.name.removesuffix(".gz").removesuffix(".tsv"), entities(file)[0].items()
-    found = [other for other in [file.with_name(f"{stem}.json")] if other.exists()]
-    for folder in list(file.parents)[:LEVELS]:
-        found += [other for other in sorted(folder.glob("*physio.json")) if entities(other)[0].items() <= own]
-    if not found:
-        raise InputError(f"{file} has no {stem}.json beside it; it says SamplingFrequency, StartTime and Columns")
+    """The `Physio` that the JSON of a physiological recording describes: beside it, or further up for many."""
+    path = only_beside(file, "physio", ".json")
+    if not path:
+        remedy = "it says SamplingFrequency, StartTime and Columns"
+        raise InputError(file, f"has no {file.name.split('.')[0]}.json beside it", remedy)
+    header = read_json(path)
     try:
-        header = json.loads(found[0].read_text(encoding="utf-8-sig"))
         columns, rate = [str(name) for name in header["Columns"]], float(header["SamplingFrequency"])
         units = {name: header[name].get("Units") for name in columns if isinstance(header.get(name), dict)}
         start = float(header["StartTime"])
     except (KeyError, TypeError, ValueError) as error:
-        what = "does not say SamplingFrequency, StartTime and Columns as BIDS asks"
-        raise InputError(f"{found[0]} {what} ({error})") from None
+        raise InputError(
+            path, f"does not say SamplingFrequency, StartTime and Columns as BIDS asks ({error})"
+        ) from None
     if not 0 < rate < 1e6:
-        raise InputError(f"{found[0]}: SamplingFrequency is {rate:g}; it must be more than 0")
-    return Physio(file, columns, rate, start, units, found[0])
+        raise InputError(f"{path}: SamplingFrequency is {rate:g}; it must be more than 0")
+    return Physio(file, columns, rate, start, units, path)
 
 
 def read_lines(physio):
@@ -174,7 +167,7 @@ def read_lines(physio):
         with (gzip.open if physio.path.suffix == ".gz" else open)(physio.path, "rt", encoding="utf-8-sig") as file:
             lines = file.read().splitlines()
     except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{physio.path} is no table of numbers ({error})"[:290]) from None
+        raise InputError(f"{physio.path} is no table of numbers ({error})") from None
     if lines and lines[0].split("\t") == physio.columns:  # which BIDS has in the JSON
         del lines[0]
     n = len(lines[0].split("\t")) if lines else 0
@@ -190,7 +183,7 @@ def read_physio(physio, names):
         lines = [line.replace("n/a", "nan") for line in read_lines(physio)]
         return np.loadtxt(lines, delimiter="\t", ndmin=2, usecols=places).T
     except ValueError as error:
-        raise InputError(f"{physio.path} is no table of numbers ({error})"[:290]) from None
+        raise InputError(f"{physio.path} is no table of numbers ({error})") from None
 
 
 def is_clock(physio, name):
@@ -201,10 +194,9 @@ def is_clock(physio, name):
 
 
 def place(physio, n_samples, seconds, began):
-    """Where physiology lies beside an EEG of so many seconds that began then (Unix time, or None), and what to say.
+    """Seconds from the EEG's first sample, which was ``began`` (Unix time, or None), to that of physiology; and notes.
 
-    A start that is a date is compared with the EEG's. Clocks of two programs may differ by a time zone: by whole hours,
-    or where these do not fit, by quarters. Returns (seconds after the EEG's first sample or None, notes).
+    Dates are compared. Clocks of two programs may differ by a time zone: whole hours, or where none fits, quarters.
     """
     length, name = n_samples / physio.rate, "/".join(physio.columns)
     if physio.start < UNIX:
@@ -214,12 +206,28 @@ def place(physio, n_samples, seconds, began):
         return physio.start, [note] if wrong else []
     if began is None:
         return None, [f"{name} begins at a date (StartTime), and the EEG has none: not read"]
-    for step in ZONES:
-        starts = [physio.start - began - zone for zone in range(-14 * 3600, 14 * 3600 + 1, step)]
-        fits = [t for t in starts if min(seconds, t + length) - max(0, t) > 0.9 * min(seconds, length)]
-        if physio.start - began in fits or len(fits) == 1:
-            start = physio.start - began if physio.start - began in fits else fits[0]
-            zone = round((physio.start - began - start) / 3600, 2)
-            told = f" (their clocks are {zone:g} h apart)" if zone else ""
-            return start, [f"{name} begins {start:.4g} s after the EEG by their dates{told}"]
+    apart = physio.start - began
+    for zones in ZONES:
+        starts = [apart - zone for zone in zones]
+        fits = [at for at in starts if min(seconds, at + length) - max(0, at) > 0.9 * min(seconds, length)]
+        if len(fits) == 1:
+            hours = round((apart - fits[0]) / 3600, 2)
+            clocks = f" (their clocks are {hours:g} h apart)" if hours else ""
+            return fits[0], [f"{name} begins {fits[0]:.4g} s after the EEG by their dates{clocks}"]
     return None, [f"{name} and the EEG do not lie at one time by their dates: not read"]
+
+
+def add_physio(recording, physio, began):
+    """Add the channels of a physiological recording where it lies beside the EEG, which began then (Unix time)."""
+    start, notes = place(physio, len(read_lines(physio)), recording.seconds, began)
+    recording.notes += notes
+    if start is None:
+        return
+    physio.start = start
+    recording.physio.append(physio)
+    for name in physio.columns:
+        kind = kind_of(name, "misc")
+        kind = "clock" if kind in PERIPHERAL and is_clock(physio, name) else kind
+        scale, said = to_kept(kind, physio.units.get(name))
+        recording.notes += [f"{name} of {physio.path.name} {said}"] if said not in (None, NO_UNIT) else []
+        recording.channels.append(Channel(name, kind, physio.rate, scale, len(recording.physio) - 1))

@@ -40,7 +40,7 @@ CARD = {
     "threshold": 3,
 }
 LONGER = 1.2  # times; EEG and ECG of a clip that differ more have not the rates that they should have
-SIGNALS = {"EEG": (EEG_RATE, len(EEG_CHANNELS)), "ECG": (ECG_RATE, len(PPS_CHANNELS))}
+SIGNALS = {"EEG": (EEG_RATE, EEG_CHANNELS), "ECG": (ECG_RATE, PPS_CHANNELS)}
 KINDS = ("stimuli", "baseline")
 VARIABLE = "DREAMER"
 BEFORE = {"filters": None, "reference": "M1", "resampling": "ECG 256 to 128 Hz"}  # by the headset; by `signals`
@@ -116,7 +116,7 @@ def people(writer, path, seconds, drop):
     lengths = np.array([[clip_seconds(clip) for clip in person.clips] for person in everybody])
     kept = np.flatnonzero((lengths.min(axis=0) >= seconds) | (not drop))
     if drop and len(kept) < 2:
-        raise InputError(f"--segment-seconds {seconds}: {path} has {len(kept)} such clips")
+        raise InputError(f"--segment-seconds {seconds}:", f"{path} has {len(kept)} such clips")
     for index in np.setdiff1d(np.arange(lengths.shape[1]), kept):
         print(f"clip {index + 1} is dropped for all subjects: the shortest lasts {lengths[:, index].min()} s")
     if drop:
@@ -125,12 +125,12 @@ def people(writer, path, seconds, drop):
         where, clips = f"{path}, subject {number + 1}", [person.clips[index] for index in kept]
         short = [index for index in kept if lengths[number, index] < seconds]
         if short:
-            what = f"{where}, clip {short[0] + 1} lasts {lengths[number, short[0]]} s, less than {seconds} s"
-            raise InputError(f"{what}; use --short-trials drop or a smaller --segment-seconds")
-        looks = [
-            (names, SIGNALS[kind][0], [np.concatenate(clip[kind][::-1]).T for clip in clips])  # rest, then the film
-            for kind, names in (("EEG", EEG_CHANNELS), ("ECG", PPS_CHANNELS))
-        ]
+            what = f"lasts {lengths[number, short[0]]} s, less than {seconds} s"
+            remedy = "use --short-trials drop or a smaller --segment-seconds"
+            raise InputError(f"{where}, clip {short[0] + 1}", what, remedy)
+        looks = []
+        for name, (rate, channels) in SIGNALS.items():
+            looks.append((channels, rate, [np.concatenate(clip[name][::-1]).T for clip in clips]))  # rest, then film
         yield Recorded(f"s{number + 1:02d}", where, map(signals, clips), person.ratings[kept], looks)
 
 
@@ -138,14 +138,14 @@ def _electrode_order(path, names):
     """Where the file has each of `EEG_CHANNELS`; its names are cells, or the rows of a matrix of characters."""
     if isinstance(names, str):
         names = names.replace(",", " ").split()
-    found = [str(name).strip() for name in names] if isinstance(names, list) else []
-    places = distinct(found, "eeg", f"{path}, EEG_Electrodes,")
+    electrodes = [str(name).strip() for name in names] if isinstance(names, list) else []
+    places = distinct(electrodes, "eeg", f"{path}, EEG_Electrodes,")
     order = [places.get(plain(name, "eeg")) for name in EEG_CHANNELS]
-    if len(found) != len(EEG_CHANNELS) or None in order:
-        shown = shorten(found) if found else _show(names)
+    if len(electrodes) != len(EEG_CHANNELS) or None in order:
+        shown = shorten(electrodes) if electrodes else _show(names)
         raise InputError(path, f"has EEG_Electrodes = {shown}, not {', '.join(EEG_CHANNELS)}", REMEDY)
     if order != sorted(order):
-        warn(f"{path} has its electrodes in the order {', '.join(found)}; its columns are taken by these names")
+        warn(f"{path} has its electrodes in the order {', '.join(electrodes)}; its columns are taken by these names")
     return order
 
 
@@ -160,15 +160,16 @@ def _show(value):
 
 def _clips(where, value, rate, channels):
     """Arrays (samples, channels) of all clips, from cells or, where all have one length, one array of them."""
-    if matlab.is_real(value) and value.ndim == 3 and value.shape[2] == channels and value.shape[1] >= rate:
+    n = len(channels)
+    if matlab.is_real(value) and value.ndim == 3 and value.shape[2] == n and value.shape[1] >= rate:
         value = [np.asfortranarray(clip) for clip in value]
     if not isinstance(value, list):
-        wanted = f"cells of (samples, {channels}) or an array (clips, samples, {channels})"
+        wanted = f"cells of (samples, {n}) or an array (clips, samples, {n})"
         raise InputError(where, f"is {_show(value)}, not {wanted}", REMEDY)
     for clip, array in enumerate(value, start=1):
         here = f"{where} of clip {clip}"
-        if not matlab.is_real(array) or array.ndim != 2 or array.shape[1] != channels:
-            raise InputError(here, f"is {_show(array)}, not (samples, {channels})", REMEDY)
+        if not matlab.is_real(array) or array.ndim != 2 or array.shape[1] != n:
+            raise InputError(here, f"is {_show(array)}, not (samples, {n})", REMEDY)
         if len(array) < rate:
             raise InputError(here, "is shorter than 1 s", REMEDY)
         if not np.isfinite(array).all():

@@ -75,6 +75,7 @@ def _parts(file, size, is_packed):
     step = CHUNK // MOST_DEFLATED if is_packed else CHUNK
     while size and not inflate.eof:
         part = file.read(min(step, size))
+        _need(part)  # another process may cut the file short
         size -= len(part)
         try:
             part = inflate.decompress(part) if is_packed else part

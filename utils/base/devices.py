@@ -7,7 +7,6 @@ import os
 import platform
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from joblib import cpu_count
 
 from utils.base import ranks
 from utils.base.errors import InputError
-from utils.base.surroundings import at_end
+from utils.base.surroundings import ROOT, at_end
 
 START_THREADS = torch.get_num_threads()  # of this process: the cores, or OMP_NUM_THREADS
 LARGE = 10_000_000  # parameters; threads of smaller networks wait longer than they compute (benchmarks/RESULTS.md)
@@ -153,15 +152,14 @@ def provenance(device):
 @functools.cache  # at the start of a process: what is edited later is not what runs
 def _git_commit():
     """Commit of this repository, with "+" behind it if files differ from it; None outside a repository."""
-    root = Path(__file__).resolve().parents[2]
-    here = ["-c", f"safe.directory={root.as_posix()}", "-C", str(root)]
+    here = ["-c", f"safe.directory={ROOT.as_posix()}", "-C", str(ROOT)]
     command = ["git", *here, *"describe --always --abbrev=40 --dirty=+ --exclude=*".split()]
-    env = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}  # not of a repository around this one
+    env = os.environ | {"GIT_CEILING_DIRECTORIES": str(ROOT.parent)}  # not of a repository around this one
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=env)
         return done.stdout.strip() or None
     except (OSError, subprocess.SubprocessError) as error:
-        if (root / ".git").exists():
+        if (ROOT / ".git").exists():
             reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
             print(f"the commit is not recorded with the results, as git does not tell it: {reason}")
         return None

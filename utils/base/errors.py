@@ -16,7 +16,6 @@ NEEDED = ("torch", "numpy", "scipy", "sklearn", "tqdm", "matplotlib", "jinja2") 
 LONGEST = 290  # characters of a message, whatever it quotes
 LONGEST_WORD = 120  # of a path or a value in it, where the message is too long
 SIGPIPE = 13  # its number where there is one; Windows has none
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class InputError(Exception):
@@ -98,7 +97,7 @@ def _cannot(error, main):
         PermissionError: "check its permissions, or give another path",
     }
     remedy = remedies.get(type(error), "check the path, its permissions and the free disk space")
-    if error.errno in FULL:
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):  # no space, or no quota, which Windows lacks
         remedy = "free some space; the same command goes on from what is complete"
     return f"{name}{error.strerror or error}; {remedy}"
 

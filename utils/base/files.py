@@ -43,7 +43,7 @@ def atomic(path):
     with finish_first():
         _remove_left_by_killed(path)
         try:
-            with _open_locked(temporary, "xb") as file:
+            with _open_locked(temporary, "x") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -72,9 +72,9 @@ def _remove_left_by_killed(path):
 
 
 def _open_locked(path, mode, wait=True):
-    """Open a file and lock it, where there are locks; BlockingIOError if another process holds it."""
+    """Open a file of bytes and lock it, where there are locks; BlockingIOError if another process holds it."""
     while True:
-        file = open(path, mode)  # noqa: SIM115 (the caller closes it)
+        file = open(path, mode + "b")  # noqa: SIM115 (the caller closes it)
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -99,7 +99,7 @@ def only_writer(path, wait=False):
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
     try:
-        file = _open_locked(lock, "a+b", wait)
+        file = _open_locked(lock, "a+", wait)
     except BlockingIOError:
         who = "another process"
         with contextlib.suppress(FileNotFoundError):

@@ -15,12 +15,13 @@ _MOVED = {  # package of before, and of today: its modules
     ("utils.training", "utils.finetuning"): "finetuning fitting first_encoders labels baselines status",
     ("data_prep", "data_prep.signals"): "transforms resampling channels channel_kinds units",
     ("data_prep", "data_prep.formats"): "deap dreamer stress_predict matlab matlab_limits safe_pickle synthetic inputs",
-    ("data_prep", "data_prep.amplifiers"): "recordings recording_signals trial_plan trials_table bids edf_header parts",
+    ("data_prep", "data_prep.amplifiers"): "recordings recording_signals trial_plan trials_table bids edf_header",
     ("data_prep", "data_prep.folder"): "prepared writer descriptions quality quality_page preparation ratings stimuli "
     "arrays from_arrays",
 }
 FORMER = {f"{old}.{name}": f"{new}.{name}" for (old, new), names in _MOVED.items() for name in names.split()}
 FORMER["utils.training"] = "utils.pretraining"
+FORMER["data_prep.parts"] = FORMER["data_prep.amplifiers.parts"] = "data_prep.amplifiers.recording_signals"
 FORMER["utils.results.drawing"] = "utils.results.figures"
 for _name in ("utils.training.subject_scales", "utils.inputs.subject_scales", "utils.inputs.population"):
     FORMER[_name] = "utils.inputs.normalise"

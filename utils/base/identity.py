@@ -11,7 +11,7 @@ from utils.base.surroundings import ROOT
 
 _STAGES = {  # by folder: files, and the initials of what their code decides the results of
     "models": {"adapted encoder front_end": "epf", "contrastive losses": "p", "fusion": "f"},
-    "utils/base": {"devices": "pfn", "other_networks": "n"},
+    "utils/base": {"devices kernels": "pfn", "other_networks": "n"},
     "utils/inputs": {"features front_end": "epf", "normalise recordings": "epfn", "streaming": "pf"},
     "utils/protocol": {"windows": "epfn", "held_out": "pn", "permutation": "f"},
     "utils/pretraining": {"batches": "pfn", "fold_pretraining networks pretraining schedule stacked": "p"},
@@ -33,9 +33,9 @@ NETWORK = _files("e")  # what decides an encoder's features of a window
 
 
 @functools.cache  # at the start of a process: what is edited later is not what runs
-def code(stage, *own):
+def code(stage, *files_of_user):
     """Checksums of a stage's code and of the user's files, by file; comments and docstrings do not count."""
-    files = {name: ROOT / name for name in CODE[stage]} | {Path(path).name: Path(path) for path in own}
+    files = {name: ROOT / name for name in CODE[stage]} | {Path(path).name: Path(path) for path in files_of_user}
     return {name: code_hash(path.read_text(encoding="utf-8")) for name, path in files.items()}
 
 

@@ -95,7 +95,7 @@ def _of_braindecode(name, where, version):
             raise InputError(f"{where}:", f"braindecode cannot be imported ({error})", REMEDY) from None
     package = f"braindecode {importlib.metadata.version('braindecode')}"
     _refuse_other(package, version, where)
-    networks = {key: value for key, value in vars(module).items() if _is_network(value)}
+    networks = _networks_of(module)
     make = networks.get(name) or networks.get(FORMER.get(name))
     if make is None:
         near = " or ".join(difflib.get_close_matches(name, networks, n=2))
@@ -118,7 +118,7 @@ def _of_file(path, name, where, version):
         if version is not None:
             say_once(f"running {path}, as {where} asks for the network in it")
         module = _run_with_imports(path, files, hashlib.sha256(f"{path} {now}".encode()).hexdigest())
-    networks = {key: value for key, value in vars(module).items() if _is_network(value)}
+    networks = _networks_of(module)
     if name not in networks:
         what = f"{path.name} has no torch.nn.Module {name}; it has {', '.join(networks) or 'none'}"
         raise InputError(f"{where}:", what)
@@ -206,8 +206,8 @@ def _run_file(name, path):
     return sys.modules[name]
 
 
-def _is_network(value):
-    return inspect.isclass(value) and issubclass(value, nn.Module)
+def _networks_of(module):
+    return {name: value for name, value in inspect.getmembers(module, inspect.isclass) if issubclass(value, nn.Module)}
 
 
 @contextlib.contextmanager

@@ -180,28 +180,28 @@ def _check(rule, value, where):
     try:
         return _convert(rule, rule.kind, value)
     except ValueError as error:
-        raise InputError(where, f"must be {error}, not {value!r}") from None
+        raise InputError(where, f"{error}, not {value!r}") from None
 
 
 def _convert(rule, kind, value):
-    """The value in the type of its ``kind``; the text of a ValueError says what it must be."""
+    """The value in the type of its ``kind``; the text of a ValueError says what is wrong."""
     if kind in ("ints", "names"):
         items = value.split(",") if isinstance(value, str) else [value] if type(value) is int else value
         if not isinstance(items, list | tuple):
-            raise ValueError("a list")
+            raise ValueError("must be a list")
         items = [item.strip() if isinstance(item, str) else item for item in items]
         items = [_convert(rule, "int" if kind == "ints" else "text", item) for item in items if item != ""]
         if rule.length not in (None, len(items)):
-            raise ValueError(f"a list of {rule.length} values")
+            raise ValueError(f"must be a list of {rule.length} values")
         if len(set(items)) < len(items) and rule.length is None:
-            raise ValueError("a list that names nothing twice")
+            raise ValueError("must be a list that names nothing twice")
         return items
     if kind == "numbers":
         if isinstance(value, str) and "=" in value:
             pairs = [item.rpartition("=") for item in value.split(",") if item.strip()]
             value = {name.strip(): number.strip() for name, _, number in pairs}
             if "" in value or len(value) < len(pairs):
-                raise ValueError("a number, or one for each name such as arousal=5,stress=.5")
+                raise ValueError("must be a number, or one for each name such as arousal=5,stress=.5")
         if isinstance(value, dict):
             return {name: _convert(rule, "float", number) for name, number in value.items()}
         return _convert(rule, "float", value)
@@ -209,14 +209,14 @@ def _convert(rule, kind, value):
         return _number(rule, int if kind == "int" else float, value)
     if kind == "bool":
         if not isinstance(value, bool):
-            raise ValueError("True or False")
+            raise ValueError("must be True or False")
         return value
     if not isinstance(value, str | Path) or (not str(value) and kind != "tag"):
-        raise ValueError("a text")
+        raise ValueError("must be a text")
     if kind == "tag" and not re.fullmatch(r"[\w+.-]{0,100}", str(value)):
-        raise ValueError("of letters, digits, '_', '+', '-' and '.'")
+        raise ValueError("must be of letters, digits, '_', '+', '-' and '.'")
     if rule.choices and value not in rule.choices:
-        raise ValueError(f"one of {', '.join(rule.choices)}")
+        raise ValueError(f"must be one of {', '.join(rule.choices)}")
     return Path(value) if kind == "path" else str(value)
 
 
@@ -227,9 +227,9 @@ def _number(rule, convert, value):
             raise ValueError
         number = convert(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("a whole number" if convert is int else "a number") from None
+        raise ValueError("must be a whole number" if convert is int else "must be a number") from None
     if convert is int and abs(number) >= 2**63:
-        raise ValueError("a smaller number")
+        raise ValueError("must be a smaller number")
     for valid, bound in (
         (math.isfinite(number), "finite"),
         (number > 0 or not rule.positive, "greater than 0"),
@@ -238,7 +238,7 @@ def _number(rule, convert, value):
         (convert is float or number % rule.multiple == 0, f"a multiple of {rule.multiple}"),
     ):
         if not valid:
-            raise ValueError(bound)
+            raise ValueError(f"must be {bound}")
     return number
 
 

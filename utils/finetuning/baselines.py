@@ -81,21 +81,21 @@ def _run_classical(settings, data, modalities, manifest, folds, labels, class_na
     settings = Settings(**kept | {"MODELS": _with_known_stimuli(settings.MODELS, manifest, data)})
     chosen = list(_variants(settings, data))
     drawn = settings.LABEL_FRACTION < 1 or settings.PERMUTE_LABELS
-    for _, one, folder in chosen:
-        refuse_other(folder, one, (*result_of("B"), *(("SEED",) if drawn else ())), folds, features=VERSION)
+    for _, variant, folder in chosen:
+        refuse_other(folder, variant, (*result_of("B"), *(("SEED",) if drawn else ())), folds, features=VERSION)
     features = features_by_fold(data, modalities, settings.PPS_CHANNELS)
-    for name, one, folder in chosen:
+    for name, variant, folder in chosen:
         with only_writer(folder):
             results = []
             with Progress(desc=name, total=len(folds), unit="fold") as progress:
                 for fold in folds:
                     of_data = len(class_names), data.groups
-                    results.append(evaluate_fold(name, fold, features(fold), labels, one, *of_data))
+                    results.append(evaluate_fold(name, fold, features(fold), labels, variant, *of_data))
                     correct = results[-1].probability.argmax(axis=1) == results[-1].truth
                     accuracy = f"test accuracy {correct.mean():.2f}"
                     progress.update()
                     progress.note(f"{name}, fold {fold.index}: {accuracy}", accuracy)
-            description = describe(one, data, manifest, class_names, results)
+            description = describe(variant, data, manifest, class_names, results)
             description["transductive"] &= name != STIMULUS  # which no signal enters
             report(folder, description, results, data, {"model": name, "features": VERSION})
 
@@ -103,8 +103,8 @@ def _run_classical(settings, data, modalities, manifest, folds, labels, class_na
 def _with_known_stimuli(models, manifest, data):
     """The models without ``stimulus`` where no test stimulus is in training."""
     per_trial = data.info["seconds"] // splits.WINDOW_SECONDS
-    n_known = [np.setdiff1d(f.test.rows["5s"] // per_trial, new_stimuli(f, per_trial)).size for f in manifest.folds]
-    if STIMULUS not in models or any(n_known):
+    new = (set(fold.test.rows["5s"] // per_trial) == set(new_stimuli(fold, per_trial)) for fold in manifest.folds)
+    if STIMULUS not in models or not all(new):
         return models
     if models == [STIMULUS]:
         raise InputError(f"--models {STIMULUS}: in a {manifest.split} split no test stimulus is in training")
@@ -113,12 +113,12 @@ def _with_known_stimuli(models, manifest, data):
 
 def _variants(settings, data):
     """Model, settings and folder of every baseline: with both kinds of features, unless STANDARDISE chooses one."""
-    kinds = ("none", "subject") if settings.STANDARDISE is None else (settings.STANDARDISE,)
-    for kind in kinds:
+    ways = ("none", "subject") if settings.STANDARDISE is None else (settings.STANDARDISE,)
+    for way in ways:
         for name in settings.MODELS:
-            if name != STIMULUS or kind == kinds[0]:
-                one = settings.replace(STANDARDISE="none" if name == STIMULUS else kind)
-                yield name, one, result_folder(one, data, "baseline", name)
+            if name != STIMULUS or way == ways[0]:
+                variant = settings.replace(STANDARDISE="none" if name == STIMULUS else way)
+                yield name, variant, result_folder(variant, data, "baseline", name)
 
 
 def evaluate_fold(name, fold, features, labels, settings, n_classes=2, groups=None):

@@ -21,7 +21,6 @@ from utils.inputs.features import VERSION, version_of
 from utils.inputs.normalise import population
 from utils.pretraining import recipes, resolve
 from utils.pretraining.checkpoints import save_tensors
-from utils.pretraining.networks import PHYSIOSYNC
 from utils.pretraining.variants import result_folder
 from utils.protocol import audit, splits
 from utils.results import model_card
@@ -54,19 +53,20 @@ class FineTuning(CrossValidation):
             settings = resolve.with_enough_epochs(settings, data, manifest)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 in fine-tuning, not 0")
-        self.settings, self.first = settings, FirstEncoders(settings, data, manifest)
+        self.settings, self.encoders = settings, FirstEncoders(settings, data, manifest)
         folder = result_folder(settings, data, "finetune")
         self.open(manifest, folds, folder, settings.FRONT_END, settings.STREAM)
         model = self.build(folds[0])
         use_threads(settings.THREADS, model)
-        for kind in {encoder.kind for some in model.encoders.values() for encoder in some.values()} - {PHYSIOSYNC}:
+        kinds = {encoder.kind for some in model.encoders.values() for encoder in some.values()}
+        for kind in kinds - {resolve.PHYSIOSYNC}:
             file, _, name = kind.rpartition(":")
             self.name, self.other = f"encoder {name}, ", (f"encoder {name}", file)
         self.permutations = PermutationTest(self)
 
     def identity(self, fold):
         """All that a fold's result depends on."""
-        return self.first.identity(fold)
+        return self.encoders.identity(fold)
 
     def run_fold(self, fold):
         """Train on the fold's training windows, predict its test windows, save model and predictions."""
@@ -76,10 +76,10 @@ class FineTuning(CrossValidation):
             model, history = self.fit(fold, train, self.labels, progress)
         probability = self.predict(model, self.inputs(fold, test))
         result = self.contents(fold, train, test, probability, start, self._audit(fold, test))
-        encoders = model.encoders.items()
+        networks = model.encoders.items()
         model_file = {key: result[key] for key in ("format_version", "stage", "fold", "identity", "provenance")} | {
-            "encoders": {name: {window: e.arguments for window, e in some.items()} for name, some in encoders},
-            "kinds": {name: {window: e.kind for window, e in some.items()} for name, some in encoders},
+            "encoders": {name: {window: e.arguments for window, e in some.items()} for name, some in networks},
+            "kinds": {name: {window: e.kind for window, e in some.items()} for name, some in networks},
             "weights": model.state_dict(),
             "class_names": self.class_names,
             "population": population(self.recordings, splits.training_seconds(fold, data.eeg.shape[:3])),
@@ -104,7 +104,7 @@ class FineTuning(CrossValidation):
 
     def build(self, fold):
         """The network that a fold starts from, on the device."""
-        return self.first.build(self.first.checkpoints(fold), len(self.class_names)).to(self.device)
+        return self.encoders.build(self.encoders.checkpoints(fold), len(self.class_names)).to(self.device)
 
     def fit(self, fold, windows, labels, progress=None):
         """A model trained on windows with these labels (subjects, trials), and one entry of the log per epoch."""
@@ -121,10 +121,10 @@ class FineTuning(CrossValidation):
     def _audit(self, fold, test):
         """What the encoders saw of the test windows, by name."""
         seconds, counts = self.data.eeg.shape[2], {}
-        for resolution in self.first.resolutions:
+        for resolution in self.encoders.resolutions:
             seen = np.zeros((0, 3), int)
             if self.settings.INIT == "pretrained":
-                trained_on = self.first.checkpoints(fold)[resolution]["trained_on"]
+                trained_on = self.encoders.checkpoints(fold)[resolution]["trained_on"]
                 subjects, rows = (trained_on[name].numpy() for name in ("subjects", "rows"))
                 seen = splits.windows_of(subjects, rows, seconds // splits.RESOLUTIONS[resolution], self.data.seen)
             tested = test if resolution == "5s" else splits.seconds_of(test, seconds)
@@ -138,7 +138,7 @@ class FineTuning(CrossValidation):
         extra = {} if missing else self.permutations.test(results)
         description = describe(self.settings, self.data, self.manifest, self.class_names, results)
         description["features"] = version_of(self.settings.FRONT_END)
-        seeds, remarks = self.first.description([self.manifest.folds[result.fold] for result in results])
+        seeds, remarks = self.encoders.description([self.manifest.folds[result.fold] for result in results])
         description["provenance"]["encoder_seeds"] = seeds
         report(self.folder, description, results, self.data, extra, not missing, remarks)
         if missing:

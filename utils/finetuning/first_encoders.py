@@ -39,12 +39,12 @@ class FirstEncoders:
             checkpoints = self._load(fold)
             for resolution, checkpoint in reversed(checkpoints.items()):
                 given, trained, width = self.settings, checkpoint["settings"], _width(resolution)
-                arguments = next(iter(checkpoint["encoders"].values()))["arguments"]
+                widths = (entry["arguments"]["embed_dim"] for entry in checkpoint["encoders"].values())
                 self.settings = given.replace(
                     PPS_CHANNELS=("pps" in self.modalities and given.PPS_CHANNELS) or trained["PPS_CHANNELS"],
                     FRONT_END=given.FRONT_END or trained["FRONT_END"],
                     RECIPE=given.RECIPE or trained["RECIPE"],
-                    **{width: getattr(given, width) or arguments["embed_dim"]},
+                    **{width: getattr(given, width) or next(widths, None)},
                 )
             self._check(fold, checkpoints)
         return self.settings
@@ -83,16 +83,17 @@ class FirstEncoders:
             path, trained = self._path(resolution, fold), checkpoint["settings"]
             epoch, epochs = checkpoint["epoch"], trained.get("EPOCHS")
             if settings.INIT == "pretrained" and type(epochs) is int and epoch < epochs:
-                command = f"give the command of main_pretrain_{resolution}.py once more"
-                remedy = f"{command}, or with --epochs {epoch} to take it as it is"
-                raise InputError(f"{path} is at epoch {epoch} of {epochs}, its pre-training has not ended: {remedy}")
+                again = f"give the command of main_pretrain_{resolution}.py once more"
+                again += f", or with --epochs {epoch} to take it as it is"
+                raise InputError(path, f"is at epoch {epoch} of {epochs}, its pre-training has not ended", again)
             if "pps" in self.modalities and trained["PPS_CHANNELS"] != settings.PPS_CHANNELS:
                 channels = f"{','.join(trained['PPS_CHANNELS'])}, not {','.join(settings.PPS_CHANNELS)}"
-                remedy = "use the same --pps-channels, or another --run-dir"
-                raise InputError(path, f"was trained on the PPS channels {channels}", remedy)
+                same = "use the same --pps-channels, or another --run-dir"
+                raise InputError(path, f"was trained on the PPS channels {channels}", same)
             if trained["FRONT_END"] != settings.FRONT_END:
-                what = f"was trained with --front-end {trained['FRONT_END']}, not {settings.FRONT_END}"
-                raise InputError(f"{path} {what}: leave the flag out, and pre-train 1 s and 5 s with the same --recipe")
+                front_ends = f"{trained['FRONT_END']}, not {settings.FRONT_END}"
+                without = "leave the flag out, and pre-train 1 s and 5 s with the same --recipe"
+                raise InputError(path, f"was trained with --front-end {front_ends}", without)
             for modality in self.modalities:
                 if modality not in checkpoint["encoders"]:
                     raise InputError(path, f"holds no {modality} encoder", _pretrain_first(resolution))
@@ -103,8 +104,8 @@ class FirstEncoders:
                     raise InputError(path, f"has {modality} encoders of {sizes}", _pretrain_first(resolution))
                 width = getattr(settings, _width(resolution))
                 if width != arguments["embed_dim"]:
-                    what = f"--embed-dim-{resolution} {width}: {path} has {arguments['embed_dim']}"
-                    raise InputError(f"{what}; leave the flag out")
+                    where = f"--embed-dim-{resolution} {width}: {path}"
+                    raise InputError(where, f"has {arguments['embed_dim']}", "leave the flag out")
 
     def _size(self, resolution, modality):
         """Channels of the windows that an encoder takes, and numbers per channel."""

@@ -9,9 +9,8 @@ from torch.nn import functional as F
 from models import FusionModel
 from utils.base.devices import Captured, adam
 from utils.base.errors import InputError
+from utils.base.kernels import is_compiled, side_by_side, write_out_attention
 from utils.base.progress import duration
-from utils.pretraining.pretraining import PAYS_BACK
-from utils.pretraining.stacked import side_by_side, write_out_attention
 
 
 def fit(model, windows, truth, settings, where, progress=None, after_epoch=None, compiled=False):
@@ -25,13 +24,14 @@ def fit(model, windows, truth, settings, where, progress=None, after_epoch=None,
     if n < 2:
         raise InputError(f"{where} has {n} training windows; at least 2 are needed")
     n_batches = max(1, min(math.ceil(n / settings.BATCH_SIZE), n // 2))  # of nearly equal size, none of one window
-    if compiled is None:
-        compiled = device.type == "cuda" and settings.EPOCHS * n_batches >= PAYS_BACK
     bf16 = settings.PRECISION == "bf16"
     if settings.FREEZE:
         trained, scores = model.head, FrozenScores(model, windows, settings.BATCH_SIZE, bf16)
     else:
-        trained, scores = model, Scores(model, windows, bf16, compiled)
+        trained, scores = (
+            model,
+            Scores(model, windows, bf16, is_compiled(compiled, device, settings.EPOCHS * n_batches)),
+        )
     optimizer = adam(trained.parameters(), settings, device)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=max(1, settings.EPOCHS // 3))
     capture = device.type == "cuda" and scores.on_device

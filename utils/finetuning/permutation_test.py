@@ -73,7 +73,7 @@ class PermutationTest:
 
     def _identity(self, fold):
         """What stored permutations must be of; earlier versions shuffled each person's labels apart."""
-        return {"identity": self.tuning.first.identity(fold), "moved": "stimuli"}
+        return {"identity": self.tuning.encoders.identity(fold), "moved": "stimuli"}
 
     def _stored(self, fold):
         """The accuracies with permuted labels that are stored for a fold."""

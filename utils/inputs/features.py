@@ -15,10 +15,10 @@ VERSION = 2  # of files with features; those without it come from before mean an
 FIRST_VERSION = "bandpower-v1"  # the front end of these files, computed as it was
 
 
-def read_version(made):
+def read_version(stored):
     """Name the front end of a checkpoint or model from before `VERSION`, so that it is computed as it was then."""
-    if "features" not in made and made["settings"].get("FRONT_END") == "bandpower":
-        made["settings"]["FRONT_END"] = FIRST_VERSION
+    if "features" not in stored and stored["settings"].get("FRONT_END") == "bandpower":
+        stored["settings"]["FRONT_END"] = FIRST_VERSION
 
 
 def version_of(front_end):

@@ -15,7 +15,7 @@ SHRINKAGE = 0.1  # of the covariance inside a moment, towards a multiple of the 
 GAIN = 1.0  # variance of an electrode's gain, in units of its features' own variance
 
 
-def shared_filters(windows, group_size, n_electrodes=None, there=None):
+def shared_filters(windows, group_size, n_electrodes=None, seen=None):
     """Linear filters that keep what different people have in common at the same moments of the stimuli.
 
     Directions in which the mean over people varies most between moments, in units of how people differ at one moment
@@ -32,7 +32,7 @@ def shared_filters(windows, group_size, n_electrodes=None, there=None):
         Of an EEG, whose features are (electrodes, bands). An electrode's gain differs from trial to trial (it dries, it
         moves) and shifts the logarithms of all its bands alike, so such shifts count as what people do not share: as
         if every electrode of every window had been scaled at random.
-    there : numpy.ndarray, bool, shape (people, moments), optional
+    seen : numpy.ndarray, bool, shape (people, moments), optional
         Who saw which moment, at least one person each; by default all did.
 
     Returns
@@ -44,14 +44,14 @@ def shared_filters(windows, group_size, n_electrodes=None, there=None):
     identity = np.eye(width, dtype=np.float32)
     if n_people < 2 or n_moments < 2:
         return identity
-    there = np.ones((n_people, n_moments), bool) if there is None else there
-    viewers = there.sum(axis=0)  # of each moment
+    seen = np.ones((n_people, n_moments), bool) if seen is None else seen
+    viewers = seen.sum(axis=0)  # of each moment
     windows = torch.as_tensor(windows)
     windows = windows.cpu() if windows.device.type == "mps" else windows  # has no float64
     total, products = 0.0, 0.0  # one person after the other, which takes less memory
-    for own, seen in zip(windows, torch.as_tensor(there, device=windows.device), strict=True):
-        own = own.double().masked_fill(~seen[:, None], 0)
-        total, products = total + own, products + own.T @ own
+    for person, saw in zip(windows, torch.as_tensor(seen, device=windows.device), strict=True):
+        person = person.double().masked_fill(~saw[:, None], 0)
+        total, products = total + person, products + person.T @ person
     mean, products = (total.cpu().numpy() / viewers[:, None]), products.cpu().numpy()
     between = np.cov(mean, rowvar=False, bias=True).reshape(width, width)
     within = (products - (mean * viewers[:, None]).T @ mean) / (viewers - 1).sum()
@@ -63,10 +63,10 @@ def shared_filters(windows, group_size, n_electrodes=None, there=None):
         return identity
     within = (1 - SHRINKAGE) * within + SHRINKAGE * level * np.eye(width)
     ratio, directions = eigh(between, within)
-    chance = 1 / n_people if there.all() else (1 / viewers).mean()  # what the mean of so many people varies by chance
+    chance = 1 / n_people if seen.all() else (1 / viewers).mean()  # what the mean of so many people varies by chance
     shared = np.maximum(ratio - chance, 0)
     filters = directions * (group_size * shared / (group_size * shared + 1))
     before, after = np.trace(products), (filters * (products @ filters)).sum()
-    if after < SMALLEST * there.sum():
+    if after < SMALLEST * seen.sum():
         return identity
     return (filters * np.sqrt(before / after)).astype(np.float32)

@@ -62,11 +62,8 @@ class Features:
 
     @staticmethod
     def summary(features):
-        """As that of `Samples`: a second has one value of each feature."""
-        x = wide(features)
-        present = ~x.isnan()
-        x = x.masked_fill(~present, 0)
-        return x, torch.zeros_like(x), x.abs(), present
+        """The features themselves: a second has one value of each."""
+        return (torch.as_tensor(features),)
 
     @staticmethod
     def apply(features, mean, deviation):
@@ -80,10 +77,16 @@ def level(summary, seen):
     What is missing does not count; the deviation of what does not vary is infinite, so that it becomes 0.
     """
     seen = torch.tensor(seen if seen.any() else np.ones_like(seen), device=summary[0].device)
-    mean, variance, size, present = (part[seen] for part in summary)
+    mean, *others = (part[seen] for part in summary)
+    if others:
+        variance, size, present = others
+    else:
+        present, variance = ~mean.isnan(), 0
+        mean = wide(mean).masked_fill_(~present, 0)
+        size = mean.abs()
     n = present.sum(0).clamp_min(1)
     overall = mean.sum(0) / n
-    deviation = ((variance + (mean - overall).square_()).mul_(present).sum(0) / n).sqrt_()
+    deviation = ((mean - overall).square_().add_(variance).mul_(present).sum(0) / n).sqrt_()
     varies = deviation > ROUNDING * size.amax(0)  # regardless of the unit
     return overall, deviation.masked_fill_(~varies, torch.inf)
 
@@ -97,18 +100,9 @@ def fit(summaries, training, pooled=None):
 
 
 def standardise(features, training):
-    """Each person's features to mean 0 and deviation 1, without labels.
+    """Features (subjects, trials, seconds, ...), NaN where one is missing, of each person to mean 0 and deviation 1.
 
-    Parameters
-    ----------
-    features : torch.Tensor or numpy.ndarray, float32, shape (subjects, trials, seconds, ...)
-        Of seconds, or of longer windows; NaN where one is missing.
-    training : numpy.ndarray, bool, shape (subjects, trials, seconds)
-        Those that may be looked at; of a person without any, all are.
-
-    Returns
-    -------
-    torch.Tensor, float32, of the same shape, on the features' device
+    ``training`` (subjects, trials, seconds) may be looked at; of a person without any, all seconds.
     """
     features = torch.as_tensor(features)
     levels = fit(map(Features.summary, features), training)

@@ -22,30 +22,22 @@ class ContrastiveBatches:
     With positives ``"stimulus"`` an item is a stimulus window, and its pair is two disjoint groups of N people who saw
     it; windows that fewer than 2 N people saw are left out. With ``"augmentation"`` an item is one person's window, and
     its pair is two augmented views of it (N = 1); these always differ, also if the passes of an epoch do not
-    (``augmented``). ``subjects`` (S,) and ``first_seconds`` (windows,), as trial * seconds + first second, are those of
+    (``augment``). ``subjects`` (S,) and ``first_seconds`` (windows,), as trial * seconds + first second, are those of
     training. B is at most the number of items.
     """
 
     def __init__(
-        self,
-        recordings,
-        subjects,
-        first_seconds,
-        n_seconds,
-        batch_size,
-        subjects_per_group,
-        positives="stimulus",
-        augmented=True,
+        self, recordings, subjects, first_seconds, n_seconds, batch_size, group_size, positives="stimulus", augment=True
     ):
         self.recordings = recordings
         self.source = Stream(recordings, n_seconds) if recordings.streamed else recordings
         self.subjects, self.first_seconds, self.n_seconds = subjects, first_seconds, n_seconds
-        self.subjects_per_group = subjects_per_group if positives == "stimulus" else 1
-        self.positives, self.augmented = positives, augmented
+        self.group_size = group_size  # N
+        self.positives, self.augmented = positives, augment
         seen = recordings.seen.to(subjects.device)[subjects]  # (people, trials)
         self.seen = seen.T[first_seconds // recordings.trial_seconds]  # (windows, people)
         if positives == "stimulus":
-            enough = self.seen.sum(1) >= 2 * subjects_per_group
+            enough = self.seen.sum(1) >= 2 * group_size
             self.first_seconds, self.seen = first_seconds[enough], self.seen[enough]
             self.n_items = len(self.first_seconds)
         else:
@@ -83,7 +75,7 @@ class ContrastiveBatches:
         draw = torch.rand(*items.shape, len(self.subjects), device=items.device)
         if not self.complete:
             draw.masked_fill_(~self.seen[items], 2)  # behind all who saw it
-        people = self.subjects[draw.argsort(-1)[..., : 2 * self.subjects_per_group]]  # (n_steps, B, 2N)
+        people = self.subjects[draw.argsort(-1)[..., : 2 * self.group_size]]  # (n_steps, B, 2N)
         return people.unflatten(-1, (2, -1)).transpose(1, 2)
 
     def place(self, first):

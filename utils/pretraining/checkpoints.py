@@ -17,7 +17,7 @@ from utils.pretraining.networks import build_encoder
 FORMAT_VERSION = 1
 SAME_ON_RESUME = result_of("P")  # pre-training goes on from a checkpoint only with the settings that made it
 
-DELETE_IT = "delete it and give the command that wrote it once more: what is complete beside it is kept"
+DELETE_IT = "delete it and give the command that wrote it once more: what else is complete is kept"
 LATER = "use the version of this project that wrote it, or a later one"
 UNRECORDED = "{what} was made before its code was recorded: whether the code has changed since is not known"
 OF_ANOTHER = "give the --run-dir that it belongs to, or a new one"
@@ -39,7 +39,7 @@ def save_tensors(path, value):
     with atomic(path) as file:
         try:
             torch.save(value, file)
-        except RuntimeError as error:  # what torch makes of a full disk, after the file has said so
+        except RuntimeError as error:  # torch's error for a full disk, raised after the file's own
             cause = error.__context__
             raise cause if isinstance(cause, OSError) else OSError(None, f"{error}", str(path)) from None
 
@@ -52,9 +52,9 @@ def load_tensors(path, remedy, mmap=False):
         with open(path, "rb"), warnings.catch_warnings(action="ignore"):  # else it is not about the file's contents
             value = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; {remedy}") from None
+        raise InputError(path, "does not exist", remedy) from None
     except IsADirectoryError:
-        raise InputError(f"{path} is a folder, not a checkpoint; {remedy}") from None
+        raise InputError(path, "is a folder, not a checkpoint", remedy) from None
     except (MemoryError, OSError):
         raise
     except Exception as error:  # torch raises nearly anything for a damaged file
@@ -62,10 +62,10 @@ def load_tensors(path, remedy, mmap=False):
             raise
         value = None
     if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged or not a checkpoint of this project (no code in it was run); {remedy}")
+        raise InputError(path, "is damaged or not a checkpoint of this project (no code in it was run)", remedy)
     version = value.get("format_version", FORMAT_VERSION)
     if type(version) is int and version > FORMAT_VERSION:
-        raise InputError(f"{path} is whole, but of format {version}, later than {FORMAT_VERSION}; {LATER}")
+        raise InputError(path, f"is whole, but of format {version}, later than {FORMAT_VERSION}", LATER)
     return value
 
 
@@ -87,31 +87,31 @@ def load_pretrained(path, window, fold, manifest, remedy, mmap=False):
     """
     checkpoint = load_encoders(path, remedy, mmap)
     if checkpoint["window"] != window:
-        raise InputError(f"{path} holds encoders of {checkpoint['window']} windows, not {window}; {OF_ANOTHER}")
+        raise InputError(path, f"holds encoders of {checkpoint['window']} windows, not {window}", OF_ANOTHER)
     if checkpoint.get("manifest_hash") != manifest.hash:
-        raise InputError(f"{path} was trained on another split or data set than split.json says; {OF_ANOTHER}")
+        raise InputError(path, "was trained on another split or data set than split.json says", OF_ANOTHER)
     refuse_other_fold(path, checkpoint, fold)
     return checkpoint
 
 
-def refuse_other_fold(path, made, fold):
-    """Refuse what another fold has made, which knows this one's test data: a copy, or a folder that was renamed."""
-    if made.get("fold", fold) != fold:
+def refuse_other_fold(path, stored, fold):
+    """Refuse the file of another fold, which has seen this one's test data: a copy, or a folder that was renamed."""
+    if stored.get("fold", fold) != fold:
         remedy = f"put back the file of fold {fold}, or delete this one and give the command that wrote it once more"
-        raise InputError(f"{path} is of fold {made.get('fold')}, not of fold {fold}; {remedy}")
+        raise InputError(path, f"is of fold {stored.get('fold')}, not of fold {fold}", remedy)
 
 
 def load_encoders(path, remedy, mmap=False):
     """A pre-training checkpoint of any data and split, checked for completeness."""
     checkpoint = load_tensors(path, remedy, mmap)
     if checkpoint.get("format_version") != FORMAT_VERSION or checkpoint.get("stage") != "pretrain":
-        raise InputError(f"{path} is not a pre-training checkpoint of this version; {remedy}")
+        raise InputError(path, "is not a pre-training checkpoint of this version", remedy)
     if isinstance(checkpoint.get("settings"), dict):
         for name, value in BEFORE.items():
             checkpoint["settings"].setdefault(name, value)
         read_version(checkpoint)
     if not _is_complete(checkpoint):
-        raise InputError(f"{path} lacks parts of a checkpoint; {remedy}")
+        raise InputError(path, "lacks parts of a checkpoint", remedy)
     return checkpoint
 
 
@@ -129,11 +129,11 @@ def refuse_other_training(path, checkpoint, settings):
         other = difference(before, now, ["RECIPE"]) or other
     other = other or difference(checkpoint, {"code": code_of(settings)}, ["code"])
     if other:
-        raise InputError(f"{path} was made with {other}; {remedy}")
+        raise InputError(path, f"was made with {other}", remedy)
     if "code" not in checkpoint:
         say_once(UNRECORDED.format(what=path.parents[1].name))
     if checkpoint["epoch"] > settings.EPOCHS:
-        raise InputError(f"{path} has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}; {remedy}")
+        raise InputError(path, f"has {checkpoint['epoch']} epochs, more than --epochs {settings.EPOCHS}", remedy)
 
 
 def _is_complete(checkpoint):

@@ -91,7 +91,7 @@ class FoldPretraining:
             settings.AUGMENTATION,
         )
         if batches.n_items < 2:
-            raise InputError(f"fold {self.fold.index} has a single window, which has no other to be told from")
+            raise InputError(f"fold {self.fold.index}", "has a single window, and contrast needs at least 2")
         return batches
 
     def objective(self, gather=None):
@@ -133,7 +133,7 @@ class FoldPretraining:
         if settings.FOLDS_AT_ONCE not in (None, self.at_once):
             what = f"FOLDS_AT_ONCE = {self.at_once}, not {settings.FOLDS_AT_ONCE}"
             remedy = f"give --folds-at-once {self.at_once} to go on, or --no-resume to replace it"
-            raise InputError(f"{path} was trained with {what}; {remedy}")
+            raise InputError(path, f"was trained with {what}", remedy)
         training = checkpoint["training"]
         wrong = find_wrong(training, {"model": {str: torch.Tensor}, "optimizer": {}, "best": (None, {})})
         if not wrong:
@@ -145,7 +145,7 @@ class FoldPretraining:
                     raise
                 wrong = "it is of another network"
         if wrong:
-            raise InputError(f"{path} does not hold the state of this training ({wrong}); {DELETE_IT}")
+            raise InputError(path, f"does not hold the state of this training ({wrong})", DELETE_IT)
         self.best, self.epoch, self.history = training["best"], checkpoint["epoch"], checkpoint["history"]
         self.held_out = checkpoint.get("held_out") if self.epoch == settings.EPOCHS else None
         self.provenance = [checkpoint["provenance"]] if "provenance" in checkpoint else []

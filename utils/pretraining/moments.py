@@ -66,7 +66,7 @@ def look(model, recordings, people, moments, n_seconds, group_size, batch_size, 
             pooled1, pooled2 = (_embed(model, recordings, group, here, n_seconds) for group in (group1, group2))
             _count(hits, pooled1, pooled2)
             if there is not None:
-                same = there[None, :, 0] == here[:, None, 0]  # (B, B) of one stimulus, which the clock does not tell
+                same = there[None, :, 0] == here[:, None, 0]  # (B, B): another second of one stimulus does not compete
                 _count(hits, pooled1, _embed(model, recordings, group2, there, n_seconds), "_clock", same)
             n += 1
     return {name: value / n for name, value in hits.items()} | {"chance": 1 / max(1, batch_size)}

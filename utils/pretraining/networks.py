@@ -72,7 +72,7 @@ def loss_terms(settings):
     group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
     align = settings.CMCA and len(modalities) == 2
     if not group_losses and not align:
-        raise InputError("no loss is left: leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
+        raise InputError("no loss", "is left", "leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
     return group_losses, align
 
 

@@ -8,15 +8,15 @@ import torch
 from utils.base import ranks
 from utils.base.devices import Captured, set_rate
 from utils.base.files import only_writer
+from utils.base.kernels import is_compiled, side_by_side, write_out_attention
 from utils.base.progress import Progress, say_next
 from utils.base.settings import other_flags
 from utils.pretraining.checkpoints import pretrain_folder
 from utils.pretraining.schedule import Pace, in_groups, is_together, trainings
-from utils.pretraining.stacked import Alone, Stacked, side_by_side, write_out_attention
+from utils.pretraining.stacked import Alone, Stacked
 from utils.pretraining.together import meet
 from utils.pretraining.variants import pretrain_variant, write_begun
 
-PAYS_BACK = 50_000  # steps of one fold, from which on compiling them, of a minute, saves time on CUDA
 FINE_TUNING = "Fine_tuning/fine_tuning.py"
 
 
@@ -65,10 +65,7 @@ def train(folds):
     fold = folds[0]
     settings, device, n_steps = fold.settings, fold.device, fold.batches.n_steps
     networks = Stacked(folds) if len(folds) > 1 else Alone(fold)
-    compiled = settings.COMPILE
-    if compiled is None:
-        compiled = device.type == "cuda" and (settings.EPOCHS - fold.epoch) * n_steps >= PAYS_BACK
-    compiled = compiled and not fold.together
+    compiled = is_compiled(settings.COMPILE, device, (settings.EPOCHS - fold.epoch) * n_steps) and not fold.together
     step = training_step(networks, compiled)
     if device.type == "cuda" and settings.CUDA_GRAPH and not fold.together:
         step = Captured(step)

@@ -36,10 +36,8 @@ def with_modalities(settings, data):
     modalities = settings.MODALITIES or "+".join(data.modalities)
     for name in modalities.split("+"):
         if name not in data.modalities:
-            others = "+".join(data.modalities)
-            raise InputError(
-                f"--modalities {modalities}: {data.folder} has no {name.upper()} channels; use --modalities {others}"
-            )
+            remedy = f"use --modalities {'+'.join(data.modalities)}"
+            raise InputError(f"--modalities {modalities}:", f"{data.folder} has no {name.upper()} channels", remedy)
     return settings.replace(MODALITIES=modalities)
 
 
@@ -50,11 +48,11 @@ def with_encoder(settings, data):
     flag = f"--encoder {settings.ENCODER}"
     network = find(settings.ENCODER, "--encoder")
     if "eeg" not in settings.MODALITIES:
-        raise InputError(f"{flag} is for EEG, which --modalities leaves out")
+        raise InputError(flag, "is for EEG, which --modalities leaves out")
     if settings.FRONT_END not in (None, "raw"):
-        raise InputError(f"{flag} takes samples; leave --front-end {settings.FRONT_END} out")
+        raise InputError(flag, "takes samples", f"leave --front-end {settings.FRONT_END} out")
     if settings.FOLDS_AT_ONCE not in (None, 1):
-        raise InputError(f"{flag}: folds of another network are not stacked; leave out --folds-at-once")
+        raise InputError(f"{flag}:", "folds of another network are not stacked", "leave out --folds-at-once")
     sizes = dict(n_channels=len(data.info["eeg_channels"]), n_samples=RESOLUTIONS[settings.WINDOW] * data.rate)
     sizes |= dict(sfreq=data.rate, embed_dim=4, projector_dims=[4, 4, 4])
     build_encoder({"kind": network.kind, "arguments": sizes | {"origin": network.version}})  # or it is refused
@@ -76,10 +74,9 @@ def with_recipe(settings, table, data, protocol):
     settings = settings.replace(**filled, PPS_CHANNELS=pps_channels(settings, data))
     front_end = settings.FRONT_END
     if front_end != "raw" and "eeg" in settings.MODALITIES and not block_width(front_end, data.rate, "eeg"):
-        raise InputError(
-            f"--front-end {front_end}: {data.folder} has EEG at {data.rate} Hz, in which no band can be seen; "
-            "use --front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
-        )
+        what = f"{data.folder} has EEG at {data.rate} Hz, in which no band can be seen"
+        remedy = "use --front-end raw" + (" or --modalities pps" if "pps" in data.modalities else "")
+        raise InputError(f"--front-end {front_end}:", what, remedy)
     chosen = ", ".join(f"{name} = {show(value)}" for name, value in filled.items()) or "nothing, all was given"
     as_for = known if known == data.name else f"as for {known}"
     print(f"settings of the recipe {settings.RECIPE} ({as_for}, {protocol}): {chosen}")
@@ -100,10 +97,13 @@ def with_group_size(settings, data, manifest):
     size, given = settings.SUBJECTS_PER_GROUP, settings.given_values["SUBJECTS_PER_GROUP"] is not None
     most = min(len(fold.train.subjects) for fold in manifest.folds) // 2
     if most < 1:
-        raise InputError("two groups need at least 2 training subjects in every fold; use --positives augmentation")
+        raise InputError(
+            "two groups", "need at least 2 training subjects in every fold", "use --positives augmentation"
+        )
     if size > most:
         if given:
-            raise InputError(f"--subjects-per-group {size} is more than half the training subjects; at most {most}")
+            what = "is more than half the training subjects"
+            raise InputError(f"--subjects-per-group {size}", what, f"at most {most}")
         size = most
         print(f"SUBJECTS_PER_GROUP {size}: half the training subjects")
     if not given and not data.seen.all():

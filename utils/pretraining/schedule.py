@@ -16,7 +16,7 @@ from utils.protocol import splits
 
 BYTES_PER_PARAMETER = 24  # weight, gradient, two moments, and the largest of what comes and goes in a step
 SHARE = 0.8  # of a GPU's free memory
-FIRST_STEPS = 30  # after which it is said how long all will take
+FIRST_STEPS = 30  # after which the time for all is printed
 
 
 def is_together(settings):

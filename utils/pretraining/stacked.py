@@ -5,13 +5,13 @@ as much to do, and on a GPU a step of a single one mostly waits for its many sma
 """
 
 import copy
-import functools
 
 import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
 from utils.base.devices import adam
+from utils.base.kernels import write_out_attention
 from utils.pretraining import together
 
 
@@ -63,7 +63,7 @@ class Alone:
         return self.batches.place(first), variants
 
     def share_state(self):
-        """The optimizer is the fold's own."""
+        """Nothing to do: the optimizer is the fold's."""
 
 
 class Stacked:
@@ -134,35 +134,3 @@ def _one_source(batches):
     recordings.blocks = {n: torch.cat([one.recordings.blocks[n] for one in batches]) for n in recordings.blocks}
     joined.recordings = joined.source = recordings
     return joined, n_seconds
-
-
-def write_out_attention(network):
-    """Let its attention be computed by sums and products, for `torch.vmap` and `torch.compile`."""
-    for module in network.modules():
-        if hasattr(module, "fused"):
-            module.fused = False
-
-
-def side_by_side(encode, windows):
-    """What ``encode`` makes of windows, some dictionaries; on CUDA each modality, and its gradient, has its own stream.
-
-    Alone, an encoder is a chain of kernels that are too small for a GPU (a quarter of a step).
-    """
-    if next(iter(windows.values())).device.type != "cuda":
-        return encode(windows)
-    here, parts = torch.cuda.current_stream(), []
-    for name, x in windows.items():
-        _stream_of(name).wait_stream(here)
-        with torch.cuda.stream(_stream_of(name)):
-            parts.append(encode({name: x}))
-    for name in windows:
-        here.wait_stream(_stream_of(name))
-    return tuple({name: x for part in some for name, x in part.items()} for some in zip(*parts, strict=True))
-
-
-@functools.cache
-def _stream_of(modality):
-    """The CUDA stream of a modality's encoder: always the same, as memory is kept by stream."""
-    if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # not before PyTorch 2.10
-        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # the streams differ on purpose
-    return torch.cuda.Stream()

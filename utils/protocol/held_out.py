@@ -41,7 +41,7 @@ def subject_folds(data, rng, n_folds, new_trials):
     """
     n_subjects, trials, seconds = data.eeg.shape[:3]
     if n_subjects < 2:
-        raise InputError("--protocol cross-subject needs at least 2 subjects")
+        raise InputError("--protocol cross-subject", "needs at least 2 subjects")
     one_each = n_folds in (None, n_subjects)
     people = np.arange(n_subjects)[:, None] if one_each else _groups(rng, n_subjects, n_folds, "subjects")
     parts = [(np.full(trials, True), np.full(trials, True))]  # training trials, test trials
@@ -53,11 +53,13 @@ def subject_folds(data, rng, n_folds, new_trials):
     folds, per_trial = [], seconds // WINDOW_SECONDS
     for index, tested in enumerate(people):
         trained = np.setdiff1d(np.arange(n_subjects), tested)
-        in_turn = (parts[(index + turn) % len(parts)] for turn in range(len(parts)))
-        seen = ((a, b) for a, b in in_turn if data.seen[trained][:, a].any() and data.seen[tested][:, b].any())
-        if (part := next(seen, None)) is None:
-            raise InputError(f"--split: fold {index} would train or test on nothing, as people saw too few trials")
-        train, test = (np.flatnonzero(chosen.repeat(per_trial)) for chosen in part)
+        for turn in range(index, index + len(parts)):
+            train, test = parts[turn % len(parts)]
+            if data.seen[trained][:, train].any() and data.seen[tested][:, test].any():
+                break
+        else:
+            raise InputError("--split", f"leaves fold {index} nothing to train or test on: people saw too few trials")
+        train, test = (np.flatnonzero(chosen.repeat(per_trial)) for chosen in (train, test))  # 5 s rows
         folds.append({"train": _part(trained, train, seconds), "test": _part(tested, test, seconds)})
     return folds
 
@@ -71,7 +73,8 @@ def authors_folds(data, rng, n_folds):
     for resolution, length in RESOLUTIONS.items():
         rows = list(range(trials * (seconds // length)))
         if len(rows) < AUTHORS_FOLDS:
-            raise InputError(f"--split authors needs at least {AUTHORS_FOLDS} windows of {resolution}, not {len(rows)}")
+            what = f"needs at least {AUTHORS_FOLDS} windows of {resolution}, not {len(rows)}"
+            raise InputError("--split authors", what)
         random.Random(AUTHORS_SEED).shuffle(rows)
         n = round(len(rows) / AUTHORS_FOLDS)
         for index, fold in enumerate(folds):
@@ -104,9 +107,9 @@ def _part(subjects, rows_5s, seconds, rows_1s=None):
 def _groups(rng, n, n_folds, what):
     """Indices 0..n-1 in ``n_folds`` groups of nearly equal size, drawn by ``rng``."""
     if n < 2:
-        raise InputError(f"this split holds out {what}, and the data have only {n}; at least 2 are needed")
+        raise InputError("--split", f"holds out {what}, and the data have only {n}", "at least 2 are needed")
     if n_folds > n:
-        raise InputError(f"--n-folds {n_folds} is more than the {n} {what} to hold out; use fewer folds")
+        raise InputError(f"--n-folds {n_folds}", f"is more than the {n} {what} to hold out", "use fewer folds")
     return np.array_split(rng.permutation(n), n_folds)
 
 

@@ -6,7 +6,7 @@ from sklearn.preprocessing import StandardScaler
 
 
 def permuted_labels(labels, seed, number=0):
-    """Labels (subjects, trials) with each person's shuffled over the trials; ``number`` tells permutations apart.
+    """Labels (subjects, trials) with each person's shuffled over the trials; ``number`` is that of the permutation.
 
     A negative label is none, and stays where it is.
     """

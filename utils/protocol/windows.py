@@ -54,7 +54,7 @@ def fold_windows(fold, per_trial, seen, settings):
 
 
 def new_stimuli(fold, per_trial):
-    """Trials with so many 5 s windows each that are tested, and that nobody saw in training."""
+    """Trials with so many 5 s windows each that are tested, and not in training."""
     return np.setdiff1d(*(part.rows["5s"] // per_trial for part in (fold.test, fold.train)))
 
 
