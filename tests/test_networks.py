@@ -174,7 +174,7 @@ def test_a_network_learns_and_the_best_epoch_is_of_training_trials(flags, tmp_pa
 BAD = {
     "no such name": (["--models", "EEGNett"], ["there-none-this-name", "--models EEGNett", "braindecode"]),
     "no such file": (["--models", "nowhere.py:Net"], ["not-python-file", "nowhere.py", "my_net.py:Net"]),
-    "no such class": (["--models", "{own}:Other"], ["has-no-torch-nn", "my_net.py", "Other", "Net, Fixed, Wrong"]),
+    "no such class": (["--models", "{own}:Other"], ["has-no-torch-nn", "my_net.py", "Other", "Fixed, Late"]),
     "no class scores": (
         ["--models", "{own}:Wrong"],
         ["maps-windows-to-not", "Wrong", "(2, 33, 640)", "(2, 33)", "(2, 2)"],
