@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import physiosync  # noqa: F401
 import utils.base.errors
 from data_prep.folder import preparation
-from data_prep.folder.reading import prepare_all
+from data_prep.folder.writer import prepare_all
 from data_prep.formats import deap
 from utils.base.settings import read_settings
 
@@ -32,8 +32,8 @@ def main():
     rest = deap.BASELINE_SECONDS if settings.REST_SECONDS is None else settings.REST_SECONDS
     how = (settings.EEG_NORMALISE, settings.PPS_NORMALISE)
     made = preparation.make(*how, baseline_seconds=rest or None, segment=None, **deap.BEFORE)
-    sources, card = {path.name: path for path in files.values()}, deap.CARD | {"preparation": made}
-    prepare_all(settings.OUT_DIR, card, sources, deap.people, files, settings.REST_SECONDS)
+    sources = {path.name: path for path in files.values()}
+    prepare_all(settings.OUT_DIR, deap.CARD, made, sources, deap.people, files, settings.REST_SECONDS)
 
 
 if __name__ == "__main__":

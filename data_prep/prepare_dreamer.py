@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import physiosync  # noqa: F401
 import utils.base.errors
 from data_prep.folder import preparation
-from data_prep.folder.reading import prepare_all
+from data_prep.folder.writer import prepare_all
 from data_prep.formats import dreamer
 from utils.base.settings import read_settings
 
@@ -38,9 +38,9 @@ def main():
         short_trials=settings.SHORT_TRIALS,
         **dreamer.BEFORE,
     )
-    files, card = {settings.RAW_FILE.name: settings.RAW_FILE}, dreamer.CARD | {"preparation": made}
     arguments = (settings.RAW_FILE, settings.SEGMENT_SECONDS, settings.SHORT_TRIALS == "drop")
-    prepare_all(settings.OUT_DIR, card, files, dreamer.people, *arguments)
+    files = {settings.RAW_FILE.name: settings.RAW_FILE}
+    prepare_all(settings.OUT_DIR, dreamer.CARD, made, files, dreamer.people, *arguments)
 
 
 if __name__ == "__main__":

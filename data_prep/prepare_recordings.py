@@ -29,7 +29,7 @@ from data_prep.amplifiers.channels_table import choose_channels
 from data_prep.amplifiers.proposal import propose
 from data_prep.amplifiers.recording_signals import AS_RECORDED, Steps, kept, prepare
 from data_prep.folder import preparation, ratings
-from data_prep.folder.quality import Row, kind_of
+from data_prep.folder.quality import Row
 from data_prep.folder.stimuli import adjoining
 from data_prep.folder.writer import PreparedWriter, is_prepared
 from data_prep.signals.channels import shorten
@@ -76,7 +76,7 @@ def main():
     check_settings(settings)
     trials, opened = read_trials_of(settings)
     names, classes, values = ratings.parse_ratings(trials)
-    ratings.check_scale(settings, trials, names, classes, values)
+    scales = ratings.check_scale(settings, trials, names, classes, values)
     rated = {id(trial): row for trial, row in zip(trials, values, strict=True)}
     least, rest = 2 if settings.RATED else 1, int(settings.REST_SECONDS or 0)
     everything = trial_plan.by_person(trials, least)
@@ -105,7 +105,7 @@ def main():
     sources = name_sources(settings, files.values())
     description = {"name": settings.OUT_DIR.name, "sampling_rate": settings.SAMPLING_RATE, "eeg_channels": eeg}
     description |= {"pps_channels": pps, "ratings": names, "classes": classes, "stimuli": stimuli}
-    description |= ({"groups": groups} if groups else {}) | ratings.scales_of(settings, names, classes)
+    description |= ({"groups": groups} if groups else {}) | ratings.scales_of(settings, scales)
     if is_prepared(settings.OUT_DIR, made, sources, seconds=seconds, **description):
         print(f"{settings.OUT_DIR}: complete, from these files")
         say_what_follows(settings)
@@ -121,14 +121,15 @@ def main():
         refuse_copies(files.values(), checksums)
         for subject, own in Progress(people.items(), desc="preparing", unit="person"):
             read = [checksums[path] for trial in own for path in files[trial.file].files]
-            key = [made, description, asdict(steps), subject, [(trial.stimulus, trial.onset) for trial in own], read]
+            key = [made, description, asdict(steps), list(Row.__annotations__), subject, read]
+            key += [(trial.stimulus, trial.onset) for trial in own]
             arrays = kept(waiting, key, prepare, subject, own, files, eeg, pps, steps, made)
             of_person = np.array([rated[id(trial)] for trial in own], float)  # (trials, ratings)
             seen = {"seen": np.isin(stimuli, [trial.stimulus for trial in own])} if keep else {}
             shown = {name: checksums[path] for name, path in sources.items()}
             writer.add(subject, arrays["eeg"], arrays["pps"], of_person, sources=shown, **seen)
             rows = json.loads(str(arrays["quality"]))
-            writer.quality.people[subject] = [Row(**row, kind=kind_of(row["name"])) for row in rows]
+            writer.quality.people[subject] = [Row(**row) for row in rows]
     shutil.rmtree(waiting, ignore_errors=True)
     writer.report()
     print(f"EEG: {shorten(eeg, 400) or 'none'}\nPPS: {shorten(pps, 400) or 'none'}")

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import physiosync  # noqa: F401
 import utils.base.errors
 from data_prep.folder import preparation
-from data_prep.folder.reading import prepare_all
+from data_prep.folder.writer import prepare_all
 from data_prep.formats import stress_predict
 from utils.base.errors import InputError
 from utils.base.settings import read_settings
@@ -32,9 +32,10 @@ QUIET = False  # True: say nothing but warnings and errors
 def main():
     """Write the prepared folder, one person in memory at a time."""
     settings = read_settings(globals())
-    if settings.BASELINE_BEFORE < settings.SECONDS:
-        what = f"is less than --seconds {settings.SECONDS}: the baseline would reach into the Stroop test"
-        raise InputError(f"--baseline-before {settings.BASELINE_BEFORE}", what)
+    sizes = seconds, delay, before = (settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE)
+    if before < seconds:
+        what = f"is less than --seconds {seconds}: the baseline would reach into the Stroop test"
+        raise InputError(f"--baseline-before {before}", what)
     folders = stress_predict.find_people(settings.RAW_DIR)
     paths = [path for folder in folders.values() for path in stress_predict.files_of(folder).values()]
     files = {f"{path.parent.name}/{path.name}": path for path in paths}
@@ -43,12 +44,10 @@ def main():
         baseline_seconds=None,
         segment=None,
         resampling="1, 4 and 32 to 64 Hz",
-        trials=f"{settings.SECONDS} s from {settings.DELAY} s after each mark; baseline from "
-        f"{settings.BASELINE_BEFORE} s before the first",
+        trials=f"{seconds} s from {delay} s after each mark; baseline from {before} s before the first",
     )
-    card, following = stress_predict.CARD | {"preparation": made}, ("--protocol", "cross-subject", "--n-folds", "5")
-    arguments = (folders, settings.SECONDS, settings.DELAY, settings.BASELINE_BEFORE)
-    prepare_all(settings.OUT_DIR, card, files, stress_predict.people, *arguments, following=following)
+    following, people = ("--protocol", "cross-subject", "--n-folds", "5"), stress_predict.people
+    prepare_all(settings.OUT_DIR, stress_predict.CARD, made, files, people, folders, *sizes, following=following)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.folder.arrays import check_numbers
-from data_prep.folder.values import check_keys, check_names, check_rate, check_text
+from data_prep.folder.arrays import check_keys, check_names, check_numbers, check_rate, check_text
 from tests.support import refused
 from utils.base.errors import InputError
 
@@ -139,15 +138,18 @@ BAD_PEOPLE = {  # what is wrong with the third person -> part of the message
     "rest without signal": (dict(pps=None, pps_baseline=np.ones((TRIALS, 1, RATE))), ["has-no-but-channels", "pps"]),
     "short rest": (dict(eeg_baseline=np.ones((TRIALS, 3, RATE - 1))), ["baseline-has-shape-not", "at least 1 s"]),
     "rest of other trials": (dict(eeg_baseline=np.ones((TRIALS - 1, 3, RATE))), ["baseline-has-shape-not", "eeg"]),
-    "trials": (dict(pps=np.ones((TRIALS + 1, 1, LONG))), ["pps-has-another-number"]),
-    "lengths": (dict(pps=np.ones((TRIALS, 1, LONG - 1))), ["eeg-has-samples-trial", "95"]),
+    "trials": (
+        dict(pps=np.ones((TRIALS + 1, 1, LONG))),
+        ["has-shape-not-trials", "pps has shape (4, 1, 96), not (3, 1, 96)"],
+    ),
+    "lengths": (dict(pps=np.ones((TRIALS, 1, LONG - 1))), ["has-shape-not-trials", "95", "cut all to one length"]),
     "lengths of all": (
         dict(eeg=np.ones((TRIALS, 3, LONG - RATE)), pps=np.ones((TRIALS, 1, LONG - RATE))),
         ["shape-trials-first-but", "(3, 5, 3"],
     ),
     "too short": (dict(eeg=np.ones((TRIALS, 3, 9)), pps=np.ones((TRIALS, 1, 9))), ["has-trials-samples-which"]),
-    "channels": (dict(eeg=np.ones((TRIALS, 2, LONG))), ["has-shape-not", "(trials, 3, samples)"]),
-    "transposed": (dict(eeg=np.ones((TRIALS, LONG, 3))), ["has-shape-not", "(trials, 3, samples)"]),
+    "channels": (dict(eeg=np.ones((TRIALS, 2, LONG))), ["has-shape-not-trials", "(3, 2, 96), not (3, 3, 96)"]),
+    "transposed": (dict(eeg=np.ones((TRIALS, LONG, 3))), ["has-shape-not-trials", "(3, 96, 3), not (3, 3, 3)"]),
     "one trial": (dict(eeg=np.ones((3, LONG))), ["has-shape-not", "(trials, channels, samples)"]),
     "no eeg": (dict(eeg=None), ["has-no-but-channels", "eeg"]),
     "rest in microvolts": (dict(eeg_baseline=np.full((TRIALS, 3, RATE), 1e6)), ["eeg-baseline-times-large"]),

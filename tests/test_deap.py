@@ -10,8 +10,8 @@ import pytest
 import scipy.io
 
 from data_prep import open_prepared
-from data_prep.folder.reading import prepare_trials
 from data_prep.formats import deap
+from data_prep.signals.transforms import prepare_trials
 from tests.builders.deap import GOOD, recording, write
 from tests.builders.matlab import mat, matrix
 from tests.golden.weights import raw_deap
@@ -27,7 +27,7 @@ def close(actual, expected):
 
 def test_preparation_equals_golden():
     data, _ = raw_deap(GOLDEN["raw_seed"], int(GOLDEN["trials"]))
-    eeg, pps = prepare_trials(deap.signals(data), deap.RATE, {"eeg": "channels", "pps": "none"})
+    eeg, pps = prepare_trials(deap.signals(data), deap.RATE, {"eeg": "channels", "pps": "none"}, "s01")
     windows = eeg.reshape(-1, 5, 32, 128).swapaxes(1, 2).reshape(-1, 32, 640)
     gsr = pps[:, :, deap.PPS_CHANNELS.index("GSR")]
     close(eeg.reshape(-1, 32, 128)[GOLDEN["eeg_1s_rows"]], GOLDEN["eeg_1s"][:, 0, 0])

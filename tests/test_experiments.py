@@ -213,10 +213,10 @@ def test_own_data_without_pps(tmp_path):
     [
         (
             dict(eeg=np.zeros((4, 63, 2400)), eeg_baseline=None),
-            ["has-shape-not", "eeg", "(4, 63, 2400)", "(trials, 64, samples)"],
+            ["has-shape-not-trials", "eeg", "(4, 63, 2400), not (4, 64, 2400)"],
         ),
         (dict(eeg=np.zeros((4, 64))), ["has-shape-not", "(trials, channels, samples)"]),
-        (dict(pps=np.zeros((3, 3, 2400))), ["pps-has-another-number"]),
+        (dict(pps=np.zeros((3, 3, 2400))), ["has-shape-not-trials", "pps"]),
         (dict(ratings=np.zeros((4, 3))), ["has-ratings-shape-not", "(4, 3)"]),
         (dict(ratings=np.full((4, 2), 101)), ["ratings-outside-to-subject", "0 to 100"]),
         (dict(eeg=np.full((4, 64, 2400), np.nan)), ["has-nan-or-infinite", "eeg"]),

@@ -132,7 +132,7 @@ def test_what_is_not_clear_is_refused(tmp_path):
     people = [with_nan(person(n), seen & [True, True, False]) for n, seen in enumerate(SEEN)]
     refuse(tmp_path / "set", people, "seen-nobody", "film10", stimuli=FILMS)
     people = [with_nan(person(n), seen & (n != 2)) for n, seen in enumerate(SEEN)]
-    refuse(tmp_path / "set", people, "empty-shape", "p2")
+    refuse(tmp_path / "set", people, "saw-no-stimulus", "p2")
     people = [only(person(n), seen) for n, seen in enumerate(SEEN)]
     refuse(tmp_path / "set", people, "seen-not-among-data", "film10", stimuli=FILMS[:2])
     refuse(tmp_path / "set", people, "has-not-seen-which", "keep", missing="error")

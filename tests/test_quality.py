@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep import open_prepared, write_prepared
-from data_prep.folder.quality import Quality, kind_of
-from data_prep.folder.quality_page import write_page
+from data_prep.folder.quality import Quality, kind_of, write_page
 from data_prep.formats.deap import EEG_CHANNELS, PPS_CHANNELS, RATE
 from data_prep.make_synthetic import python2_pickle
 from tests.support import call, done
@@ -61,7 +60,7 @@ def test_each_fault_is_found_and_only_it(fault, rate):
     name = {flat: "flat", cut: "clipped", loud: "noisy", hum: "line", gap: "missing"}[fault]
     assert row.findings == {name}
     expected = {"flat": 2, "noisy": 4, "missing": 1}
-    assert name not in expected or getattr(row, name) == expected[name]
+    assert name not in expected or row.numbers[name] == expected[name]
 
 
 def test_what_slow_sensors_and_numbers_of_few_bits_do_is_no_fault():
@@ -69,13 +68,13 @@ def test_what_slow_sensors_and_numbers_of_few_bits_do_is_no_fault():
     assert findings(np.full((1, 85), 70.0) + np.arange(85), 1, "HR").findings == set()
     steps = np.repeat(33 + 0.02 * np.arange(8), 40)[None]  # a step each 10 s
     assert findings(steps, 4, "TEMP").findings == set()
-    assert findings(np.full((1, 85 * 4), 33.0), 4, "TEMP").flat == 85
-    assert findings(np.full((1, 20 * 4), 5.0), 4, "EDA").flat == 20
+    assert findings(np.full((1, 85 * 4), 33.0), 4, "TEMP").numbers["flat"] == 85
+    assert findings(np.full((1, 20 * 4), 5.0), 4, "EDA").numbers["flat"] == 20
     acceleration = np.round(noise(32, 1, 60)).astype(np.int8)
     acceleration[0, : 50 * 32] //= 4
     assert findings(60 + acceleration, 32, "ACC_x").findings == set()
     rail = np.clip(noise(32) * 200, -128, 127).round().astype(np.int8)  # 2 g and more
-    assert findings(rail, 32, "ACC1").clipped > 0
+    assert findings(rail, 32, "ACC1").numbers["clipped"] > 0
     wave = np.sin(2 * np.pi * 1.1 * np.arange(85 * 64) / 64)[None]
     assert findings(wave, 64, "BVP").findings == set()
 
@@ -85,11 +84,11 @@ def test_what_no_body_does():
     assert findings(conductance, 4, "EDA").findings == set()
     conductance[0, 40:48] = 0.01
     row = findings(conductance, 4, "EDA")
-    assert (row.range, row.findings) == (2, {"range"})
+    assert (row.numbers["range"], row.findings) == (2, {"range"})
     assert findings(conductance * 1000, 4, "GSR", units_known=False).findings == set()
-    assert findings(np.full((1, 40), 250.0) + np.arange(40), 1, "heart rate").range == 40
+    assert findings(np.full((1, 40), 250.0) + np.arange(40), 1, "heart rate").numbers["range"] == 40
     assert findings(22 + 0.01 * noise(4), 4, "Skin_Temperature").findings == set()
-    assert findings(5 + 0.01 * noise(4), 4, "Skin_Temperature").range == 40
+    assert findings(5 + 0.01 * noise(4), 4, "Skin_Temperature").numbers["range"] == 40
     assert all(kind_of(name) is None for name in ("Temporal", "ECG", "T8", "tEMG", "ThR", "", "数"))
 
 

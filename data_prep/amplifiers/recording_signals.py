@@ -12,11 +12,12 @@ import numpy as np
 from data_prep.amplifiers.recordings import mne, read_channels, through_mne
 from data_prep.amplifiers.sidecars import read_physio
 from data_prep.amplifiers.triggers import CUTS, annotations, is_break
-from data_prep.folder.from_arrays import prepare_person
+from data_prep.folder.arrays import signals
 from data_prep.folder.quality import LOUD, Quality
 from data_prep.signals.channel_kinds import clean, key, pick
 from data_prep.signals.channels import shorten
 from data_prep.signals.resampling import resample
+from data_prep.signals.transforms import prepare_trials
 from utils.base.errors import InputError
 from utils.base.files import atomic
 from utils.base.progress import warn
@@ -235,8 +236,8 @@ def prepare(subject, trials, recordings, eeg, pps, steps, preparation):
     for (names, rate, unit), of_all in looks.items():
         loud = {name: times for look in of_all for name, times in (look.loud or {}).items()}
         quality.look(subject, names, rate, [trial for look in of_all for trial in look.trials], unit=unit, louder=loud)
-    blocks = prepare_person(person, steps.sampling_rate, preparation)
-    rows = [{key: value for key, value in asdict(row).items() if key != "kind"} for row in quality.people[subject]]
+    blocks = prepare_trials(signals(person), steps.sampling_rate, preparation, f"subject {subject}")
+    rows = [asdict(row) for row in quality.people[subject]]
     return {"eeg": blocks[0], "pps": blocks[1], "quality": np.array(json.dumps(rows))}
 
 

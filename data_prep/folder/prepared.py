@@ -1,11 +1,6 @@
-"""The prepared folder: what every reader writes and every later script opens.
+"""Opens the prepared folder that every reader writes, and checks it; data_prep/README.md says what its files hold.
 
-``eeg.npy`` and ``pps.npy``  float32 (subjects, trials, seconds, channels, rate): 1 s blocks
-``ratings.npy``              float32 (subjects, trials, ratings)
-``dataset.json``             names, scales, subject ids, how it was made, checksums
-
-Five consecutive blocks are a 5 s window, so 1 s and 5 s windows correspond by construction. In an incomplete design
-``not_seen`` in ``dataset.json`` names the stimuli that a person did not see: the ratings there are NaN, the blocks 0.
+In an incomplete design ``not_seen`` in ``dataset.json`` names the stimuli that a person did not see.
 """
 
 import functools
@@ -18,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.folder.descriptions import check_info
+from data_prep.folder.arrays import SIGNALS
+from data_prep.folder.descriptions import REMEDY, check_info, shapes_of
 from data_prep.folder.scales import QUADRANTS, of_rating, thresholds_of
 from data_prep.folder.stimuli import seen_of
 from data_prep.signals.channels import plain, shorten
@@ -27,9 +23,8 @@ from utils.base.files import read_json, sha256
 from utils.base.progress import next_command
 
 FORMAT_VERSION, INCOMPLETE_VERSION = 1, 2  # versions of before do not know incomplete designs, and refuse them
-ARRAYS = ("eeg", "pps", "ratings")
+ARRAYS = (*SIGNALS, "ratings")
 MARK = "SIMULATED.txt"  # beside raw files that make_synthetic.py wrote, so that no result takes them for real ones
-REMEDY = "copy the folder from where it is whole, or prepare the data into a new one (data_prep/README.md)"
 
 
 @dataclass
@@ -97,12 +92,12 @@ class Prepared:
             return np.where(self.seen, values, -1).astype(np.int64), list(classes)
         cuts = thresholds_of(self.info, label, threshold)
         high = [self.ratings[:, :, names.index(name)] >= cut for name, cut in cuts.items()]
+        values, classes = high[0], [f"low {label}", f"high {label}"]
         if label == QUADRANTS:
-            classes = [
-                f"{arousal} arousal, {valence} valence" for arousal in ("high", "low") for valence in ("high", "low")
-            ]
-            return np.where(self.seen, 2 * ~high[0] + ~high[1], -1).astype(np.int64), classes
-        return np.where(self.seen, high[0], -1).astype(np.int64), [f"low {label}", f"high {label}"]
+            levels = ("high", "low")
+            values = 2 * ~high[0] + ~high[1]
+            classes = [f"{arousal} arousal, {valence} valence" for arousal in levels for valence in levels]
+        return np.where(self.seen, values, -1).astype(np.int64), classes
 
     @property
     def label_names(self):
@@ -111,12 +106,11 @@ class Prepared:
         return self.info["ratings"] + ([QUADRANTS] if {"arousal", "valence"} <= set(numeric) else [])
 
     def folder_name(self, label):
-        """What a label is called in the names of folders: itself, or where a file system or another label could take
-        it for something else, its letters and digits and a checksum."""
-        plain = re.sub(r"[^A-Za-z0-9_+.-]+", "-", label)[:40].strip("-.")
-        if plain == label and not any(label.startswith(f"{other}_") for other in self.label_names):
+        """A label in names of folders: itself, or, where that is ambiguous, its letters and digits and a checksum."""
+        safe = re.sub(r"[^A-Za-z0-9_+.-]+", "-", label)[:40].strip("-.")
+        if safe == label and not any(label.startswith(f"{other}_") for other in self.label_names):
             return label
-        return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+        return f"{safe or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
     @property
     def groups(self):
@@ -127,7 +121,7 @@ class Prepared:
     @property
     def modalities(self):
         """``"eeg"`` and ``"pps"``, those that were recorded."""
-        return [name for name in ("eeg", "pps") if self.info[f"{name}_channels"]]
+        return [name for name in SIGNALS if self.info[f"{name}_channels"]]
 
     def pps_names(self, names):
         """Full names of PPS channels; all for an empty list.
@@ -151,51 +145,40 @@ def open_prepared(folder, rated=True):
     rated will do.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"--data-dir {folder} is not a folder; {_how_to_begin(folder)}")
     path = folder / "dataset.json"
+    if not folder.is_dir():
+        raise InputError(f"--data-dir {folder}", "is not a folder", _how_to_begin(folder))
     if not path.exists() and not (folder / "eeg.npy").exists():
-        raise InputError(f"{path} does not exist, so this is not a prepared folder; {_how_to_begin(folder)}")
+        raise InputError(path, "does not exist, so this is not a prepared folder", _how_to_begin(folder))
     info = read_json(path, REMEDY)
-    expected = INCOMPLETE_VERSION if info.get("not_seen") else FORMAT_VERSION
-    if info.get("format_version") != expected:
-        version, remedy = info.get("format_version"), "prepare the data with this version, into another folder"
-        raise InputError(f"{path} has format version {version!r}, not {expected}; {remedy}")
+    version, expected = info.get("format_version"), INCOMPLETE_VERSION if info.get("not_seen") else FORMAT_VERSION
+    if version != expected:
+        remedy = "prepare the data with this version, into another folder"
+        raise InputError(path, f"has format version {version!r}, not {expected}", remedy)
     checksum = checksum_of(info)
-    try:
-        info = check_info(info)
-    except ValueError as error:
-        raise InputError(f"{path} has no valid {error}; {REMEDY}") from None
+    info = check_info(path, info)
     if info["checksum"] != checksum:
-        raise InputError(f"{path} was edited or damaged; {REMEDY}")
+        raise InputError(path, "was edited or damaged", REMEDY)
     if rated and not info["ratings"]:
-        raise InputError(f"--data-dir {folder} has no ratings: it is for predict.py and extract_features.py")
-    people, trials, seconds, rate = len(info["subjects"]), info["trials"], info["seconds"], info["sampling_rate"]
-    shapes = {
-        "eeg": (people, trials, seconds, len(info["eeg_channels"]), rate),
-        "pps": (people, trials, seconds, len(info["pps_channels"]), rate),
-        "ratings": (people, trials, len(info["ratings"])),
-    }
+        raise InputError(f"--data-dir {folder}", "has no ratings: it is for predict.py and extract_features.py")
+    shapes = {name: (len(info["subjects"]), *shape) for name, shape in shapes_of(info).items()}
     data = Prepared(folder, info, *(_open_array(folder, name, info["arrays"], shapes[name]) for name in ARRAYS))
-    try:
-        agrees = (np.isnan(data.ratings) == ~data.seen[..., None]).all()
-    except ValueError:  # a name in not_seen that is nowhere else
-        agrees = False
+    agrees = (np.isnan(data.ratings) != data.seen[..., None]).all()
+    agrees &= sum(map(len, info["not_seen"].values())) == (~data.seen).sum()  # and no other names
     if not agrees or not data.seen.any(axis=0).all() or not data.seen.any(axis=1).all():
-        raise InputError(f"{path} names other trials in 'not_seen' than ratings.npy lacks; {REMEDY}")
+        raise InputError(path, "names other trials in 'not_seen' than ratings.npy lacks", REMEDY)
     return data
 
 
 def _how_to_begin(folder):
     """What prepares the data set that somebody has asked for, or what to do without one."""
-    scripts = {"dreamer": ("--raw-file", "DREAMER.mat"), "deap": ("--raw-dir", "data_preprocessed_python")}
-    name = next((name for name in scripts if name in folder.name.lower()), None)
-    if name is None:
-        return "data_prep/README.md says how to make one; ./demo.sh needs no data"
-    out = f"data/{name.upper()}" if folder.exists() else folder  # a folder that exists has most likely raw files
-    flags = (*scripts[name], "--out-dir", out if len(str(out)) < 60 else "...")
-    command = next_command(f"data_prep/prepare_{name}.py", *flags)
-    return f"make it, or give its new place: {command} (without the data set: ./demo.sh)"
+    for name, *raw in (("dreamer", "--raw-file", "DREAMER.mat"), ("deap", "--raw-dir", "data_preprocessed_python")):
+        if name in folder.name.lower():
+            out = f"data/{name.upper()}" if folder.exists() else folder  # one that exists has most likely raw files
+            out = out if len(str(out)) < 60 else "..."
+            command = next_command(f"data_prep/prepare_{name}.py", *raw, "--out-dir", out)
+            return f"make it, or give its new place: {command} (without the data set: ./demo.sh)"
+    return "data_prep/README.md says how to make one; ./demo.sh needs no data"
 
 
 def _open_array(folder, name, arrays, shape):
@@ -203,14 +186,14 @@ def _open_array(folder, name, arrays, shape):
     path = folder / f"{name}.npy"
     try:
         if sha256(path) != arrays.get(name):
-            raise InputError(f"{path} is not the file that was prepared (its checksum differs); {REMEDY}")
+            raise InputError(path, "is not the file that was prepared (its checksum differs)", REMEDY)
         array = np.load(path, mmap_mode="c", allow_pickle=False)  # nothing that is written to it reaches the file
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; {REMEDY}") from None
+        raise InputError(path, "does not exist", REMEDY) from None
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); {REMEDY}") from None
+        raise InputError(path, f"is damaged ({error})", REMEDY) from None
     if array.dtype != np.float32 or array.shape != shape:
-        raise InputError(f"{path} has shape {array.shape}, not {shape} as dataset.json says; {REMEDY}")
+        raise InputError(path, f"has shape {array.shape}, not {shape} as dataset.json says", REMEDY)
     return array
 
 

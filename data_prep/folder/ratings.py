@@ -21,26 +21,21 @@ def parse_ratings(trials):
     for name in names:
         cells = [trial.ratings[name] for trial in trials]
         numbers = [read_number(cell) for cell in cells]
-        wrong = [i for i, number in enumerate(numbers) if number is None]
-        if len(wrong) == len(cells):
+        words = [row for row, number in enumerate(numbers) if number is None]
+        if len(words) == len(cells):
             classes[name] = sorted(set(cells))
-            refuse_spellings(trials, name)
+            spellings = {}
+            for trial, word in zip(trials, cells, strict=True):  # Sad and sad would be two classes
+                other = spellings.setdefault("".join(word.casefold().split()), word)
+                if other != word:
+                    remedy = "write one class in one way"
+                    raise InputError(f"{trial.where}: {name} is {word!r}, elsewhere {other!r}; {remedy}")
             numbers = [float(classes[name].index(cell)) for cell in cells]
-        elif wrong:
-            what = f"{name} is {cells[wrong[0]]!r}, not a number as elsewhere in that column"
-            raise InputError(f"{trials[wrong[0]].where}: {what}")
+        elif words:
+            what = f"{name} is {cells[words[0]]!r}, not a number as elsewhere in that column"
+            raise InputError(f"{trials[words[0]].where}: {what}")
         columns.append(numbers)
     return names, classes, [[column[row] for column in columns] for row in range(len(trials))]
-
-
-def refuse_spellings(trials, name):
-    """Refuse ``Sad`` together with ``sad``: they would be two classes."""
-    seen = {}
-    for trial in trials:
-        found = trial.ratings[name]
-        other = seen.setdefault("".join(found.casefold().split()), found)
-        if other != found:
-            raise InputError(f"{trial.where}: {name} is {found!r}, elsewhere {other!r}; write one class in one way")
 
 
 def scale_of(settings, name):
@@ -53,62 +48,62 @@ def scale_of(settings, name):
         raise InputError(f"--rating-min {low:g} must be less than --rating-max {high:g}")
     threshold = (low + high) / 2 if threshold is None else threshold
     if not low <= threshold <= high:
-        raise InputError(
-            f"--threshold {threshold:g} lies outside the scale of {low:g} to {high:g} (--rating-min, --rating-max)"
-        )
+        what = f"lies outside the scale of {low:g} to {high:g} (--rating-min, --rating-max)"
+        raise InputError(f"--threshold {threshold:g}", what)
     return low, high, threshold
 
 
-def scales_of(settings, names, classes):
+def scales_of(settings, scales):
     """``rating_range`` and ``threshold`` of the data set's description, by rating where the settings are."""
-    given = {key: getattr(settings, key) for key in SCALE}
-    numbers = [name for name in names if name not in classes]
-    for key, value in given.items():
-        if wrong := [name for name in value if name not in numbers] if isinstance(value, dict) else []:
-            flag = "--" + key.lower().replace("_", "-")
-            raise InputError(f"{flag}: {wrong[0]} is not one of the numeric ratings ({shorten(numbers)})")
-    if not numbers:
+    if not scales:
         return {}
-    scales = {name: scale_of(settings, name) for name in numbers}
-    if not any(isinstance(value, dict) for value in given.values()):
-        low, high, threshold = scales[numbers[0]]
-        return {"rating_range": [low, high], "threshold": threshold}
     ranges = {name: [low, high] for name, (low, high, _) in scales.items()}
-    return {"rating_range": ranges, "threshold": {name: scale[2] for name, scale in scales.items()}}
+    thresholds = {name: threshold for name, (*_, threshold) in scales.items()}
+    if not any(isinstance(getattr(settings, key), dict) for key in SCALE):
+        ranges, thresholds = (next(iter(values.values())) for values in (ranges, thresholds))
+    return {"rating_range": ranges, "threshold": thresholds}
 
 
 def check_scale(settings, trials, names, classes, ratings):
-    """Refuse numbers off the scale and impossible classes, before hours of work; print what is taken as a rating."""
-    scales = {name: scale_of(settings, name) for name in names if name not in classes}
+    """Scales of the numeric ratings, as `scale_of`; refuses numbers off the scale and impossible classes, before hours
+    of work, and prints what is taken as a rating.
+    """
+    numeric = [name for name in names if name not in classes]
+    for key in SCALE:
+        given = getattr(settings, key)
+        if unknown := [name for name in given if name not in numeric] if isinstance(given, dict) else []:
+            flag = "--" + key.lower().replace("_", "-")
+            raise InputError(f"{flag}: {unknown[0]} is not one of the numeric ratings ({shorten(numeric)})")
+    scales = {name: scale_of(settings, name) for name in numeric}
     columns = dict(zip(names, zip(*ratings, strict=True), strict=True))
-    off = {}
+    faults = {}  # first row of what is off its scale
     for name, (low, high, _) in scales.items():
-        off[name] = [row for row, value in enumerate(columns[name]) if not low <= value <= high]
-    wrong = [name for name, rows in off.items() if rows]
-    wrong += [name for name, values in classes.items() if not 2 <= len(values) <= MOST_CLASSES]
-    if wrong:
-        name, others = wrong[0], ",".join(name for name in names if name not in wrong)
-        remedy = f"; if it is not a rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
+        if off := [row for row, value in enumerate(columns[name]) if not low <= value <= high]:
+            faults[name] = off[0]
+    faults |= {name: 0 for name, words in classes.items() if not 2 <= len(words) <= MOST_CLASSES}
+    if faults:
+        (name, row), others = next(iter(faults.items())), ",".join(name for name in names if name not in faults)
+        remedy = f"if it is not a rating: {command(['--ratings', others])}" if 0 < len(others) < 80 else ""
+        where, shown = trials[row].where, shorten(classes.get(name, []))
         if name in classes:
-            what = f"{len(classes[name])} classes ({shorten(classes[name])}), not 2 to {MOST_CLASSES}"
-            raise InputError(f"{trials[0].where}: {name} has {what}{remedy}")
-        row, (low, high, _) = off[name][0], scales[name]
-        raise InputError(
-            f"{trials[row].where}: {name} is {columns[name][row]:g}, off the scale of {low:g} to {high:g}; correct it, "
-            f"or set --rating-min and --rating-max{remedy}"
-        )
+            what = f"{name} has {len(classes[name])} classes ({shown}), not 2 to {MOST_CLASSES}"
+            raise InputError(f"{where}: {what}", remedy=remedy)
+        low, high, _ = scales[name]
+        off_scale = f"{name} is {columns[name][row]:g}, off the scale of {low:g} to {high:g}"
+        raise InputError(f"{where}: {off_scale}; correct it, or set --rating-min and --rating-max", remedy=remedy)
     alike = {}  # ratings by their scale
     for name, scale in scales.items():
         alike.setdefault(scale, []).append(name)
     parts = [f"{shorten(some)} ({low:g} to {high:g}, high from {cut:g} on)" for (low, high, cut), some in alike.items()]
-    parts += [f"{name} ({len(values)} classes: {shorten(values, 40)})" for name, values in classes.items()]
+    parts += [f"{name} ({len(words)} classes: {shorten(words, 40)})" for name, words in classes.items()]
     if parts:
         print(f"ratings: {'; '.join(parts)}" + ("" if settings.RATINGS else "; --ratings chooses among the columns"))
     for name, (low, high, _) in scales.items():
         least, most = min(columns[name]), max(columns[name])
         if len(trials) >= MANY and not least < (low + high) / 2 < most:
-            where = f"lie from {least:g} to {most:g}, in one half of {low:g} to {high:g}"
-            warn(f"all ratings of {name} {where}; is that its scale? --rating-min and --rating-max set it")
+            span = f"lie from {least:g} to {most:g}, in one half of {low:g} to {high:g}"
+            warn(f"all ratings of {name} {span}; is that its scale? --rating-min and --rating-max set it")
+    return scales
 
 
 def read_number(text):

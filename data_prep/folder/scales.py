@@ -16,8 +16,7 @@ def of_rating(value, name):
 
 def thresholds_of(info, label, given=None):
     """Threshold by name of the ratings that make a label: ``given`` (for all or by name), or else that of ``info``."""
-    unknown = [name for name in given if name not in info["ratings"]] if isinstance(given, dict) else []
-    if unknown:
+    if unknown := [name for name in given if name not in info["ratings"]] if isinstance(given, dict) else []:
         raise InputError(f"--threshold: {shorten(unknown)} is not one of the ratings ({shorten(info['ratings'])})")
     cuts = {}
     for name in ["arousal", "valence"] if label == QUADRANTS else [label]:
@@ -36,7 +35,7 @@ def one_if_alike(cuts):
 def threshold_in_words(value):
     """A threshold, or several by rating (a dict or its items), as text."""
     several = isinstance(value, dict | tuple)
-    return ", ".join(f"{name} {one:g}" for name, one in dict(value).items()) if several else f"{value:g}"
+    return ", ".join(f"{name} {cut:g}" for name, cut in dict(value).items()) if several else f"{value:g}"
 
 
 def one_sided(classes, names, what):
@@ -52,11 +51,12 @@ def one_sided(classes, names, what):
 
 def one_sided_ratings(info, rated):
     """`one_sided` for every rating of a data set, from the ratings (trials, ratings) of each person; NaN: not seen."""
-    rated = np.concatenate(rated) if rated else np.zeros((0, len(info["ratings"])))
+    rated = np.concatenate(rated)
     rated = rated[~np.isnan(rated).any(axis=1)]
     for values, name in zip(rated.T, info["ratings"], strict=True):
-        names, cut = info["classes"].get(name), of_rating(info["threshold"], name)
-        classes = values.astype(int) if names else (values >= cut).astype(int)
-        names = names or [f"low {name} (below {cut:g})", f"high {name} ({cut:g} or more)"]
-        if line := one_sided(classes, names, "trials"):
+        names, classes = info["classes"].get(name), values
+        if names is None:
+            cut = of_rating(info["threshold"], name)
+            names, classes = [f"low {name} (below {cut:g})", f"high {name} ({cut:g} or more)"], values >= cut
+        if line := one_sided(classes.astype(int), names, "trials"):
             yield line

@@ -25,31 +25,6 @@ def look_like_parts(names):
     return shorten([name for some in stems.values() if len(some) > 1 for name in sorted(some, key=natural)])
 
 
-class Groups(dict):
-    """The group of every stimulus, such as its film, as people name it; by the trial's number without stimuli."""
-
-    def note(self, where, names, groups, seen=None):
-        """Note the groups of these stimuli, or of those that a person saw; a stimulus belongs to one group."""
-        if groups is None:
-            return
-        names = list(range(len(groups) if seen is None else len(seen)) if names is None else names)
-        names = names if seen is None else [name for name, there in zip(names, seen, strict=True) if there]
-        if len(names) != len(groups):
-            raise InputError(f"{where} has {len(groups)} groups for {len(names)} stimuli; one each is needed")
-        for name, group in zip(names, groups, strict=True):
-            if self.setdefault(name, group) != group:
-                words = f"{name if isinstance(name, str) else f'trial {name}'} in the group {group!r}"
-                raise InputError(f"{where} has {words}, elsewhere in {self[name]!r}; a stimulus belongs to one group")
-
-    def of(self, names):
-        """Groups in the order of these stimuli, or of the trials."""
-        names = names or range(len(self))
-        if lacking := [str(name) for name in names if name not in self]:
-            remedy = "give one for every stimulus, in the order of the data set's stimuli"
-            raise InputError(f"groups has none for {shorten(lacking)}; {remedy}")
-        return [self[name] for name in names]
-
-
 def adjoining(trials):
     """Names of a person's stimuli that begin where another one of the same file ends, from (name, file, onset, end)."""
     ends = {(file, round(end, 2)): name for name, file, _, end in trials}
@@ -62,23 +37,46 @@ def natural(name):
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", name)], name
 
 
-def positions(where, own, wanted, whose):
-    """Places of the wanted stimuli among a person's own, which must be the same; ``where``, ``whose``: for messages."""
+def numbers(n):
+    """Names of so many stimuli without names."""
+    return [str(number) for number in range(1, n + 1)]
+
+
+def groups_of(noted, names):
+    """The group of every stimulus in the order of ``names``; ``noted``: who names which stimuli and their groups."""
+    known = {}
+    for where, of_stimuli, groups in noted:
+        of_stimuli = of_stimuli or numbers(len(groups))
+        if len(of_stimuli) != len(groups):
+            what = f"has {len(groups)} groups for {len(of_stimuli)} stimuli"
+            raise InputError(where, what, "one each is needed")
+        for name, group in zip(of_stimuli, groups, strict=True):
+            if known.setdefault(name, group) != group:
+                what = f"has {name} in the group {group!r}, elsewhere in {known[name]!r}"
+                raise InputError(where, what, "a stimulus belongs to one group")
+    if ungrouped := [name for name in names or known if name not in known]:
+        remedy = "give one for every stimulus, in the order of the data set's stimuli"
+        raise InputError(f"groups has none for {shorten(ungrouped)}", remedy=remedy)
+    return [known[name] for name in names or known]
+
+
+def positions(where, names, wanted, whose):
+    """Places of the wanted stimuli among a person's, which must be the same; ``where``, ``whose``: for messages."""
     remedy = 'missing="keep" keeps such trials as not there, missing="drop" leaves the stimulus out for all'
-    if lacking := [name for name in wanted if name not in own]:
-        raise InputError(where, f"has not seen {shorten(lacking)}, which {whose} has", remedy)
-    if others := [name for name in own if name not in wanted]:
+    if unseen := [name for name in wanted if name not in names]:
+        raise InputError(where, f"has not seen {shorten(unseen)}, which {whose} has", remedy)
+    if others := [name for name in names if name not in wanted]:
         raise InputError(where, f"has seen {shorten(others)}, which {whose} has not", remedy)
-    return [own.index(name) for name in wanted]
+    return [names.index(name) for name in wanted]
 
 
 def seen_by_any(people, wanted=None):
-    """What at least one person has seen, in the order of ``wanted`` or of the names; what is not wanted is refused."""
-    everything = sorted({name for own in people.values() for name in own}, key=natural)
-    others = [name for name in everything if wanted and name not in wanted]
-    if others:
-        raise InputError(f"{shorten(others)} was seen and is not among the data set's stimuli; add it, or leave it out")
-    return [name for name in wanted if name in everything] if wanted else everything
+    """What people have seen, in the order of ``wanted`` or of the names; what is not wanted is refused."""
+    everything = sorted({name for names in people.values() for name in names}, key=natural)
+    if wanted and (others := [name for name in everything if name not in wanted]):
+        what = "was seen and is not among the data set's stimuli"
+        raise InputError(shorten(others), what, "add it, or leave it out")
+    return wanted or everything
 
 
 def common(people, wanted=None, least=2):
@@ -86,14 +84,14 @@ def common(people, wanted=None, least=2):
 
     What is dropped is printed.
     """
-    everything = sorted({name for own in people.values() for name in own} | set(wanted or ()), key=natural)
+    everything = sorted({name for names in people.values() for name in names} | set(wanted or ()), key=natural)
     for name in everything:
-        unseen = [who for who, own in people.items() if name not in own]
+        unseen = [who for who, names in people.items() if name not in names]
         if wanted and name not in wanted:
             print(f"{name} is dropped for all: not among the data set's stimuli")
         elif unseen:
             print(f"{name} is dropped for all: not seen by {shorten(unseen)}")
-    kept = [name for name in wanted or everything if all(name in own for own in people.values())]
+    kept = [name for name in wanted or everything if all(name in names for names in people.values())]
     if len(kept) < least:
         what = f"stimuli were seen by all {len(people)} people; at least {least} are needed"
         raise InputError(f"{len(kept)} {what}: leave out who saw few")
@@ -102,10 +100,8 @@ def common(people, wanted=None, least=2):
 
 def seen_of(info):
     """Who saw which stimulus, bool (subjects, trials), as ``not_seen`` of ``dataset.json`` says."""
-    seen = np.ones((len(info["subjects"]), info["trials"]), bool)
-    for subject, names in info.get("not_seen", {}).items():
-        seen[info["subjects"].index(subject), [info["stimuli"].index(name) for name in names]] = False
-    return seen
+    unseen = info.get("not_seen", {})
+    return np.array([[name not in unseen.get(who, ()) for name in info["stimuli"]] for who in info["subjects"]])
 
 
 def in_words(info):
@@ -116,17 +112,6 @@ def in_words(info):
     return f"{words} {n.min()} to {n.max()} of {len(seen)} people"
 
 
-def trials_with_ratings(ratings, where):
-    """Which trials have ratings (trials, ratings), bool; all of a trial are there or, where it was not seen, none."""
-    there = ~np.isnan(ratings)
-    partly = np.flatnonzero(there.any(axis=1) & ~there.all(axis=1))
-    if len(partly):
-        what = "a trial has all of them, or none where the person did not see the stimulus"
-        remedy = "leave out that trial or that rating"
-        raise InputError(f"{where}, trial {partly[0] + 1} lacks some of its ratings: {what}; {remedy}")
-    return there.all(axis=1)
-
-
 def only_seen(person):
     """A person without the trials whose ratings are all NaN, and which trials these leave, bool (trials,).
 
@@ -134,41 +119,25 @@ def only_seen(person):
     """
     try:
         ratings, where = np.asarray(person["ratings"], np.float64), f"subject {person['id']}"
-        seen = trials_with_ratings(ratings.reshape(len(ratings), -1), where)
+        rated = ~np.isnan(ratings.reshape(len(ratings), -1))
     except (KeyError, TypeError, ValueError):
         return person, None
+    seen = rated.all(axis=1)
     if seen.all():
         return person, None
+    if (partly := np.flatnonzero(rated.any(axis=1) & ~seen)).size:
+        what = "lacks some of its ratings: a trial has all of them, or none where the person did not see the stimulus"
+        raise InputError(f"{where}, trial {partly[0] + 1}", what, "leave out that trial or that rating")
+    if not seen.any():
+        raise InputError(where, "saw no stimulus", "leave the person out")
 
     def cut(key, value):
         if isinstance(value, Mapping):
             return {name: cut(key, array) for name, array in value.items()}
         if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
             return value
-        if key in SIGNALS:
-            refuse_signals(where, np.nan_to_num(np.asarray(value)[~seen]))
+        if key in SIGNALS and np.any(np.nan_to_num(np.asarray(value)[~seen])):
+            raise InputError(where, "has signals in a trial without ratings", "leave the trial out, or rate it")
         return np.asarray(value)[seen]
 
     return {key: cut(key, value) for key, value in person.items()}, seen
-
-
-def refuse_signals(where, unrated):
-    """Refuse signals other than 0 in trials that have no ratings."""
-    if np.any(unrated):
-        raise InputError(f"{where} has signals in a trial without ratings; leave the trial out, or rate it")
-
-
-def fill(where, arrays, seen, rated):
-    """Arrays (trials, ...) of all stimuli, 0 or NaN (ratings) where one was not seen, and which were seen."""
-    arrays = [*arrays[:2], np.asarray(arrays[2], np.float64)]
-    if seen is None:
-        seen = trials_with_ratings(arrays[2], where) if rated else np.ones(len(arrays[2]), bool)
-        for part in arrays[:2]:
-            refuse_signals(where, part[~seen])
-    else:
-        for index, (part, nothing) in enumerate(zip(arrays, (0, 0, np.nan), strict=True)):
-            arrays[index] = np.full((len(seen), *part.shape[1:]), nothing, part.dtype)
-            arrays[index][seen] = part
-    if not np.any(seen):
-        raise InputError(f"{where} saw no stimulus; leave the person out")
-    return *arrays, np.asarray(seen, bool)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.folder.reading import Recorded
+from data_prep.folder.writer import Recorded
 from data_prep.formats import matlab
 from data_prep.formats.safe_pickle import UnsafePickleError, load_arrays
 from data_prep.signals.channels import shorten

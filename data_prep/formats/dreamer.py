@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from data_prep.folder.reading import Recorded
+from data_prep.folder.writer import Recorded
 from data_prep.formats import matlab
 from data_prep.signals.channels import distinct, plain, shorten
 from utils.base.errors import InputError

@@ -5,13 +5,26 @@ import zipfile
 import numpy as np
 
 from data_prep.amplifiers.trials_table import is_recording
-from data_prep.folder.arrays import PERSON, SIGNALS, check_signals, n_trials_of, rest_of, signals
+from data_prep.folder.arrays import (
+    PERSON,
+    SIGNALS,
+    check_keys,
+    check_names,
+    check_number,
+    check_rate,
+    check_shapes,
+    check_text,
+    check_values,
+    n_trials_of,
+    one_value,
+    rest_of,
+    signals,
+)
 from data_prep.folder.preparation import TEXTS, record, rest_by_modality
 from data_prep.folder.prepared import MARK, open_prepared
-from data_prep.folder.reading import prepare_trial
-from data_prep.folder.values import check_keys, check_names, check_number, check_rate, check_text, one_value
 from data_prep.formats import deap, dreamer, matlab
 from data_prep.signals.channels import shorten
+from data_prep.signals.transforms import prepare_trial
 from utils.base.errors import InputError
 from utils.base.progress import Progress, warn
 
@@ -142,7 +155,8 @@ def _npz(path, how):
     channels = {}
     for name in SIGNALS:
         channels[name] = check_names(arrays.pop(f"{name}_channels", np.zeros(0, str)), f"{where}: {name}_channels")
-    person = check_signals({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, rate, where)
+    person = check_values({key: arrays[key] for key in arrays.keys() & set(PERSON)}, channels, where)
+    check_shapes(person, channels, rate, where)
     for key in arrays.keys() & {"stimuli", "groups"}:
         check_names(arrays[key], f"{where}: {key}", n_trials_of(person), once=False)
     subject = check_text(arrays["id"], f"{where}: id") if "id" in arrays else path.stem

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.folder.reading import Recorded
 from data_prep.folder.stimuli import natural
+from data_prep.folder.writer import Recorded
 from data_prep.signals.resampling import resample
 from utils.base.errors import InputError
 from utils.base.progress import Progress, warn

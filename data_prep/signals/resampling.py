@@ -51,47 +51,41 @@ def resample(signal, rate, new_rate, seconds, start=0.0):
 
 
 def at_one_rate(person, pps_channels, rate, rates):
-    """A person's arrays (trials, channels, samples) at ``rate`` Hz, cut to the whole seconds that all have.
+    """A person's checked arrays (trials, channels, samples) at ``rate`` Hz, cut to the whole seconds that all have.
 
-    ``rates``: Hz of ``eeg`` and of peripheral channels where it differs; ``pps`` may be a dict by channel.
+    ``rates``: Hz of ``eeg`` and of peripheral channels where it differs; ``pps`` may be a dict of channels to arrays
+    (trials, samples).
     """
     where, result = f"subject {person.get('id')}", dict(person)
     if unknown := [name for name in rates if name not in ("eeg", *pps_channels)]:
         raise InputError(f"sampling_rates has {unknown[0]!r}, which is neither eeg nor one of the pps_channels")
     for suffix in ("", "_baseline"):
-        signals = {}  # name -> (trials, channels, samples)
-        eeg, pps = person.get(f"eeg{suffix}"), person.get(f"pps{suffix}")
-        if eeg is not None and ("eeg" in rates or isinstance(pps, dict)):
-            signals["eeg"] = np.asarray(eeg)
-        if isinstance(pps, dict):
-            if set(pps) != set(pps_channels):
-                what = f"{', '.join(map(str, pps))}, not {', '.join(pps_channels)}"
-                raise InputError(f"{where}: pps{suffix} has the channels {what}")
-            signals |= {name: np.asarray(pps[name])[:, None] for name in pps_channels}
-        elif pps is not None and set(rates) - {"eeg"}:
-            what = f"with sampling_rates, pps{suffix} must be a dict of channel to (trials, samples)"
-            raise InputError(f"{where}: {what}")
-        for name, array in signals.items():
-            if array.ndim != 3:
-                n_axes = array.ndim - (name != "eeg")
-                raise InputError(f"{where}: {name}{suffix} has {n_axes} axes, not those of trials")
-        lengths = {name: array.shape[-1] / rates.get(name, rate) for name, array in signals.items()}
-        whole = {"eeg": eeg, "pps": pps if not isinstance(pps, dict) else None}  # at the rate of the result
-        others = {name: np.shape(array)[-1] / rate for name, array in whole.items() if np.ndim(array) == 3}
-        refuse_lengths(where + suffix, others | lengths if rates else lengths, rates)
+        parts = {name: person[name + suffix] for name in ("eeg", "pps") if name + suffix in person}
+        channels = parts.pop("pps") if isinstance(parts.get("pps"), dict) else {}
+        if "pps" in parts and set(rates) - {"eeg"}:
+            what = "must be a dict of channel to (trials, samples), because of sampling_rates"
+            raise InputError(f"{where}: pps{suffix}", what)
+        if not rates and not channels:
+            continue
+        if channels and set(channels) != set(pps_channels):
+            what = f"has the channels {', '.join(map(str, channels))}, not {', '.join(pps_channels)}"
+            raise InputError(f"{where}: pps{suffix}", what)
+        parts |= channels
+        lengths = {name: part.shape[-1] / rates.get(name, rate) for name, part in parts.items()}
+        refuse_lengths(where + suffix, lengths, rates)
         seconds = int(min(lengths.values(), default=0) + 1e-6)
-        resampled = {name: resample(array, rates.get(name, rate), rate, seconds) for name, array in signals.items()}
-        if "eeg" in resampled:
-            result[f"eeg{suffix}"] = resampled.pop("eeg")
-        if resampled:
-            result[f"pps{suffix}"] = np.concatenate(list(resampled.values()), axis=1)
+        for name, part in parts.items():
+            parts[name] = resample(part, rates[name], rate, seconds) if name in rates else part[..., : seconds * rate]
+        if channels:
+            parts["pps"] = np.stack([parts.pop(name) for name in pps_channels], axis=1)
+        result |= {name + suffix: part for name, part in parts.items()}
     return result
 
 
 def refuse_lengths(where, lengths, rates):
     """Refuse signals of one recording that differ in length (s) by more than a second: one of the rates is wrong."""
-    short, long = min(lengths, key=lengths.get, default=None), max(lengths, key=lengths.get, default=None)
-    if lengths and lengths[long] - lengths[short] > 1 + 1e-6:
+    if lengths and max(lengths.values()) - min(lengths.values()) > 1 + 1e-6:
+        short, long = min(lengths, key=lengths.get), max(lengths, key=lengths.get)
         words = [f"{name} lasts {lengths[name]:.4g} s" for name in (short, long)]
         rate = next((f", {rates[name]:g} Hz of {name}," for name in (long, short) if name in rates), "")
         raise InputError(f"{where}: {' and '.join(words)}; is a rate of sampling_rates{rate} wrong?")

@@ -16,7 +16,7 @@ _MOVED = {  # package of before, and of today: its modules
     ("data_prep", "data_prep.signals"): "transforms resampling channels channel_kinds units",
     ("data_prep", "data_prep.formats"): "deap dreamer stress_predict matlab matlab_limits safe_pickle synthetic inputs",
     ("data_prep", "data_prep.amplifiers"): "recordings recording_signals trial_plan trials_table bids edf_header",
-    ("data_prep", "data_prep.folder"): "prepared writer descriptions quality quality_page preparation ratings stimuli "
+    ("data_prep", "data_prep.folder"): "prepared writer descriptions quality preparation ratings stimuli "
     "arrays from_arrays",
 }
 FORMER = {f"{old}.{name}": f"{new}.{name}" for (old, new), names in _MOVED.items() for name in names.split()}
@@ -25,6 +25,9 @@ FORMER["data_prep.parts"] = FORMER["data_prep.amplifiers.parts"] = "data_prep.am
 FORMER["utils.results.drawing"] = "utils.results.figures"
 for _name in ("utils.training.subject_scales", "utils.inputs.subject_scales", "utils.inputs.population"):
     FORMER[_name] = "utils.inputs.normalise"
+FORMER["data_prep.folder.values"] = "data_prep.folder.arrays"
+FORMER["data_prep.folder.reading"] = "data_prep.folder.writer"
+FORMER["data_prep.quality_page"] = FORMER["data_prep.folder.quality_page"] = "data_prep.folder.quality"
 
 
 class _Former(importlib.abc.MetaPathFinder, importlib.abc.Loader):
