@@ -14,6 +14,7 @@ import torch
 from data_prep import write_prepared
 from utils.base.devices import provenance
 from utils.base.files import write_text
+from utils.base.progress import next_command
 from utils.base.settings import ROOT
 
 REST = 0.05  # s between two turns, until the threads of the form that had its turn no longer look out for work
@@ -51,7 +52,7 @@ def random_recordings(folder, subjects, trials, seconds, channels, pps=("GSR",),
 def script(path, *flags):
     """Run a script in this process, which has the libraries loaded; its own lines are shown only if it fails."""
     words = [str(ROOT / path), *map(str, flags)]
-    print(" ".join(words[1:]), flush=True)
+    print(next_command(path, *flags), flush=True)
     out, argv = io.StringIO(), sys.argv
     sys.argv = words
     try:

@@ -30,12 +30,13 @@ from data_prep import open_prepared
 from utils.base.errors import InputError
 from utils.base.files import read_json, write_json
 from utils.base.other_networks import find
-from utils.base.progress import duration
+from utils.base.progress import duration, next_command
 from utils.base.settings import ROOT, Settings, read_settings
 from utils.finetuning.baselines import MODELS as CLASSICAL
-from utils.finetuning.baselines import STIMULUS
+from utils.finetuning.baselines import STIMULUS, networks_of
 from utils.pretraining import recipes
 from utils.pretraining.pretraining import training_step, trainings
+from utils.pretraining.resolve import PHYSIOSYNC, enough_epochs
 from utils.pretraining.stacked import Alone
 from utils.protocol import splits
 from utils.results import reproduction
@@ -74,7 +75,6 @@ tuning_ablations = (
     *(["--no-gate"], ["--freeze"]),
 )
 ablated_splits = ("trial", "subject")
-networks_epochs = 20  # of baseline.py
 protocols = {split: protocol for protocol, names in splits.SPLITS.items() for split in reversed(names)}
 
 
@@ -85,6 +85,7 @@ class Step(NamedTuple):
     what: str
     script: str
     flags: list
+    network: str = ""  # of EEG in pre-training and fine-tuning; the model of a baseline
     seconds: float = 0.0
 
 
@@ -103,7 +104,7 @@ def main():
                 find(name.partition("=")[0], flag)  # is it there: now, not after hours
     for label in settings.LABELS:
         data.labels(label)  # or it is refused
-    steps, impossible = plan(settings, data)
+    steps, impossible = plan(settings, data, [name for name in settings.MODELS if name not in classical])
     if settings.DRY_RUN:
         return
     failed, done = [], _done(settings)
@@ -150,17 +151,26 @@ def attempt(step):
 # --- the plan
 
 
-def plan(settings, data):
+def plan(settings, data, others):
     """All commands in their order, printed with the time that they take, and what cannot be made of these data."""
     costs, manifests, impossible = {}, {}, []
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        for window in ("1s", "5s"):
-            costs[window] = seconds_per_window(settings, data, window, Path(folder) / "step")
+        for name in (PHYSIOSYNC, *settings.ENCODERS):
+            for window in ("1s", "5s"):
+                costs[name, window] = of_encoder(settings, data, name, window, Path(folder) / "step")
         for split in settings.ONLY:
             try:
                 manifests[split] = manifest(settings, data, split, Path(folder) / split)
             except InputError as error:
                 impossible.append(f"{split} split: {error}")
+        for name in others:
+            try:
+                costs[name] = of_network(settings, data, name, next(iter(manifests.values()), None), Path(folder))
+            except InputError as error:
+                if settings.given_values["MODELS"]:
+                    raise
+                impossible.append(f"baseline {name}: {error}")
+                settings = settings.replace(MODELS=[model for model in settings.MODELS if model != name])
     steps, done = [step for split in manifests for step in of_split(settings, data, split)], _done(settings)
     steps = [
         step._replace(seconds=0 if _words(step) in done else estimate(settings, step, manifests[step.split], costs))
@@ -173,6 +183,8 @@ def plan(settings, data):
         print(f"  {split} split, {n_folds[split]} folds: about {duration(sum(step.seconds for step in mine))}")
         for step in mine:
             print(f"    {duration(step.seconds) if step.seconds else 'done':>8}  {step.what}")
+            if settings.DRY_RUN:
+                print(f"{'':14}{next_command(step.script, *step.flags)}")
     for line in impossible:
         print(f"  left out: {line}")
     print(f"  in all about {duration(sum(step.seconds for step in steps))} on this machine\n", flush=True)
@@ -202,25 +214,26 @@ def of_split(settings, data, split):
     both = len(data.modalities) == 2
     ablated = settings.ABLATIONS and split in ablated_splits
     variants = {"": []} | (pretraining_ablations if ablated and both else {})
-    for name in settings.ENCODERS:
-        tag = f"encoder-{name.rpartition(':')[2]}"
-        variants[tag] = ["--encoder", name, "--tag", tag]
+    encoders = {f"encoder-{name.rpartition(':')[2]}": name for name in settings.ENCODERS}
+    variants |= {tag: ["--encoder", name, "--tag", tag] for tag, name in encoders.items()}
     for variant, flags in variants.items():
         for window in ("1s", "5s"):
             what = f"pre-training, {window}{f', {variant}' if variant else ''}"
-            yield Step(split, what, f"main_pretrain_{window}.py", [*first, *flags])
+            network = encoders.get(variant, PHYSIOSYNC)
+            yield Step(split, what, f"main_pretrain_{window}.py", [*first, *flags], network)
     tunings = [[], ["--init", "random"], *(["--pretrain-variant", name] for name in variants if name)]
     tunings += [flags for flags in tuning_ablations if ablated and (both or "--modalities" not in flags)]
     for label in settings.LABELS:
         for flags in tunings:
             what = " ".join([f"fine-tuning, {label}", *flags])
-            yield Step(split, what, tune, [*where, *device, "--label", label, *flags])
+            network = encoders.get(flags[-1] if flags else "", PHYSIOSYNC)
+            yield Step(split, what, tune, [*where, *device, "--label", label, *flags], network)
         new = split in ("trial", "subject+trial")  # no test stimulus is in training
         quick = [name for name in settings.MODELS if name in classical and not (new and name == STIMULUS)]
         others = [name for name in settings.MODELS if name not in classical]
         for names in ([",".join(quick)] if quick else []) + others:
             flags = [*where, "--label", label, "--models", names, *(device if names in others else [])]
-            yield Step(split, f"baseline, {label}: {names}", baseline, flags)
+            yield Step(split, f"baseline, {label}: {names}", baseline, flags, names)
 
 
 def manifest(settings, data, split, folder):
@@ -230,19 +243,32 @@ def manifest(settings, data, split, folder):
     return splits.load_or_create(asked, data)
 
 
-def seconds_per_window(settings, data, window, run_dir):
+def settings_of(path, *flags):
+    """The settings of a script with these flags."""
+    constants = runpy.run_path(str(ROOT / path), run_name="constants")
+    return read_settings(constants, [str(word) for word in flags])
+
+
+def of_network(settings, data, name, made, folder):
+    """Time that a window takes in all epochs of a baseline that is trained, measured in two steps."""
+    where = ["--data-dir", data.folder, "--run-dir", folder, "--device", settings.DEVICE, "--label", settings.LABELS[0]]
+    _, (network,), *_ = networks_of(settings_of(baseline, *where, "--models", name), data)
+    return made and network.settings.EPOCHS * network.seconds_per_window(made, folder / "step")
+
+
+def of_encoder(settings, data, encoder, window, run_dir):
     """Time that a window of this size takes in pre-training, measured in a few steps; and the recipe's epochs."""
-    constants = runpy.run_path(str(ROOT / f"main_pretrain_{window}.py"), run_name="constants")
     flags = ["--data-dir", data.folder, "--run-dir", run_dir, "--recipe", settings.RECIPE, "--device", settings.DEVICE]
     flags += ["--epochs", settings.EPOCHS] if settings.EPOCHS is not None else []
-    asked = read_settings(constants, [str(word) for word in [*flags, "--folds", 0]])
+    asked = settings_of(f"main_pretrain_{window}.py", *flags, "--folds", 0, "--encoder", encoder)
     training = next(trainings(asked))
     networks, times = Alone(training), []
     step, (first, variants) = training_step(networks), networks.shuffle()
     for number in range(min(6, len(first))):
         networks.batches.ready(number)
         start = time.perf_counter()
-        step(first[number], variants[number]).cpu()
+        with training.guard():
+            step(first[number], variants[number]).cpu()
         times.append(time.perf_counter() - start)
     per_window = statistics.median(times) / first[0].numel()
     of_row = training.batches.n_steps * first[0].numel() / len(training.rows)  # windows of an epoch, of a training row
@@ -254,14 +280,17 @@ def estimate(settings, step, made, costs):
     folds = splits.choose_folds(made, settings.FOLDS)
     if step.script.startswith("main_pretrain"):
         window = "1s" if "1s" in step.script else "5s"
-        cost = costs[window]
+        cost = costs[step.network, window]
         return sum(len(fold.train.rows[window]) for fold in folds) * cost["windows"] * cost["epochs"] * cost["seconds"]
     n = sum(len(fold.train.rows["5s"]) * len(fold.train.subjects) for fold in folds)
     if step.script == baseline:
-        others = step.what.rpartition(": ")[2].split(",")[0] not in classical
-        return n * costs["5s"]["seconds"] * networks_epochs if others else 2.0 * len(folds)
-    row = recipes.FINETUNE.get((settings.RECIPE, "DEAP", made.protocol))
-    return n * row["EPOCHS"] * (costs["5s"]["seconds"] + splits.WINDOW_SECONDS * costs["1s"]["seconds"])
+        return n * costs[step.network] if step.network in costs else 2.0 * len(folds)
+    row = recipes.FINETUNE[settings.RECIPE, "DEAP", made.protocol]
+    epochs = row["EPOCHS"]
+    if settings.RECIPE == "robust":
+        epochs = enough_epochs(epochs, n // len(folds), row["BATCH_SIZE"])
+    seconds = [costs[step.network, window]["seconds"] for window in ("1s", "5s")]
+    return n * epochs * (splits.WINDOW_SECONDS * seconds[0] + seconds[1])
 
 
 if __name__ == "__main__":

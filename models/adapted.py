@@ -32,7 +32,7 @@ class AdaptedEncoder(nn.Module):
 
     def forward(self, x):
         """Features (B, 4 * embed_dim) of windows (B, n_channels, n_samples)."""
-        return self.linear(self.network(x).flatten(1))
+        return self.linear(self.network(x).flatten(1).to(self.linear.weight.dtype))
 
     def project(self, feature):
         """Map features (B, 4 * embed_dim) to the space of the contrastive loss (B, projector_dims[-1])."""

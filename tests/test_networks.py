@@ -37,6 +37,19 @@ class Fixed(Net):
 class Wrong(Net):
     def forward(self, x):
         return x.mean(-1)
+
+class Softmax(Net):
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+class LogSoftmax(Net):
+    def forward(self, x):
+        return super().forward(x).log_softmax(1)
+
+class Late(Net):
+    def forward(self, x):
+        assert not self.training, "only in training"
+        return super().forward(x)
 """
 
 
@@ -128,9 +141,9 @@ def test_same_command_goes_on_and_another_seed_differs(flags, tmp_path, own):
     assert [row["truth"] for row in permuted] != [row["truth"] for row in first]
     moved.write_text(NET.replace("square()", "abs()"))
     outcome = call(BASELINE, *flags, "--models", f"{moved}:Net", "--epochs", 2)
-    assert_refused(outcome, "other code: my_net.py changed", "--tag", "baseline_arousal_Net")
+    assert_refused(outcome, "made-with", "other code: my_net.py changed", "--tag", "baseline_arousal_Net")
     outcome = call(BASELINE, *flags, "--models", f"{moved}:Net", "--epochs", 3, "--tag", "seed1", "--seed", 1)
-    assert_refused(outcome, "EPOCHS = 2, not 3")
+    assert_refused(outcome, "made-with", "EPOCHS = 2, not 3")
 
 
 def test_a_network_learns_and_the_best_epoch_is_of_training_trials(flags, tmp_path, prepared, own):
@@ -161,11 +174,12 @@ def test_a_network_learns_and_the_best_epoch_is_of_training_trials(flags, tmp_pa
 BAD = {
     "no such name": (["--models", "EEGNett"], ["there-none-this-name", "--models EEGNett", "braindecode"]),
     "no such file": (["--models", "nowhere.py:Net"], ["not-python-file", "nowhere.py", "my_net.py:Net"]),
-    "no such class": (["--models", "{own}:Other"], ["has-no-torch-nn", "my_net.py", "Other", "Net, Fixed, Wrong"]),
+    "no such class": (["--models", "{own}:Other"], ["has-no-torch-nn", "my_net.py", "Other", "Fixed, Late"]),
     "no class scores": (
         ["--models", "{own}:Wrong"],
         ["maps-windows-to-not", "Wrong", "(2, 33, 640)", "(2, 33)", "(2, 2)"],
     ),
+    "softmax": (["--models", "{own}:Softmax"], ["ends-softmax", "Softmax"]),
     "too short": (["--models", "{own}:Net", "--epochs", 0], ["must-be-least-for", "--epochs"]),
     "freeze": (["--models", "EEGNet", "--freeze"], ["for-foundation-model-with", "--freeze"]),
     "twice": (["--models", "{own}:Net,{own.parent}/../{own.parent.name}/my_net.py:Net"], ["has-two-one-name"]),
@@ -191,7 +205,17 @@ def test_an_error_in_the_users_file_is_one_line(flags, own):
         call(BASELINE, *flags, "--models", f"{own}:Net"), None, "AttributeError", f"line {line} of my_net.py", "lost"
     )
     own.write_text(NET + "\nx = (")
-    assert_refused(call(BASELINE, *flags, "--models", f"{own}:Net"), None, "my_net.py", "SyntaxError")
+    assert_refused(call(BASELINE, *flags, "--models", f"{own}:Net"), None, "SyntaxError", "(my_net.py, line")
+    own.write_text(NET)
+    assert_refused(call(BASELINE, *flags, "--models", f"{own}:Late", "--epochs", 1), None, "Late", "only in training")
+
+
+def test_log_softmax_changes_nothing_in_a_baseline(flags, tmp_path, own):
+    """Cross-entropy takes the logarithm of a softmax, which is what these scores are already."""
+    done(BASELINE, *flags, "--models", f"{own}:Net,{own}:LogSoftmax", "--epochs", 1)
+    assert result(tmp_path / "run", "LogSoftmax")["model"] == "LogSoftmax"
+    out = done("Fine_tuning/report.py", "--run-dir", tmp_path / "run")
+    assert f"main_pretrain_1s.py --data-dir {flags[1]} " in out  # the folder of this run
 
 
 def test_without_braindecode(flags, tmp_path, own):

@@ -9,31 +9,36 @@ import pytest
 import torch
 
 from tests.support import ROOT, assert_refused, call, done
-from utils.pretraining.checkpoints import load_tensors
+from utils.pretraining.checkpoints import load_tensors, save_tensors
 
 PAGE = (ROOT / "docs" / "own_encoder.md").read_text(encoding="utf-8")
 TUNE, PREDICT, EXTRACT = (f"Fine_tuning/{name}.py" for name in ("fine_tuning", "predict", "extract_features"))
 SMALL = ["--split", "trial", "--n-folds", 2, "--folds", 0, "--epochs", 1, "--embed-dim", 8, "--projector-dims", "8,8,8"]
 
 
-def test_the_page_as_it_stands(tmp_path, prepared, monkeypatch):
-    """The page's file and its commands, in a folder that has the data; only epochs and sizes are cut."""
+def test_the_page_as_it_stands(tmp_path, monkeypatch):
+    """The page's file and its commands, in an empty folder; only epochs are cut."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     (tmp_path / "my_net.py").write_text(code)
-    (tmp_path / "data").mkdir()
-    shutil.copytree(prepared, tmp_path / "data" / "DEAP")
     monkeypatch.chdir(tmp_path)
     commands = [
         shlex.split(line) for part in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in part.splitlines()
     ]
-    assert len(commands) == 6
-    for python, script, *flags in commands:
+    assert len(commands) == 12
+    assert commands[0] == ["python", "-m", "pip", "install", "-r", "requirements-networks.txt"]
+    shown = {}
+    for python, script, *flags in commands[1:]:
         assert python == "python"
-        done(script, *flags, *([] if "report" in script else ["--epochs", 1]))
+        trains = "main_pretrain" in script or script.endswith(("fine_tuning.py", "baseline.py"))
+        shown[script] = done(script, *flags, *(["--epochs", 1] if trains else []))
+    baseline = shown["Fine_tuning/baseline.py"]
+    assert "Net: 33 channels (32 EEG, 1 PPS)\n" in baseline
+    assert "\nNet, fold 3: test accuracy" in baseline
+    assert "epoch 1 of 1" not in baseline
     assert "my_net.py" in (tmp_path / "runs/mine/report.html").read_text(encoding="utf-8")
     shown = {path.parent.name for path in (tmp_path / "runs" / "mine").glob("*/metrics.json")}
-    assert {"baseline_arousal_Net", "baseline_arousal_EEGNet", "finetune_arousal", "finetune_arousal_random"} <= shown
+    assert {"baseline_arousal_Net", "baseline_arousal_EEGNet", "finetune_arousal", "finetune_arousal_mine"} <= shown
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +165,146 @@ def test_what_cannot_be_an_encoder(prepared, tmp_path, name):
     assert_refused(
         call("main_pretrain_1s.py", "--data-dir", prepared, "--run-dir", tmp_path / "run", *SMALL, *given), *parts
     )
+
+
+NETS = """
+from torch import nn, relu
+
+class Net(nn.Module):
+    def __init__(self, n_chans, n_times, sfreq, n_outputs):
+        super().__init__()
+        self.filters = nn.Conv1d(n_chans, 16, 9)
+        self.last = nn.Linear(16, n_outputs)
+
+    def forward(self, x):
+        return self.last(relu(self.filters(x)).mean(-1))
+
+class Convolution(Net):
+    def __init__(self, n_chans, n_times, sfreq, n_outputs):
+        super().__init__(n_chans, n_times, sfreq, n_outputs)
+        self.last = nn.Conv1d(16, n_outputs, 1)
+
+    def forward(self, x):
+        return self.last(relu(self.filters(x))).mean(-1)
+
+class Named(Convolution):
+    def __init__(self, n_chans, n_times, sfreq, n_outputs):
+        super().__init__(n_chans, n_times, sfreq, n_outputs)
+        self.final_layer = self.last
+        del self.last
+
+    def forward(self, x):
+        return self.final_layer(relu(self.filters(x))).mean(-1)
+
+class Softmax(Net):
+    def forward(self, x):
+        return super().forward(x).softmax(1)
+
+class LogSoftmax(Net):
+    def forward(self, x):
+        return super().forward(x).log_softmax(1)
+
+class Double(Net):
+    def __init__(self, n_chans, n_times, sfreq, n_outputs):
+        super().__init__(n_chans, n_times, sfreq, n_outputs)
+        self.double()
+
+    def forward(self, x):
+        return super().forward(x.double())
+
+class Long(Net):
+    def forward(self, x):
+        return super().forward(x.unflatten(2, (-1, 640))[:, :, 0])
+
+class Arguments(nn.Module):
+    def __init__(self, n_channels):
+        super().__init__()
+
+class Late(Net):
+    def forward(self, x):
+        if self.training:
+            raise ValueError("only in training")
+        return super().forward(x)
+
+class NotFinite(Net):
+    def forward(self, x):
+        return super().forward(x) * (float("nan") if self.training else 1)
+"""
+REFUSED = {
+    "Convolution": ["left-with-class-scores", "encoder Convolution", "final_layer", "Linear"],
+    "Softmax": ["ends-softmax", "Softmax"],
+    "LogSoftmax": ["ends-log-softmax", "LogSoftmax"],
+    "Long": [None, "Long given windows (2, 32, 128), float32", "of nets.py", "--resolutions 5s"],
+    "Arguments": [None, "Arguments(n_chans=32, n_times=128, sfreq=128, n_outputs=2)", "TypeError"],
+    "Late": [None, "encoder Late", "of nets.py", "only in training"],
+    "NotFinite": ["loss-not-finite-epoch-step-no", "encoder nets.py:NotFinite", "not finite"],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_network_that_cannot_be_an_encoder_is_told_in_one_line(prepared, tmp_path, name):
+    """Before anything is written, where training is not needed to see it."""
+    (tmp_path / "nets.py").write_text(NETS)
+    where = ["--data-dir", prepared, "--run-dir", tmp_path / "run"]
+    outcome = call("main_pretrain_1s.py", *where, *SMALL, "--encoder", f"{tmp_path / 'nets.py'}:{name}")
+    assert_refused(outcome, *REFUSED[name])
+    assert (tmp_path / "run").exists() == (name in ("Late", "NotFinite"))
+
+
+@pytest.mark.parametrize("name", ["Named", "Double"])
+def test_a_network_that_can(prepared, tmp_path, name):
+    (tmp_path / "nets.py").write_text(NETS)
+    where = ["--data-dir", prepared, "--run-dir", tmp_path / "run"]
+    out = done("main_pretrain_1s.py", *where, *SMALL, "--encoder", f"{tmp_path / 'nets.py'}:{name}")
+    assert f"encoder {name}: 32 EEG channels, last layer" in out
+
+
+def test_5_s_only(prepared, tmp_path):
+    """As the message says that refuses the network at 1 s."""
+    (tmp_path / "nets.py").write_text(NETS)
+    where = ["--data-dir", prepared, "--run-dir", tmp_path / "run"]
+    done("main_pretrain_5s.py", *where, *SMALL, "--encoder", f"{tmp_path / 'nets.py'}:Long")
+    done(TUNE, *where, "--folds", 0, "--epochs", 2, "--resolutions", "5s")
+
+
+def test_imported_files_are_part_of_the_network(prepared, tmp_path):
+    """Those of its folder, through each other; their change is refused before anything is run."""
+    code = NETS.replace("from torch import nn, relu", "from torch import nn\nfrom parts.layers import relu")
+    (tmp_path / "nets.py").write_text(code)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/layers.py").write_text(
+        "import torch\nfrom .gain import gain\ndef relu(x): return torch.relu(x) * gain\n"
+    )
+    gain = tmp_path / "parts/gain.py"
+    gain.write_text("gain = 1.0\n")
+    where, encoder = (
+        ["--data-dir", prepared, "--run-dir", tmp_path / "run"],
+        ["--encoder", f"{tmp_path / 'nets.py'}:Net"],
+    )
+    done("main_pretrain_5s.py", *where, *SMALL, *encoder)
+    path = tmp_path / "run/pretrain_5s/fold_00/checkpoint.pt"
+    checkpoint = load_tensors(path, "")
+    assert {"nets.py", "parts/layers.py", "parts/gain.py"} <= set(checkpoint["code"])
+    tune = [TUNE, *where, "--folds", 0, "--epochs", 2, "--resolutions", "5s"]
+    gain.write_text("gain = 1.0  # a comment changes nothing\n")
+    done(*tune)
+    gain.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ngain = 2.0\n")
+    assert_refused(call(*tune, "--tag", "x"), "before-now", "parts/gain.py")
+    assert not (tmp_path / "ran").exists()
+    assert_refused(call("main_pretrain_5s.py", *where, *SMALL, *encoder, "--epochs", 2), None, "parts/gain.py")
+    # a checkpoint from before these files were recorded has the version of one file
+    arguments = checkpoint["encoders"]["eeg"]["arguments"]
+    arguments["origin"] = arguments["origin"].partition(",")[0]
+    save_tensors(path, checkpoint)
+    done(*tune, "--tag", "old")
+
+
+def test_an_imported_file_that_another_module_hides(prepared, tmp_path):
+    (tmp_path / "nets.py").write_text(NETS + "import utils\n")
+    (tmp_path / "utils.py").write_text("")
+    where = ["--data-dir", prepared, "--run-dir", tmp_path / "run"]
+    outcome = call("main_pretrain_1s.py", *where, *SMALL, "--encoder", f"{tmp_path / 'nets.py'}:Net")
+    assert_refused(outcome, "from-folder-which-hides", "imports utils")
 
 
 def test_another_encoder_in_the_same_folder_is_refused(pretrained, prepared, tmp_path):

@@ -1,6 +1,7 @@
 """The paper's experiments in one command, tiny: plan, results, page, and going on."""
 
 import json
+import shlex
 
 import pytest
 
@@ -109,6 +110,57 @@ def test_what_cannot_be_run_is_told_before_hours_pass(prepared, tmp_path):
     )
     assert_refused(call(REPRODUCE, *flags, "--only", "nothing"), "must-be-one", "--only", "subject+trial")
     assert_refused(call(REPRODUCE, *flags, "--labels", "joy"), "has-labels", "joy")
+
+
+NETS = """
+import time
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, n_chans, n_times, sfreq, n_outputs):
+        super().__init__()
+        self.last = torch.nn.Linear(n_chans, n_outputs)
+
+    def forward(self, x):
+        return self.last(x.square().mean(-1))
+
+class Slow(Net):
+    def forward(self, x):
+        time.sleep(self.training)
+        return super().forward(x)
+
+class Pair(Net):
+    def forward(self, x):
+        return super().forward(x), x
+"""
+
+
+def test_the_plan_builds_every_network_and_times_its_own_step(prepared, tmp_path):
+    (tmp_path / "nets.py").write_text(NETS)
+    net, slow, pair = (f"{tmp_path / 'nets.py'}:{name}" for name in ("Net", "Slow", "Pair"))
+    flags = ["--data-dir", prepared, "--out-dir", tmp_path / "out", *FLAGS[:-2], "--only", "trial", "--dry-run"]
+    flags += ["--labels", "arousal", "--no-ablations"]
+    assert_refused(call(REPRODUCE, *flags, "--models", f"lda,{pair}"), "maps-windows-to-not", "Pair", "tuple")
+    assert_refused(
+        call(REPRODUCE, *flags, "--models", "lda", "--encoders", pair), "maps-windows-to-not", "Pair", "tuple"
+    )
+    out = done(REPRODUCE, *flags, "--models", f"{net},{slow}", "--encoders", slow)
+    lines = out.splitlines()
+    what = {line.split("  ")[-1]: number for number, line in enumerate(lines) if line.startswith("    ")}
+
+    def minutes(words):
+        number, unit = lines[what[words]].split()[:2]
+        return float(number) * {"s": 1 / 60, "min": 1, "h": 60}[unit]
+
+    # 20 epochs of one batch in each of 2 folds, of 1 s each
+    assert minutes(f"baseline, arousal: {slow}") > 0.6 > minutes(f"baseline, arousal: {net}")
+    assert minutes("pre-training, 5s, encoder-Slow") > minutes("pre-training, 5s") + 0.1
+    tuning = "fine-tuning, arousal"
+    assert minutes(f"{tuning} --pretrain-variant encoder-Slow") > minutes(tuning) + 0.1
+    command = shlex.split(lines[what[f"baseline, arousal: {net}"] + 1])
+    assert command[0] == "python"
+    assert command[-3:] == [net, "--device", "auto"]
+    done(*command[1:], "--epochs", 1, "--split", "trial", "--n-folds", 2)
 
 
 def test_what_is_refused_later_is_in_the_page_and_in_the_status(tmp_path):

@@ -4,6 +4,7 @@ A network takes ``n_chans``, ``n_times``, ``sfreq`` and ``n_outputs`` by keyword
 to class scores (n, n_outputs). Names are those of braindecode's newest release; in earlier ones some are longer.
 """
 
+import ast
 import contextlib
 import difflib
 import functools
@@ -24,9 +25,12 @@ from torch import nn
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.identity import code_hash
 from utils.base.progress import say_once
+from utils.base.surroundings import ROOT
 
 FORMER = {"EEGNet": "EEGNetv4"}  # in releases up to 0.8
 REMEDY = "python -m pip install -r requirements-networks.txt"
+ONLY_5S = "n_times is less than at 5 s; for 5 s only, use main_pretrain_5s.py and fine_tuning.py --resolutions 5s"
+PROJECT = ["models", "utils", "data_prep", "benchmarks", "physiosync"]  # whose code a result records anyway
 
 
 @dataclass(frozen=True)
@@ -35,29 +39,43 @@ class OtherNetwork:
 
     name: str  # of the class, for folders and tables
     make: Callable
-    version: str  # the package and its release, or the file's name and the checksum of its code
+    version: str  # the package and its release, or the names and checksums in ``code``
     file: Path | None = None
-    code: dict = field(default_factory=dict)  # that checksum by the file's name (`utils.base.identity`)
+    code: dict = field(default_factory=dict)  # checksums (`utils.base.identity`) of the file and of those it imports
 
     @property
     def kind(self):
         """The name or the file by which `find` finds it again, from any folder."""
         return f"{self.file}:{self.name}" if self.file else self.name
 
-    def build(self, n_chans, n_times, sfreq, n_outputs, **arguments):
+    def build(self, n_chans, n_times, sfreq, n_outputs, as_encoder=False, **arguments):
         """A network on the CPU, after checking that it maps windows to class scores."""
-        with in_one_line(self.name, self.file):
-            network = self.make(n_chans=n_chans, n_times=n_times, sfreq=sfreq, n_outputs=n_outputs, **arguments)
+        asked = dict(n_chans=n_chans, n_times=n_times, sfreq=sfreq, n_outputs=n_outputs)
+        remedy = ONLY_5S if as_encoder and n_times == sfreq else ""
+        called = ", ".join(f"{name}={value}" for name, value in asked.items())
+        with in_one_line(f"{self.name}({called})", self.file, remedy):
+            network = self.make(**asked, **arguments)
             network.eval()
-            for n in (2, 1):
-                x = torch.randn(n, n_chans, n_times, generator=torch.Generator().manual_seed(0))
-                with torch.no_grad():
-                    scores = network(x)
-                shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
-                if shape != (n, n_outputs):
-                    what = f"maps windows {tuple(x.shape)} to {shape}, not to class scores ({n}, {n_outputs})"
-                    raise InputError(self.name, what)
+        for n in (2, 1):
+            x = torch.randn(n, n_chans, n_times, generator=torch.Generator().manual_seed(0))
+            windows = f"windows {tuple(x.shape)}, float32"
+            with torch.no_grad(), in_one_line(f"{self.name} given {windows}", self.file, remedy):
+                scores = network(x)
+            shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+            if shape != (n, n_outputs):
+                what = f"maps windows {tuple(x.shape)} to {shape}, not to class scores ({n}, {n_outputs})"
+                raise InputError(self.name, what)
+            if not scores.isfinite().all():
+                raise InputError(self.name, "maps random windows to scores that are not finite")
+            if (scores >= 0).all() and _add_to_one(scores):
+                raise InputError(self.name, "ends in a softmax", "return class scores, without softmax")
+            if as_encoder and _add_to_one(scores.exp()):
+                raise InputError(self.name, "ends in a log-softmax", "return class scores, without log_softmax")
         return network.train()
+
+
+def _add_to_one(scores):
+    return torch.allclose(scores.double().sum(1), torch.ones(len(scores), dtype=torch.float64), atol=1e-4)
 
 
 def find(asked, flag, version=None):
@@ -91,23 +109,74 @@ def _of_file(path, name, where, version):
     if path.suffix != ".py" or not path.is_file():
         remedy = "give the file and a class in it, my_net.py:Net"
         raise InputError(f"{where}:", f"{path} is not a Python file", remedy)
-    source = path.read_bytes()
     with in_one_line(path.name, path):
-        code = {path.name: code_hash(source.decode("utf-8"))}
-        _refuse_other(f"{path.name} {code[path.name]}", version, where)  # before the file is run
+        files = _files(path)
+        code = {file.relative_to(path.parent).as_posix(): code_hash(file.read_text("utf-8")) for file in files.values()}
+        now = ", ".join(f"{file} {checksum}" for file, checksum in code.items())
+        if version != f"{path.name} {code[path.name]}":  # of checkpoints from before imported files were recorded
+            _refuse_other(now, version, where)  # before the file is run
         if version is not None:
             say_once(f"running {path}, as {where} asks for the network in it")
-        module = _run_file(f"networks_of_{hashlib.sha256(source).hexdigest()}", path)  # once in a process
+        module = _run_with_imports(path, files, hashlib.sha256(f"{path} {now}".encode()).hexdigest())
     networks = _networks_of(module)
     if name not in networks:
         what = f"{path.name} has no torch.nn.Module {name}; it has {', '.join(networks) or 'none'}"
         raise InputError(f"{where}:", what)
-    return OtherNetwork(name, networks[name], f"{path.name} {code[path.name]}", path, code)
+    return OtherNetwork(name, networks[name], now, path, code)
+
+
+def _files(path):
+    """A file, and what it imports from its own folder, directly or through each other, by module; runs none of it."""
+    files, waiting = {}, {"": path}
+    while waiting:
+        module, file = waiting.popitem()
+        files[module] = file
+        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+        for node in ast.walk(ast.parse(file.read_bytes(), file.name)):
+            for name in _imported(node, package):
+                if name in files or (path.parent == ROOT and name.split(".")[0] in PROJECT):
+                    continue
+                place = path.parent / name.replace(".", "/")
+                for file in (place / "__init__.py", Path(f"{place}.py")):
+                    if file.is_file():
+                        waiting.setdefault(name, file)
+    return files
+
+
+def _imported(node, package):
+    """Full names of the modules that a statement may import, and of the packages that they are in."""
+    names = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        start = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+        names = [f"{start}.{alias.name}" for alias in node.names]
+    return [".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)]
+
+
+def _run_with_imports(path, files, checksum):
+    """Run a file, once in a process; what it imports from its folder is loaded for it alone."""
+    before = set(sys.modules)
+    sys.path.append(str(path.parent))
+    try:
+        for name in {name.split(".")[0] for name in files if name}:
+            spec, place = importlib.util.find_spec(name), path.parent.resolve() / name
+            origin = Path(spec.origin or next(iter(spec.submodule_search_locations)))  # the folder, without __init__.py
+            if origin.resolve() not in (place, place / "__init__.py", Path(f"{place}.py")):
+                raise InputError(path, f"imports {name} from its folder, which {origin} hides", "rename it")
+        return _run_file(f"network_{checksum}", path)
+    finally:
+        sys.path.remove(str(path.parent))
+        for name in (sys.modules.keys() - before) & files.keys():
+            del sys.modules[name]
 
 
 def _refuse_other(version, wanted, where):
     if wanted not in (None, version):
-        raise InputError(where, f"was {wanted} before, and is {version} now", "put that back, or train again")
+        before, now = wanted.split(", "), version.split(", ")
+        before, now = (", ".join(part for part in a if part not in b) for a, b in ((before, now), (now, before)))
+        what = f"was {before or 'not this'} before, and is {now or 'without that'} now"
+        raise InputError(where, what, "put that back, or train again")
 
 
 def _import_torchaudio():
@@ -129,14 +198,11 @@ def _run_file(name, path):
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        sys.path.append(str(path.parent))  # for what it imports from files beside it
         try:
             spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             raise
-        finally:
-            sys.path.remove(str(path.parent))
     return sys.modules[name]
 
 
@@ -145,8 +211,8 @@ def _networks_of(module):
 
 
 @contextlib.contextmanager
-def in_one_line(what, file=None):
-    """Turn an error of somebody else's network into one line, with the line of ``file`` in which it happened."""
+def in_one_line(what, file=None, remedy=""):
+    """Turn an error of another network into one line, with the line of ``file`` in which it happened."""
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -157,4 +223,5 @@ def in_one_line(what, file=None):
             raise
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         where = f" (line {lines[-1]} of {Path(file).name})" if lines else ""
-        raise InputError(f"{what}: {type(error).__name__}{where}: {error}") from error
+        remedy = "" if isinstance(error, TypeError) else remedy  # called with what it does not take
+        raise InputError(f"{what}:", f"{type(error).__name__}{where}: {error}", remedy) from error

@@ -13,13 +13,14 @@ from utils.base.surroundings import ROOT, Silence
 
 
 class Progress(tqdm):
-    """A tqdm bar with time left and rate, drawn only on a terminal; elsewhere `note` prints lines."""
+    """A tqdm bar with time left and rate, drawn only on a terminal; elsewhere `note` prints ``lines``."""
 
     FORMAT = "{l_bar}{bar}| {remaining} left, {rate_fmt}{postfix}"  # leaves room for the note in 80 columns
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, lines=True, **kwargs):
         silent = ranks.size() > 1 or Silence in (type(sys.stdout), type(sys.stderr))  # one terminal has one bar
         disable = True if silent else None  # None: unless standard error is a terminal
+        self.lines = lines
         super().__init__(*args, disable=disable, bar_format=self.FORMAT, dynamic_ncols=True, **kwargs)
 
     def note(self, line, postfix=None):
@@ -27,7 +28,7 @@ class Progress(tqdm):
         if not self.disable:
             self.set_postfix_str(postfix or line)
         is_terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()  # a notebook's may lack it
-        if self.disable or not is_terminal:
+        if self.lines and (self.disable or not is_terminal):
             print(line, flush=True)
 
 

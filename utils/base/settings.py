@@ -57,7 +57,8 @@ def read_settings(constants, argv=None, positional=None):
     """
     rules = rules_of(constants["__file__"])
     _refuse_unknown(constants["__file__"], rules)
-    defaults = {name: value for name, value in constants.items() if name in rules}
+    assigned = _assigned(constants["__file__"])  # and not imported from elsewhere
+    defaults = {name: value for name, value in constants.items() if name in rules and name in assigned}
     comments = _comments(constants["__file__"])
     description, example = _example(constants["__doc__"])
     look = dict(formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS)

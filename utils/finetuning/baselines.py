@@ -41,16 +41,22 @@ OF_NETWORKS = {*result_of("N"), "DEVICE", "THREADS", "RESUME"} - {*result_of("B"
 STIMULUS = "stimulus"  # a model without signals: what the training people rated this stimulus
 
 
-def run_baselines(settings):
-    """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning."""
-    data = open_prepared(settings.DATA_DIR)
+def networks_of(settings, data):
+    """The settings with the classical models only, the `Networks` for the others, labels and names of classes."""
     settings = resolve.with_modalities(settings, data)
     settings, labels, class_names = read_labels(settings, data)
     classical = [name for name in settings.MODELS if name in (*MODELS, STIMULUS)]
     others = [name for name in settings.MODELS if name not in classical]
     settings = settings.replace(PPS_CHANNELS=resolve.pps_channels(settings, data), MODELS=classical)
-    modalities = settings.MODALITIES.split("+")
     networks = [Networks(name, settings, data, labels, class_names) for name in others]
+    return settings, networks, labels, class_names
+
+
+def run_baselines(settings):
+    """Train and test every chosen model on every chosen fold; writes and prints like fine-tuning."""
+    data = open_prepared(settings.DATA_DIR)
+    settings, networks, labels, class_names = networks_of(settings, data)
+    classical, modalities = settings.MODELS, settings.MODALITIES.split("+")
     names = classical + [network.model for network in networks]
     if len(set(names)) < len(names):
         raise InputError(f"--models has two of one name: {', '.join(names)}; run them apart, each with its own --tag")

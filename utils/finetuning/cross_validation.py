@@ -1,5 +1,6 @@
 """The folds of one result, of fine-tuning or of a network of others: trained one by one, each kept in a result.pt."""
 
+import contextlib
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from utils.base.devices import choose_device, provenance, set_precision
 from utils.base.errors import InputError
 from utils.base.files import only_writer
 from utils.base.identity import difference
+from utils.base.other_networks import in_one_line
 from utils.base.progress import say_once, warn
 from utils.base.structure import find_wrong
 from utils.finetuning import fitting
@@ -39,6 +41,7 @@ class CrossValidation:
     """
 
     stage, name, remedy = "", "", ""  # in files; in front of a fold's number; where a result was made otherwise
+    other = None  # name and file of another network, whose errors become one line
 
     def open(self, manifest, folds, folder, front_end="raw", stream=None, per_person=False):
         """Choose the device and put the recordings there."""
@@ -56,7 +59,8 @@ class CrossValidation:
         write_begun(self.folder, self.settings)
         reports = ranks.rank() == 0  # and so does every process that has added something
         for fold in ranks.share(self.folds):
-            with only_writer(self.path(fold).parent):
+            guard = in_one_line(*self.other) if self.other else contextlib.nullcontext()
+            with only_writer(self.path(fold).parent), guard:
                 if self.settings.RESUME and self.result(fold):
                     print(f"{self.name}fold {fold.index}: complete")
                 else:

@@ -56,7 +56,12 @@ class FineTuning(CrossValidation):
         self.settings, self.encoders = settings, FirstEncoders(settings, data, manifest)
         folder = result_folder(settings, data, "finetune")
         self.open(manifest, folds, folder, settings.FRONT_END, settings.STREAM)
-        use_threads(settings.THREADS, self.build(folds[0]))
+        model = self.build(folds[0])
+        use_threads(settings.THREADS, model)
+        kinds = {encoder.kind for some in model.encoders.values() for encoder in some.values()}
+        for kind in kinds - {resolve.PHYSIOSYNC}:
+            file, _, name = kind.rpartition(":")
+            self.name, self.other = f"encoder {name}, ", (f"encoder {name}", file)
         self.permutations = PermutationTest(self)
 
     def identity(self, fold):
@@ -105,7 +110,7 @@ class FineTuning(CrossValidation):
         """A model trained on windows with these labels (subjects, trials), and one entry of the log per epoch."""
         torch.manual_seed(self.seed(fold))
         model, truth = self.build(fold), self.truth(windows, labels).to(self.device)
-        inputs, where = self.inputs(fold, windows), f"fold {fold.index}"
+        inputs, where = self.inputs(fold, windows), f"{self.name}fold {fold.index}"
         compiled = self.settings.COMPILE
         return model, fitting.fit(model, inputs, truth, self.settings, where, progress, compiled=compiled)
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from utils.base.devices import derive_seed, use_threads
 from utils.base.errors import InputError
 from utils.base.identity import code
-from utils.base.other_networks import find
-from utils.base.progress import Progress
+from utils.base.other_networks import find, in_one_line
+from utils.base.progress import Progress, duration, say_once
 from utils.base.rules import result_of
 from utils.finetuning import fitting
 from utils.finetuning.cross_validation import CrossValidation
@@ -41,16 +41,12 @@ class Model(nn.Module):
         return [self.body(self.resample(self.gain * x))]
 
 
-class Last(nn.Module):
-    """The last layer, of a list of one."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
+class Last(nn.Sequential):
+    """The last layer, which takes a list of one."""
 
     def forward(self, features):
         """Class scores."""
-        return self.layer(features[0])
+        return super().forward(features[0])
 
 
 class Networks(CrossValidation):
@@ -66,7 +62,7 @@ class Networks(CrossValidation):
             raise InputError(f"--models {name} is a foundation model: give its weights, {name}=FOLDER or {name}=FILE")
         self.network = find(name, "--models")
         self.model, self.asks = self.network.name, FOUNDATION.get(name, {}) if weights else {}
-        self.name = f"{self.model}, "
+        self.name, self.other = f"{self.model}, ", (self.model, self.network.file)
         if settings.EPOCHS < 1:
             raise InputError("--epochs must be at least 1 for a network, not 0")
         self.settings = settings.replace(
@@ -117,22 +113,41 @@ class Networks(CrossValidation):
         train, validation = seen[~aside], seen[aside]
         if settings.KEEP == "best" and not len(validation):
             raise InputError(f"--keep best: fold {fold.index} has no label to set aside; raise --label-fraction")
-        inputs = self.inputs(fold, train)
-        model = self._build(self._gain(inputs)).to(self.device)
+        inputs, model = self._inputs_and_model(fold, train)
         best = Best(self, model, self.inputs(fold, validation), self.truth(validation)) if len(validation) else None
         where = f"{self.name}fold {fold.index}"
-        with Progress(desc=where, total=settings.EPOCHS, unit="epoch") as progress:
+        with Progress(desc=where, total=settings.EPOCHS, unit="epoch", leave=False, lines=False) as progress:
             fitting.fit(model, inputs, self.truth(train).to(self.device), settings, where, progress, after_epoch=best)
         if best:
             model.load_state_dict(best.weights)
         probability = self.predict(model, self.inputs(fold, test))
-        save_tensors(self.path(fold), self.contents(fold, seen, test, probability, start))
+        contents = self.contents(fold, seen, test, probability, start)
+        save_tensors(self.path(fold), contents)
+        accuracy = (probability.argmax(1) == contents["truth"]).double().mean()
+        print(f"{where}: test accuracy {accuracy:.2f}, {duration(contents['seconds'])}")
+
+    def seconds_per_window(self, manifest, folder):
+        """Time of a window in training, measured in an epoch of two batches after another one."""
+        fold = manifest.folds[0]
+        self.open(manifest, [fold], folder)
+        train = self.windows(fold)[0][: 2 * self.settings.BATCH_SIZE]
+        inputs, model = self._inputs_and_model(fold, train)
+        truth, settings = self.truth(train).to(self.device), self.settings.replace(EPOCHS=2)
+        with in_one_line(*self.other):
+            return fitting.fit(model, inputs, truth, settings, self.model)[-1]["seconds"] / len(train)
+
+    def _inputs_and_model(self, fold, train):
+        inputs = self.inputs(fold, train)
+        return inputs, self._build(self._gain(inputs)).to(self.device)
 
     def _build(self, gain=1.0):
         """The network of a fold, on the CPU."""
         rate, seconds = self.data.rate, splits.WINDOW_SECONDS
         names = {"eeg": self.data.info["eeg_channels"], "pps": self.settings.PPS_CHANNELS}
-        n_chans = sum(len(names[modality]) for modality in self.settings.MODALITIES.split("+"))
+        counts = {modality: len(names[modality]) for modality in self.settings.MODALITIES.split("+")}
+        n_chans = sum(counts.values())
+        parts = ", ".join(f"{n} {modality.upper()}" for modality, n in counts.items())
+        say_once(f"{self.model}: {n_chans} channels ({parts})")
         n_outputs = len(self.class_names)
         if not self.weights:
             network = self.network.build(n_chans, seconds * rate, rate, n_outputs)

@@ -113,7 +113,8 @@ def _following(run_dir, data_dir, pretrained, tuned):
     if any(stage.name.startswith("finetune_") for stage in tuned):
         return _comparison(run_dir, tuned)
     if not pretrained:
-        return "main_pretrain_1s.py", "--data-dir", Path(data_dir), "--run-dir", run_dir, "--recipe", "robust"
+        where = tuned[0].where(run_dir) if tuned else ("--data-dir", Path(data_dir), "--run-dir", run_dir)
+        return "main_pretrain_1s.py", *where, "--recipe", "robust"
     for stage in pretrained:
         kind, window, *variant = stage.name.split("_", 2)
         other = {"1s": "5s", "5s": "1s"}[window]

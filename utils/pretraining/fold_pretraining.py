@@ -1,5 +1,6 @@
 """A fold of pre-training: its batches and networks, what it logs, its checkpoint."""
 
+import contextlib
 import json
 import time
 
@@ -11,6 +12,7 @@ from utils.base import ranks
 from utils.base.devices import adam, derive_seed, load_optimizer, provenance, use_threads
 from utils.base.errors import InputError, is_out_of_memory
 from utils.base.files import write_text
+from utils.base.other_networks import in_one_line
 from utils.base.progress import duration
 from utils.base.structure import find_wrong
 from utils.inputs.features import VERSION
@@ -96,6 +98,11 @@ class FoldPretraining:
         """The model with the loss as a step computes it."""
         return Objective(self.model, self.settings.PRECISION == "bf16", gather)
 
+    def guard(self):
+        """A context in which an error of another network as the encoder becomes one line."""
+        network = self.settings.network
+        return in_one_line(f"encoder {network.name}", network.file) if network else contextlib.nullcontext()
+
     def begin(self):
         """Take up the checkpoint, if there is one; whether epochs are left."""
         settings = self.settings
@@ -177,9 +184,11 @@ class FoldPretraining:
         broken = ~np.isfinite(values).all(axis=1)
         if broken.any():
             kept = f"the checkpoint of epoch {self.history[-1]['epoch']}" if self.path.exists() else "no checkpoint yet"
+            encoder = f"encoder {self.settings.ENCODER}, " if self.settings.network else ""
             raise InputError(
-                f"fold {self.fold.index}: the loss is not finite at epoch {self.epoch + 1}, step {broken.argmax() + 1} "
-                f"({kept} in {self.path.parent}); lower --lr or look for strange values in the recordings"
+                f"{encoder}fold {self.fold.index}: the loss is not finite at epoch {self.epoch + 1}, "
+                f"step {broken.argmax() + 1} ({kept} in {self.path.parent}); "
+                "lower --lr or look for strange values in the recordings"
             )
         return dict(zip(self.model.metric_names, values.mean(axis=0).tolist(), strict=True))
 

@@ -5,11 +5,13 @@ import torch
 import models
 from models.adapted import AdaptedEncoder
 from models.encoder import paper_arguments, paper_width
+from utils.base.errors import InputError
 from utils.base.other_networks import find, in_one_line
+from utils.base.progress import say_once
 from utils.inputs.features import block_width
 from utils.inputs.front_end import shared_filters
-from utils.pretraining.resolve import PHYSIOSYNC, loss_terms
 
+PHYSIOSYNC = "physiosync"
 N_OUTPUTS = 2  # of another network, whose last layer is taken off
 
 
@@ -48,12 +50,30 @@ def build_encoder(entry):
 
     def make(sfreq, **sizes):
         with torch.device("cpu"), in_one_line(network.name, network.file):
-            other = network.build(sizes["n_channels"], sizes["n_samples"], sfreq, N_OUTPUTS)
-            return AdaptedEncoder(other, N_OUTPUTS, sfreq=sfreq, **sizes)
+            other = network.build(sizes["n_channels"], sizes["n_samples"], sfreq, N_OUTPUTS, as_encoder=True)
+            encoder = AdaptedEncoder(other, N_OUTPUTS, sfreq=sfreq, **sizes)
+        if encoder.width == N_OUTPUTS:
+            what = "is left with its class scores in place of features, as its last layer is not known"
+            remedy = "call that layer final_layer, or end with a torch.nn.Linear of n_outputs"
+            raise InputError(f"encoder {network.name}", what, remedy)
+        channels = f"{sizes['n_channels']} EEG channels"
+        removed = f"last layer {encoder.without!r} taken off"
+        say_once(f"encoder {network.name}: {channels}, {removed}, {encoder.width} features")
+        return encoder
 
     encoder = models.build(make, **arguments)
     encoder.kind = kind
     return encoder
+
+
+def loss_terms(settings):
+    """The terms of the loss that the modalities allow: (modalities with a group loss, whether CM-CA is on)."""
+    modalities = settings.MODALITIES.split("+")
+    group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
+    align = settings.CMCA and len(modalities) == 2
+    if not group_losses and not align:
+        raise InputError("no loss", "is left", "leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
+    return group_losses, align
 
 
 def _shared_filters(settings, n_seconds, recordings, batches, modality):

@@ -54,6 +54,7 @@ def begin_and_train(folds, folder):
         stages = {}
         for fold in [fold for fold in folds if fold.begin()]:
             stages.setdefault((fold.at_once, fold.epoch), []).append(fold)
+        locks.enter_context(folds[0].guard())
         for (at_once, _), alike in stages.items():
             for start in range(0, len(alike), at_once):
                 train(alike[start : start + at_once])

@@ -12,22 +12,22 @@ from utils.base.other_networks import find
 from utils.base.settings import show
 from utils.inputs.features import block_width
 from utils.pretraining import recipes
+from utils.pretraining.networks import PHYSIOSYNC, build_encoder, loss_terms
 from utils.protocol import splits
 from utils.protocol.windows import RESOLUTIONS, WINDOW_SECONDS, windows_of
 
-PHYSIOSYNC = "physiosync"
 KEPT = 0.9  # of the stimuli: so many at least can be contrasted
 
 
 def pretraining(settings, data):
     """The settings of a pre-training and the split's manifest, which is written if the run directory has none."""
     settings = with_modalities(settings, data)
-    settings = with_encoder(settings)
+    settings = with_encoder(settings, data)
+    loss_terms(settings)  # at least one
     manifest = splits.load_or_create(settings, data)  # not before a wrong encoder is refused
     settings = with_recipe(settings, recipes.PRETRAIN, data, manifest.protocol)
     if settings.POSITIVES == "stimulus":
         settings = with_group_size(settings, data, manifest)
-    loss_terms(settings)  # at least one
     return settings, manifest
 
 
@@ -41,7 +41,7 @@ def with_modalities(settings, data):
     return settings.replace(MODALITIES=modalities)
 
 
-def with_encoder(settings):
+def with_encoder(settings, data):
     """``network``: what ENCODER names, None for this project's own; and the settings that another network needs."""
     if settings.ENCODER == PHYSIOSYNC:
         return settings.replace(network=None)
@@ -53,6 +53,9 @@ def with_encoder(settings):
         raise InputError(flag, "takes samples", f"leave --front-end {settings.FRONT_END} out")
     if settings.FOLDS_AT_ONCE not in (None, 1):
         raise InputError(f"{flag}:", "folds of another network are not stacked", "leave out --folds-at-once")
+    sizes = dict(n_channels=len(data.info["eeg_channels"]), n_samples=RESOLUTIONS[settings.WINDOW] * data.rate)
+    sizes |= dict(sfreq=data.rate, embed_dim=4, projector_dims=[4, 4, 4])
+    build_encoder({"kind": network.kind, "arguments": sizes | {"origin": network.version}})  # or it is refused
     return settings.replace(
         network=network,
         ENCODER=f"{network.file.name}:{network.name}" if network.file else network.name,  # the file may move
@@ -117,16 +120,6 @@ def _viewers(fold, window, data):
     """How many training people saw each training trial of a fold."""
     trials = np.unique(fold.train.rows[window] // (data.info["seconds"] // RESOLUTIONS[window]))
     return data.seen[fold.train.subjects][:, trials].sum(axis=0)
-
-
-def loss_terms(settings):
-    """The terms of the loss that the modalities allow: (modalities with a group loss, whether CM-CA is on)."""
-    modalities = settings.MODALITIES.split("+")
-    group_losses = [name for name in modalities if getattr(settings, f"GROUP_LOSS_{name.upper()}")]
-    align = settings.CMCA and len(modalities) == 2
-    if not group_losses and not align:
-        raise InputError("no loss", "is left", "leave one of --group-loss-eeg, --group-loss-pps and --cmca on")
-    return group_losses, align
 
 
 def with_enough_epochs(settings, data, manifest):
