@@ -54,7 +54,10 @@ def test_all_inputs_agree_with_fine_tuning(run_dir, prepared, raw, tmp_path, var
 CHANGES = {
     "other rate": (dict(sampling_rate=256), ["hz-model-has", "256 Hz"]),
     "a channel less": (dict(eeg_channels=[*deap.EEG_CHANNELS[:-1], "X1"]), ["lacks-channels-which-model", "eeg", "O2"]),
-    "names of other number": (dict(eeg_channels=deap.EEG_CHANNELS[:-1]), ["has-shape-not", "(4, 31, 1536)", "eeg_channels"]),
+    "names of other number": (
+        dict(eeg_channels=deap.EEG_CHANNELS[:-1]),
+        ["has-shape-not", "(4, 31, 1536)", "eeg_channels"],
+    ),
     "no GSR": (dict(pps_channels=["ECG"]), ["lacks-channels-which-model", "pps", "GSR"]),
     "no rate": (dict(sampling_rate=None), ["has-no"]),
     "objects": (dict(eeg=np.array([None])), ["cannot-be-read-holds"]),
