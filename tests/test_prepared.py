@@ -119,7 +119,7 @@ def test_damage_is_noticed(folder, name):
         ({"rating_range": [5, 1]}, ["rating-range-must-begin"]),
         ({"threshold": "3"}, ["must-be-number-not", "threshold"]),
         ({"sampling_rate": 8.0}, ["has-no-valid", "sampling_rate"]),
-        ({"eeg_channels": ["Cz", "CZ "]}, ["has-channels-which-same"]),
+        ({"eeg_channels": ["Cz", "CZ "]}, ["has-no-valid", "description"]),
         ({"ratings": ["valence "]}, ["has-no-valid", "ratings"]),
         ({"groups": ["a"]}, ["groups-for-trials", "1 for", "2 trials"]),
         ({"seconds": 10**400}, ["has-no-valid", "seconds"]),

@@ -111,7 +111,10 @@ def _of_file(path, name, where, version):
         raise InputError(f"{where}:", f"{path} is not a Python file", remedy)
     with in_one_line(path.name, path):
         files = _files(path)
-        code = {file.relative_to(path.parent).as_posix(): code_hash(file.read_text("utf-8")) for file in files.values()}
+        code = {
+            file.relative_to(path.parent).as_posix(): code_hash(file.read_text(encoding="utf-8"))
+            for file in files.values()
+        }
         now = ", ".join(f"{file} {checksum}" for file, checksum in code.items())
         if version != f"{path.name} {code[path.name]}":  # of checkpoints from before imported files were recorded
             _refuse_other(now, version, where)  # before the file is run
