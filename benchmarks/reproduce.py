@@ -196,7 +196,7 @@ def _words(step):
 
 
 def _done(settings):
-    """The commands that were completed, for the plan; each is given again, as it knows best what is complete."""
+    """The commands that were completed, for the plan; each is run again, and skips what is complete."""
     path = settings.OUT_DIR / "done.json"
     return read_json(path, "delete it") if path.exists() else {}
 

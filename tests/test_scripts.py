@@ -76,7 +76,7 @@ def test_metrics_file(run_dir, prepared):
     seen = {"window": 0, "trial": 0, "subject": 1, "stimulus": 0}
     assert result["audit"] == {"classifier": seen, "encoder_1s": seen, "encoder_5s": seen}
     assert f"accuracy per window           {result['accuracy']['mean']:.3f} ± {result['accuracy']['std']:.3f}" in out
-    assert "does not speak of new people" in out
+    assert "says nothing about new people" in out
 
 
 def test_window_split_says_what_it_measures(tmp_path, prepared):

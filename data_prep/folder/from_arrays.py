@@ -140,7 +140,7 @@ class Trials:
         self.first = self.first or (subject, names is not None)
         if (names is not None) != self.first[1]:
             has, has_none = (self.first[0], subject) if names is None else (subject, self.first[0])
-            remedy = "name them for all or for nobody"
+            remedy = "name them for all or for none"
             raise InputError(f"subject {has} has stimuli and subject {has_none} has none; {remedy}")
         if names is None and self.missing == "keep":
             n = arrays.n_trials_of(person) if seen is None else len(seen)

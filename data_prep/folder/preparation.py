@@ -85,7 +85,7 @@ def rest_of_all(rests):
     for name in sorted({name for rest in rests for name in rest}):
         values = {rest[name] for rest in rests if name in rest}
         if None in values and len(values) > 1:
-            raise InputError(f"some people have {name}_baseline and some have none; give it for all or for nobody")
+            raise InputError(f"some people have {name}_baseline and some have none; give it for all or for none")
         merged[name] = next(iter(values)) if len(values) == 1 else [min(values), max(values)]
     values = list(merged.values())
     return merged if any(value != values[0] for value in values) else next(iter(values), None)

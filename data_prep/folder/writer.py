@@ -186,7 +186,7 @@ class PreparedWriter:
             names = {who: [info["stimuli"][place] for place in places] for who, places in self._not_seen.items()}
             info |= {"format_version": INCOMPLETE_VERSION, "not_seen": names}
             if unseen := [name for name, n in zip(info["stimuli"], seen_of(info).sum(axis=0), strict=True) if n == 0]:
-                raise InputError(shorten(unseen), "was seen by nobody", "leave it out of stimuli")
+                raise InputError(shorten(unseen), "was seen by no person", "leave it out of stimuli")
             self.quality.notes.append(in_words(info))
         info["arrays"] = {name: sha256(self.partial / f"{name}.npy") for name in ARRAYS}
         info["checksum"] = checksum_of(info)

@@ -7,11 +7,11 @@ SHARED = {  # what it means if training has seen it
     "window": "{:.0%} of the test windows themselves were seen in training: a worthless number",
     "trial": "a leak: test windows come from trials seen in training: this number measures recall of the trial, not "
     "emotion",
-    "subject": "test subjects were seen in training: this number does not speak of new people",
-    "stimulus": "test stimuli were seen in training, by other people or the same: this number does not speak of new "
+    "subject": "test subjects were seen in training: this number says nothing about new people",
+    "stimulus": "test stimuli were seen in training, by other people or the same: this number says nothing about new "
     "stimuli",
-    "group": "a leak: other parts of the test films (groups of stimuli) were seen in training: this number does not "
-    "speak of new films",
+    "group": "a leak: other parts of the test films (groups of stimuli) were seen in training: this number says "
+    "nothing about new films",
 }
 
 
