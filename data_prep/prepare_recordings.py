@@ -120,7 +120,8 @@ def main():
         checksums = {path: sha256(path) for path in Progress(sources.values(), desc="checksums", unit="file")}
         refuse_copies(files.values(), checksums)
         for subject, own in Progress(people.items(), desc="preparing", unit="person"):
-            read = [checksums[path] for trial in own for path in files[trial.file].files]
+            read = [checksums.get(settings.CHANNELS)]
+            read += [checksums[path] for trial in own for path in files[trial.file].files]
             key = [made, description, asdict(steps), list(Row.__annotations__), subject, read]
             key += [(trial.stimulus, trial.onset) for trial in own]
             arrays = kept(waiting, key, prepare, subject, own, files, eeg, pps, steps, made)

@@ -367,6 +367,26 @@ def test_channels_csv_decides(faced, tmp_path):
     assert_refused(call(PREPARE, *flags, "--eeg-channels", "Fp1"), "says-which-channels-taken", "--channels")
 
 
+def test_a_kind_in_channels_csv_brings_its_unit(tmp_path):
+    """Skin conductance that its name does not give away, in mS, is that in uS once a person says what it is."""
+    pps = []
+    for name, unit in (("GSR", "uS"), ("Hand", "mS")):
+        folder = tmp_path / name
+        folder.mkdir()
+        for person in (1, 2):
+            recorded.write_edf(folder / f"p{person}.edf", person, skin=(name, unit))
+        table = folder / "trials.csv"
+        recorded.write_table(table, {person: folder / f"p{person}.edf" for person in (1, 2)})
+        kinds = dict.fromkeys(recorded.ELECTRODES, "eeg") | {"ECG": "no", name: "gsr"}
+        rows = "".join(f"{channel},{kind}\n" for channel, kind in kinds.items())
+        (folder / "channels.csv").write_text(f"name,kind\n{rows}")
+        tables = ["--trials", table, "--channels", folder / "channels.csv", "--pps-normalise", "none"]
+        done(PREPARE, *tables, "--out-dir", folder / "out", *PLAIN)
+        pps.append(open_prepared(folder / "out").pps)
+    assert np.abs(pps[0]).max() > 0.1
+    np.testing.assert_allclose(pps[0], pps[1], atol=1e-3 * np.abs(pps[0]).max())
+
+
 def test_every_example_of_the_page_runs_as_it_stands(tmp_path, monkeypatch):
     """In a folder with the data that docs/recordings.md speaks of; installing is left out."""
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ from data_prep.signals import channel_kinds
 from data_prep.signals.channel_kinds import PERIPHERAL, UNKNOWN, clean, has, key
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
+from utils.base.progress import warn
 
 COLUMNS = ("name", "kind", "unit", "rate", "files", "why")
 COMMON = ["common"]  # in the place of names: those that everybody has
@@ -135,6 +136,12 @@ def by_table(path, people):
     for who, channels in people.items():
         if unknown := [channel.name for channel in channels if key(channel.name) not in kinds]:
             raise InputError(path, f"does not name {shorten(unknown)} of {who}", "add a row, kind no if not wanted")
+        for place, channel in enumerate(channels):
+            kind = kinds[key(channel.name)]
+            if kind not in (NO, channel.kind):
+                channels[place], said = channel.called(kind)
+                if said:
+                    warn(f"{who}: {channel.name} {said}")
     in_order = {key(channel.name): channel.name for channel in next(iter(people.values()))}
     in_order |= {k: name for k, name in names.items() if k not in in_order}
     return [[clean(name) for k, name in in_order.items() if kinds[k] in of] for of in (("eeg",), PERIPHERAL)]

@@ -1,6 +1,7 @@
 """What a recording holds, through MNE-Python (Gramfort et al., Frontiers in Neuroscience 7, 2013)."""
 
 import contextlib
+import functools
 import importlib.util
 import re
 import struct
@@ -182,9 +183,11 @@ def find_channels(path, raw, sidecar, notes):
         by_table = TYPES.get((by_table or declared).lower(), (by_table or declared).lower())
         kind = kind_of(name, by_table, raw.ch_names)
         in_volts, kept = info["unit"] == mne.io.constants.FIFF.FIFF_UNIT_V, "eeg" if kind == UNKNOWN else kind
-        scale, said = factor(suffix, kept, in_volts, units.get(name), unit)
+        unit_as = functools.partial(factor, suffix, unit_of_mne=in_volts, in_header=units.get(name), in_sidecar=unit)
+        scale, said = unit_as(kept)
         notes += [f"{name} {said}"] if said not in (None, NO_UNIT) and kind != UNKNOWN else []
-        channels.append(Channel(name, kind, rates.get(name, raw.info["sfreq"]), scale, unitless=said == NO_UNIT))
+        rate = rates.get(name, raw.info["sfreq"])
+        channels.append(Channel(name, kind, rate, scale, unitless=said == NO_UNIT, unit_as=unit_as))
         if kind == "stim" and ("stim" in (declared, by_table) or TRIGGER.fullmatch("".join(name.split()))):
             scale = SCALES.get(suffix, {}).get(units.get(name), EEGLAB_SCALE if suffix == ".set" else 1.0)
             factors[name] = 1.0 if declared == "stim" else scale

@@ -1,5 +1,6 @@
 """What stands beside a recording, as BIDS has it (Pernet et al., "EEG-BIDS", Scientific Data 6, 2019)."""
 
+import functools
 import gzip
 import json
 import re
@@ -228,6 +229,7 @@ def add_physio(recording, physio, began):
     for name in physio.columns:
         kind = kind_of(name, "misc")
         kind = "clock" if kind in PERIPHERAL and is_clock(physio, name) else kind
-        scale, said = to_kept(kind, physio.units.get(name))
+        unit_as = functools.partial(to_kept, text=physio.units.get(name))
+        scale, said = unit_as(kind)
         recording.notes += [f"{name} of {physio.path.name} {said}"] if said not in (None, NO_UNIT) else []
-        recording.channels.append(Channel(name, kind, physio.rate, scale, len(recording.physio) - 1))
+        recording.channels.append(Channel(name, kind, physio.rate, scale, len(recording.physio) - 1, unit_as=unit_as))

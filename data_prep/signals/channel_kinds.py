@@ -4,7 +4,8 @@ Amplifiers' files call nearly everything EEG, and spell one electrode in several
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.signals.channels import plain, shorten
@@ -42,6 +43,12 @@ class Channel:
     factor: float = 1.0  # from MNE's unit to the one that is kept: volts to microvolts
     physio: int | None = None  # which of the files of physiology it is in
     unitless: bool = False
+    unit_as: Callable = lambda kind: (1.0, None)  # the factor of another kind, and what is to be said of the unit
+
+    def called(self, kind):
+        """The channel of the kind that a person says it is, in that kind's unit; and what is to be said of the unit."""
+        factor, said = self.unit_as(kind)
+        return replace(self, kind=kind, factor=factor, unitless=False), said
 
 
 def key(name):

@@ -69,8 +69,8 @@ def write(folder, extension, person, **options):
     return path
 
 
-def write_edf(path, person, unit="uV", names=ELECTRODES, gsr_rate=RATE):
-    """EDF or BDF with units, and skin conductance at a rate of its own."""
+def write_edf(path, person, unit="uV", names=ELECTRODES, gsr_rate=RATE, skin=("GSR", "uS")):
+    """EDF or BDF with units, and skin conductance at a rate, with a label and in a unit of its own."""
     import edfio
 
     eeg, (ecg, gsr) = signals(person)
@@ -80,7 +80,8 @@ def write_edf(path, person, unit="uV", names=ELECTRODES, gsr_rate=RATE):
         signal(eeg[ELECTRODES.index(name)] * scale, RATE, label=name, physical_dimension=unit) for name in names
     ]
     channels.append(signal(ecg, RATE, label="ECG", physical_dimension="uV"))
-    channels.append(signal(gsr[:: RATE // gsr_rate], gsr_rate, label="GSR", physical_dimension="uS"))
+    gsr = gsr[:: RATE // gsr_rate] * {"uS": 1, "mS": 1e-3}[skin[1]]
+    channels.append(signal(gsr, gsr_rate, label=skin[0], physical_dimension=skin[1]))
     marks = [edfio.EdfAnnotation(t, None, film) for t, film in zip(ONSETS, order(person), strict=True)]
     file(channels, annotations=marks).write(path)
 
