@@ -75,7 +75,7 @@ def main():
     out_file, where = settings.OUT_FILE, f"--input {settings.INPUT}"
     figure_file = out_file.with_suffix(".png") if out_file.suffix.lower() == ".csv" else Path(f"{out_file}.png")
     check_new_file(out_file, "--out-file")
-    check_new_file(figure_file, f"--out-file {out_file.name}, whose figure goes beside it")
+    check_new_file(figure_file, f"--out-file {out_file.name}, whose figure is written to the same folder")
     model, stored = load_model(settings.MODEL)
     device = choose_device(settings.DEVICE)
     model.to(device)

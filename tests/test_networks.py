@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from data_prep import open_prepared
+from tests.builders.networks import WITH_SOFTMAX
 from tests.support import assert_refused, call, done, run
 from utils.base.other_networks import find
 
 BASELINE = "Fine_tuning/baseline.py"
 EEGNET = ("EEGNet", "ShallowFBCSPNet", "Deep4Net", "EEGConformer", "TSception", "ATCNet")
-NET = """
+NET = (
+    """
 import torch
 
 class Net(torch.nn.Module):
@@ -38,19 +40,13 @@ class Wrong(Net):
     def forward(self, x):
         return x.mean(-1)
 
-class Softmax(Net):
-    def forward(self, x):
-        return super().forward(x).softmax(1)
-
-class LogSoftmax(Net):
-    def forward(self, x):
-        return super().forward(x).log_softmax(1)
-
 class Late(Net):
     def forward(self, x):
         assert not self.training, "only in training"
         return super().forward(x)
 """
+    + WITH_SOFTMAX
+)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.builders.networks import WITH_SOFTMAX
 from tests.support import ROOT, assert_refused, call, done
 from utils.pretraining.checkpoints import load_tensors, save_tensors
 
@@ -167,7 +168,8 @@ def test_what_cannot_be_an_encoder(prepared, tmp_path, name):
     )
 
 
-NETS = """
+NETS = (
+    """
 from torch import nn, relu
 
 class Net(nn.Module):
@@ -196,14 +198,6 @@ class Named(Convolution):
     def forward(self, x):
         return self.final_layer(relu(self.filters(x))).mean(-1)
 
-class Softmax(Net):
-    def forward(self, x):
-        return super().forward(x).softmax(1)
-
-class LogSoftmax(Net):
-    def forward(self, x):
-        return super().forward(x).log_softmax(1)
-
 class Double(Net):
     def __init__(self, n_chans, n_times, sfreq, n_outputs):
         super().__init__(n_chans, n_times, sfreq, n_outputs)
@@ -230,6 +224,8 @@ class NotFinite(Net):
     def forward(self, x):
         return super().forward(x) * (float("nan") if self.training else 1)
 """
+    + WITH_SOFTMAX
+)
 REFUSED = {
     "Convolution": ["left-with-class-scores", "encoder Convolution", "final_layer", "Linear"],
     "Softmax": ["ends-softmax", "Softmax"],

@@ -188,7 +188,7 @@ def dens(root, unit=1.0, rows_of_1=FILMS):
 def test_onsets_in_another_unit_false_durations_and_ratings_of_behaviour(tmp_path, unit, words, until):
     flags = [*dens(tmp_path / "d", unit), "--ratings", "valence,arousal", "--out-file", tmp_path / "p/trials.csv"]
     out = done(PROPOSE, *flags, *(["--until", "trial_type=vlnc"] if until else []))
-    assert ("onsets are no seconds" in out) == bool(words)
+    assert ("onsets are not in seconds" in out) == bool(words)
     assert not words or f"taken as {words} (all agree with the markers in the file)" in out
     assert ("1000.0 in every row: taken from each trial's beginning to 'vlnc'" in out) != until
     assert "E1, E2, E3" in out

@@ -86,7 +86,7 @@ def find_unit(run, doubts):
     if agrees["seconds"] < 0 or agrees["seconds"] < agrees[best] >= AGREE:
         share = "all" if agrees[best] == 1 else f"over {agrees[best] // 0.1 * 10:.0f} %"
         shown = f"{share} agree with the markers in the file" if len(times) else "no marker to compare with"
-        doubts.add(f"onsets are no seconds: taken as {best} ({shown})", run.subject)
+        doubts.add(f"onsets are not in seconds; taken as {best} ({shown})", run.subject)
         return units[best]
     if len(times) >= 3 and agrees["seconds"] == 0:
         doubts.add("no onset of events.tsv lies at a marker of the file: are they of this recording?", run.subject)

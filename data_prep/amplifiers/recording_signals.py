@@ -65,7 +65,7 @@ def read_trials(recording, onsets, eeg, pps, steps):
     parts |= {"_baseline": (steps.rest_seconds, steps.rest_seconds)} if steps.rest_seconds else {}
     arrays = {}
     for suffix, (before, seconds) in parts.items():
-        blocks = [np.zeros((len(onsets), 0, seconds * steps.sampling_rate))]  # where there is no EEG, or no PPS
+        blocks = [np.zeros((len(onsets), 0, seconds * steps.sampling_rate))]  # without EEG, or without PPS
         for look, (signal, rate, start) in groups:
             try:
                 starts = [onset - before - start for onset in onsets]

@@ -126,7 +126,7 @@ def say_notes(recordings):
 
 
 def open_recording(path, sidecar=None):
-    """The `Recording` of a file and of what stands beside it, or of a `Sidecar` that is given; or an `InputError`."""
+    """The `Recording` of a file and its sidecar files, or of a `Sidecar` that is given; or an `InputError`."""
     path = Path(path)
     if not is_recording(path):
         raise InputError(path, f"is none of {' '.join(FORMATS)}", "export the recording as one of these")
@@ -233,7 +233,7 @@ def refuse_other_files(path, files):
         if file.stem != path.stem and alike.is_file() and not (file.is_file() and alike.samefile(file)):
             named = f"names {file.name}" + (" as its own" if file.is_file() else ", which is not there")
             remedy = "write the right name into it (was it renamed?), or remove the one that is not meant"
-            raise InputError(path, f"{named}, and {alike.name} is beside it", remedy)
+            raise InputError(path, f"{named}; {alike.name} is in the same folder", remedy)
 
 
 def find_spoiled(raw):

@@ -1,4 +1,4 @@
-"""What stands beside a recording, as BIDS has it (Pernet et al., "EEG-BIDS", Scientific Data 6, 2019)."""
+"""The sidecar files of a recording in BIDS (Pernet et al., "EEG-BIDS", Scientific Data 6, 2019)."""
 
 import functools
 import gzip
@@ -38,7 +38,7 @@ class Physio:
 
 @dataclass
 class Sidecar:
-    """What stands beside a recording in a BIDS data set."""
+    """The contents of a recording's sidecar files."""
 
     channels: dict = field(default_factory=dict)  # name -> row of channels.tsv
     physio: list = field(default_factory=list)  # of `Physio`
