@@ -59,6 +59,9 @@ def main():
     values = [[comparison.scores(run, settings.SCORE, settings.PAIRS) for run in seeds] for seeds in results]
     kind, overlap = comparison.design(baseline), 0.0
     if settings.PAIRS == "folds":  # which share training data
+        if not all("n_train" in fold for fold in baseline[0]["folds"]):
+            what = "does not have the number of training windows, which --pairs folds needs"
+            raise InputError(baseline[0]["path"], what, "use --pairs subjects")
         n_test, n_train = (sum(fold[name] for fold in baseline[0]["folds"]) for name in ("n_test", "n_train"))
         overlap = n_test / n_train
     rows = [

@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +122,7 @@ def main():
     if n:
         print(f"wrote {settings.OUT_DIR / 'report.html'}: {n} results")
     if failed or not n:
-        first = (failed + impossible)[0]
+        first = (failed + impossible or ["no result can be read; see the warnings"])[0]
         raise InputError(
             f"{len(failed)} of {len(steps)} commands were not done{', see report.html' if n else ''}; {first}"
         )
@@ -141,10 +142,15 @@ def attempt(step):
             script(step.script, *step.flags)
     except SystemExit as stop:
         if stop.code != 2:  # interrupted
-            sys.stderr.write(err.getvalue())
             raise
-        return err.getvalue().strip().splitlines()[-1].removeprefix("error: ")
-    sys.stderr.write(err.getvalue())
+        *before, last = err.getvalue().strip().splitlines() or ["it ended without a message"]
+        err = io.StringIO("".join(f"{line}\n" for line in before))
+        return last.removeprefix("error: ")
+    except Exception as error:  # a fault of ours or of a network: the hours of the other commands are not lost
+        traceback.print_exc(file=err)
+        return f"{type(error).__name__}: {error}"
+    finally:
+        sys.stderr.write(err.getvalue())
     return ""
 
 
@@ -182,7 +188,7 @@ def plan(settings, data, others):
         mine = [step for step in steps if step.split == split]
         print(f"  {split} split, {n_folds[split]} folds: about {duration(sum(step.seconds for step in mine))}")
         for step in mine:
-            print(f"    {duration(step.seconds) if step.seconds else 'done':>8}  {step.what}")
+            print(f"    {'done' if _words(step) in done else duration(step.seconds):>8}  {step.what}")
             if settings.DRY_RUN:
                 print(f"{'':14}{next_command(step.script, *step.flags)}")
     for line in impossible:
@@ -198,7 +204,9 @@ def _words(step):
 def _done(settings):
     """The commands that were completed, for the plan; each is run again, and skips what is complete."""
     path = settings.OUT_DIR / "done.json"
-    return read_json(path, "delete it") if path.exists() else {}
+    there = [str(settings.OUT_DIR / split) for split in settings.ONLY if (settings.OUT_DIR / split).exists()]
+    done = read_json(path, "delete it") if path.exists() else {}
+    return {words: True for words in done if any(run_dir in words.split(" ") for run_dir in there)}
 
 
 def of_split(settings, data, split):

@@ -209,7 +209,7 @@ def name_sources(settings, opened):
     base = (settings.BIDS_DIR or settings.TRIALS.parent).resolve()
     tables = [settings.TRIALS if settings.BIDS_DIR is None else None, settings.CHANNELS]
     paths = [*filter(None, tables), *(path for recording in opened for path in recording.files)]
-    return {Path(os.path.relpath(Path(path).resolve(), base)).as_posix(): path for path in paths}
+    return {Path(os.path.relpath(Path(path).resolve(), base)).as_posix(): path for path in reversed(paths)}
 
 
 def refuse_copies(opened, checksums):
@@ -217,7 +217,8 @@ def refuse_copies(opened, checksums):
     seen, owners = {}, {}
     for recording in opened:
         path, remedy = recording.path, "leave one of them out of the table"
-        twin = seen.setdefault(checksums[recording.signals], path)
+        twin = owners.setdefault(recording.signals.resolve(), path)
+        twin = seen.setdefault(checksums[recording.signals], path) if twin == path else twin
         if twin != path:
             raise InputError(f"{path} holds the same signals as {twin}", remedy=remedy)
         for file in recording.files:

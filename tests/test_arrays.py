@@ -403,3 +403,37 @@ def test_what_is_written_opens(tmp_path):
             assert data.folder_name(label).isascii()
     assert min(count.values()) > 50, count
     assert len(list(tmp_path.iterdir())) == count["written"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"pps": {}}, {"pps_baseline": {}}, {"pps": {"GSR": np.ones((3, 40)), "BVP": np.ones((4, 320))}}]
+)
+def test_channels_by_name_that_do_not_fit(tmp_path, changes):
+    """One line, no traceback."""
+    rng = np.random.default_rng(0)
+    eeg = rng.standard_normal((4, 4, 320))
+    people = [
+        {
+            "id": name,
+            "eeg": eeg + n,
+            "pps": {c: rng.standard_normal((4, 320)) for c in ("GSR", "BVP")},
+            "ratings": np.ones((4, 1)),
+        }
+        for n, name in enumerate("ab")
+    ]
+    people[0] |= changes
+    rates = {"GSR": 8} if len(changes.get("pps", {})) else {}
+    with refused(None, "subject a", "pps"):
+        write_prepared(
+            tmp_path / "out",
+            people,
+            name="x",
+            sampling_rate=64,
+            eeg_channels=["A", "B", "C", "D"],
+            pps_channels=["GSR", "BVP"],
+            ratings=["r"],
+            rating_range=[1, 9],
+            threshold=5,
+            sampling_rates=rates,
+        )
+    assert not (tmp_path / "out").exists()

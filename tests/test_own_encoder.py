@@ -295,6 +295,22 @@ def test_imported_files_are_part_of_the_network(prepared, tmp_path):
     done(*tune, "--tag", "old")
 
 
+def test_files_that_are_imported_late(tmp_path):
+    """In ``__init__``; two networks that each have a file of the same name get their own."""
+    from utils.base.other_networks import find
+
+    late = "        super().__init__()\n        from helper import width\n        self.width = width"
+    networks = []
+    for width in (3, 5):
+        folder = tmp_path / str(width)
+        folder.mkdir()
+        (folder / "helper.py").write_text(f"width = {width}\n")
+        (folder / "nets.py").write_text(NETS.replace("        super().__init__()", late, 1))
+        networks.append(find(f"{folder / 'nets.py'}:Net", "--encoder"))
+    for _ in range(2):
+        assert [network.build(2, 64, 64, 2).width for network in networks] == [3, 5]
+
+
 def test_an_imported_file_that_another_module_hides(prepared, tmp_path):
     (tmp_path / "nets.py").write_text(NETS + "import utils\n")
     (tmp_path / "utils.py").write_text("")

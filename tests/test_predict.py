@@ -59,7 +59,7 @@ CHANGES = {
         ["has-shape-not", "(4, 31, 1536)", "eeg_channels"],
     ),
     "no GSR": (dict(pps_channels=["ECG"]), ["lacks-channels-which-model", "pps", "GSR"]),
-    "no rate": (dict(sampling_rate=None), ["has-no"]),
+    "no rate": (dict(sampling_rate=None), ["has-no", "sampling_rate"]),
     "objects": (dict(eeg=np.array([None])), ["cannot-be-read-holds"]),
     "short": (
         {

@@ -6,14 +6,17 @@ import gzip
 import json
 import re
 import shlex
+from pathlib import Path
 
 import edfio
 import numpy as np
 import pytest
 
 from data_prep import open_prepared
+from data_prep.amplifiers.bids import subject_of
+from data_prep.amplifiers.sidecars import read_sidecar
 from tests.builders import recorded
-from tests.support import ROOT, assert_refused, call, done
+from tests.support import ROOT, assert_refused, call, done, refused
 
 PROPOSE, PREPARE = "data_prep/propose_trials.py", "data_prep/prepare_recordings.py"
 NAMES = "Fp1 Fp2 F3 F4 C3 C4 T7 T8 P3 P4 O1 O2".split()
@@ -385,6 +388,34 @@ def test_a_kind_in_channels_csv_brings_its_unit(tmp_path):
         pps.append(open_prepared(folder / "out").pps)
     assert np.abs(pps[0]).max() > 0.1
     np.testing.assert_allclose(pps[0], pps[1], atol=1e-3 * np.abs(pps[0]).max())
+
+
+@pytest.mark.parametrize(
+    ("names", "people"),
+    [
+        (["a.edf", "b.edf"], ["a", "b"]),
+        (["p1/eeg.edf", "p2/eeg.edf"], ["p1", "p2"]),
+        (["p1/rec/eeg.edf", "p2/rec/eeg.edf"], ["p1", "p2"]),
+        (["ses-1/sub-01_eeg.edf", "ses-2/sub-01_eeg.edf", "ses-1/sub-02_eeg.edf"], ["01", "01", "02"]),
+    ],
+)
+def test_whose_a_file_is(names, people):
+    paths = [Path("study") / name for name in names]
+    assert [subject_of(path, paths) for path in paths] == people
+
+
+def test_folders_that_name_nobody_are_refused():
+    paths = [Path("study") / name for name in ("p1/s1/eeg.edf", "p1/s2/eeg.edf", "p2/s1/eeg.edf", "p2/s2/eeg.edf")]
+    with refused("has-name-other-files", paths[0]):
+        subject_of(paths[0], paths)
+
+
+def test_sidecars_of_another_recording_are_not_taken(tmp_path):
+    """In a folder of files that BIDS did not name, channels.tsv of one are not those of all."""
+    for name in ("anna_eeg.edf", "bob_eeg.edf"):
+        (tmp_path / name).touch()
+    (tmp_path / "bob_channels.tsv").write_text("name\tstatus\nFp1\tbad\n")
+    assert read_sidecar(tmp_path / "anna_eeg.edf").channels == {}
 
 
 def test_every_example_of_the_page_runs_as_it_stands(tmp_path, monkeypatch):

@@ -89,9 +89,9 @@ def test_the_papers_figures_stand_beside_ours(prepared, tmp_path):
 
     result = {
         "dataset": "DEAP",
-        "model": "lda",
         "majority": 0.5,
-        "folds": [0],
+        "settings": {},
+        "folds": [{"fold": 0}],
         "accuracy": {"mean": 0.6},
         "f1": {"mean": 0.5},
     }
@@ -99,8 +99,25 @@ def test_the_papers_figures_stand_beside_ours(prepared, tmp_path):
     paper = {}
     for split, protocol in splits.items():
         results = {"finetune_arousal": result | {"protocol": protocol, "label": "arousal"}}
-        paper[split] = reproduction.Experiment(split, "arousal", "arousal", results).paper
+        paper[split] = reproduction.Experiment(split, "arousal", "arousal", results, []).paper
     assert paper == {"authors": ("98.35 ± 0.41 %", "F1 98.61"), "trial": (), "subject": ("65.46 ± 8.15 %", "F1 64.33")}
+
+
+def test_the_best_of_others_has_the_same_folds_and_true_labels():
+    from utils.results import reproduction
+
+    def result(accuracy, folds, permuted=False, **more):
+        of_fold = [{"fold": number} for number in folds]
+        settings = {"PERMUTE_LABELS": permuted}
+        more |= {"label": "arousal", "majority": 0.5, "n_folds": 4, "folds": of_fold, "settings": settings}
+        return more | {"accuracy": {"mean": accuracy}}
+
+    results = {
+        "one fold": result(0.9, [0], model="lda"),
+        "permuted": result(0.8, range(4), True, model="lda"),
+        "whole": result(0.7, range(4), model="logistic"),
+    }
+    assert reproduction.Experiment("trial", "arousal", "arousal", results, []).best is results["whole"]
 
 
 def test_what_cannot_be_run_is_told_before_hours_pass(prepared, tmp_path):

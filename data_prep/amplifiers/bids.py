@@ -62,9 +62,19 @@ def people_of(root):
 
 def subject_of(path, paths):
     """Whose a recording is, in its own capitals: as BIDS names it, or its name, or its folder's if others have it."""
-    if [other.name for other in paths].count(path.name) > 1:  # p1/eeg.bdf and p2/eeg.bdf
-        return path.parent.name
-    return path.stem.split("_")[0][len("sub-") :] if path.name.casefold().startswith("sub-") else path.stem
+    if path.name.casefold().startswith("sub-"):
+        return path.stem.split("_")[0][len("sub-") :]
+    alike = [other for other in paths if other.name == path.name]
+    if len(alike) == 1:
+        return path.stem
+    for level, folder in enumerate(
+        path.parents[:-1]
+    ):  # p1/eeg.bdf and p2/eeg.bdf, or p1/rec/eeg.bdf and p2/rec/eeg.bdf
+        names = [other.parents[level].name for other in alike if len(other.parents) > level]
+        if len(set(names)) == len(alike):
+            return folder.name
+    what = f"has the name of {len(alike) - 1} other files, and no folder's name tells whose each is"
+    raise InputError(path, what, "give a person's files a folder of their own, or --files of one session")
 
 
 def find_left_out(root, task, subjects, paths, read):
@@ -125,4 +135,6 @@ def in_order_of_trials(run, trials, rows, doubts):
             elif share < 1 and (says.sum(axis=0) == 1).all() and (says.sum(axis=1) == 1).all():
                 doubts.add(f"beh.tsv is in another order than the trials: joined by {column} and {name}", run.subject)
                 return [rows[place] for place in says.argmax(axis=1)]
+            elif share < 1 and says.any(axis=0).all() and says.any(axis=1).all():
+                doubts.add(f"{column} and {name} of beh.tsv hold the same names in another order", run.subject)
     return rows

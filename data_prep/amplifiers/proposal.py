@@ -9,7 +9,7 @@ from data_prep.amplifiers import bids
 from data_prep.amplifiers.events import ANNOTATION, alike, find_ends, read_run, read_values
 from data_prep.amplifiers.recordings import Sayings, open_recording
 from data_prep.amplifiers.trial_plan import TOLERANCE
-from data_prep.amplifiers.trials_table import Trial, is_missing, read_rows
+from data_prep.amplifiers.trials_table import COLUMNS, GROUP, Trial, is_missing, read_rows
 from data_prep.folder.ratings import read_number
 from data_prep.signals.channels import shorten
 from utils.base.errors import InputError
@@ -75,6 +75,8 @@ def find_rating_columns(runs, asked, doubts):
     """Names of the ratings (asked for, or all columns that have no other meaning), and the runs that have them."""
     columns = {run: {*run.header, *(read_rows(run.beh)[0] if run.beh else ())} for run in runs}
     names = [name.lower() for name in asked.ratings]
+    if clash := [name for name in names if name in COLUMNS]:
+        raise InputError(f"--ratings {shorten(clash)}", "is a column of trials.csv itself", "rename it in events.tsv")
     flags = {asked.stimulus: "--stimulus", asked.group: "--group"}
     if not all(run.from_file and not run.beh for run in runs):  # else ratings are nowhere: to be filled in
         flags |= dict.fromkeys(names, "--ratings")
@@ -91,7 +93,7 @@ def find_rating_columns(runs, asked, doubts):
         return names, runs
     taken = [(text or "").split("=")[0].lower() for text in (asked.stimulus, asked.group, asked.trial, asked.until)]
     for run in runs:
-        others = [name for name in run.header if name not in (*EVENT_COLUMNS, *taken)]
+        others = [name for name in run.header if name not in (*EVENT_COLUMNS, *COLUMNS, GROUP, *taken)]
         names = names or others
         if set(others) != set(names):
             what = f"has the ratings {shorten(others)}, others have {shorten(names)}"

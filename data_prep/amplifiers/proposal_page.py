@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.amplifiers.channels_table import NO, propose_channels
 from data_prep.amplifiers.recordings import read_raw, through_mne
-from data_prep.amplifiers.trials_table import COLUMNS, GROUP
+from data_prep.amplifiers.trials_table import COLUMNS, GROUP, decode
 from data_prep.amplifiers.triggers import is_break
 from data_prep.folder.quality import picture
 from utils.base.errors import InputError
@@ -55,7 +55,7 @@ def write(proposal, table):
         writer.writeheader()
         writer.writerows(lines)
         texts[path] = text.getvalue()
-        if path.exists() and path.read_text(encoding="utf-8-sig") != texts[path]:
+        if path.exists() and decode(path).replace("\r\n", "\n") != texts[path]:
             raise InputError(f"{path} is there with other rows, yours perhaps: give another folder, or remove it")
     texts[page] = html_of(proposal, pictures, {row["name"]: row["kind"] for row in rows})
     for path, text in texts.items():

@@ -90,6 +90,7 @@ def read_eeg(recording, names, steps, onsets):
     for flag, edge in (("--low-pass", steps.low_pass or 0), ("--notch", steps.notch or 0)):
         if edge >= rate / 2:
             raise InputError(f"{where} was recorded at {rate:g} Hz: {flag} must be less than {rate / 2:g}, or none")
+    n_said = len(recording.notes)
     with through_mne(recording.path, recording.notes):
         raw = read_channels(recording.path, recording.channels, chosen)
         signal = raw.get_data()
@@ -112,6 +113,8 @@ def read_eeg(recording, names, steps, onsets):
             improved.notch_filter(lines, picks="all")
         repair(recording, improved, steps)
         signal = improved.get_data()
+    for note in recording.notes[n_said:]:
+        warn(f"{where}: {note}")
     signal *= 1e6
     loud = find_loud(names, signal)
     part = " and enters the average reference" if steps.reference == "average" else ""

@@ -19,7 +19,7 @@ from data_prep.formats.matlab_limits import MAX_ITEMS, OTHER_KIND, Budget, Refus
 from data_prep.signals.channel_kinds import UNKNOWN, Channel
 from data_prep.signals.channel_kinds import kind as kind_of
 from data_prep.signals.channels import shorten
-from data_prep.signals.units import EEGLAB_SCALE, NO_UNIT, SCALES, factor
+from data_prep.signals.units import EEGLAB_SCALE, KEPT, NO_UNIT, SCALES, factor
 from utils.base.errors import InputError
 from utils.base.errors import shorten as shorten_text
 from utils.base.progress import warn
@@ -161,7 +161,8 @@ def open_recording(path, sidecar=None):
         notes.append(note)
     recording = Recording(path, list(files.values()), signals, channels, seconds, markers, notes, doubtful, durations)
     recording.spoiled = find_spoiled(raw)
-    bads = [name for name, row in sidecar.channels.items() if row.get("status", "").lower() == "bad"]
+    rows, _ = match_names(path, sidecar.channels, raw.ch_names)
+    bads = [name for name, row in (sidecar.channels | rows).items() if row.get("status", "").lower() == "bad"]
     recording.bads = list(dict.fromkeys([*raw.info["bads"], *bads]))
     began = raw.info["meas_date"].timestamp() if raw.info["meas_date"] else None
     for physio in sidecar.physio:
@@ -196,7 +197,11 @@ def find_channels(path, raw, sidecar, notes):
         some = raw.get_data(unitless, 0, min(raw.n_times, round(LOOKED_AT * raw.info["sfreq"])))
         volts = 0 < np.median(some.std(axis=1)) < IN_VOLTS
         notes.append(f"the file does not say the unit of its EEG; taken as {'volts' if volts else 'microvolts'}")
-        channels = [replace(each, factor=1e6) if volts and each.unitless else each for each in channels]
+
+        def as_volts(kind):
+            return 1e6 if kind in KEPT["V"] else 1.0, None
+
+        channels = [replace(c, factor=1e6, unit_as=as_volts) if volts and c.unitless else c for c in channels]
     return channels, factors
 
 

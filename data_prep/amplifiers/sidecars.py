@@ -72,7 +72,7 @@ def beside(path, suffix, *extensions):
             its, kind = entities(file)
             if of == "eeg":  # physiology may have several files
                 its.pop("recording", None)
-            if kind == suffix and file.name.lower().endswith(extensions) and its.items() <= own.items():
+            if its and kind == suffix and file.name.lower().endswith(extensions) and its.items() <= own.items():
                 refuse_absent(file)
                 n_entities[file] = len(its)
         if n_entities:

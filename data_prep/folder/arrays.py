@@ -137,12 +137,17 @@ def check_values(person, channels, where):
     checked = {key: value for key, value in person.items() if key.removesuffix("_baseline") not in SIGNALS}
     for key in (key for key in person if key not in checked):
         array, names = person[key], channels[key.removesuffix("_baseline")]
-        if isinstance(array, Mapping):
+        if isinstance(array, Mapping) and (names or array):
             axes = "(trials, samples)"
             checked[key] = {name: _check_signal(part, where, f"{key} {name}", axes) for name, part in array.items()}
-        elif names or np.size(array) or np.ndim(array) != 3:
+        elif names or not _is_empty(array):
             checked[key] = _check_signal(array, where, key, "(trials, channels, samples)")
     return checked
+
+
+def _is_empty(array):
+    """Whether it holds no channel, as what was not recorded may be written."""
+    return not array if isinstance(array, Mapping) else getattr(array, "size", 1) == 0 and array.ndim == 3
 
 
 def _check_signal(array, where, name, axes):

@@ -134,7 +134,10 @@ def only_seen(person):
     def cut(key, value):
         if isinstance(value, Mapping):
             return {name: cut(key, array) for name, array in value.items()}
-        if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
+        try:
+            if key not in PERSON[1:] or np.shape(value)[:1] != seen.shape:
+                return value
+        except ValueError:  # trials of unequal length
             return value
         if key in SIGNALS and np.any(np.nan_to_num(np.asarray(value)[~seen])):
             raise InputError(where, "has signals in a trial without ratings", "leave the trial out, or rate it")

@@ -61,16 +61,18 @@ def at_one_rate(person, pps_channels, rate, rates):
         raise InputError(f"sampling_rates has {unknown[0]!r}, which is neither eeg nor one of the pps_channels")
     for suffix in ("", "_baseline"):
         parts = {name: person[name + suffix] for name in ("eeg", "pps") if name + suffix in person}
-        channels = parts.pop("pps") if isinstance(parts.get("pps"), dict) else {}
+        channels = parts.pop("pps") if isinstance(parts.get("pps"), dict) else None
         if "pps" in parts and set(rates) - {"eeg"}:
             what = "must be a dict of channel to (trials, samples), because of sampling_rates"
             raise InputError(f"{where}: pps{suffix}", what)
-        if not rates and not channels:
+        if not rates and channels is None:
             continue
-        if channels and set(channels) != set(pps_channels):
+        if channels is not None and set(channels) != set(pps_channels):
             what = f"has the channels {', '.join(map(str, channels))}, not {', '.join(pps_channels)}"
             raise InputError(f"{where}: pps{suffix}", what)
-        parts |= channels
+        if len({len(part) for part in (channels or {}).values()}) > 1:
+            raise InputError(f"{where}: pps{suffix}", "has another number of trials in some channels")
+        parts |= channels or {}
         lengths = {name: part.shape[-1] / rates.get(name, rate) for name, part in parts.items()}
         refuse_lengths(where + suffix, lengths, rates)
         seconds = int(min(lengths.values(), default=0) + 1e-6)

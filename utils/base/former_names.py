@@ -25,6 +25,11 @@ FORMER["data_prep.parts"] = FORMER["data_prep.amplifiers.parts"] = "data_prep.am
 FORMER["utils.results.drawing"] = "utils.results.figures"
 for _name in ("utils.training.subject_scales", "utils.inputs.subject_scales", "utils.inputs.population"):
     FORMER[_name] = "utils.inputs.normalise"
+for _name in ("features", "front_end", "recordings", "streaming"):
+    FORMER[f"utils.pretraining.{_name}"] = f"utils.inputs.{_name}"
+for _name in ("population", "subject_scales"):
+    FORMER[f"utils.pretraining.{_name}"] = "utils.inputs.normalise"
+FORMER["utils.finetuning.fold_files"] = "utils.finetuning.cross_validation"
 FORMER["data_prep.folder.values"] = "data_prep.folder.arrays"
 FORMER["data_prep.folder.reading"] = "data_prep.folder.writer"
 FORMER["data_prep.quality_page"] = FORMER["data_prep.folder.quality_page"] = "data_prep.folder.quality"

@@ -30,6 +30,7 @@ from utils.base.surroundings import ROOT
 FORMER = {"EEGNet": "EEGNetv4"}  # in releases up to 0.8
 REMEDY = "python -m pip install -r requirements-networks.txt"
 ONLY_5S = "n_times is less than at 5 s; for 5 s only, use main_pretrain_5s.py and fine_tuning.py --resolutions 5s"
+_modules = {}  # that networks imported from their folders, by the networks' checksum
 PROJECT = ["models", "utils", "data_prep", "benchmarks", "physiosync"]  # whose code a result records anyway
 
 
@@ -42,6 +43,7 @@ class OtherNetwork:
     version: str  # the package and its release, or the names and checksums in ``code``
     file: Path | None = None
     code: dict = field(default_factory=dict)  # checksums (`utils.base.identity`) of the file and of those it imports
+    importing: Callable = contextlib.nullcontext  # in which the file can import from its folder
 
     @property
     def kind(self):
@@ -50,6 +52,10 @@ class OtherNetwork:
 
     def build(self, n_chans, n_times, sfreq, n_outputs, as_encoder=False, **arguments):
         """A network on the CPU, after checking that it maps windows to class scores."""
+        with self.importing():
+            return self._build(n_chans, n_times, sfreq, n_outputs, as_encoder, **arguments)
+
+    def _build(self, n_chans, n_times, sfreq, n_outputs, as_encoder, **arguments):
         asked = dict(n_chans=n_chans, n_times=n_times, sfreq=sfreq, n_outputs=n_outputs)
         remedy = ONLY_5S if as_encoder and n_times == sfreq else ""
         called = ", ".join(f"{name}={value}" for name, value in asked.items())
@@ -120,12 +126,15 @@ def _of_file(path, name, where, version):
             _refuse_other(now, version, where)  # before the file is run
         if version is not None:
             say_once(f"running {path}, as {where} asks for the network in it")
-        module = _run_with_imports(path, files, hashlib.sha256(f"{path} {now}".encode()).hexdigest())
+        checksum = hashlib.sha256(f"{path} {now}".encode()).hexdigest()
+        importing = functools.partial(_importing, path, files, _modules.setdefault(checksum, {}))
+        with importing():
+            module = _run_with_imports(path, files, checksum)
     networks = _networks_of(module)
     if name not in networks:
         what = f"{path.name} has no torch.nn.Module {name}; it has {', '.join(networks) or 'none'}"
         raise InputError(f"{where}:", what)
-    return OtherNetwork(name, networks[name], now, path, code)
+    return OtherNetwork(name, networks[name], now, path, code, importing)
 
 
 def _files(path):
@@ -157,21 +166,29 @@ def _imported(node, package):
     return [".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)]
 
 
-def _run_with_imports(path, files, checksum):
-    """Run a file, once in a process; what it imports from its folder is loaded for it alone."""
+@contextlib.contextmanager
+def _importing(path, files, modules):
+    """Let a network's file import from its folder, for itself alone; ``modules`` has what it imported so far."""
     before = set(sys.modules)
     sys.path.append(str(path.parent))
+    sys.modules.update(modules)
     try:
-        for name in {name.split(".")[0] for name in files if name}:
-            spec, place = importlib.util.find_spec(name), path.parent.resolve() / name
-            origin = Path(spec.origin or next(iter(spec.submodule_search_locations)))  # the folder, without __init__.py
-            if origin.resolve() not in (place, place / "__init__.py", Path(f"{place}.py")):
-                raise InputError(path, f"imports {name} from its folder, which {origin} hides", "rename it")
-        return _run_file(f"network_{checksum}", path)
+        yield
     finally:
-        sys.path.remove(str(path.parent))
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(path.parent))
         for name in (sys.modules.keys() - before) & files.keys():
-            del sys.modules[name]
+            modules[name] = sys.modules.pop(name)
+
+
+def _run_with_imports(path, files, checksum):
+    """Run a file, once in a process."""
+    for name in {name.split(".")[0] for name in files if name}:
+        spec, place = importlib.util.find_spec(name), path.parent.resolve() / name
+        origin = Path(spec.origin or next(iter(spec.submodule_search_locations)))  # the folder, without __init__.py
+        if origin.resolve() not in (place, place / "__init__.py", Path(f"{place}.py")):
+            raise InputError(path, f"imports {name} from its folder, which {origin} hides", "rename it")
+    return _run_file(f"network_{checksum}", path)
 
 
 def _refuse_other(version, wanted, where):
@@ -222,7 +239,7 @@ def in_one_line(what, file=None, remedy=""):
     except (InputError, MemoryError, OSError):
         raise
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or "Dist" in type(error).__name__ or "gloo" in str(error):  # another process ended
             raise
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         where = f" (line {lines[-1]} of {Path(file).name})" if lines else ""

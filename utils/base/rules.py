@@ -94,7 +94,8 @@ _RULES = {  # by the names of constants that have it
     "SHORT_TRIALS": _choice("error", "drop"),
     "FORMAT": _choice("deap", "dreamer"),
     "FORMATS": Rule("names", ("deap", "dreamer")),
-    "ONLY SPLITS NOISE_SPLITS": Rule("names", tuple(ALL_SPLITS)),
+    "ONLY": Rule("names", tuple(ALL_SPLITS)),
+    "SPLITS NOISE_SPLITS": Rule("names", tuple(name for name in ALL_SPLITS if name != "authors")),
 }
 RULES = {name: rule for names, rule in _RULES.items() for name in names.split()}
 OF_SCRIPT = {  # rules of one script, where its constant is another thing than elsewhere

@@ -194,7 +194,7 @@ def _convert(rule, kind, value):
         if rule.length not in (None, len(items)):
             raise ValueError(f"must be a list of {rule.length} values")
         if len(set(items)) < len(items) and rule.length is None:
-            raise ValueError("must be a list that names nothing twice")
+            raise ValueError("must not name anything twice")
         return items
     if kind == "numbers":
         if isinstance(value, str) and "=" in value:
@@ -203,7 +203,7 @@ def _convert(rule, kind, value):
             if "" in value or len(value) < len(pairs):
                 raise ValueError("must be a number, or one for each name such as arousal=5,stress=.5")
         if isinstance(value, dict):
-            return {name: _convert(rule, "float", number) for name, number in value.items()}
+            return {name: _convert_named(rule, name, number) for name, number in value.items()}
         return _convert(rule, "float", value)
     if kind in ("int", "float"):
         return _number(rule, int if kind == "int" else float, value)
@@ -218,6 +218,13 @@ def _convert(rule, kind, value):
     if rule.choices and value not in rule.choices:
         raise ValueError(f"must be one of {', '.join(rule.choices)}")
     return Path(value) if kind == "path" else str(value)
+
+
+def _convert_named(rule, name, number):
+    try:
+        return _convert(rule, "float", number)
+    except ValueError as error:
+        raise ValueError(f"of {name} {error}") from None
 
 
 def _number(rule, convert, value):

@@ -111,7 +111,7 @@ class FineTuning(CrossValidation):
         torch.manual_seed(self.seed(fold))
         model, truth = self.build(fold), self.truth(windows, labels).to(self.device)
         inputs, where = self.inputs(fold, windows), f"{self.name}fold {fold.index}"
-        compiled = self.settings.COMPILE
+        compiled = bool(self.settings.COMPILE) if self.other else self.settings.COMPILE
         return model, fitting.fit(model, inputs, truth, self.settings, where, progress, compiled=compiled)
 
     def seed(self, fold):

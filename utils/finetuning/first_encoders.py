@@ -37,13 +37,14 @@ class FirstEncoders:
         """
         for fold in folds:
             checkpoints = self._load(fold)
+            recipes = [checkpoint["settings"]["RECIPE"] for checkpoint in checkpoints.values()]  # of 5 s, then of 1 s
             for resolution, checkpoint in reversed(checkpoints.items()):
                 given, trained, width = self.settings, checkpoint["settings"], _width(resolution)
                 widths = (entry["arguments"]["embed_dim"] for entry in checkpoint["encoders"].values())
                 self.settings = given.replace(
                     PPS_CHANNELS=("pps" in self.modalities and given.PPS_CHANNELS) or trained["PPS_CHANNELS"],
                     FRONT_END=given.FRONT_END or trained["FRONT_END"],
-                    RECIPE=given.RECIPE or trained["RECIPE"],
+                    RECIPE=given.RECIPE or recipes[0],
                     **{width: getattr(given, width) or next(widths, None)},
                 )
             self._check(fold, checkpoints)

@@ -128,6 +128,9 @@ def refuse_other_training(path, checkpoint, settings):
     if other:  # where the recipe is another, it is the first to say
         other = difference(before, now, ["RECIPE"]) or other
     other = other or difference(checkpoint, {"code": code_of(settings)}, ["code"])
+    if not other and settings.network and not settings.network.file:  # a file is in the code
+        release = checkpoint["encoders"]["eeg"]["arguments"]["origin"]
+        other = f"{release}, not {settings.network.version}" if release != settings.network.version else ""
     if other:
         raise InputError(path, f"was made with {other}", remedy)
     if "code" not in checkpoint:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from utils.protocol.windows import WINDOW_SECONDS, new_stimuli
+from utils.protocol.windows import new_stimuli
 
 PASSES = 3  # over the moments, each time with other people
 
@@ -18,7 +18,7 @@ def look_at_held_out(training):
     """`look` at a fold's test moments, and print it; None where fewer than two test stimuli are new to its encoders."""
     fold, settings, n_seconds = training.fold, training.settings, training.n_seconds
     seconds = training.data.eeg.shape[2]
-    if settings.POSITIVES != "stimulus" or len(new_stimuli(fold, seconds // WINDOW_SECONDS)) < 2:
+    if settings.POSITIVES != "stimulus" or len(new_stimuli(fold, seconds // n_seconds, settings.WINDOW)) < 2:
         return None
     trial, window = np.divmod(fold.test.rows[settings.WINDOW], seconds // n_seconds)
     people = fold.test.subjects if len(fold.test.subjects) > 1 else fold.train.subjects

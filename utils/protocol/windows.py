@@ -53,9 +53,9 @@ def fold_windows(fold, per_trial, seen, settings):
     return labelled(train, settings.LABEL_FRACTION, settings.SEED), test
 
 
-def new_stimuli(fold, per_trial):
-    """Trials with so many 5 s windows each that are tested, and not in training."""
-    return np.setdiff1d(*(part.rows["5s"] // per_trial for part in (fold.test, fold.train)))
+def new_stimuli(fold, per_trial, window="5s"):
+    """Trials with so many windows each that are tested, and not in training."""
+    return np.setdiff1d(*(part.rows[window] // per_trial for part in (fold.test, fold.train)))
 
 
 def training_seconds(fold, shape):
